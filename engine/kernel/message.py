@@ -1,0 +1,131 @@
+"""What travels between the rooms: an entry of the journal, the drafts a map makes of it, and what became of it.
+
+Plain records without behaviour. Times are integers: milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Accepted", "Draft", "Entry", "Flag", "Identity", "NewEntry", "Outcome", "Work"]
+
+Identity = tuple[str, str]
+"""(system, value): a business identifier. A bare number is never an identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """Bytes that a listener (or a person who replays) hands to the journal, and what is known of them."""
+
+    channel: str
+    body: bytes
+    received: int
+    sender: str = ""
+    peer: str = ""
+    control_id: str = ""
+    message_type: str = ""
+    charset: str = ""
+    kind: str = "message"  # message | garbage | replay | resend
+    order_keys: tuple[str, ...] = ()  # plain text here; the journal keeps lanes and keyed hashes only
+    parent: int | None = None  # the entry this one replays or edits
+    position: int | None = None  # the journal position it counts as; None = its own id
+    reason: str = ""  # who and why, for a replay
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The journal's word for one appended entry, given only after it is on disk."""
+
+    id: int
+    duplicate_of: int | None = None  # same sender, same control id, same bytes: nothing was appended, id is the first's
+    conflicts_with: int | None = None  # same sender and control id, other bytes: appended, and flagged
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as the journal holds it, body opened."""
+
+    id: int
+    channel: str
+    body: bytes
+    received: int
+    sender: str
+    peer: str
+    control_id: str
+    message_type: str
+    charset: str
+    kind: str
+    lanes: tuple[int, ...]
+    parent: int | None
+    position: int  # = id, or the origin's position for a replay
+    reason: str
+    conflicts_with: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something a person may want to know of one entry; `work` puts it on somebody's list."""
+
+    code: str  # stable word, e.g. `unmapped-code`, `not-a-number`, `late`
+    where: str  # location in the message, e.g. `OBX[3]-5`
+    text: str  # what, without patient data
+    work: bool = False
+
+
+@dataclass(slots=True)
+class Draft:
+    """One FHIR resource as a map made it from one message, before the store has seen it.
+
+    `body` is the resource without `id` and `meta.versionId`/`lastUpdated`. `labels` runs parallel to the entries of
+    each top-level list of the body and says which labelled row made each (`telecom` -> ("home", "work")).
+    `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`). `owns` holds the top-level
+    elements the map is able to set; a `snapshot` write removes those that were not sent.
+    """
+
+    name: str
+    type: str
+    id: str
+    body: dict[str, Any]
+    keys: tuple[Identity, ...] = ()
+    write: str = "merge"  # merge | snapshot | create
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cleared: tuple[str, ...] = ()
+    owns: frozenset[str] = frozenset()
+    map: str = ""
+
+
+@dataclass(slots=True)
+class Work:
+    """One entry after the pure rooms are done with it: ready for the store's transaction, or parked with its cause."""
+
+    entry: int
+    position: int
+    channel: str
+    sender: str
+    lanes: tuple[int, ...]
+    revision: str = ""
+    drafts: list[Draft] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    parked: Flag | None = None  # set: nothing is written, the entry waits for a person
+    note: str = ""  # e.g. `duplicate`, `not for this channel`
+    search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
+    deliveries: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one entry."""
+
+    entry: int
+    status: str  # done | parked | skipped
+    cause: str = ""  # stable word, e.g. `ambiguous-patient`
+    where: str = ""
+    text: str = ""
+    revision: str = ""
+    written: int = 0  # resource versions made
+    unchanged: int = 0
+    superseded: int = 0
+    flags: tuple[Flag, ...] = ()
+    at: int = 0
