@@ -1,0 +1,79 @@
+"""Makes the transaction Bundle (FHIR R4 http.html#transaction, bundle.html) of the drafts of one message.
+
+In: drafts, whose references to each other are `urn:uuid:` and the other draft's id. Out: a Bundle whose entries have
+absolute, lower-case `urn:uuid:` fullUrls and requests that can be sent again without doubling anything: a conditional
+update where the resource carries its business identifier, a conditional create for what is written once, and else an
+update at the draft's own id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from engine.fhir import definitions
+from engine.kernel.errors import FormatError
+from engine.kernel.message import Draft, Identity
+
+__all__ = ["identifier_query", "transaction"]
+
+_ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "$": "\\$", "|": "\\|"})
+
+
+def identifier_query(system: str, value: str) -> str:
+    """Write `identifier=system|value` for a search, escaped as search.html asks and percent-encoded."""
+    words = f"{system.translate(_ESCAPES)}|{value.translate(_ESCAPES)}"
+    return "identifier=" + quote(words, safe="")
+
+
+def _carried_key(draft: Draft) -> Identity | None:
+    """Return the first key that a server can find the resource by: the body must hold it as an identifier."""
+    if not draft.keys or "identifier" not in definitions.search_parameters(draft.type):
+        return None
+    held = draft.body.get("identifier", ())
+    items = held if isinstance(held, (list, tuple)) else (held,)
+    carried = {(i.get("system"), i.get("value")) for i in items if isinstance(i, dict)}
+    return next((key for key in draft.keys if key in carried), None)
+
+
+def transaction(
+    drafts: Iterable[Draft], *, bundle_id: str = "", timestamp: str = "", conditional: bool = True
+) -> dict[str, Any]:
+    """Return the transaction Bundle of drafts, in their order; `conditional=False` addresses all by id.
+
+    A key that two drafts share addresses the first only. Raise FormatError when two drafts share an id.
+    """
+    entries: list[dict[str, Any]] = []
+    ids: set[str] = set()
+    asked: set[str] = set()
+    for draft in drafts:
+        id = draft.id.lower()
+        if id in ids:
+            raise FormatError("two resources of one bundle have the same id", where=draft.name)
+        ids.add(id)
+        key = _carried_key(draft) if conditional else None
+        query = identifier_query(*key) if key else ""
+        if query and f"{draft.type}?{query}" in asked:
+            query = ""
+        asked.add(f"{draft.type}?{query}")
+        body = {"resourceType": draft.type}
+        if not query:
+            body["id"] = id
+        body.update((k, v) for k, v in draft.body.items() if k not in ("resourceType", "id"))
+        if not query:
+            request = {"method": "PUT", "url": f"{draft.type}/{id}"}
+        elif draft.write == "create":
+            request = {"method": "POST", "url": draft.type, "ifNoneExist": query}
+        else:
+            request = {"method": "PUT", "url": f"{draft.type}?{query}"}
+        entries.append({"fullUrl": f"urn:uuid:{id}", "resource": body, "request": request})
+    bundle: dict[str, Any] = {"resourceType": "Bundle"}
+    if bundle_id:
+        bundle["id"] = bundle_id
+    bundle["type"] = "transaction"
+    if timestamp:
+        bundle["timestamp"] = timestamp
+    if entries:
+        bundle["entry"] = entries
+    return bundle
