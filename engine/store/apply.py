@@ -1,0 +1,124 @@
+"""The store's one transaction: works in, outcomes out, everything or nothing.
+
+In: about fifty works. Out: one outcome each. A work whose content cannot be written is parked alone with its
+cause and leaves nothing behind; an entry that has an outcome is not written again; a database that fails
+leaves as `StoreUnavailable` with nothing done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from engine.kernel.clock import now_ms
+from engine.kernel.message import Flag, Outcome, Work
+from engine.store.database import Session
+from engine.store.keys import Keys
+from engine.store.pack import Bodies
+from engine.store.patients import record_merges
+from engine.store.plan import Park, Plan, Prepared, plan
+from engine.store.state import Row, State, Types
+from engine.store.writer import Writer
+
+__all__ = ["apply_one", "begin", "commit_plan", "done", "load_for", "outcome_of", "parked"]
+
+
+def begin(session: Session, keys: Keys, types: Types, bodies: Bodies) -> State:
+    """Read where the numbers stand; the write lock is held."""
+    ((seq, rid, at),) = session.all("SELECT seq, rid, at FROM core_clock WHERE id = 1")
+    return State(session, keys, types, bodies, seq, rid, max(now_ms(), at))
+
+
+def load_for(works: Sequence[Prepared], state: State) -> None:
+    """Load the rows these works speak of, and the bodies they will be compared and merged with."""
+    state.load({key for work in works for keys in work.keys for key in keys} | _outside(works))
+    wanted: dict[int, Row] = {}
+    for work in works:
+        for draft, keys in zip(work.work.drafts, work.keys, strict=True):
+            for key in keys:
+                row = state.by_key.get(key)
+                if row is None:
+                    continue
+                if draft.type == "Patient" and row.survivor is not None:
+                    survivor = state.by_rid[row.survivor]
+                    wanted[survivor.rid] = survivor
+                if draft.type == "Patient" or draft.write != "create":
+                    wanted[row.rid] = row
+    state.load_current(wanted.values())
+
+
+def _outside(works: Sequence[Prepared]) -> set[bytes]:
+    return {key for work in works for key in work.outside.values()}
+
+
+def apply_one(prepared: Prepared, state: State, writer: Writer, confirmed: Collection[int]) -> Outcome:
+    """Plan one work and take its plan over into the transaction, or park it."""
+    work = prepared.work
+    if work.parked is not None:
+        return parked(work, work.parked, state.at)
+    before = state.next_rid
+    try:
+        made = plan(prepared, state, confirmed=work.entry in confirmed)
+    except Park as problem:
+        state.next_rid = before
+        return parked(work, problem.flag, state.at)
+    commit_plan(made, writer)
+    return outcome_of(made, state.at)
+
+
+def commit_plan(made: Plan, writer: Writer) -> None:
+    """Take a plan over: hand out versions, bind keys, note touches."""
+    work = made.work
+    for version in made.versions:
+        if version.patient is not None:
+            version.row.patient = version.patient.rid
+    if made.versions:
+        late = {row.rid for row in made.superseded}
+        versions = [(v.row, v.body, v.before) for v in made.versions if v.row.rid not in late]
+        writer.write(work.entry, versions, work.position)
+        links = [(v.row, v.body, v.before) for v in made.versions if v.row.rid in late]
+        writer.write(work.entry, links, None)  # of a late merge: the rest stays as the newer entry wrote it
+    for key, row in made.bound.items():
+        writer.bind(key, row)
+    for row in made.unchanged:
+        writer.move(row, work.position)
+    for row in (*made.unchanged, *made.superseded):
+        writer.touch(row, work)
+    if made.merges:
+        record_merges(made.merges, work, writer)
+
+
+def outcome_of(made: Plan, at: int) -> Outcome:
+    """Say what became of a work that was written."""
+    work = made.work
+    return Outcome(
+        work.entry,
+        "skipped" if work.note and not work.drafts else "done",
+        cause=work.note,
+        revision=work.revision,
+        written=len(made.versions),
+        unchanged=len(made.unchanged),
+        superseded=len(made.superseded),
+        flags=(*work.flags, *made.flags),
+        at=at,
+    )
+
+
+def parked(work: Work, cause: Flag, at: int) -> Outcome:
+    """Say that a work waits for a person."""
+    return Outcome(
+        work.entry,
+        "parked",
+        cause=cause.code,
+        where=cause.where,
+        text=cause.text,
+        revision=work.revision,
+        flags=tuple(work.flags),
+        at=at,
+    )
+
+
+def done(session: Session, entries: Sequence[int]) -> set[int]:
+    """Return which of these entries have an outcome."""
+    return {
+        entry for (entry,) in session.among("SELECT entry FROM outcome WHERE entry IN (...)", list(entries))
+    }

@@ -1,0 +1,60 @@
+"""The versions of a resource, followed back from the newest; and the entries that spoke of it without a
+version.
+
+In: resource numbers. Out: links, newest first. The history holds one index only, its sequence: every version
+names the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.store.database import Session
+from engine.store.tables import ERA_BITS
+
+__all__ = ["Link", "chain_of", "touches_of"]
+
+
+class Link(NamedTuple):
+    """One version in the history."""
+
+    seq: int
+    version: int
+    entry: int
+    position: int
+    pack: int | None
+    at: int
+    op: int
+
+
+def chain_of(session: Session, rids: Sequence[int]) -> dict[int, list[Link]]:
+    """Return all versions of each resource, newest first."""
+    sql = (
+        "WITH RECURSIVE chain(rid, seq, version, entry, position, pack, at, op, prev) AS ("
+        "SELECT h.rid, h.seq, h.version, h.entry, h.position, h.pack, h.at, h.op, h.prev "
+        "FROM resource r JOIN history h ON h.seq = r.seq WHERE r.rid IN (...) "
+        "UNION ALL SELECT h.rid, h.seq, h.version, h.entry, h.position, h.pack, h.at, h.op, h.prev "
+        "FROM chain c JOIN history h ON h.seq = c.prev) "
+        "SELECT rid, seq, version, entry, position, pack, at, op FROM chain"
+    )
+    found: dict[int, list[Link]] = {}
+    for rid, *link in session.among(sql, rids):
+        found.setdefault(rid, []).append(Link(*link))
+    for links in found.values():
+        links.sort(reverse=True)
+    return found
+
+
+def touches_of(session: Session, rids: Sequence[int], after: int) -> dict[int, list[tuple[int, int]]]:
+    """Return (position, entry) of those that spoke of each resource after a position without making a
+    version.
+    """
+    found: dict[int, list[tuple[int, int]]] = {}
+    ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM touch")
+    for era in range(max(after, 0) >> ERA_BITS, newest + 1):
+        sql = f"SELECT rid, position, entry FROM touch WHERE era = {era} AND rid IN (...)"
+        for rid, position, entry in session.among(sql, rids):
+            if position > after:
+                found.setdefault(rid, []).append((position, entry))
+    return found

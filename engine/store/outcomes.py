@@ -1,0 +1,97 @@
+"""What became of journal entries: outcomes, watermarks, and finding entries by what a person knows of them.
+
+In: entry ids, filters, plain words to look for. Out: `Outcome` records, lanes, entry ids. Only keyed hashes
+are asked for, so a word finds entries and an entry never gives back its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from engine.kernel.message import Flag, Outcome
+from engine.store.database import Session
+from engine.store.keys import Keys
+from engine.store.writer import outcome_columns
+
+__all__ = ["Record", "find", "outcome", "outcomes", "outcomes_of", "record", "watermarks"]
+
+Record = tuple[Outcome, dict[str, Any]]
+_FILTERS = ("status", "cause", "channel", "sender")
+
+
+def _made(columns: Sequence[Any]) -> Outcome:
+    (entry, _position, status, _channel, _sender, revision, cause, place, text) = columns[:9]
+    (written, unchanged, superseded, flags, _reason, at) = columns[9:15]
+    return Outcome(
+        entry,
+        status,
+        cause or "",
+        place or "",
+        text or "",
+        revision,
+        written,
+        unchanged,
+        superseded,
+        tuple(Flag(*flag) for flag in orjson.loads(flags)) if flags else (),
+        at,
+    )
+
+
+def outcome(session: Session, entry: int) -> Outcome | None:
+    """Return what became of one entry, or None if it has not been worked on."""
+    rows = session.all(f"SELECT {outcome_columns()} FROM outcome WHERE entry = ?", (entry,))
+    return _made(rows[0]) if rows else None
+
+
+def outcomes_of(session: Session, entries: Sequence[int]) -> dict[int, Outcome]:
+    """Return the outcomes of several entries."""
+    rows = session.among(f"SELECT {outcome_columns()} FROM outcome WHERE entry IN (...)", entries)
+    return {row[0]: _made(row) for row in rows}
+
+
+def record(session: Session, keys: Keys, entry: int) -> Record | None:
+    """Return an outcome with what Provenance needs: position, channel, sender, and why it ran again."""
+    rows = session.all(f"SELECT {outcome_columns()} FROM outcome WHERE entry = ?", (entry,))
+    if not rows:
+        return None
+    row = rows[0]
+    reason = keys.keyring.unseal(bytes(row[13]), b"core:reason:%d" % entry).decode() if row[13] else ""
+    return _made(row), {"position": row[1], "channel": row[3], "sender": row[4], "reason": reason}
+
+
+def outcomes(
+    session: Session, after: int, limit: int, filters: dict[str, str], newest_first: bool
+) -> list[Outcome]:
+    """Return outcomes by entry id; filters: status, cause, channel, sender."""
+    unknown = set(filters) - set(_FILTERS)
+    if unknown:
+        raise TypeError(f"outcomes cannot be filtered by {', '.join(sorted(unknown))}")
+    where = ["entry < ?" if newest_first and after else "entry > ?", *[f"{name} = ?" for name in filters]]
+    if filters.get("status") == "parked":
+        where.append("cause IS NOT NULL")  # serves the small index: few entries have a cause
+    sql = (
+        f"SELECT {outcome_columns()} FROM outcome WHERE {' AND '.join(where)} "
+        f"ORDER BY entry {'DESC' if newest_first else 'ASC'} LIMIT ?"
+    )
+    return [_made(row) for row in session.all(sql, [after, *filters.values(), limit])]
+
+
+def watermarks(session: Session) -> dict[int, int]:
+    """Return the watermark of every lane."""
+    return dict(session.all("SELECT lane, watermark FROM lane"))
+
+
+def find(session: Session, keys: Keys, kind: str, value: str, limit: int) -> list[int]:
+    """Return the entries known under a word, newest first."""
+    ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM search_key")
+    mac = keys.search(kind, value)
+    found: list[int] = []
+    for era in range(newest, -1, -1):
+        sql = "SELECT entry FROM search_key WHERE era = ? AND mac = ? ORDER BY entry DESC LIMIT ?"
+        found += [entry for (entry,) in session.all(sql, (era, mac, limit - len(found)))]
+        if len(found) >= limit:
+            break
+    return found

@@ -1,0 +1,247 @@
+"""What one work would change, worked out before anything is changed: so that a work is done whole or parked
+whole.
+
+In: a work with its keys hashed, and the state of the transaction. Out: a `Plan` (versions, rows to bind,
+touches, flags), or `Park` with its cause. Follows the mapping language, "key", "Write" and "Separate,
+contained, by identifier": a key finds one resource or the work waits for a person; older never overwrites
+newer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.fhir import jsonio
+from engine.kernel.message import Draft, Flag, Work
+from engine.store.columns import patient_reference
+from engine.store.keys import Keys, id_bytes
+from engine.store.merge import merged, owned_by, without_duplicates
+from engine.store.pack import Body
+from engine.store.people import disagreement
+from engine.store.references import renamed, retired_by
+from engine.store.state import Row, State
+
+__all__ = ["Park", "Plan", "Prepared", "Version", "plan", "prepare"]
+
+
+class Park(Exception):
+    """This work cannot be written as it is; a person must look."""
+
+    def __init__(self, cause: str, where: str, text: str) -> None:
+        self.flag = Flag(cause, where, text, work=True)
+        super().__init__(cause)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A work, the hashed keys of each draft (its public id first), and the patient each is about."""
+
+    work: Work
+    keys: list[list[bytes]]
+    patients: list[str | None]
+    outside: dict[str, bytes]  # patients named by id who are no draft of the work
+
+
+@dataclass(slots=True)
+class Version:
+    """A version to be written."""
+
+    row: Row
+    body: Body
+    before: Body | None
+    patient: Row | None
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything one work changes."""
+
+    work: Work
+    bound: dict[bytes, Row] = field(default_factory=dict)
+    versions: list[Version] = field(default_factory=list)
+    unchanged: list[Row] = field(default_factory=list)
+    superseded: list[Row] = field(default_factory=list)
+    merges: list[tuple[Row, Row]] = field(default_factory=list)  # (retired, survivor)
+    flags: list[Flag] = field(default_factory=list)
+
+
+def prepare(work: Work, keys: Keys) -> Prepared:
+    """Hash the keys of a work's drafts."""
+    identity = keys.identity
+    found: list[list[bytes]] = []
+    patients: list[str | None] = []
+    for draft in work.drafts:
+        public = id_bytes(draft.type, draft.id)
+        hashed = [public]
+        for system, value in draft.keys:
+            key = identity(draft.type, system, value)
+            if key != public:
+                hashed.append(key)
+        found.append(hashed)
+        patients.append(None if draft.type == "Patient" else patient_reference(draft.body))
+    own = {f"Patient/{draft.id}" for draft in work.drafts if draft.type == "Patient"}
+    outside = {name: id_bytes("Patient", name[8:]) for name in set(patients) - own if name}
+    return Prepared(work, found, patients, outside)
+
+
+def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
+    """Work out what a work changes. `confirmed`: a person said that its demographics belong to the patient
+    found.
+    """
+    work = prepared.work
+    made = Plan(work)
+    rows: list[Row] = []
+    local: dict[str, Row] = {}  # reference as the drafts write it -> row
+    names: dict[str, str] = {}  # the same -> reference as it must be written
+    drafted: dict[int, Draft] = {}
+    for name, key in prepared.outside.items():
+        known = state.by_key.get(key)
+        if known is not None:
+            if known.survivor is not None:
+                known = state.by_rid[known.survivor]
+                names[name] = f"Patient/{known.id}"
+            local[name] = known
+    for draft, keys in zip(work.drafts, prepared.keys, strict=True):
+        retiring = retired_by(draft.body) if draft.type == "Patient" else None
+        row = _resolved(draft, keys, state, made, follow=retiring is None)
+        rows.append(row)
+        written = f"{draft.type}/{draft.id}"
+        if row.id != draft.id:
+            names[written] = f"{draft.type}/{row.id}"
+        local[written] = row
+        other = drafted.get(row.rid)
+        if other is None:
+            drafted[row.rid] = draft
+        elif other.body != draft.body or other.write != draft.write:
+            _two_drafts(other, draft, made)
+    for draft, row, about in zip(work.drafts, rows, prepared.patients, strict=True):
+        if drafted[row.rid] is draft:
+            body = renamed(draft.body, names) if names else draft.body
+            if draft.type == "Patient":
+                _check_person(draft, body, row, state, confirmed)
+                survivor = retired_by(draft.body)
+                if survivor is not None:
+                    _retire(row, local.get(survivor), made)
+                    _write_retired(draft, body, row, made)
+                    continue
+            _write(draft, body, row, row if draft.type == "Patient" else local.get(about or ""), made)
+    return made
+
+
+def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow: bool) -> Row:
+    """Find the one resource the draft's keys name, or make its row."""
+    row: Row | None = None
+    by_key, bound = state.by_key, made.bound
+    for key in keys:
+        found = bound.get(key) or by_key.get(key)
+        if found is None:
+            continue
+        if found.type != draft.type:
+            raise Park("id-conflict", draft.name, f"its id belongs to a {found.type}")
+        if follow and found.survivor is not None:
+            found = state.by_rid[found.survivor]
+            made.flags.append(
+                Flag("retired-patient", draft.name, "the number was retired by a merge; the survivor is used")
+            )
+        if row is None:
+            row = found
+        elif row is not found:
+            cause = "ambiguous-patient" if draft.type == "Patient" else "ambiguous-key"
+            raise Park(cause, draft.name, f"its keys name more than one {draft.type}")
+    if row is None:
+        state.next_rid += 1
+        row = Row(state.next_rid, draft.type, keys[0])
+        row.id = draft.id
+    for key in keys:
+        if key not in by_key and key not in bound:
+            bound[key] = row
+    return row
+
+
+def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
+    if one.write == "create" and other.write == "create":
+        if one.type == "Patient" and disagreement(one.body, other.body):
+            raise Park(
+                "patient-mismatch",
+                other.name,
+                "two groups of the message give one patient different demographics",
+            )
+        made.flags.append(
+            Flag("duplicate-key", other.name, f"a second {other.type} with the same key adds nothing")
+        )
+        return
+    raise Park(
+        "duplicate-key", other.name, f"two different {other.type} drafts of one message have the same key"
+    )
+
+
+def _check_person(draft: Draft, body: dict[str, Any], row: Row, state: State, confirmed: bool) -> None:
+    if row.body is None or confirmed:
+        return
+    different = disagreement(body, row.body.value)
+    if different and not _known_by_old_name(draft, body, row, state):
+        raise Park(
+            "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
+        )
+
+
+def _known_by_old_name(draft: Draft, body: dict[str, Any], row: Row, state: State) -> bool:
+    """Say whether the message speaks of a retired number under the demographics that number had."""
+    for system, value in draft.keys:
+        found = state.by_key.get(state.keys.identity("Patient", system, value))
+        if found is not None and found is not row and found.survivor == row.rid and found.body is not None:
+            known = found.body.value
+            if (known.get("name") or known.get("birthDate")) and not disagreement(body, known):
+                return True
+    return False
+
+
+def _retire(row: Row, survivor: Row | None, made: Plan) -> None:
+    if survivor is None:
+        raise Park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
+    if survivor is row:
+        raise Park("merge-self", "Patient.link", "the retired number is the survivor's own")
+    if row.survivor is not None and row.survivor != survivor.rid:
+        raise Park(
+            "merge-conflict", "Patient.link", "the number was retired in favour of another patient before"
+        )
+    made.merges.append((row, survivor))
+
+
+def _write_retired(draft: Draft, body: dict[str, Any], row: Row, made: Plan) -> None:
+    """Write the retired half of a merge: the link and `active` hold even where newer messages wrote the rest."""
+    if row.position > made.work.position:
+        body = {name: body[name] for name in ("link", "active") if name in body}
+        made.superseded.append(row)
+    _merge(draft, body, row, row, made)
+
+
+def _write(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan) -> None:
+    if draft.write == "create" and row.exists:
+        return
+    position = made.work.position
+    if row.position > position or (row.deleted and row.position == position):
+        made.superseded.append(row)
+        link = body.get("link") if draft.type == "Patient" else None
+        if not link or row.body is None:
+            made.flags.append(Flag("late", draft.name, "a newer message has written it"))
+            return
+        body = {"link": link}  # a merge is recorded, however late it comes
+    _merge(draft, body, row, patient, made)
+
+
+def _merge(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan) -> None:
+    before, work = row.body, made.work
+    own: Any
+    if before is None and without_duplicates(body):
+        new, own = body, owned_by(work.sender, draft)
+    elif before is None:
+        new, own = merged({}, [work.sender, draft.map, {}], draft, body, work.sender)
+    else:
+        new, own = merged(before.value, before.own, draft, body, work.sender)
+    raw = jsonio.dumps(new)
+    if before is not None and before.raw == raw:
+        made.unchanged.append(row)
+        return
+    made.versions.append(Version(row, Body(raw, new, own), before, patient))

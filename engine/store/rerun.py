@@ -1,0 +1,174 @@
+"""Running entries again: in the order of their positions, in one transaction, only the final state becomes a
+version.
+
+In: works (a replay and everything that came later on the same resources). Out: outcomes; per resource at most
+one new version, with the position of the newest work that wrote it. Where the works cover everything said
+about a resource since the first of them, it is rebuilt from the version before, so that what a corrected map
+no longer says goes away; where they do not, they are written over the current version, and older never
+overwrites newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.fhir import jsonio
+from engine.kernel.message import Outcome, Work
+from engine.store.apply import load_for, outcome_of, parked
+from engine.store.chain import Link, chain_of, touches_of
+from engine.store.pack import Body
+from engine.store.patients import record_merges
+from engine.store.plan import Park, Plan, Prepared, plan
+from engine.store.references import renamed
+from engine.store.state import Row, State, load_bodies
+from engine.store.tables import OP_DELETE, OP_RELINK
+from engine.store.writer import Writer
+
+__all__ = ["Stopped", "rerun"]
+
+
+class Stopped(Exception):
+    """One of the works cannot be written: nothing of the rerun is kept."""
+
+    def __init__(self, work: Work, outcome: Outcome) -> None:
+        self.work = work
+        self.outcome = outcome
+        super().__init__(outcome.cause)
+
+
+@dataclass(slots=True)
+class _Original:
+    body: Body | None
+    position: int
+    blank: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    state: State
+    writer: Writer
+    originals: dict[int, _Original] = field(default_factory=dict)
+    last: dict[int, tuple[Row, Work]] = field(default_factory=dict)
+    merges: list[tuple[Work, list[tuple[Row, Row]]]] = field(default_factory=list)
+
+
+def rerun(
+    works: Sequence[Prepared], state: State, writer: Writer, confirmed: Collection[int], reason: str
+) -> list[Outcome]:
+    """Write works again, oldest position first; `reason` says who asked and why."""
+    works = sorted(works, key=lambda prepared: prepared.work.position)
+    load_for(works, state)
+    run = _Run(state, writer)
+    rows = {
+        r.rid: r for w in works for keys in w.keys for k in keys if (r := state.by_key.get(k)) is not None
+    }
+    state.load_current(rows.values())
+    _rebase(list(rows.values()), {w.work.position for w in works}, run)
+    plans: list[Plan] = []
+    for prepared in works:
+        work = prepared.work
+        if work.parked is not None:
+            raise Stopped(work, parked(work, work.parked, state.at))
+        try:
+            made = plan(prepared, state, confirmed=work.entry in confirmed)
+        except Park as problem:
+            raise Stopped(work, parked(work, problem.flag, state.at)) from None
+        _take(made, run)
+        plans.append(made)
+    written = _settle(run)
+    outcomes = []
+    for made in plans:
+        outcome = outcome_of(made, state.at)
+        kept = written.get(made.work.entry, 0)
+        outcome = replace(outcome, written=kept, superseded=outcome.superseded + len(made.versions) - kept)
+        writer.outcome(outcome, made.work, reason)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
+    """Set every row that the works cover back to the version before the first of them."""
+    first = min(positions)
+    state = run.state
+    chains = chain_of(state.session, [row.rid for row in rows])
+    touches = touches_of(state.session, [row.rid for row in rows], first)
+    bases: dict[int, tuple[Row, Link]] = {}
+    for row in rows:
+        chain = chains.get(row.rid, [])
+        since = [link for link in chain if link.position >= first and link.op != OP_RELINK]
+        said = {link.position for link in since} | {position for position, _ in touches.get(row.rid, ())}
+        if row.deleted or not since or not said <= positions or any(link.op == OP_DELETE for link in since):
+            continue
+        run.originals[row.rid] = _Original(row.body, row.position)
+        base = next((link for link in chain if link.position < first), None)
+        row.body = None
+        if base is None or base.op == OP_DELETE:
+            row.position, row.blank = -1, True
+        else:
+            row.position = base.position
+            bases[base.seq] = (row, base)
+    names = _survivors([row for row, _ in bases.values()], state)
+    for seq, body in load_bodies(state.session, state.keys, state.bodies, bases).items():
+        row = bases[seq][0]
+        value = renamed(body.value, names) if names and row.type != "Patient" else body.value
+        row.body = body if value is body.value else Body(jsonio.dumps(value), value, body.own)
+
+
+def _survivors(rows: list[Row], state: State) -> dict[str, str]:
+    """Return what to write instead of references to Patients retired since."""
+    patients = list({row.patient for row in rows if row.patient is not None})
+    pairs = state.session.among("SELECT retired, survivor FROM alias WHERE survivor IN (...)", patients)
+    state.load_rids({rid for pair in pairs for rid in pair})
+    return {f"Patient/{state.by_rid[old].id}": f"Patient/{state.by_rid[new].id}" for old, new in pairs}
+
+
+def _take(made: Plan, run: _Run) -> None:
+    """Take a plan over in memory only: later works of the run see it."""
+    work = made.work
+    late = {row.rid for row in made.superseded}
+    for version in made.versions:
+        row = version.row
+        run.originals.setdefault(row.rid, _Original(version.before, row.position))
+        row.body, row.blank = version.body, False
+        if row.rid not in late:
+            row.position = work.position
+        if version.patient is not None:
+            row.patient = version.patient.rid
+        run.last[row.rid] = (row, work)
+    for key, row in made.bound.items():
+        run.writer.bind(key, row)
+    for row in made.unchanged:
+        run.originals.setdefault(row.rid, _Original(row.body, row.position))
+        row.position = max(row.position, work.position)
+    for row in (*made.unchanged, *made.superseded):
+        run.writer.touch(row, work)
+    for retired, survivor in made.merges:
+        retired.survivor = survivor.rid
+    if made.merges:
+        run.merges.append((work, made.merges))
+
+
+def _settle(run: _Run) -> dict[int, int]:
+    """Write the final state of every resource that came out different; return versions written by entry."""
+    by_entry: dict[int, list[tuple[Row, Body, Body | None]]] = {}
+    for rid, original in run.originals.items():
+        last = run.last.get(rid)
+        row = last[0] if last else run.state.by_rid[rid]
+        if (
+            last is None
+            or row.body is None
+            or (original.body is not None and row.body.raw == original.body.raw)
+        ):
+            reached = row.position
+            row.body, row.position, row.blank = original.body, original.position, False
+            run.writer.move(row, reached)
+            continue
+        by_entry.setdefault(last[1].entry, []).append((row, row.body, original.body))
+    for entry, versions in by_entry.items():
+        run.writer.write(entry, versions, None)
+    for work, pairs in run.merges:
+        record_merges(pairs, work, run.writer)
+    for _, (row, work) in run.last.items():
+        run.writer.touch(row, work)
+    return {entry: len(versions) for entry, versions in by_entry.items()}

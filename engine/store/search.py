@@ -1,0 +1,275 @@
+"""Search over current resources: `_id`, `identifier`, `patient`/`subject`, `code`, `date`, `_lastUpdated`.
+
+In: a resource type and (name, value) pairs: repeated names mean *and*, commas mean *or* (FHIR R4 search,
+3.1.1). Out: pages of resources, with a cursor for the next. Hashes in columns only narrow the search; every
+match is verified on the opened body before it is given out. Order is that of the driving column and is stable
+while nothing is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from engine.kernel.errors import HubError
+from engine.store.columns import codings, concept_of, identifiers, patient_reference, span
+from engine.store.read import Reader, resource
+from engine.store.state import COLUMNS, Row, row_from
+
+__all__ = ["PARAMETERS", "Page", "SearchError", "search"]
+
+PARAMETERS = ("_id", "identifier", "patient", "subject", "code", "date", "_lastUpdated")
+_MOST = 1000
+_DATE = re.compile(r"(eq|ge|gt|le|lt)?(\d.*)").fullmatch
+
+Check = Callable[[dict[str, Any]], bool]
+
+
+class SearchError(HubError):
+    """A search that cannot be followed; the asker's to correct."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search. `cursor` continues it; None = this was the last."""
+
+    resources: list[dict[str, Any]]
+    cursor: str | None
+
+
+@dataclass(slots=True)
+class _Query:
+    where: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    rids: set[int] | None = None
+    by_date: bool = False
+    narrow: bool = False  # something better than the date is there to drive it
+    seqs: tuple[int, int] | None = None
+
+    def only(self, rids: set[int]) -> None:
+        self.rids = rids if self.rids is None else self.rids & rids
+
+
+def search(
+    reader: Reader, kind: str, parameters: Sequence[tuple[str, str]], count: int, cursor: str | None
+) -> Page:
+    """Return one page of the resources of a type that match every parameter."""
+    number = reader.types.number(reader.session, kind)
+    count = max(1, min(count, _MOST))
+    query = _Query()
+    for name, value in parameters:
+        _add(query, reader, kind, name, value)
+    if number is None or (query.rids is not None and not query.rids):
+        return Page([], None)
+    after = _cursor(cursor)
+    found: list[dict[str, Any]] = []
+    last: tuple[int, ...] = ()
+    while True:
+        rows = _rows(query, reader, number, after, count + 1 - len(found))
+        bodies = reader.bodies_of([row.seq for _, row, _ in rows])
+        for place, row, (at, position) in rows:
+            after = place
+            body = bodies[row.seq]
+            if all(check(body.value) for check in query.checks):
+                if len(found) == count:
+                    return Page(found, _token(last))
+                found.append(resource(row.type, row.id, row.version, at, position, body.value))
+                last = place
+        if not rows:
+            return Page(found, None)
+
+
+def _rows(
+    query: _Query, reader: Reader, number: int, after: tuple[int, ...] | None, limit: int
+) -> list[tuple[tuple[int, ...], Row, tuple[int, int]]]:
+    where, values = ["r.type = ?", "r.deleted = 0", *query.where], [number, *query.values]
+    if query.rids is not None:
+        where.append(f"r.rid IN ({','.join(map(str, sorted(query.rids)))})")
+    order = ("r.rid",)
+    if query.rids is None and not query.narrow:
+        if query.by_date:
+            order = ("r.date_from", "r.rid")  # type: ignore[assignment]
+        elif query.seqs is not None:
+            order = ("h.seq",)
+    if query.seqs is not None:
+        where.append("h.seq BETWEEN ? AND ?")
+        values += query.seqs
+    if after is not None:
+        where.append(
+            f"({', '.join(order)}) > ({', '.join('?' * len(order))})" if len(order) > 1 else f"{order[0]} > ?"
+        )
+        values += after
+    sql = (
+        f"SELECT h.at, h.position, {COLUMNS} FROM resource r JOIN history h ON h.seq = r.seq "
+        f"WHERE {' AND '.join(where)} ORDER BY {', '.join(order)} LIMIT ?"
+    )
+    found = []
+    for at, position, *columns in reader.session.all(sql, [*values, limit]):
+        row = row_from(tuple(columns), reader.types, reader.session)
+        place = {"r.rid": row.rid, "h.seq": row.seq, "r.date_from": row.date_from or 0}
+        found.append((tuple(place[name] for name in order), row, (at, position)))
+    return found
+
+
+def _add(query: _Query, reader: Reader, kind: str, name: str, value: str) -> None:
+    name, _, modifier = name.partition(":")
+    if modifier and (name, modifier) not in (("patient", "Patient"), ("subject", "Patient")):
+        raise SearchError(f"the modifier :{modifier} is not supported", where=name)
+    alternatives = [one for one in value.split(",") if one]
+    if not alternatives:
+        raise SearchError("has no value", where=name)
+    if name == "_id":
+        rows = [reader.row(kind, one) for one in alternatives]
+        query.only({row.rid for row in rows if row is not None})
+    elif name == "identifier":
+        _identifier(query, reader, kind, alternatives)
+    elif name in ("patient", "subject"):
+        _patient(query, reader, alternatives)
+    elif name == "code":
+        _code(query, reader, alternatives)
+    elif name in ("date", "_lastUpdated"):
+        if len(alternatives) > 1:
+            raise SearchError("takes one value; repeat it for a range", where=name)
+        (_date if name == "date" else _updated)(query, reader, alternatives[0])
+    else:
+        raise SearchError(
+            f"the parameter {name} is not supported for {kind}",
+            where=name,
+            remedy="supported are " + ", ".join(PARAMETERS) + " and _count",
+        )
+
+
+def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str]) -> None:
+    wanted: list[tuple[str | None, str]] = []
+    for one in alternatives:
+        system, bar, value = one.rpartition("|")
+        if not value:
+            raise SearchError("needs a value; a system alone is not supported", where="identifier")
+        wanted.append((system if bar else None, value))
+    macs = {reader.keys.token(kind, system, value) for system, value in wanted}
+    ((newest,),) = reader.session.all("SELECT COALESCE(MAX(era), 0) FROM token")
+    eras = ",".join(map(str, range(newest + 1)))
+    hashes = ",".join(map(str, macs))
+    query.only(
+        {
+            rid
+            for (rid,) in reader.session.all(
+                f"SELECT rid FROM token WHERE era IN ({eras}) AND mac IN ({hashes})"
+            )
+        }
+    )
+
+    def check(body: dict[str, Any]) -> bool:
+        return any(
+            v == value and system in (None, s) for s, v in identifiers(body) for system, value in wanted
+        )
+
+    query.checks.append(check)
+
+
+def _patient(query: _Query, reader: Reader, alternatives: list[str]) -> None:
+    ids = [one.removeprefix("Patient/") for one in alternatives]
+    rows = [row for row in (reader.row("Patient", id_) for id_ in ids) if row is not None]
+    query.where.append(f"r.patient IN ({','.join(str(row.rid) for row in rows) or '-1'})")
+    query.narrow = True
+    wanted = {f"Patient/{row.id}" for row in rows}
+    query.checks.append(lambda body: patient_reference(body) in wanted)
+
+
+def _code(query: _Query, reader: Reader, alternatives: list[str]) -> None:
+    wanted: list[tuple[str | None, str]] = []
+    for one in alternatives:
+        system, bar, code = one.rpartition("|")
+        if not code:
+            raise SearchError("needs a code; a system alone is not supported", where="code")
+        wanted.append((system if bar else None, code))
+    macs = ",".join(str(reader.keys.coding(system, code)) for system, code in wanted)
+    concepts = [c for (c,) in reader.session.all(f"SELECT concept FROM concept WHERE mac IN ({macs})")]
+    query.where.append(f"r.code IN ({','.join(map(str, sorted(set(concepts)))) or 'NULL'})")
+    query.narrow = True
+
+    def check(body: dict[str, Any]) -> bool:
+        held = codings(concept_of(body) or {})
+        return any(c == code and system in (None, s) for s, c in held for system, code in wanted)
+
+    query.checks.append(check)
+
+
+def _span(name: str, value: str) -> tuple[str, int, int]:
+    match = _DATE(value)
+    days = span(match.group(2)) if match else None
+    if match is None or days is None:
+        raise SearchError("is not a date with one of the prefixes eq, ge, gt, le, lt", where=name)
+    return match.group(1) or "eq", *days
+
+
+def _date(query: _Query, _reader: Reader, value: str) -> None:
+    """FHIR R4 3.1.1.4.7: a resource matches when its span lies in (eq), reaches beyond or to (gt, ge) the one
+    given.
+    """
+    prefix, low, high = _span("date", value)
+    conditions = {
+        "eq": ("r.date_from >= ? AND r.date_to <= ?", [low, high]),
+        "ge": ("r.date_to >= ?", [low]),
+        "gt": ("r.date_to > ?", [high]),
+        "le": ("r.date_from <= ?", [high]),
+        "lt": ("r.date_from < ?", [low]),
+    }
+    condition, values = conditions[prefix]
+    query.where += ["r.date_from IS NOT NULL", condition]
+    query.values += values
+    query.by_date = True
+
+
+def _updated(query: _Query, reader: Reader, value: str) -> None:
+    prefix, low, high = _span("_lastUpdated", value)
+    first, last = 1, 1 << 62
+    if prefix in ("eq", "ge"):
+        first = _first_seq(reader, low)
+    if prefix == "gt":
+        first = _first_seq(reader, high + 1)
+    if prefix in ("eq", "le"):
+        last = _first_seq(reader, high + 1) - 1
+    if prefix == "lt":
+        last = _first_seq(reader, low) - 1
+    old = query.seqs or (first, last)
+    query.seqs = (max(first, old[0]), min(last, old[1]))
+
+
+def _first_seq(reader: Reader, at: int) -> int:
+    """Return the first feed position at or after a time; times never run backwards along the feed."""
+    ((low, high),) = reader.session.all(
+        "SELECT COALESCE(MIN(seq), 1), COALESCE(MAX(seq), 0) + 1 FROM history"
+    )
+    while low < high:
+        middle = (low + high) // 2
+        found = reader.session.all(
+            "SELECT seq, at FROM history WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+        )
+        if found and found[0][1] < at:
+            low = int(found[0][0]) + 1
+        else:
+            high = middle
+    return int(low)
+
+
+def _cursor(text: str | None) -> tuple[int, ...] | None:
+    if not text:
+        return None
+    try:
+        places = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        return tuple(int(place) for place in places)
+    except (ValueError, TypeError):
+        raise SearchError(
+            "this page cannot be found", where="cursor", remedy="start the search again"
+        ) from None
+
+
+def _token(place: tuple[int, ...]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()

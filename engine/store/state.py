@@ -1,0 +1,186 @@
+"""What one transaction knows of the resources its works speak of, before anything is written.
+
+In: the keys of a whole batch. Out: rows and bodies, loaded in a few queries, that carry what the works before
+have already done to them (the database itself is written once, at the end). A row that is not yet in the
+database has version 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.fhir import jsonio
+from engine.store.database import Session
+from engine.store.keys import Keys, id_text
+from engine.store.pack import Bodies, Body, open_pack
+
+__all__ = ["COLUMNS", "Row", "State", "Types", "load_bodies", "row_from"]
+
+COLUMNS = (
+    "r.rid, r.type, r.id, r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, r.deleted"
+)
+
+
+class Row:
+    """A current resource: the columns of its row, its survivor if it is a retired Patient, and its body once
+    loaded.
+    """
+
+    __slots__ = (
+        "blank",
+        "body",
+        "code",
+        "date_from",
+        "date_to",
+        "deleted",
+        "id",
+        "key",
+        "patient",
+        "position",
+        "rid",
+        "seq",
+        "survivor",
+        "type",
+        "version",
+    )
+
+    def __init__(self, rid: int, kind: str, key: bytes) -> None:
+        self.rid = rid
+        self.type = kind
+        self.key = key  # stored form of the public id
+        self.id = ""  # the public id
+        self.seq = 0
+        self.version = 0
+        self.position = -1
+        self.patient: int | None = None
+        self.code: int | None = None
+        self.date_from: int | None = None
+        self.date_to: int | None = None
+        self.deleted = 0
+        self.survivor: int | None = None
+        self.body: Body | None = None
+        self.blank = False  # being rebuilt from nothing: its versions so far do not count
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something here to link to or to merge with."""
+        return not (self.blank or self.deleted) and (self.version > 0 or self.body is not None)
+
+
+class Types:
+    """The numbers of the resource types."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+
+    def load(self, session: Session) -> None:
+        """Read the types that other processes may have added."""
+        for number, name in session.all("SELECT id, name FROM rtype"):
+            self.numbers[name] = number
+            self.names[number] = name
+
+    def name(self, session: Session, number: int) -> str:
+        """Return the name of a type."""
+        if number not in self.names:
+            self.load(session)
+        return self.names[number]
+
+    def number(self, session: Session, name: str) -> int | None:
+        """Return the number of a type, if any resource of it was ever written."""
+        if name not in self.numbers:
+            self.load(session)
+        return self.numbers.get(name)
+
+
+def row_from(columns: tuple[Any, ...], types: Types, session: Session) -> Row:
+    """Make a row of what `COLUMNS` selects."""
+    row = Row(columns[0], types.name(session, columns[1]), bytes(columns[2]))
+    row.id = id_text(row.key)
+    (
+        row.seq,
+        row.version,
+        row.position,
+        row.patient,
+        row.code,
+        row.date_from,
+        row.date_to,
+        row.deleted,
+    ) = columns[3:11]
+    return row
+
+
+def load_bodies(session: Session, keys: Keys, bodies: Bodies, seqs: Iterable[int]) -> dict[int, Body]:
+    """Return the bodies of these versions, from memory or out of their packs; tombstones have none."""
+    found: dict[int, Body] = {}
+    missing = []
+    for seq in seqs:
+        body = bodies.get(seq)
+        if body is not None:
+            found[seq] = body
+        else:
+            missing.append(seq)
+    slots: dict[int, list[tuple[bytes, bytes]]] = {}
+    sql = "SELECT h.seq, h.pack FROM history h WHERE h.pack IS NOT NULL AND h.seq IN (...)"
+    places = session.among(sql, missing)
+    for number, sealed in session.among(
+        "SELECT id, sealed FROM pack WHERE id IN (...)", list({pack for _, pack in places})
+    ):
+        slots[number] = open_pack(keys.keyring, number, bytes(sealed))
+    for seq, pack in places:
+        raw, own = slots[pack][seq - pack]
+        body = found[seq] = Body(raw, jsonio.loads(raw), jsonio.loads(own))
+        bodies.put(seq, body)
+    return found
+
+
+@dataclass(slots=True)
+class State:
+    """The rows of one transaction: by identity key, and by number."""
+
+    session: Session
+    keys: Keys
+    types: Types
+    bodies: Bodies
+    next_seq: int = 0
+    next_rid: int = 0
+    at: int = 0
+    by_key: dict[bytes, Row] = field(default_factory=dict)
+    by_rid: dict[int, Row] = field(default_factory=dict)
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Load every row bound to one of these keys, and the survivors of those that are retired."""
+        sql = (
+            f"SELECT i.key, a.survivor, {COLUMNS} FROM identity i JOIN resource r ON r.rid = i.rid "
+            "LEFT JOIN alias a ON a.retired = r.rid WHERE i.key IN (...)"
+        )
+        survivors = []
+        for key, survivor, *columns in self.session.among(sql, list(keys), "bytea"):
+            row = self.by_rid.get(columns[0])
+            if row is None:
+                row = self._keep(tuple(columns), survivor)
+                if survivor is not None:
+                    survivors.append(survivor)
+            self.by_key[bytes(key)] = row
+        self.load_rids(survivors)
+
+    def load_rids(self, rids: Iterable[int]) -> None:
+        """Load rows by number."""
+        wanted = [rid for rid in rids if rid not in self.by_rid]
+        sql = f"SELECT a.survivor, {COLUMNS} FROM resource r LEFT JOIN alias a ON a.retired = r.rid WHERE r.rid IN (...)"
+        for survivor, *columns in self.session.among(sql, wanted):
+            self._keep(tuple(columns), survivor)
+
+    def _keep(self, columns: tuple[Any, ...], survivor: int | None) -> Row:
+        row = row_from(columns, self.types, self.session)
+        row.survivor = survivor
+        self.by_rid[row.rid] = row
+        return row
+
+    def load_current(self, rows: Iterable[Row]) -> None:
+        """Load the bodies of rows that have one and have not got it yet."""
+        wanted = {row.seq: row for row in rows if row.body is None and row.version and not row.deleted}
+        for seq, body in load_bodies(self.session, self.keys, self.bodies, wanted).items():
+            wanted[seq].body = body

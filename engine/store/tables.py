@@ -1,0 +1,248 @@
+"""The tables of the core store, once for SQLite and PostgreSQL.
+
+What is in them: resource bodies (sealed, one pack an entry writes), the version history whose sequence is the
+change feed, a narrow row for each current resource, the outcome of every journal entry, and keyed hashes to
+search by. What is not in them: any identifier, name or birth date that could be read without the data key.
+Layout notes: a body is stored once; whatever is looked up by a random key is kept narrow or grouped by era,
+so that a batch of inserts touches few pages however large the store grows.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+__all__ = [
+    "ALIAS",
+    "AUDIT",
+    "AUDIT_HEAD",
+    "CLOCK",
+    "CONCEPT",
+    "DELIVERY",
+    "ERA_BITS",
+    "HISTORY",
+    "IDENTITY",
+    "LANE",
+    "METADATA",
+    "OPS",
+    "OP_CREATE",
+    "OP_DELETE",
+    "OP_RELINK",
+    "OP_UPDATE",
+    "OUTCOME",
+    "PACK",
+    "PENDING",
+    "RESOURCE",
+    "RTYPE",
+    "SEARCH_KEY",
+    "TOKEN",
+    "TOUCH",
+]
+
+METADATA = MetaData()
+BIG = BigInteger().with_variant(Integer(), "sqlite")  # INTEGER PRIMARY KEY is SQLite's own row number
+
+
+def _partial(name: str, first: str, *more: str) -> Index:
+    """Index only the rows where the first column is set."""
+    valued = text(f"{first} IS NOT NULL")
+    return Index(name, first, *more, sqlite_where=valued, postgresql_where=valued)
+
+
+ERA_BITS = 16  # an era is 65,536 consecutive entries (or resources): its part of an index stays in memory while it fills
+
+OP_CREATE, OP_UPDATE, OP_DELETE, OP_RELINK = 1, 2, 3, 4
+OPS = {OP_CREATE: "create", OP_UPDATE: "update", OP_DELETE: "delete", OP_RELINK: "relink"}
+
+# `autoincrement=False` everywhere: numbers come from CLOCK, or from the journal.
+CLOCK = Table(
+    "core_clock",  # one row; on PostgreSQL its lock makes feed positions visible in commit order
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BIG, nullable=False),  # newest feed position
+    Column("rid", BIG, nullable=False),  # newest resource number
+    Column("at", BIG, nullable=False),  # time of the newest version; never runs backwards
+)
+
+RTYPE = Table(
+    "rtype",  # resource types met so far; small numbers keep rows and indexes narrow
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+PACK = Table(
+    "pack",  # all bodies written for one entry, compressed and sealed once; id = feed position of its first version
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("entry", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("pack_by_entry", "entry"),
+)
+
+HISTORY = Table(
+    "history",  # append-only; seq is the feed position; body = slot (seq - pack) of the pack; NULL pack = tombstone
+    METADATA,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("rid", BIG, nullable=False),
+    Column("version", BIG, nullable=False),
+    Column("entry", BIG, nullable=False),
+    Column("position", BIG, nullable=False),
+    Column("pack", BIG),
+    Column("at", BIG, nullable=False),
+    Column("op", SmallInteger, nullable=False),
+    Column("prev", BIG),
+)
+
+RESOURCE = Table(
+    "resource",
+    METADATA,
+    Column("rid", BIG, primary_key=True, autoincrement=False),
+    Column("type", BIG, nullable=False),
+    Column("id", LargeBinary, nullable=False),  # public id: a uuid as 16 bytes, else `~` and the text
+    Column("seq", BIG, nullable=False),
+    Column("version", BIG, nullable=False),
+    Column("position", BIG, nullable=False),  # journal position of the newest entry that spoke of it
+    Column("patient", BIG),
+    Column("code", BIG),  # keyed hash of the whole set of codings; see CONCEPT
+    Column("date_from", BIG),  # first and last millisecond of the clinically relevant time
+    Column("date_to", BIG),
+    Column("deleted", SmallInteger, nullable=False),
+    _partial("resource_by_patient", "patient", "type", "rid"),
+    _partial("resource_by_code", "code", "rid"),
+    _partial("resource_by_date", "date_from", "rid"),
+    Index("resource_by_type", "type", "rid"),
+)
+
+IDENTITY = Table(
+    "identity",  # public ids and business keys -> resource; a binding never changes
+    METADATA,
+    Column("key", LargeBinary, primary_key=True),
+    Column("rid", BIG, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+TOKEN = Table(
+    "token",  # identifiers for search, not unique: keyed hash of `type, system|value` and of `type, value`
+    METADATA,
+    Column("era", BIG, primary_key=True, autoincrement=False),
+    Column("mac", BIG, primary_key=True, autoincrement=False),
+    Column("rid", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+PENDING = Table(
+    "pending_reference",  # references by identifier that found nothing yet: set when their target arrives
+    METADATA,
+    Column("mac", BIG, primary_key=True, autoincrement=False),
+    Column("rid", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+CONCEPT = Table(
+    "concept",  # keyed hash of one coding (system|code, or code alone) -> keyed hash of a set of codings holding it
+    METADATA,
+    Column("mac", BIG, primary_key=True, autoincrement=False),
+    Column("concept", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+ALIAS = Table(
+    "alias",  # a Patient retired by a merge -> its survivor (always the last one: chains are shortened)
+    METADATA,
+    Column("retired", BIG, primary_key=True, autoincrement=False),
+    Column("survivor", BIG, nullable=False),
+    Column("entry", BIG, nullable=False),
+    Column("at", BIG, nullable=False),
+    Index("alias_by_survivor", "survivor"),
+)
+
+TOUCH = Table(
+    "touch",  # entries that spoke of a patient's resource without making a version of it (unchanged, superseded)
+    METADATA,
+    Column("era", BIG, primary_key=True, autoincrement=False),
+    Column("rid", BIG, primary_key=True, autoincrement=False),
+    Column("position", BIG, primary_key=True, autoincrement=False),
+    Column("entry", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+OUTCOME = Table(
+    "outcome",
+    METADATA,
+    Column("entry", BIG, primary_key=True, autoincrement=False),
+    Column("position", BIG, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("cause", Text),
+    Column("place", Text),
+    Column("text", Text),
+    Column("written", BIG, nullable=False),
+    Column("unchanged", BIG, nullable=False),
+    Column("superseded", BIG, nullable=False),
+    Column("flags", Text),  # JSON; a flag holds no patient data
+    Column("reason", LargeBinary),  # who replayed it and why, sealed
+    Column("at", BIG, nullable=False),
+    _partial("outcome_by_cause", "cause", "entry"),  # most entries have none
+)
+
+LANE = Table(
+    "lane",
+    METADATA,
+    Column("lane", BIG, primary_key=True, autoincrement=False),
+    Column("watermark", BIG, nullable=False),
+)
+
+SEARCH_KEY = Table(
+    "search_key",  # keyed hash of (kind, value) -> entries, for finding messages
+    METADATA,
+    Column("era", BIG, primary_key=True, autoincrement=False),
+    Column("mac", BIG, primary_key=True, autoincrement=False),
+    Column("entry", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+DELIVERY = Table(
+    "delivery",
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),  # entry << 12 | place in the entry
+    Column("entry", BIG, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("status", Text, nullable=False),  # pending | done | failed
+    Column("detail", LargeBinary, nullable=False),  # sealed
+    Column("attempts", BIG, nullable=False),
+    Column("at", BIG, nullable=False),
+    Index("delivery_by_status", "status", "id"),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("at", BIG, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", LargeBinary),  # sealed: a query may hold patient data
+    Column("hash", LargeBinary, nullable=False),
+)
+
+AUDIT_HEAD = Table(
+    "audit_head",  # one row: where the chain ends
+    METADATA,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    Column("id", BIG, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
