@@ -29,32 +29,43 @@ THO = "http://terminology.hl7.org/CodeSystem/"
 FHIR = "http://hl7.org/fhir/"
 
 # HL7 tables that our code tables start from, point to, or that constants name
-TABLES = """0001 0002 0003 0004 0007 0009 0038 0062 0063 0065 0069 0074 0076 0078 0080 0085 0091 0092
-0103 0116 0119 0123 0127 0128 0130 0131 0136 0162 0163 0177 0190 0200 0201 0202 0203 0204 0206 0207
-0215 0217 0223 0272 0301 0315 0322 0335 0338 0364 0369 0371 0396 0406 0429 0430 0432 0443 0444 0465
-0482 0485 0487 0488 0489 0490 0491 0492 0493 0494 0507 0527 0528 0529 0535 0544 0550 0553 0912 0914""".split()
-VERSION3 = """ActCode ActPriority ActReason Confidentiality EncounterSpecialCourtesy GTSAbbreviation MaritalStatus NullFlavor
-ObservationInterpretation ParticipationType ReligiousAffiliation RoleCode TimingEvent EntityNamePartQualifier""".split()
-TERMINOLOGY = """allergyintolerance-clinical allergyintolerance-verification condition-category condition-clinical
-condition-ver-status coverage-selfpay data-absent-reason diagnosis-role diet discharge-disposition
-encounter-special-arrangements flag-category location-physical-type observation-category organization-type
-practitioner-role provenance-participant-type referencerange-meaning special-values subscriber-relationship
-contactentity-type admit-source service-type""".split()
-CORE = """account-status address-type address-use administrative-gender allergy-intolerance-category
-allergy-intolerance-criticality allergy-intolerance-type bundle-type composition-status contact-point-system
-contact-point-use days-of-week diagnostic-report-status document-reference-status encounter-location-status
-encounter-status event-status fm-status device-status device-nametype identifier-use link-type location-mode location-status
-name-use observation-status quantity-comparator reaction-event-severity request-intent request-priority
-request-status specimen-status task-status http-verb publication-status narrative-status""".split()
+TABLES = (
+    "0001 0002 0003 0004 0006 0007 0009 0038 0052 0061 0062 0063 0065 0069 0074 0076 0078 0080 0085 0091 "
+    "0092 0103 0116 0119 0121 0123 0127 0128 0130 0131 0136 0155 0162 0163 0177 0189 0190 0200 0201 "
+    "0202 0203 0204 0206 0207 0208 0215 0217 0223 0272 0290 0299 0301 0315 0322 0335 0338 0354 0356 0357 "
+    "0360 0364 0369 0371 0396 0406 0416 0429 0430 0432 0440 0443 0444 0465 0482 0485 0487 0488 0489 0490 "
+    "0491 0492 0493 0494 0507 0527 0528 0529 0535 0544 0550 0553 0912 0914"
+)
+VERSION3 = (
+    "ActCode ActPriority ActReason Confidentiality EncounterSpecialCourtesy GTSAbbreviation MaritalStatus "
+    "NullFlavor ObservationInterpretation ParticipationType ReligiousAffiliation RoleCode TimingEvent "
+    "EntityNamePartQualifier"
+)
+TERMINOLOGY = (
+    "allergyintolerance-clinical allergyintolerance-verification condition-category condition-clinical "
+    "condition-ver-status coverage-selfpay data-absent-reason diagnosis-role diet discharge-disposition "
+    "encounter-special-arrangements flag-category location-physical-type observation-category "
+    "organization-type practitioner-role provenance-participant-type referencerange-meaning "
+    "special-values subscriber-relationship contactentity-type admit-source service-type"
+)
+CORE = (
+    "account-status address-type address-use administrative-gender allergy-intolerance-category "
+    "allergy-intolerance-criticality allergy-intolerance-type bundle-type composition-status "
+    "contact-point-system contact-point-use days-of-week diagnostic-report-status "
+    "document-reference-status encounter-location-status encounter-status event-status fm-status "
+    "device-status device-nametype identifier-use link-type location-mode location-status name-use "
+    "observation-status quantity-comparator reaction-event-severity request-intent request-priority "
+    "request-status specimen-status task-status http-verb publication-status narrative-status"
+)
 
 
 def wanted() -> dict[str, str]:
     """Return file stem -> canonical URL of every system to write."""
     return (
-        {f"v2-{t}": V2 + t for t in TABLES}
-        | {f"v3-{s}": V3 + s for s in VERSION3}
-        | {s: THO + s for s in TERMINOLOGY}
-        | {s: FHIR + s for s in CORE}
+        {f"v2-{t}": V2 + t for t in TABLES.split()}
+        | {f"v3-{s}": V3 + s for s in VERSION3.split()}
+        | {s: THO + s for s in TERMINOLOGY.split()}
+        | {s: FHIR + s for s in CORE.split()}
     )
 
 
@@ -86,6 +97,12 @@ def load(folder: Path) -> dict[str, dict[str, Any]]:
             resource = entry["resource"]
             if resource["resourceType"] == "CodeSystem":
                 found.setdefault(resource["url"], resource)
+    for url in sorted(
+        found
+    ):  # a table that changed between versions is listed as <url>|<version>: the last one holds
+        plain, bar, _ = url.partition("|")
+        if bar and (plain not in found or "|" in found[plain]["url"]):
+            found[plain] = found[url]
     return found
 
 
