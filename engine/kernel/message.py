@@ -94,6 +94,7 @@ class Draft:
     cleared: tuple[str, ...] = ()
     owns: frozenset[str] = frozenset()
     map: str = ""
+    weak: tuple[str, ...] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
 
 
 @dataclass(slots=True)

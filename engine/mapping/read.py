@@ -110,12 +110,12 @@ class Reader:
         make_rows: tuple[Row, ...] = ()
         if "rows" in words:
             if make:
-                sub = Reader(make, self.file, self.layer, self.has_child)
+                sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child)
                 make_rows = sub.rows(words["rows"], (), place.line)
             else:
                 children += self.rows(words["rows"], path, place.line)
         elif make and children:
-            sub = Reader(make, self.file, self.layer, self.has_child)
+            sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child)
             make_rows, children = sub.rows(_only(m, [k for k, _ in others]), (), place.line), ()
         unmapped = str(words.get("unmapped", ""))
         if unmapped and unmapped not in UNMAPPED:

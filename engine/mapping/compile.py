@@ -1,0 +1,330 @@
+"""Typed rows -> Python functions, fast and traced, for one site's view of the maps.
+
+In: the resolved maps of a site (layers.py). Out: `Program`, whose functions turn one segment into the elements of one
+resource (`M_PID_Patient`), a datatype value into a FHIR value (`D_XPN_HumanName_c`; `_s` where its parts are
+subcomponents), or into a resource of its own (`R_XCN_Practitioner_c`). Functions are compiled when first needed and
+registered with `linecache`, so a traceback shows the generated line.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine.kernel.errors import MapError
+from engine.mapping import types as T
+from engine.mapping.emit import Emitter, Env, Library, is_constant
+from engine.mapping.locate import locate
+from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
+from engine.mapping.run import put_list
+from engine.mapping.traced import Address, TStr, absorb
+from engine.mapping.values import BUILTIN, decimal_of
+
+__all__ = ["EMPTY", "Program"]
+
+WIDTH = 96
+EMPTY: list[str] = [""] * WIDTH
+_BLANK = "^~&|\\ \t\r\n#"
+
+
+def _reps(raw: str, rs: str) -> Sequence[str]:
+    if not raw or raw == '""':
+        return ()
+    return [r for r in raw.split(rs) if r and r != '""']
+
+
+def _first(found: Sequence[str]) -> str:
+    return found[0] if found else ""
+
+
+def _nth(raw: str, rs: str, i: int) -> str:
+    parts = raw.split(rs) if raw else []
+    return parts[i] if i < len(parts) else ""
+
+
+def _only(raw: str, rs: str) -> str:
+    found = [r for r in _reps(raw, rs) if r.strip(_BLANK)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _part(raw: str, sep: str, i: int) -> str:
+    if not raw:
+        return raw
+    parts = raw.split(sep)
+    return parts[i] if i < len(parts) else ""
+
+
+def _valued(raw: str) -> bool:
+    return bool(raw) and raw != '""' and bool(raw.strip(_BLANK))
+
+
+def _looks(text: str, like: str) -> bool:
+    if like == "number":
+        return decimal_of(text) is not None
+    if like == "date":
+        from engine.mapping.dates import read_date
+
+        return read_date(text) is not None
+    raise MapError(f"looks like {like}", remedy="use number or date")
+
+
+def _number(text: str, op: str, bound: float) -> bool:
+    n = decimal_of(text)
+    if n is None:
+        return False
+    return {"<": n < bound, ">": n > bound, "<=": n <= bound, ">=": n >= bound}[op]
+
+
+def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    at: Any = o
+    for step in path:
+        if isinstance(at, list):
+            at = next((e for e in at if isinstance(e, dict)), {})
+        if step.endswith("[x]"):
+            stem = step[:-3]
+            return any(k.startswith(stem) and k[len(stem) : len(stem) + 1].isupper() for k in at)
+        at = at.get(step) if isinstance(at, dict) else None
+        if at is None:
+            return False
+    return bool(at) or at is False or at == 0
+
+
+def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
+    """The twin's assignment: an equal value from a second row lends its source, another value is flagged."""
+    if name in o:
+        if o[name] == value:
+            o[name] = absorb(o[name], value)
+        return
+    if any(k != name and _same_choice(k, name) for k in o):
+        return
+    o[name] = value
+
+
+_CHOICES = ("value", "effective", "onset", "deceased", "multipleBirth", "occurrence", "performed", "collected", "abatement", "timing", "medication", "asNeeded", "bounds", "allowed", "recorded", "born", "age")
+
+
+def _same_choice(a: str, b: str) -> bool:
+    for stem in _CHOICES:
+        if a.startswith(stem) and b.startswith(stem) and a[len(stem) :][:1].isupper() and b[len(stem) :][:1].isupper():
+            return a not in _NOT_CHOICES and b not in _NOT_CHOICES
+    return False
+
+
+_NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
+
+
+def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
+    for k, v in t.items():
+        if k not in o:
+            o[k] = v
+        elif isinstance(v, list):
+            o[k] = o[k] + [e for e in v if e not in o[k]]
+
+
+def _fields(s: Any) -> list[str]:
+    f: list[str] = s.fields
+    return f if len(f) >= WIDTH else f + EMPTY[len(f) :]
+
+
+def _traced_fields(s: Any) -> list[str]:
+    out: list[str] = [TStr(v, (Address(s.name, s.n, i),)) for i, v in enumerate(s.fields)]
+    return out + EMPTY[len(out) :]
+
+
+class Program:
+    """The compiled maps of one site; `trace=True` gives the twin."""
+
+    def __init__(self, library: Library, trace: bool = False) -> None:
+        self.library, self.trace = library, trace
+        self.rows: list[Row] = []
+        self.sources: dict[str, str] = {}
+        self.space: dict[str, Any] = {
+            "reps": _reps, "first": _first, "nth": _nth, "only": _only, "part": _part, "valued": _valued, "looks": _looks,
+            "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
+            "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
+        }  # fmt: skip
+
+    def segment(self, name: str) -> Callable[..., None]:
+        """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""
+        key = f"M_{name}"
+        if key not in self.space:
+            self._compile_segment(self._map(name))
+        return self.space[key]  # type: ignore[no-any-return]
+
+    def key(self, name: str) -> Callable[..., tuple[Any, ...]]:
+        """Return `K_name(s, g, x, o, lab)`: the identities that the map's `key` gives."""
+        self.segment(name)
+        return self.space[f"K_{name}"]  # type: ignore[no-any-return]
+
+    def datatype(self, name: str, level: str = "c") -> Callable[..., Any]:
+        """Return `D_name_level(parts, x)`."""
+        if f"D_{name}_{level}" not in self.space:
+            self._compile_datatype(self._map(name), level)
+        return self.space[f"D_{name}_{level}"]  # type: ignore[no-any-return]
+
+    def _map(self, name: str) -> MapDef:
+        found = self.library.maps.get(name)
+        if found is None:
+            raise MapError(f"no map {name}", remedy="the name is the file's name under mappings/hl7v2")
+        return found
+
+    # -- compiling ---------------------------------------------------------------------------------------------------
+
+    def _exec(self, name: str, lines: list[str]) -> None:
+        source = "\n".join(lines) + "\n"
+        file = f"<map {name}{' traced' if self.trace else ''}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        exec(compile(source, file, "exec"), self.space)  # written by the emitter from typed rows only
+        self.sources[name] = source
+
+    def _needs(self, e: Emitter) -> None:
+        for name, level in sorted(e.needs):
+            m = self._map(name)
+            if f"D_{name}_{level}" not in self.space:
+                self._compile_datatype(m, level)
+
+    def _compile_segment(self, m: MapDef) -> None:
+        e = Emitter(self.library, self.rows, self.trace)
+        env = Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"})
+        body = self._body(e, m.rows, m.to, env, lab="lab")
+        head = [f"def M_{m.name}(s, g, x, o, lab):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)"]
+        head += self._prefetch(e)
+        self.space[f"M_{m.name}"] = None
+        keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
+        self._needs(e)
+        self._exec(m.name, head + (body or ["    pass"]) + ["", *keys])
+
+    def _prefetch(self, e: Emitter) -> list[str]:
+        out = []
+        for name in sorted(e.segments):
+            out.append(f"    s_{name} = x.near(g, {name!r})")
+            out.append(f"    f_{name} = fields(s_{name}) if s_{name} is not None else EMPTY")
+        return out
+
+    def _body(self, e: Emitter, rows: tuple[Row, ...], to: str, env: Env, lab: str) -> list[str]:
+        e.block(rows, to, "o", lab, env, ())
+        return e.lines
+
+    def _key_lines(self, m: MapDef, env: Env) -> list[str]:
+        """Write the function that reads a map's key: identifiers made by labelled rows, or a location's identifiers."""
+        e = Emitter(self.library, [], self.trace)
+        e.put("out = []")
+        for source in m.key:
+            self._key_source(e, m, source, env)
+        e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
+        head = [f"def K_{m.name}(s, g, x, o, lab):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e)]
+        self._needs(e)
+        return head + e.lines
+
+    def _key_source(self, e: Emitter, m: MapDef, source: Source, env: Env) -> None:
+        if isinstance(source, First):
+            depth = e.depth
+            for option in source.options:
+                e.put("if not out:")
+                e.depth += 1
+                self._key_source(e, m, option, env)
+                e.depth = depth
+            return
+        if isinstance(source, Join):
+            e.put(f"k = {e.join(source, env, m.place)}")
+            e.put("if k: out.append({'system': 'urn:hub:own', 'value': k})")
+            return
+        if not isinstance(source, Locate):
+            raise MapError(f"key of {m.name} is a constant", where=str(m.place))
+        text = source.text
+        if locate(text) is None:  # an element, e.g. identifier(filler)
+            from engine.mapping.read import read_target
+
+            (step, *rest) = read_target(text, str(m.place))
+            if rest or T.child_of(m.to, step.name) is None:
+                raise MapError(f"key: {text} is not an identifier of {m.to}", where=str(m.place))
+            e.put(f"out.extend(x.labelled(o, lab, {step.name!r}, {step.label!r}))")
+            return
+        h = e.handle(text, env, m.place)
+        e.put(f"for r in {h.expr if h.repeats else f'[{h.expr}] if {h.expr} else ()'}:")
+        e.depth += 1
+        one = replace(h, expr="r", repeats=False)
+        name = T.pair_map(h.type, "Identifier", self.library.names)
+        if name:
+            e.put(f"k = {e.mapped(name, one, m.place)}")
+            e.put("if k: out.append(k)")
+        else:
+            e.put(f"k = x.string({e.textual(one)})")
+            e.put("if k: out.append({'value': k})")
+        e.depth -= 1
+
+    def _compile_datatype(self, m: MapDef, level: str) -> None:
+        if m.levels:
+            self._compile_chain(m, level)
+            return
+        self.space.setdefault(f"D_{m.name}_{level}", None)
+        e = Emitter(self.library, self.rows, self.trace)
+        env = Env(m.source, "dt", level=level, paths={(): "o"})
+        width = 30
+        resource = m.to[:1].isupper() and self._is_resource(m.to)
+        head = ["    cs, rs, ss = x.cs, x.rs, x.ss", f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]"]
+        if len(m.rows) >= 1 and T.definitions.is_primitive(m.to):
+            lines = self._primitive(e, m, env)
+            self._needs(e)
+            self._exec(f"{m.name}_{level}", [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *lines, "    return o.get('value')"])
+            return
+        if resource:
+            e.block(m.rows, m.to, "o", "lab", env, ())
+            keys = self._resource_key(m, env)
+            self._needs(e)
+            self._exec(f"{m.name}_{level}", [f"def R_{m.name}_{level}(c, x, o, lab):", *head, *e.lines, *keys])
+            self.space[f"D_{m.name}_{level}"] = self.space[f"R_{m.name}_{level}"]
+            return
+        e.filled(m.rows, m.to, "o", env, ())
+        self._needs(e)
+        self._exec(f"{m.name}_{level}", [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *e.lines, "    return o or None"])
+
+    def _is_resource(self, name: str) -> bool:
+        return name in T.definitions.resource_types()
+
+    def _primitive(self, e: Emitter, m: MapDef, env: Env) -> list[str]:
+        target = T.Target(m.to, False, primitive=True)
+        for row in m.rows:
+            e.mark(row)
+            e.single(replace(row, target=(Step("value"),)), target, "o", "value", env, (Step("value"),))
+        return e.lines
+
+    def _resource_key(self, m: MapDef, env: Env) -> list[str]:
+        e = Emitter(self.library, [], self.trace)
+        e.put("out = []")
+        for source in m.key:
+            self._key_source(e, m, source, env)
+        e.put(f"return x.made_keys({m.to!r}, out)")
+        self._needs(e)
+        return e.lines
+
+    def _compile_chain(self, m: MapDef, level: str) -> None:
+        """Write a Location chain: one resource per valued level, each part of the nearest valued one above."""
+        self.space[f"D_{m.name}_{level}"] = None
+        e = Emitter(self.library, self.rows, self.trace)
+        env = Env(m.source, "dt", level=level, paths={(): "o"})
+        e.put("above, path, depth = None, [], []")
+        for lv in m.levels:
+            e.put(f"if {e.condition(lv.when, env, lv.place)}:")
+            e.depth += 1
+            e.put("k = x.enter()")
+            e.put("o, lab = {}, {}")
+            e.block(tuple(r for r in lv.rows if not is_constant(r)), m.to, "o", "lab", env, ())
+            e.put("if o:")
+            e.depth += 1
+            constants = tuple(r for r in lv.rows if is_constant(r))
+            e.block(constants, m.to, "o", "lab", env, ())
+            e.put("if above is not None: o['partOf'] = above")
+            e.put(f"above = x.level(k, {m.to!r}, {m.name!r}, {lv.name!r}, o, lab, path)")
+            e.depth -= 1
+            e.put("else: x.drop(k)")
+            e.depth -= 1
+        e.put("return above")
+        self._needs(e)
+        head = [f"def CH_{m.name}_{level}(c, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    if len(c) < 30: c = c + EMPTY[:30 - len(c)]"]
+        self._exec(f"{m.name}_{level}", head + e.lines)
+        self.space[f"D_{m.name}_{level}"] = self.space[f"CH_{m.name}_{level}"]
+
+

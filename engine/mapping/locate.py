@@ -1,0 +1,75 @@
+"""Locations as rows write them, taken apart for the compiler: `PID-3(4.1=MRN and 5=MR).1`, `XPN.1.1`, `OBX(3.1=8302-2)-5`.
+
+In a segment map the numbers are field, component, subcomponent; in a datatype map component and subcomponent.
+HL7 v2.8.2 §2.5 names the parts; the parentheses are ours (a repetition number, `only`, or a test on components).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from engine.kernel.errors import MapError
+
+__all__ = ["Location", "Test", "locate"]
+
+_LOCATION = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`5=MR|PI` on a repetition: component, subcomponent (0 = whole), the values, and whether they must not match."""
+
+    component: int
+    sub: int
+    values: tuple[str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A location taken apart; 0 or () = not said."""
+
+    name: str
+    field: int = 0
+    component: int = 0
+    sub: int = 0
+    n: int = 0
+    only: bool = False
+    tests: tuple[Test, ...] = ()
+    segment_tests: tuple[Test, ...] = ()  # component = field, sub = component there
+
+    @property
+    def filtered(self) -> bool:
+        """Say whether it names fewer than all repetitions."""
+        return bool(self.n or self.only or self.tests)
+
+
+@cache
+def locate(text: str) -> Location | None:
+    """Take a location apart; None if it is not one."""
+    m = _LOCATION.fullmatch(text)
+    if not m:
+        return None
+    name, segment_filter, field, filter_, component, sub = m.groups()
+    n, only, tests = _filter(filter_ or "")
+    _, _, segment_tests = _filter(segment_filter or "")
+    return Location(name, int(field or 0), int(component or 0), int(sub or 0), n, only, tests, segment_tests)
+
+
+def _filter(text: str) -> tuple[int, bool, tuple[Test, ...]]:
+    text = text.strip()
+    if not text:
+        return 0, False, ()
+    if text.isdigit():
+        return int(text), False, ()
+    if text == "only":
+        return 0, True, ()
+    tests = []
+    for part in re.split(r"\s+and\s+", text):
+        m = re.fullmatch(r"(\d+)(?:\.(\d+))?\s*(!?=)\s*(.+)", part.strip())
+        if not m:
+            raise MapError(f"filter ({text}) is not understood", remedy="write (2), (only), (5=MR) or (4.1=MRN and 5=MR)")
+        tests.append(Test(int(m[1]), int(m[2] or 0), tuple(v.strip().strip('"') for v in m[4].split("|")), m[3] == "!="))
+    return 0, False, tuple(tests)

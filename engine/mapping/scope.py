@@ -1,0 +1,126 @@
+"""The groups of one message with their parents: what "the nearest PID" means for a row (mapping language, Scope).
+
+A location is read from the nearest enclosing group that holds the segment: the own group, its parents, the message. A
+sibling group may be read only if it has exactly one; never another repetition of a group around the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.formats.hl7v2.groups import Group
+
+__all__ = ["Scope", "scope_of"]
+
+ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
+
+
+class Scope:
+    """One group: its own segments, its child groups, its parent."""
+
+    __slots__ = ("_near", "children", "groups", "name", "own", "parent")
+
+    def __init__(self, group: Group, parent: Scope | None) -> None:
+        self.name = group.name
+        self.parent = parent
+        self.own: dict[str, list[Any]] = {}
+        self.groups: dict[str, list[Scope]] = {}
+        self.children: list[Any] = []  # segments and scopes in order
+        self._near: dict[str, Any] = {}
+        for child in group.children:
+            if isinstance(child, Group):
+                inner = Scope(child, self)
+                self.groups.setdefault(child.name, []).append(inner)
+                self.children.append(inner)
+            else:
+                self.own.setdefault(child.name, []).append(child)
+                self.children.append(child)
+
+    def near(self, name: str) -> Any:
+        """The segment for a row standing here; None = not sent, False = several and none is nearer."""
+        try:
+            return self._near[name]
+        except KeyError:
+            pass
+        here = self.own.get(name)
+        found: Any
+        if here:
+            found = here[0]
+        else:
+            below = self.below(name)
+            found = below[0] if len(below) == 1 else False if below else None
+            if found is None and self.parent is not None:
+                found = self.parent.beside(name, self.name)
+        self._near[name] = found
+        return found
+
+    def beside(self, name: str, without: str) -> Any:
+        """The segment for a row in a child group `without`, whose other repetitions are never read."""
+        here = self.own.get(name)
+        if here:
+            return here[0]
+        below = self.below(name, without)
+        if below:
+            return below[0] if len(below) == 1 else False
+        return self.parent.beside(name, self.name) if self.parent is not None else None
+
+    def below(self, name: str, without: str = "") -> list[Any]:
+        """All segments of that name in child groups, those called `without` apart."""
+        out: list[Any] = []
+        for group_name, scopes in self.groups.items():
+            if group_name != without:
+                for s in scopes:
+                    out += s.own.get(name, ())
+                    out += s.below(name)
+        return out
+
+    def all(self, name: str) -> list[Any]:
+        """Segments of that name in this group, else in the nearest group around it that has some."""
+        here = self.own.get(name)
+        if here:
+            return here
+        found = self.below(name)
+        if found or self.parent is None:
+            return found
+        return self.parent.all(name)
+
+    def following(self, s: Any) -> list[Any]:
+        """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong to."""
+        out: list[Any] = []
+        behind = False
+        for child in self.children:
+            if child is s:
+                behind = True
+            elif behind:
+                if isinstance(child, Scope):
+                    break
+                if child.name == "NTE":
+                    out.append(child)
+                elif child.name not in ANCHORS_KEPT and child.name != "PD1" and child.name != "NK1":
+                    break
+        return out
+
+    def at(self, path: tuple[str, ...]) -> list[tuple[Scope, Any]]:
+        """(group, segment or None) for every repetition of a group path; its last step may name a segment."""
+        if not path:
+            return [(self, None)]
+        head, rest = path[0], path[1:]
+        if head in self.groups:
+            return [hit for g in self.groups[head] for hit in g.at(rest)]
+        if not rest and head in self.own:
+            return [(self, s) for s in self.own[head]]
+        return []
+
+    def within(self, other: Scope) -> bool:
+        """Say whether this group is `other` or inside it."""
+        at: Scope | None = self
+        while at is not None:
+            if at is other:
+                return True
+            at = at.parent
+        return False
+
+
+def scope_of(group: Group) -> Scope:
+    """Build the scopes of an arranged message."""
+    return Scope(group, None)
