@@ -1,0 +1,127 @@
+"""Appends to a journal in SQLite: one writer connection, one transaction and one fsync a batch.
+
+Ids follow from BEGIN IMMEDIATE: only one transaction, in any process, is between reading the newest id and
+its commit. SQLite says when a commit is on disk (WAL, synchronous=FULL); when it cannot say so, nothing of
+the batch counts. After an I/O error the connection is thrown away, and before the next append everything that
+was confirmed is moved from the log into the database file and the log emptied, so that no later entry can
+stand behind a page that never got to disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import cast
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.journal.appending import Batch, Laid, lay_out
+from engine.journal.checkpoint import Checkpoints
+from engine.journal.database import own_connection, unavailable
+from engine.journal.daykeys import DayKeys, KeyGone
+from engine.kernel.message import Accepted
+
+__all__ = ["SqliteTail"]
+
+_STATE = (
+    """SELECT ifnull((SELECT max(id) FROM entry), 0), (SELECT count(sealed) FROM sealing_key WHERE id = ?)"""
+)
+_MARK = "SELECT hour, key_id FROM mark ORDER BY first DESC LIMIT 1"
+_NAMESAKE = "SELECT id FROM entry WHERE control = ? AND kind < 2 AND received >= ? LIMIT 1"
+_TWIN = "SELECT min(id) FROM entry WHERE control = ? AND hash = ? AND kind < 2 AND received >= ?"
+_ENTRY = f"INSERT INTO entry VALUES ({','.join('?' * 14)})"
+_BODY = "INSERT INTO body VALUES (?, ?)"
+_MARKS = "INSERT INTO mark VALUES (?, ?, ?)"
+_ALWAYS = -(1 << 62)
+
+
+class SqliteTail:
+    """The end of an SQLite journal, where entries are added."""
+
+    def __init__(self, engine: Engine, where: str, window: int | None, checkpoints: Checkpoints) -> None:
+        self._engine = engine
+        self._where = where
+        self._window = window
+        self._checkpoints = checkpoints
+        self._lock = checkpoints.lock
+        self._connection: sqlite3.Connection | None = None
+        self._failed = False  # an I/O error since the log was last emptied
+        self._last, self._mark = -1, (0, 0)  # the newest entry this process wrote, and its mark
+
+    def append(self, batch: Batch, keys: DayKeys) -> list[Accepted]:
+        """Append in one transaction and return once it is on disk. Raises StoreUnavailable: nothing was appended."""
+        with self._lock:
+            connection = self._connection or self._open()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                laid = self._lay_out(connection, batch, keys)
+                if laid.entries:
+                    connection.executemany(_ENTRY, laid.entries)
+                    connection.executemany(_BODY, laid.bodies)
+                    connection.executemany(_MARKS, laid.marks)
+                connection.execute("COMMIT")
+            except BaseException as e:
+                self._undo(connection, e)
+                if isinstance(e, sqlite3.Error):
+                    raise unavailable(e, self._where) from None
+                raise
+            if laid.entries:
+                self._last = cast(int, laid.entries[-1][0])
+                if laid.marks:
+                    self._mark = laid.marks[-1][1:]
+        self._checkpoints.written(len(laid.bodies), sum(len(sealed) for _, sealed in laid.bodies))
+        return laid.accepted
+
+    def close(self) -> None:
+        """Close the writer connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _lay_out(self, connection: sqlite3.Connection, batch: Batch, keys: DayKeys) -> Laid:
+        execute = connection.execute
+        last, key_lives = execute(_STATE, (batch.key_id,)).fetchone()
+        if not key_lives:  # retention destroyed it between choosing and locking: the clock was set back
+            raise KeyGone(batch.key_id)
+        if last != self._last:
+            self._last = -1  # another process appended
+            self._mark = execute(_MARK).fetchone() or (0, 0)
+        window = self._window
+
+        def namesake(control: int, received: int) -> int | None:
+            since = _ALWAYS if window is None else received - window
+            row = execute(_NAMESAKE, (control, since)).fetchone()
+            return row[0] if row else None
+
+        def twin(control: int, digest: bytes, received: int) -> int | None:
+            since = _ALWAYS if window is None else received - window
+            found: int | None = execute(_TWIN, (control, digest, since)).fetchone()[0]
+            return found
+
+        return lay_out(batch, last, self._mark, keys, namesake, twin)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            if self._failed:
+                self._checkpoints.empty_the_log()
+                self._failed = False
+            connection: sqlite3.Connection = own_connection(self._engine)
+        except (sqlite3.Error, SQLAlchemyError) as e:
+            raise unavailable(e, self._where) from None
+        self._connection, self._last = connection, -1
+        return connection
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        self._last = -1
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._failed = True
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if isinstance(error, sqlite3.Error) and code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL):
+            self._failed = True
+        if self._failed:
+            self._connection = None
+            connection.close()
