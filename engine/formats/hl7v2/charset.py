@@ -82,6 +82,7 @@ def codec_of(name: str) -> str:
     return found.name
 
 
+_WESTERN = frozenset({"iso8859-1", "iso8859-15", "cp1252", "latin-1"})
 _NO_CHARSET = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 )
@@ -126,12 +127,15 @@ def decode(body: bytes, msh18: str, repetition: str, default: str, repairs: list
         codec = ""  # the header was readable as single bytes, so this is not what it says
     if codec:
         text = _strict(body, codec)
+        wide = _strict(body, "utf-8") if codec.startswith(("iso8859", "cp125", "latin")) else None
+        if wide is not None and wide != text and codec in _WESTERN:
+            # pairs such as `Ã¤` occur in no language: the bytes are UTF-8 whatever MSH-18 says
+            repairs.append(
+                Repair("charset", "MSH-18", f"MSH-18 says {codec}, the bytes are UTF-8 and were read so")
+            )
+            return wide, "utf-8"
         if text is not None:
-            if (
-                codec.startswith(("iso8859", "cp125"))
-                and not body.isascii()
-                and _strict(body, "utf-8") is not None
-            ):
+            if wide is not None and wide != text:
                 note = "the bytes are also valid UTF-8: MSH-18 may be wrong; it was followed"
                 repairs.append(Repair("charset-doubtful", "MSH-18", note))
             return text, codec

@@ -3,8 +3,10 @@
 In: MSH-9 and MSH-12. Out: a structure name (HL7 table 0354) and the group tree to arrange by. Structures grow from
 version to version; so that a map is written once, every message is arranged by the newest structure of its name that
 the dictionary holds (2.8.2 for most, 2.6 for ORM_O01), with these changes:
-ORC always stands directly in ORDER_OBSERVATION (2.8 wraps it in COMMON_ORDER), and PATIENT_OBSERVATION exists only
-for messages of 2.7 and later: before, an OBX between PID and OBR is a result whose OBR is missing.
+ORC always stands directly in ORDER_OBSERVATION (2.8 wraps it in COMMON_ORDER). An OBX between PID and the first
+order is a PATIENT_OBSERVATION where orders follow and the version (2.7 and later) or a PV1 behind it says so; else it
+is a result whose OBR is missing. An OBX between ORC and OBR is an ORDER_DOCUMENT only in a message that has a TXA.
+Where SPM always stands between OBR and the results of an ORU, they are the order's results, not the specimen's.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from engine.formats.hl7v2.delims import Repair
 from engine.formats.hl7v2.dictionary import GroupDef, SegmentRef, version, versions
 
 if TYPE_CHECKING:
@@ -35,9 +38,9 @@ QRY_PC4 PC9 PCE PCK          QRY_Q01 Q26 Q27 Q28 Q29 Q30  RAS_O17 O01           
 RDS_O13 O01                  REF_I12 I13 I14 I15          RGV_O15 O01                RPA_I08 I09 I10 I11
 RQA_I08 I09 I10 I11          RQC_I05 I06                  RQI_I01 I02 I03            RRA_O18 O02
 RRD_O14 O02                  RRE_O12 O26 O02              RRG_O16 O02                RRI_I12 I13 I14 I15
-RSP_K21 K22                  RSP_K23 K24                  SIU_S12 S13 S14 S15 S16 S17 S18 S19 S20 S21 S22 S23 S24 S26 S27
+RSP_K21 K22                  RSP_K23 K24                  CCR_I16 I17 I18            SLR_S28 S29
+SIU_S12 S13 S14 S15 S16 S17 S18 S19 S20 S21 S22 S23 S24 S26 S27
 SRM_S01 S02 S03 S04 S05 S06 S07 S08 S09 S10 S11           SRR_S01 S02 S03 S04 S05 S06 S07 S08 S09 S10 S11
-CCR_I16 I17 I18              SLR_S28 S29
 """
 _OTHERS = {
     "PIN_I07": "RQI_I01",
@@ -81,10 +84,11 @@ def identify(code: str, event: str, declared: str, number: str) -> str:
     """Give the structure of a message; MSH-9.3 decides where it is known and fits the event."""
     code, event, declared = code.upper(), event.upper(), declared.strip()
     usual = _of_event(code, event)
-    if declared and declared != usual and (declared.startswith(code + "_") or not code) and tree(declared):
+    named = _by_event().get(declared, declared)  # many write ADT_A08 where the table says ADT_A01
+    if named and named != usual and (named.startswith(code + "_") or not code) and tree(named):
         expected = tree(usual) if usual else None
-        if expected is None or _required(expected) <= _names(tree(declared)):
-            return declared
+        if expected is None or _required(expected) <= _names(tree(named)):
+            return named
     return usual
 
 
@@ -93,17 +97,64 @@ def structure_for(message: Message) -> GroupDef | None:
     name = identify(message.code, message.event, message.structure, message.version)
     if not name:
         return None
-    numbers = version(message.version).number.split(".")
-    return tree(name, int(numbers[1]) >= 7)
+    if not _varies(name):
+        return tree(name)
+    patient, document, early = _content(message)
+    if early and name == "ORU_R01":
+        repair = Repair(
+            "specimen-before-results", "SPM[1]", "SPM stands before the results: they belong to the order"
+        )
+        if repair not in message.repairs:
+            message.repairs.append(repair)
+    return tree(name, patient, document, early and name == "ORU_R01")
+
+
+def _content(message: Message) -> tuple[bool, bool, bool]:
+    """Tell whether a message has observations on the patient, order documents, and SPM always before the results."""
+    before = visit = patient = document = False  # before: an OBX ahead of the first order
+    first = after = early = late = False  # first: SPM seen in this order; after: OBX seen in this order
+    for segment in message.segments:
+        name = segment.name
+        if name == "OBX":
+            early = early or first
+            after = True
+            before = before or not patient
+        elif name == "OBR" or name == "ORC":
+            if before and not patient:
+                patient = visit or int(version(message.version).number.split(".")[1]) >= 7
+            before = first = after = False
+        elif name == "SPM":
+            first = not after
+            late = late or after
+        elif name == "PV1":
+            visit = before
+        elif name == "TXA":
+            document = True
+    return patient, document, early and not late
 
 
 @lru_cache(maxsize=1024)
-def tree(name: str, patient_observations: bool = True) -> GroupDef | None:
+def _varies(name: str) -> bool:
+    found = tree(name)
+    return found is not None and any(
+        group in _groups(found) for group in ("PATIENT_OBSERVATION", "ORDER_DOCUMENT")
+    )
+
+
+@lru_cache(maxsize=1024)
+def tree(
+    name: str, patient_observations: bool = True, documents: bool = True, specimen_first: bool = False
+) -> GroupDef | None:
     """Give the arrangement tree of a structure: the newest version's, with the changes this module states."""
+    dropped = set() if patient_observations else {"PATIENT_OBSERVATION"}
+    if not documents:
+        dropped.add("ORDER_DOCUMENT")
+    if specimen_first:
+        dropped.add("SPECIMEN_OBSERVATION")
     for number in reversed(versions()):
         found = version(number).structure(name)
         if found is not None:
-            return _adapted(found, patient_observations)
+            return _adapted(found, frozenset(dropped))
     return None
 
 
@@ -119,22 +170,40 @@ def _of_event(code: str, event: str) -> str:
     return own if tree(own) is not None else ""
 
 
-def _adapted(group: GroupDef, patient_observations: bool) -> GroupDef:
+def _adapted(group: GroupDef, dropped: frozenset[str]) -> GroupDef:
     children: list[GroupDef | SegmentRef] = []
     for child in group.children:
         if isinstance(child, SegmentRef):
             children.append(child)
-        elif child.name == "ORDER_DOCUMENT" or (
-            child.name == "PATIENT_OBSERVATION" and not patient_observations
-        ):
+        elif child.name in dropped:
             continue
         elif child.name == "COMMON_ORDER" and "OBR" not in _names(child):
-            children += [SegmentRef(c.name, 0, c.max) for c in child.children if isinstance(c, SegmentRef)]
+            children += _optional(_adapted(child, dropped))
         elif child.choice:
-            children += [c for c in _adapted(child, patient_observations).children]
+            children += _optional(_adapted(child, dropped))
         else:
-            children.append(_adapted(child, patient_observations))
+            children.append(_adapted(child, dropped))
+    if "SPECIMEN_OBSERVATION" in dropped and group.name == "ORDER_OBSERVATION":
+        children.sort(
+            key=lambda child: {"SPECIMEN": 1, "OBSERVATION": 2, "FT1": 3, "CTI": 3}.get(child.name, 0)
+        )
     return GroupDef(group.name, group.min, group.max, tuple(children), group.choice)
+
+
+def _optional(group: GroupDef) -> list[GroupDef | SegmentRef]:
+    """Give a group's children as optional ones, to stand in the group around it."""
+    return [
+        SegmentRef(c.name, 0, c.max) if isinstance(c, SegmentRef) else GroupDef(c.name, 0, c.max, c.children)
+        for c in group.children
+    ]
+
+
+def _groups(group: GroupDef) -> frozenset[str]:
+    names: set[str] = set()
+    for child in group.children:
+        if isinstance(child, GroupDef):
+            names |= {child.name} | _groups(child)
+    return frozenset(names)
 
 
 def _names(group: GroupDef | None) -> frozenset[str]:
