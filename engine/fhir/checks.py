@@ -56,7 +56,6 @@ class Shape:
     choices: tuple[frozenset[str], ...] = ()
     resource: bool = False
     backbone: bool = False
-    required_choices: tuple[tuple[str, frozenset[str]], ...] = ()
 
 
 def add(problems: Problems, path: str, code: str, text: str) -> list[Problem]:
@@ -80,6 +79,8 @@ def not_object(value: Any) -> list[Problem]:
     """Say why a value that must be a JSON object is none."""
     if type(value) is list:
         return [Problem("", "cardinality", "must be a single object, not a list")]
+    if value is None:
+        return [Problem("", "null", "must not be null")]
     return [Problem("", "type", "must be an object")]
 
 
@@ -89,6 +90,8 @@ def scalar(problems: Problems, name: str, value: Any, code: str, text: str) -> l
         return add(problems, name, "cardinality", "must be a single value, not a list")
     if type(value) is dict:
         return add(problems, name, "type", "must be a plain value, not an object")
+    if value is None:
+        return add(problems, name, "null", "must not be null")
     if value == "" and type(value) is str:
         return add(problems, name, "empty", "must not be empty")
     return add(problems, name, code, text)
@@ -201,9 +204,6 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
             problems = add(
                 problems, min(present), "choice", f"only one may be present: {_alternatives(present)}"
             )
-    for name, group in shape.required_choices:
-        if not any(k.removeprefix("_") in group for k in o):
-            problems = add(problems, name, "required", "is required")
     return problems
 
 

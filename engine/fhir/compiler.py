@@ -173,11 +173,16 @@ def _write_type(w: _Writer, kind: str, targets: tuple[str, ...]) -> None:
         choices=tuple(frozenset(names) for _, names in choices) + tuple(frozenset(ns) for _, ns in large),
         resource=is_resource,
         backbone="modifierExtension" in elements,
-        required_choices=tuple((e.name.removesuffix("[x]"), frozenset(ns)) for e, ns in large if e.min),
     )
     shape_name = w.constant("shape", shape)
     w.put(1, "if n != len(o)" + (":" if is_resource else " or not n:"))
     w.put(2, f"problems = rest({shape_name}, o, problems, {_callee('Extension')})")
+    for e, names in large:
+        if e.min:
+            plain = e.name.removesuffix("[x]")
+            group = w.constant(plain + " required", frozenset(names) | {"_" + n for n in names})
+            w.put(1, f"if not any(k in {group} for k in o):")
+            w.put(2, f"problems = add(problems, {plain!r}, 'required', 'is required')")
     if kind == "Extension":
         _write_extension(w, large[0][1])
     else:
@@ -288,7 +293,7 @@ def _write_reference(w: _Writer, name: str, targets: str) -> None:
     if name == "type":
         w.put(2, f"q = reference_type(o, v, {targets})")
         w.put(2, "if q is not None:")
-        w.put(3, "problems = nest(problems, '', q) if problems is None else problems + q")
+        w.put(3, "problems = q if problems is None else problems + q")
         return
     code, text = primitives.TEXTS["uri"]
     w.put(2, "if type(v) is not str or not v or ' ' in v or not v.isprintable():")
@@ -363,6 +368,6 @@ def _typed(o: Any) -> Problems:
 def resource(o: Any) -> Problems:
     """Check a resource that stands on its own, and settle its local references."""
     problems = _typed(o)
-    if problems is None and "contained" not in o:
-        return None
+    if type(o) is not dict or (problems is None and "contained" not in o):
+        return problems
     return checks.settle(o, problems)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.fhir import compiler
+from engine.fhir import compiler, definitions
 from engine.fhir.checks import Problem
 
 __all__ = ["Problem", "validate"]
@@ -26,5 +26,5 @@ def validate(resource: Any) -> list[Problem]:
     if problems is None:
         return []
     kind = resource.get("resourceType") if type(resource) is dict else None
-    head = kind if type(kind) is str and kind in compiler.definitions.resource_types() else "Resource"
+    head = kind if type(kind) is str and kind in definitions.resource_types() else "Resource"
     return [Problem(f"{head}.{p.path}" if p.path else head, p.code, p.text) for p in problems]
