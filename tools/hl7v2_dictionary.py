@@ -1,9 +1,9 @@
 """Compile the HL7 v2 dictionary of hl7apy (2.1 to 2.8.2) into the one file the engine ships.
 
-Run it after an update of hl7apy: `python tools/hl7v2_dictionary.py`. Same input, same bytes: a test compares. What is
-mended on the way: withdrawn fields that hl7apy skips or names after another field are taken from the newest version
-that still defines them; group names lose their message prefix; the `..._SUPPGRP` names and misspellings of single
-versions become the name the other versions use.
+Run it after an update of hl7apy: `python tools/hl7v2_dictionary.py`. Same input, same bytes: a test compares.
+What is mended on the way: withdrawn fields that hl7apy skips or names after another field are taken from the
+newest version that still defines them; group names lose their message prefix; the `..._SUPPGRP` names and
+misspellings of single versions become the name the other versions use.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def segment_rows(
 
 
 def tree(module: Any, message: str, name: str) -> list[Any]:
-    """Give the children of a message or group: [name, min, max] for a segment, a fourth item for a group's children."""
+    """Give the children of a message or group: [name, min, max], for a group also its children."""
     kind, children = module.MESSAGES.get(name) or module.GROUPS[name]
     rows: list[Any] = []
     for child, _, (low, high), sort in children:

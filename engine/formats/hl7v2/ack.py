@@ -1,9 +1,9 @@
 """Acknowledgements: which code a sender is to get, and the ACK message that carries it.
 
-In: the header of the request, an outcome, and what was wrong. Out: the bytes of an ACK. Follows HL7 v2.5.1 ch. 2.9
-(original and enhanced mode), 2.14.1 (ACK), 2.15.8 (MSA), 2.15.5 (ERR, before 2.5: ERR-1 alone). MSH-3/4 and 5/6
-change places; version, processing id, delimiters and character set are the request's. Texts come from the caller and
-hold no patient data.
+In: the header of the request, an outcome, and what was wrong. Out: the bytes of an ACK. Follows HL7 v2.5.1
+ch. 2.9 (original and enhanced mode), 2.14.1 (ACK), 2.15.8 (MSA), 2.15.5 (ERR, before 2.5: ERR-1 alone).
+MSH-3/4 and 5/6 change places; version, processing id, delimiters and character set are the request's. Texts
+come from the caller and hold no patient data.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _TABLE_0357 = {
 def first_answer(header: Header, outcome: str) -> str:
     """Give the code to answer with once the message is safe; empty when the sender wants no answer.
 
-    Original mode (MSH-15 and MSH-16 empty): AA, AE, AR. Enhanced: CA, CE, CR as MSH-15 asks (AL always, ER on error,
-    SU on success, NE or empty never); where MSH-15 asks for none, the application answer as MSH-16 asks.
+    Original mode (MSH-15 and MSH-16 empty): AA, AE, AR. Enhanced: CA, CE, CR as MSH-15 asks (AL always, ER on
+    error, SU on success, NE or empty never); where MSH-15 asks for none, the application answer as MSH-16 asks.
     """
     application, accept = CODES[outcome]
     if not header.enhanced:
@@ -109,7 +109,7 @@ def acknowledge(
     application: str = "",
     facility: str = "",
 ) -> bytes:
-    """Write an ACK or NAK; `application` and `facility` replace MSH-3/4 where the request names no receiver."""
+    """Write an ACK or NAK; `application` and `facility` replace MSH-3/4 where the request has no receiver."""
     if code not in ("AA", "AE", "AR", "CA", "CE", "CR"):
         raise FormatError(
             f"{code!r} is no acknowledgement code", where="MSA-1", remedy="use AA, AE, AR, CA, CE or CR"
@@ -183,7 +183,7 @@ _ADDRESS = re.compile(r"([A-Z][A-Z0-9]{2})\[(\d+)\](?:-(\d+)(?:\[(\d+)\])?(?:\.(
 
 
 def _place(location: str) -> list[str]:
-    """Give segment, sequence, field, repetition, component and subcomponent of a location, empty where not named."""
+    """Give segment, sequence, field, repetition, component, subcomponent; empty where not named."""
     indexed = _ADDRESS.fullmatch(location)
     if indexed is not None:
         segment, n, field, rep, comp, sub = (part or "" for part in indexed.groups())

@@ -1,8 +1,10 @@
-"""A message structure compiled to a table: from where the last segment stood and a name, to where that segment goes.
+"""A message structure compiled to a table: from where the last segment stood and a name, to where that
+segment goes.
 
-In: a group tree. Out: steps, made when first needed and then looked up. The rules are those of HL7 v2.5.1 ch. 2.12
-read as a deterministic automaton; where the abstract syntax is ambiguous (an ORC after OML_O21's SPM may open a new
-ORDER or a PRIOR_RESULT) the place wins that skips the fewest group heads, then the innermost, then the later one.
+In: a group tree. Out: steps, made when first needed and then looked up. The rules are those of HL7 v2.5.1 ch.
+2.12 read as a deterministic automaton; where the abstract syntax is ambiguous (an ORC after OML_O21's SPM may
+open a new ORDER or a PRIOR_RESULT) the place wins that skips the fewest group heads, then the innermost, then
+the later one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Character sets: the names of HL7 table 0211 and how the bytes of a message become text.
 
-In: bytes, MSH-18, and the sender's default. Out: text, the codec used, and repairs where the bytes were not what
-MSH-18 says. Follows HL7 v2.5.1 ch. 2.15.9.18: the first repetition is the default set, later ones are reached by
-ISO 2022 escape sequences. Decoding never fails: a last resort is reported, never silent.
+In: bytes, MSH-18, and the sender's default. Out: text, the codec used, and repairs where the bytes were not
+what MSH-18 says. Follows HL7 v2.5.1 ch. 2.15.9.18: the first repetition is the default set, later ones are
+reached by ISO 2022 escape sequences. Decoding never fails: a last resort is reported, never silent.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def hl7_name(codec: str) -> str:
 
 @lru_cache(maxsize=256)
 def declared_codec(msh18: str, repetition: str) -> str:
-    """Give the codec for all of MSH-18: an ISO 2022 set among the alternates wins, since it contains ASCII."""
+    """Give the codec for all of MSH-18: an ISO 2022 set among the alternates wins: it contains ASCII."""
     names = [part for part in msh18.split(repetition) if part.strip()]
     found = [codec_of(part) for part in names]
     shifting = [codec for codec in found if codec.startswith("iso2022")]
@@ -107,7 +107,7 @@ def declared_codec(msh18: str, repetition: str) -> str:
 
 
 def utf16_codec(data: bytes) -> str:
-    """Recognise UTF-16 by its byte order mark or by the zero bytes of `MSH`; empty when it is something else."""
+    """Recognise UTF-16 by its byte order mark or by the zero bytes of `MSH`; else empty."""
     head = data[:6]
     if head[:2] == b"\xff\xfe" or head == b"M\0S\0H\0":
         return "utf-16-le"

@@ -1,8 +1,9 @@
 """The delimiters of one message, read from MSH-1 and MSH-2 and tolerant of what senders write there.
 
-In: the separator character and the text of MSH-2. Out: `Delims` plus what had to be repaired. Follows HL7 v2.5.1
-ch. 2.5.4 (message delimiters) and v2.7 ch. 2.5.4 (the truncation character). Over-escaped (`^~\\\\&`), XML-escaped
-(`^~\\&amp;`), short, doubled or alphanumeric encoding characters are read as what was meant, and reported.
+In: the separator character and the text of MSH-2. Out: `Delims` plus what had to be repaired. Follows HL7
+v2.5.1 ch. 2.5.4 (message delimiters) and v2.7 ch. 2.5.4 (the truncation character). Over-escaped (`^~\\\\&`),
+XML-escaped (`^~\\&amp;`), short, doubled or alphanumeric encoding characters are read as what was meant, and
+reported.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Delims(NamedTuple):
 
 
 class Repair(NamedTuple):
-    """What was wrong with a message and has been mended: a stable word, where, and what, without patient data."""
+    """What was wrong and has been mended: a stable word, where, and what, without patient data."""
 
     code: str
     where: str

@@ -1,8 +1,9 @@
 """The HL7 v2 dictionary, versions 2.1 to 2.8.2: segments, fields, datatypes, tables and message structures.
 
-In: names and numbers. Out: frozen definitions. The data file is compiled from hl7apy by `tools/hl7v2_dictionary.py`;
-each version's grammar, structures and tables are unpacked when first asked for. Follows HL7 v2.x chapters 2A (data
-types), 2C (tables) and the message chapters. hl7apy holds no maximum lengths, so `length` is 0 everywhere.
+In: names and numbers. Out: frozen definitions. The data file is compiled from hl7apy by
+`tools/hl7v2_dictionary.py`; each version's grammar, structures and tables are unpacked when first asked for.
+Follows HL7 v2.x chapters 2A (data types), 2C (tables) and the message chapters. hl7apy holds no maximum
+lengths, so `length` is 0 everywhere.
 """
 
 from __future__ import annotations
@@ -260,10 +261,9 @@ def _children(rows: list[list[Any]]) -> tuple[GroupDef | SegmentRef, ...]:
     )
 
 
-_CAPITALS = {
-    w: w for w in "ID SSN HL7 DRG NDC UPC AP AR FAC UB82 UB92 PCP DEA SI ABO EIN NPI IV MFA MSH AL1".split()
-}
-_CAPITALS |= {w.upper(): w for w in "of to and or the in on for by with from at as".split()}
+_KEPT = ("ID", "SSN", "HL7", "DRG", "NDC", "UPC", "UB82", "UB92", "DEA", "ABO", "NPI", "IV")
+_SMALL = ("of", "to", "and", "or", "the", "in", "on", "for", "by", "with", "from", "at", "as")
+_WORDS = {word: word for word in _KEPT} | {word.upper(): word for word in _SMALL}
 
 
 def _named(row: list[str]) -> tuple[str, str, str]:
@@ -273,7 +273,7 @@ def _named(row: list[str]) -> tuple[str, str, str]:
 @lru_cache(maxsize=8192)
 def _spoken(name: str) -> str:
     """Turn hl7apy's `DATE_TIME_OF_BIRTH` into `Date/Time of Birth`."""
-    words = [_CAPITALS.get(word, word.capitalize()) for word in name.split("_") if word]
+    words = [_WORDS.get(word, word.capitalize()) for word in name.split("_") if word]
     if words and words[0].islower():
         words[0] = words[0].capitalize()
     return " ".join(words).replace("Date Time", "Date/Time").replace(" S ", "'s ")

@@ -1,9 +1,10 @@
 """Escape sequences: text of a field to plain text and back.
 
-In: one leaf, after the splitting by delimiters. Out: its text. Follows HL7 v2.5.1 ch. 2.7: delimiters
-(`\\F\\ \\S\\ \\T\\ \\R\\ \\E\\`, v2.7 `\\P\\`), formatting commands (`\\.br\\`, `\\.sp3\\`), hexadecimal data in the
-message's character set (`\\X0D0A\\`), highlighting (dropped), ISO 2022 shifts (consumed; the codec has done the work).
-Local (`\\Zxx\\`) and unknown sequences stay as they were sent. Callers test `delims.escape in text` first.
+In: one leaf, after the splitting by delimiters. Out: its text. Follows HL7 v2.5.1 ch. 2.7: delimiters (`\\F\\
+\\S\\ \\T\\ \\R\\ \\E\\`, v2.7 `\\P\\`), formatting commands (`\\.br\\`, `\\.sp3\\`), hexadecimal data in the
+message's character set (`\\X0D0A\\`), highlighting (dropped), ISO 2022 shifts (consumed; the codec has done
+the work). Local (`\\Zxx\\`) and unknown sequences stay as they were sent. Callers test `delims.escape in
+text` first.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def _reader(delims: Delims, charset: str) -> tuple[re.Pattern[str], Callable[[re
     e = re.escape(delims.escape)
     pattern = re.compile(
         rf"((?:{e}X(?:[0-9A-Fa-f]{{2}})+{e})+)"  # neighbours together: a character may be spread over several
-        rf"|{e}(?:([FSTREPHN])|(\.[A-Za-z]{{2}})[ ]?([+-]?\d*)|(C[0-9A-Fa-f]{{4}}|M[0-9A-Fa-f]{{4,6}})|(Z[^{e}]*)){e}"
+        rf"|{e}(?:([FSTREPHN])|(\.[A-Za-z]{{2}})[ ]?([+-]?\d*)"
+        rf"|(C[0-9A-Fa-f]{{4}}|M[0-9A-Fa-f]{{4,6}})|(Z[^{e}]*)){e}"
     )
     words = {
         "F": delims.field,

@@ -1,11 +1,13 @@
-"""Segments to HL7 groups: the flat list becomes the tree of its message structure, tolerant of what senders get wrong.
+"""Segments to HL7 groups: the flat list becomes the tree of its message structure, tolerant of what senders
+get wrong.
 
-In: a parsed message and the structure to arrange by (see `structures`). Out: a `Group`; no segment is ever lost, and
-what stood in an unexpected place is reported in `message.repairs`. Follows the abstract message syntax of HL7 v2.5.1
-ch. 2.12. How a segment finds its place, from the position of the one before it, nearest first:
-later in the same group; at the start of a new repetition of a group around it; later in a group further out. Where
-the structure has no such place: NTE, PRT, ROL and Z-segments stay with the segment before them; a segment that comes
-too late joins the nearest open group that knows it; a segment the structure does not know stays with the one before.
+In: a parsed message and the structure to arrange by (see `structures`). Out: a `Group`; no segment is ever
+lost, and what stood in an unexpected place is reported in `message.repairs`. Follows the abstract message
+syntax of HL7 v2.5.1 ch. 2.12. How a segment finds its place, from the position of the one before it, nearest
+first: later in the same group; at the start of a new repetition of a group around it; later in a group
+further out. Where the structure has no such place: NTE, PRT, ROL and Z-segments stay with the segment before
+them; a segment that comes too late joins the nearest open group that knows it; a segment the structure does
+not know stays with the one before.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ __all__ = ["Group", "arrange", "arrange_message"]
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """One group: its name, its path of group names (`PATIENT_RESULT/PATIENT`), groups and segments in order."""
+    """One group: its name, its path (`PATIENT_RESULT/PATIENT`), its groups and segments in order."""
 
     name: str
     path: str
@@ -123,7 +125,7 @@ def _report(message: Message, step: Step, segment: Segment) -> None:
 
 _TEXTS = {
     "unexpected-segment": "the message structure has no such segment; it stays with the one before it",
-    "misplaced-segment": "the segment stands where the structure has no place for it; it joined the group it belongs to",
+    "misplaced-segment": "the structure has no place for the segment here; it joined the group it belongs to",
     "misplaced-note": "the structure has no NTE here; it stays with the segment before it",
     "group-without-head": "the segment that begins this group is missing",
 }

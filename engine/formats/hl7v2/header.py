@@ -1,7 +1,8 @@
 """A peek at MSH on the raw bytes: what a listener must know to journal and to answer, in a few microseconds.
 
-In: the bytes of one frame. Out: a `Header`; `ok` is False, with a reason, where there is none to read. Nothing is
-raised and nothing else of the message is looked at. Field texts are raw (still escaped). Follows HL7 v2.5.1 ch. 2.15.9.
+In: the bytes of one frame. Out: a `Header`; `ok` is False, with a reason, where there is none to read.
+Nothing is raised and nothing else of the message is looked at. Field texts are raw (still escaped). Follows
+HL7 v2.5.1 ch. 2.15.9.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LOOK = 4096  # how far a message may stand behind stray bytes
 class Header:
     """The fields of MSH, raw; `fields[i]` is MSH-i."""
 
-    __slots__ = ("codec", "code", "event", "fields", "ok", "reason", "separator", "structure", "version")
+    __slots__ = ("code", "codec", "event", "fields", "ok", "reason", "separator", "structure", "version")
 
     def __init__(self, fields: list[str], codec: str, reason: str = "") -> None:
         self.fields = fields
@@ -93,7 +94,7 @@ class Header:
 
     @property
     def enhanced(self) -> bool:
-        """Tell whether the sender asks for enhanced acknowledgement (v2.5.1 ch. 2.9.3): MSH-15 or MSH-16 valued."""
+        """Tell whether MSH-15 or MSH-16 asks for enhanced acknowledgement (v2.5.1 ch. 2.9.3)."""
         return bool(self.accept_ack or self.application_ack)
 
     @property

@@ -1,8 +1,9 @@
-"""Every populated leaf of a message with its address, as `PID[1]-5[1].1`: SEG[n]-F[r].C, `.S` where it matters.
+"""Every populated leaf of a message with its address, as `PID[1]-5[1].1`: SEG[n]-F[r].C, `.S` where it
+matters.
 
-In: a parsed message. Out: leaves with decoded text, in message order. Numbers are 1-based; the subcomponent is
-written only where its component has more than one. MSH-1, MSH-2 and their twins in BHS and FHS are not leaves.
-Follows HL7 v2.5.1 ch. 2.5.3 and 2.7.
+In: a parsed message. Out: leaves with decoded text, in message order. Numbers are 1-based; the subcomponent
+is written only where its component has more than one. MSH-1, MSH-2 and their twins in BHS and FHS are not
+leaves. Follows HL7 v2.5.1 ch. 2.5.3 and 2.7.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Damaged line structure: text with mixed line ends, blank lines, broken lines and badly written segment names.
+"""Damaged line structure: text with mixed line ends, blank lines, broken lines and badly written segment
+names.
 
-In: the decoded text of one message. Out: one `Line` a segment, with its place in the text, and repairs. A line that
-does not start like a segment continues the one before it: its line end is kept as `\\n` inside the field, except next
-to a delimiter, where a line end has no meaning. Follows HL7 v2.5.1 ch. 2.5.2 for what a segment starts with.
+In: the decoded text of one message. Out: one `Line` a segment, with its place in the text, and repairs. A
+line that does not start like a segment continues the one before it: its line end is kept as `\\n` inside the
+field, except next to a delimiter, where a line end has no meaning. Follows HL7 v2.5.1 ch. 2.5.2 for what a
+segment starts with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Locations as analysts write them (`PID-5.1`, `PID-3(5=MR).1`, `OBX(3.1=8302-2)-5`) and what a message holds there.
+"""Locations as analysts write them (`PID-5.1`, `PID-3(5=MR).1`, `OBX(3.1=8302-2)-5`) and what a message holds
+there.
 
-In: a location's text; for `read`, a parsed message. Out: a `Location`; the values found, with their addresses. A
-filter on a component looks at its first subcomponent. Numbers are 1-based; 0 stands for "not named".
+In: a location's text; for `read`, a parsed message. Out: a `Location`; the values found, with their
+addresses. A filter on a component looks at its first subcomponent. Numbers are 1-based; 0 stands for "not
+named".
 """
 
 from __future__ import annotations

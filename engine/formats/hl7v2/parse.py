@@ -1,9 +1,10 @@
-"""Bytes of one HL7 v2 message to an index of its segments, lazily: a field is split when it is first asked for.
+"""Bytes of one HL7 v2 message to an index of its segments, lazily: a field is split when it is first asked
+for.
 
-In: bytes and the sender's default character set. Out: a `Message` whose segments hold raw (still escaped) text,
-with byte offsets on demand and every repair reported. Follows HL7 v2.5.1 ch. 2.5-2.7 and 2.14. Tolerated: any line
-end, byte order mark, MLLP bytes, text before MSH, broken continuation lines, padded or lower-case segment names.
-Nothing but `FormatError` is ever raised.
+In: bytes and the sender's default character set. Out: a `Message` whose segments hold raw (still escaped)
+text, with byte offsets on demand and every repair reported. Follows HL7 v2.5.1 ch. 2.5-2.7 and 2.14.
+Tolerated: any line end, byte order mark, MLLP bytes, text before MSH, broken continuation lines, padded or
+lower-case segment names. Nothing but `FormatError` is ever raised.
 """
 
 from __future__ import annotations
@@ -213,10 +214,9 @@ def parse(data: bytes, *, charset: str = "") -> Message:
         add = segments.append
         for part in parts:
             name = part[:3]
-            if part[3:4] != separator or name not in _known_names:
-                if not _plain(part, name, separator):
-                    segments = []
-                    break
+            if (part[3:4] != separator or name not in _known_names) and not _plain(part, name, separator):
+                segments = []
+                break
             n = counts.get(name, 0) + 1
             counts[name] = n
             add(Segment(name, n, part, separator))
@@ -225,7 +225,7 @@ def parse(data: bytes, *, charset: str = "") -> Message:
         delims, found = read_delims(separator, header[2] if len(header) > 2 else "")
     else:
         first = re.split(r"[\r\n]", text, maxsplit=1)[0]
-        enc = (first.split(separator, 2) + [""])[1]
+        enc = [*first.split(separator, 2), ""][1]
         delims, found = read_delims(separator, enc)
         terminator, lines = assemble(text, delims, repairs)
         for line in lines:

@@ -1,7 +1,7 @@
 """Byte offsets: where in the input a segment, field, repetition, component or subcomponent stands.
 
-In: a parsed message and a place. Out: a half-open byte range in `message.raw`, exact for single- and multi-byte
-character sets and for damaged messages alike. Computed on demand; nothing is kept while parsing.
+In: a parsed message and a place. Out: a half-open byte range in `message.raw`, exact for single- and
+multi-byte character sets and for damaged messages alike. Computed on demand; nothing is kept while parsing.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Spans:
 
 
 def _offsets(body: bytes, charset: str) -> list[int]:
-    """Give the byte offset of every character, by decoding byte by byte: exact also for shifting character sets."""
+    """Give the byte offset of every character by decoding byte by byte: exact for shifting sets too."""
     decoder = codecs.getincrementaldecoder(charset)()
     table: list[int] = []
     begun = 0

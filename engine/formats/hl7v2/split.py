@@ -1,8 +1,10 @@
-"""The messages in a file or frame: several MSH, batches (FHS BHS BTS FTS), MLLP bytes, byte order marks, blank lines.
+"""The messages in a file or frame: several MSH, batches (FHS BHS BTS FTS), MLLP bytes, byte order marks,
+blank lines.
 
-In: bytes, or a binary file read in pieces. Out: one `MessageSlice` a message, whose bytes are exactly those of the
-input between its MSH and its last line end. Follows HL7 v2.5.1 ch. 2.10.3 (batch protocol). Memory while streaming is
-one piece plus the longest message. A trailer comes after its messages, so `Batch` is filled as the input is read.
+In: bytes, or a binary file read in pieces. Out: one `MessageSlice` a message, whose bytes are exactly those
+of the input between its MSH and its last line end. Follows HL7 v2.5.1 ch. 2.10.3 (batch protocol). Memory
+while streaming is one piece plus the longest message. A trailer comes after its messages, so `Batch` is
+filled as the input is read.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Batch:
 
 
 class MessageSlice(NamedTuple):
-    """One message of an input: its number (1-based), its offset, its bytes, its batch, and stray bytes before it."""
+    """One message of an input: its number (1-based), offset, bytes, batch, and stray bytes before it."""
 
     number: int
     offset: int
@@ -65,7 +67,7 @@ def split_messages(data: bytes) -> list[MessageSlice]:
 
 
 def iter_messages(file: BinaryIO, *, piece: int = MIB, limit: int = 256 * MIB) -> Iterator[MessageSlice]:
-    """Find the messages in a file read piece by piece; a message longer than `limit` bytes is a FormatError."""
+    """Find the messages in a file read piece by piece; FormatError for one longer than `limit` bytes."""
     data = file.read(piece)
     if utf16_codec(data):  # rare and never large: read whole
         rest = file.read(limit)

@@ -1,12 +1,13 @@
 """Which message structure a message has, and the one tree its segments are put into.
 
-In: MSH-9 and MSH-12. Out: a structure name (HL7 table 0354) and the group tree to arrange by. Structures grow from
-version to version; so that a map is written once, every message is arranged by the newest structure of its name that
-the dictionary holds (2.8.2 for most, 2.6 for ORM_O01), with these changes:
-ORC always stands directly in ORDER_OBSERVATION (2.8 wraps it in COMMON_ORDER). An OBX between PID and the first
-order is a PATIENT_OBSERVATION where orders follow and the version (2.7 and later) or a PV1 behind it says so; else it
-is a result whose OBR is missing. An OBX between ORC and OBR is an ORDER_DOCUMENT only in a message that has a TXA.
-Where SPM always stands between OBR and the results of an ORU, they are the order's results, not the specimen's.
+In: MSH-9 and MSH-12. Out: a structure name (HL7 table 0354) and the group tree to arrange by. Structures grow
+from version to version; so that a map is written once, every message is arranged by the newest structure of
+its name that the dictionary holds (2.8.2 for most, 2.6 for ORM_O01), with these changes: ORC always stands
+directly in ORDER_OBSERVATION (2.8 wraps it in COMMON_ORDER). An OBX between PID and the first order is a
+PATIENT_OBSERVATION where orders follow and the version (2.7 and later) or a PV1 behind it says so; else it is
+a result whose OBR is missing. An OBX between ORC and OBR is an ORDER_DOCUMENT only in a message that has a
+TXA. Where SPM always stands between OBR and the results of an ORU, they are the order's results, not the
+specimen's.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def structure_for(message: Message) -> GroupDef | None:
 
 
 def _content(message: Message) -> tuple[bool, bool, bool]:
-    """Tell whether a message has observations on the patient, order documents, and SPM always before the results."""
+    """Tell whether a message has patient observations, order documents, SPM always before results."""
     before = visit = patient = document = False  # before: an OBX ahead of the first order
     first = after = early = late = False  # first: SPM seen in this order; after: OBX seen in this order
     for segment in message.segments:
@@ -119,7 +120,7 @@ def _content(message: Message) -> tuple[bool, bool, bool]:
             early = early or first
             after = True
             before = before or not patient
-        elif name == "OBR" or name == "ORC":
+        elif name in ("OBR", "ORC"):
             if before and not patient:
                 patient = visit or int(version(message.version).number.split(".")[1]) >= 7
             before = first = after = False
@@ -177,9 +178,7 @@ def _adapted(group: GroupDef, dropped: frozenset[str]) -> GroupDef:
             children.append(child)
         elif child.name in dropped:
             continue
-        elif child.name == "COMMON_ORDER" and "OBR" not in _names(child):
-            children += _optional(_adapted(child, dropped))
-        elif child.choice:
+        elif child.choice or (child.name == "COMMON_ORDER" and "OBR" not in _names(child)):
             children += _optional(_adapted(child, dropped))
         else:
             children.append(_adapted(child, dropped))

@@ -1,8 +1,8 @@
 """Messages back to bytes, and new messages from values.
 
-In: a parsed (perhaps edited) message, or values set by location. Out: bytes. `emit(parse(x))` is `x`, byte for byte,
-for every undamaged message; a damaged one is written mended: one line end, no frame, line ends inside a field as
-`\\.br\\`. Follows HL7 v2.5.1 ch. 2.6 (construction rules).
+In: a parsed (perhaps edited) message, or values set by location. Out: bytes. `emit(parse(x))` is `x`, byte
+for byte, for every undamaged message; a damaged one is written mended: one line end, no frame, line ends
+inside a field as `\\.br\\`. Follows HL7 v2.5.1 ch. 2.6 (construction rules).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _line(text: str, delims: Delims) -> str:
 
 
 def build(segments: Iterable[Sequence[Value]], *, delims: Delims = STANDARD, charset: str = "utf-8") -> bytes:
-    """Write a message from rows such as `["PID", "", "", [["123", "", "", "HOSP", "MR"]], "", ["DOE", "JANE"]]`.
+    """Write a message from rows such as `["PID", "1", "", [["123", "", "", "HOSP", "MR"]]]`.
 
     A field is a text, a list of components, or a list of repetitions; a component is a text or a list of
     subcomponents. Texts are plain: they are escaped here. In MSH the row goes on with MSH-3.
@@ -51,11 +51,7 @@ def build(segments: Iterable[Sequence[Value]], *, delims: Delims = STANDARD, cha
         name = str(row[0])
         fields = [_field(value, delims) for value in row[1:]]
         head = f"{name}{delims.field}{delims.encoding}" if name in ("MSH", "BHS", "FHS") else name
-        lines.append(
-            delims.field.join([head, *fields]).rstrip(delims.field)
-            if name != "MSH"
-            else delims.field.join([head, *fields])
-        )
+        lines.append(delims.field.join([head, *fields]))
     return ("\r".join(lines) + "\r").encode(codec_of(charset) or "utf-8")
 
 
@@ -110,7 +106,7 @@ class Draft:
         names = [escape(part, self.delims) for part in (*sender, *receiver)]
         kind = c.join(part for part in (code, event, structure) if part)
         fields = ["MSH" + s + self.delims.encoding, *names, when, "", kind, control_id, processing, version]
-        if self.charset not in ("ascii", "utf-8") or self.charset == "utf-8":
+        if self.charset != "ascii":
             fields += ["", "", "", "", "", hl7_name(self.charset)]
         return self.add("MSH", s.join(fields))
 
@@ -122,7 +118,7 @@ class Draft:
         return segment
 
     def set(self, location: Location | str, value: str, *, segment: Segment | None = None) -> None:
-        """Set one value, plain text, at a location such as `PID-3(2).4.1`; the segment is added when missing."""
+        """Set one value, plain text, at a location such as `PID-3(2).4.1`; adds a missing segment."""
         place = parse_location(location) if isinstance(location, str) else location
         if not place.segment or not place.field or place.filter or place.segment_filter or place.only:
             raise FormatError(
