@@ -106,8 +106,8 @@ def lay_out(
 ) -> Laid:
     """Give ids from `last` + 1 on and return the rows; call it under the lock that orders ids.
 
-    `namesake(control, received)` and `twin(control, hash, received)` look for an earlier entry in the database;
-    `mark` is the (hour, key id) of the entry before.
+    `namesake(control, received)` and `twin(control, hash, received)` look for an earlier entry in the
+    database; `mark` is the (hour, key id) of the entry before.
     """
     laid = Laid()
     controls: dict[int, int] = {}

@@ -62,7 +62,7 @@ class Checkpoints:
             self._wake.set()
 
     def empty_the_log(self) -> None:
-        """Copy everything and truncate the log, or raise sqlite3.OperationalError. Call it with `lock` held."""
+        """Copy everything and truncate the log, or raise sqlite3.Error. Call it with `lock` held."""
         with self._alone() as connection:
             connection.execute("PRAGMA busy_timeout=1000")
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -116,7 +116,7 @@ class Checkpoints:
             return
         if self._data_version(connection) == self._version:
             return
-        _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages * _FRAME > self._limit:
             with self.lock:
                 connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engine.kernel.errors import ConfigError, HubError, StoreUnavailable
 
-__all__ = ["connect", "exists", "file_of", "own_connection", "unavailable"]
+__all__ = ["connect", "exists", "file_of", "own_connection", "reporting", "unavailable"]
 
 _BUSY_MS = 20_000
 
@@ -69,6 +71,15 @@ def unavailable(error: Exception, where: str) -> HubError:
         name, "check the disk or server of the journal; the hub goes on by itself once it works"
     )
     return StoreUnavailable("the journal cannot be used", where=where, why=f"{text} ({name})", remedy=remedy)
+
+
+@contextmanager
+def reporting(where: str) -> Iterator[None]:
+    """Turn the errors of SQLAlchemy and sqlite3 into StoreUnavailable."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as e:
+        raise unavailable(e, where) from None
 
 
 def _parse(url: str) -> URL:

@@ -25,7 +25,8 @@ __all__ = ["PostgresTail"]
 _LAST = "SELECT last FROM tail WHERE one = 1 FOR UPDATE"
 _STATE = """
 SELECT (SELECT count(sealed) FROM sealing_key WHERE id = %b),
-       (SELECT hour FROM mark ORDER BY first DESC LIMIT 1), (SELECT key_id FROM mark ORDER BY first DESC LIMIT 1)"""
+       (SELECT hour FROM mark ORDER BY first DESC LIMIT 1),
+       (SELECT key_id FROM mark ORDER BY first DESC LIMIT 1)"""
 _KNOWN = """
 SELECT w.control, w.hash,
        (SELECT id FROM entry e WHERE e.control = w.control AND e.kind < 2 AND e.received >= w.since LIMIT 1),
@@ -66,7 +67,7 @@ class PostgresTail:
         self._connection: psycopg.Connection[Any] | None = None
 
     def append(self, batch: Batch, keys: DayKeys) -> list[Accepted]:
-        """Append in one transaction and return once it is on disk. Raises StoreUnavailable: nothing was appended."""
+        """Append in one transaction; return once it is on disk. StoreUnavailable: nothing was appended."""
         with self._lock:
             connection = self._connection or self._open()
             try:

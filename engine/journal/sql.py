@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -22,8 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.journal import database, schema, tables
 from engine.journal.appending import Batch, open_head, prepare
 from engine.journal.checkpoint import Checkpoints
+from engine.journal.database import reporting
 from engine.journal.daykeys import DayKeys, KeyGone
 from engine.journal.names import Names, Word, source_of
+from engine.journal.search import Search
 from engine.journal.sqlite import SqliteTail
 from engine.kernel.errors import ConfigError, HubError
 from engine.kernel.message import Accepted, Entry, NewEntry
@@ -90,6 +91,7 @@ class SqlJournal:
         self.keyring = keyring
         self.names = Names(engine, keyring)
         self.keys = DayKeys(engine, keyring)
+        self.search = Search(engine, self.names, keyring, self.open_head)
         self.lanes = 0
         self._window = window
         self._log_limit = log_limit
@@ -139,13 +141,13 @@ class SqlJournal:
     def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
         """Append in one transaction with one fsync; answer in the same order once all are on disk.
 
-        Raises StoreUnavailable: nothing was appended, nobody may be answered, and the next call may work again.
+        Raises StoreUnavailable: nothing was appended, nobody may be answered; the next call may work again.
         """
         if not entries:
             return []
         tail = self._tail or self._start()
         while True:
-            with self._reporting():
+            with reporting(self.where):
                 batch = prepare(entries, self.names, self.keys, self.keyring, self.lanes)
             try:
                 return tail.append(batch, self.keys)
@@ -153,11 +155,11 @@ class SqlJournal:
                 self.keys.forget(e.key_id)
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """Return up to `limit` entries after id `after`, bodies opened, oldest first; fewer when they are large.
+        """Return up to `limit` entries after id `after`, bodies opened, oldest first; fewer when large.
 
         An entry that cannot be opened ends the list; where it is the first, UnreadableEntry names it.
         """
-        with self._reporting(), self.engine.connect() as connection:
+        with reporting(self.where), self.engine.connect() as connection:
             upto, size = after, 0
             for number, bytes_ in connection.execute(_SIZES, {"after": after, "n": limit}):
                 size += bytes_
@@ -177,20 +179,20 @@ class SqlJournal:
         return entries
 
     def get(self, entry: int) -> Entry | None:
-        """Return one entry, body opened; None where the journal has none of that id. Raises UnreadableEntry."""
-        with self._reporting(), self.engine.connect() as connection:
+        """Return one entry, body opened; None where there is none of that id. Raises UnreadableEntry."""
+        with reporting(self.where), self.engine.connect() as connection:
             row = connection.execute(_FULL, {"after": entry - 1, "upto": entry}).one_or_none()
         return self._entry(row, self.names.texts((row.source, row.type, row.charset))) if row else None
 
     def heads(self, after: int, limit: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return (id, lanes) of up to `limit` entries after id `after`, without opening anything."""
-        with self._reporting(), self.engine.connect() as connection:
+        with reporting(self.where), self.engine.connect() as connection:
             rows = connection.execute(_HEADS, {"after": after, "n": limit}).all()
         return [(number, tuple(lanes)) for number, lanes in rows]
 
     def head(self) -> int:
         """Return the newest id; 0 for an empty journal."""
-        with self._reporting(), self.engine.connect() as connection:
+        with reporting(self.where), self.engine.connect() as connection:
             return int(connection.execute(_NEWEST).scalar() or 0)
 
     def count_after(self, entry: int) -> int:
@@ -200,7 +202,7 @@ class SqlJournal:
     def oldest_after(self, entry: int) -> int | None:
         """Return when the first entry after id `entry` was received, in ms; None where there is none."""
         query = sa.select(_e.received).where(_e.id > entry).order_by(_e.id).limit(1)
-        with self._reporting(), self.engine.connect() as connection:
+        with reporting(self.where), self.engine.connect() as connection:
             found: int | None = connection.execute(query).scalar()
             return found
 
@@ -213,7 +215,7 @@ class SqlJournal:
         return self._checkpoints.trouble if self._checkpoints else None
 
     def verify_watermark(self, highest: int) -> None:
-        """Refuse a journal that ends before what the core store has worked on: it is a restored, older one."""
+        """Refuse a journal that ends before what the core store has worked on: a restored, older one."""
         newest = self.head()
         if highest > newest:
             raise ConfigError(
@@ -221,7 +223,7 @@ class SqlJournal:
                 where=self.where,
                 why=f"it ends at entry {newest}, but entry {highest} was worked on already; new messages "
                 "would get ids that were used before and be skipped",
-                remedy=f"restore a journal that reaches entry {highest}, or restore the core store of the same moment",
+                remedy=f"restore a journal that reaches entry {highest}, or the core store of that moment",
             )
 
     def _start(self) -> Tail:
@@ -294,11 +296,3 @@ class SqlJournal:
     def open_head(self, entry: int, sealed: bytes) -> list[str]:
         """Return control id, peer, reason, and a type and charset too odd for a name. Raises SealError."""
         return open_head(self.keys.sealer.open(sealed, b"head:%d" % entry))
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Turn a driver's error into StoreUnavailable."""
-        try:
-            yield
-        except SQLAlchemyError as e:
-            raise database.unavailable(e, self.where) from None

@@ -49,7 +49,7 @@ class SqliteTail:
         self._last, self._mark = -1, (0, 0)  # the newest entry this process wrote, and its mark
 
     def append(self, batch: Batch, keys: DayKeys) -> list[Accepted]:
-        """Append in one transaction and return once it is on disk. Raises StoreUnavailable: nothing was appended."""
+        """Append in one transaction; return once it is on disk. StoreUnavailable: nothing was appended."""
         with self._lock:
             connection = self._connection or self._open()
             try:
