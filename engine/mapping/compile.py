@@ -129,6 +129,9 @@ def _fields(s: Any) -> list[str]:
 
 
 def _traced_fields(s: Any) -> list[str]:
+    if hasattr(s, "traced"):
+        merged: list[str] = s.traced()
+        return merged + EMPTY[len(merged) :]
     out: list[str] = [TStr(v, (Address(s.name, s.n, i),)) for i, v in enumerate(s.fields)]
     return out + EMPTY[len(out) :]
 

@@ -118,6 +118,7 @@ class Run:
         self.drafts: list[Draft] = []
         self.scope: Any = None
         self.held: Flag | None = None
+        self.merged: list[Any] = []  # segments that mend joined, for the report
         self.weak: list[str] = []  # elements that only a new resource takes
 
     # -- text ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,66 @@
+"""The `hub` command. Each verb's work is in a file of this folder and imported when the verb is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine import __version__
+from engine.kernel.errors import HubError
+
+app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="HL7 v2 / FHIR integration engine and interface hub.")
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Find the project: the nearest folder upwards that holds config.yaml, else the one this code was installed from."""
+    at = (start or Path.cwd()).resolve()
+    for folder in (at, *at.parents):
+        if (folder / "config.yaml").is_file():
+            return folder
+    home = Path(__file__).resolve().parents[2]
+    if (home / "config.yaml").is_file():
+        return home
+    raise HubError("no config.yaml found", where=str(at), why="neither here nor in a folder above", remedy="start in the project's folder")
+
+
+@app.command()
+def convert(
+    paths: Annotated[list[Path], typer.Argument(help="files or folders")],
+    out: Annotated[Path, typer.Option(help="folder for the bundles and reports")],
+    site: Annotated[str, typer.Option(help="use this site's maps whatever MSH-3/4 say")] = "",
+) -> None:
+    """Convert files to FHIR: DIR/<stem>.json and DIR/<stem>.report.json a message."""
+    from engine.cli.convert import convert_paths, expand
+
+    root = project_root()
+    if sys.stderr.isatty():
+        from rich.progress import Progress
+
+        with Progress(transient=True) as bar:
+            task = bar.add_task("converting", total=len(expand(paths)))
+            code = convert_paths(paths, out, root, site=site, progress=lambda: bar.advance(task))
+    else:
+        code = convert_paths(paths, out, root, site=site)
+    raise typer.Exit(code)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"hub {__version__}")
+
+
+def main() -> None:
+    """Run the command; an error meant for a person is one line, not a trace."""
+    try:
+        app()
+    except HubError as e:
+        print(f"hub: {e}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

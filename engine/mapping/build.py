@@ -1,0 +1,356 @@
+"""One message through its message map: resources by group, keys, links, drafts.
+
+In: a parsed message, the compiled program of its sender's site, a `Run`. Out: `Built`: drafts ready for the store or
+for a bundle, flags, and, when the message must wait for a person, why. Order: mend, refuse, resources, links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.formats.hl7v2.groups import Group
+from engine.kernel.errors import MapError
+from engine.kernel.message import Draft, Flag, Identity
+from engine.mapping import types as T
+from engine.mapping.compile import Program
+from engine.mapping.emit import Emitter, Env
+from engine.mapping.mend import mended, refusals
+from engine.mapping.model import Case, Constant, MessageDef, ResourceDef, Source
+from engine.mapping.read import read_target
+from engine.mapping.run import Run
+from engine.mapping.scope import Scope, scope_of
+from engine.mapping.traced import absorb
+
+__all__ = ["Built", "MessagePlan"]
+
+SHARED = frozenset({"Patient", "Encounter", "Organization", "Practitioner", "Location", "Account"})
+"""Types of which a message may speak several times; a result or an order of one key twice is two things."""
+OF_THE_ENTRY = frozenset({"MessageHeader", "Provenance", "Bundle"})
+"""Types that tell of this message and not of the patient: without a key they are named after the entry."""
+MUST_HAVE_KEY = frozenset({"Patient"})
+
+
+@dataclass(slots=True)
+class Built:
+    """What one message became."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    held: Flag | None = None
+    nodes: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Node:
+    """One instance of a resource line: where it stands and the draft it made."""
+
+    name: str
+    scope: Scope
+    segment: Any
+    draft: Draft
+    labels: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One line of `links:`, read."""
+
+    owner: str  # resource whose element is set; "" = this one
+    path: tuple[Any, ...]
+    target: str  # resource name or `me`
+
+
+class _Line:
+    """A resource line with its compiled parts."""
+
+    def __init__(self, plan: MessagePlan, d: ResourceDef) -> None:
+        library = plan.program.library
+        self.d = d
+        self.maps = []
+        self.type = ""
+        for name in d.rows:
+            m = library.maps.get(name)
+            if m is None:
+                raise MapError(f"{d.name}: no map {name}", where=str(d.place), remedy="rows: names files under mappings/hl7v2/segments")
+            if self.type and m.to != self.type:
+                raise MapError(f"{d.name}: {name} makes {m.to}, not {self.type}", where=str(d.place))
+            self.type = m.to
+            self.maps.append((m, plan.program.segment(name), plan.program.key(name) if m.key else None))
+        own = d.per[-1] if d.per and len(d.per[-1]) == 3 and d.per[-1].isupper() else ""
+        self.when = plan.test(d, own)
+        self.write = plan.mode(d.write, d.write_by) if d.write else None
+        self.links = tuple(plan.link(d, path, selector) for path, selector in d.links)
+        self.owns = frozenset(r.target[0].name for m, _, _ in self.maps for r in m.rows)
+        self.per_segment = own
+
+
+class MessagePlan:
+    """A message map made ready for one site."""
+
+    def __init__(self, program: Program, message: MessageDef) -> None:
+        self.program, self.message = program, message
+        self.names = frozenset(r.name for r in message.resources)
+        self.lines = [_Line(self, r) for r in message.resources]
+        self.write = self.mode(message.write, message.write_by)
+
+    # -- reading the map ---------------------------------------------------------------------------------------------
+
+    def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
+        e = Emitter(self.program.library, [], self.program.trace)
+        result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
+        head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s) if s is not None else EMPTY"]
+        for segment in sorted(e.segments):
+            head.append(f"    s_{segment} = x.near(g, {segment!r})")
+            head.append(f"    f_{segment} = fields(s_{segment}) if s_{segment} is not None else EMPTY")
+        self.program._exec(name, [*head, *e.lines, f"    return {result}"])
+        return self.program.space[name]  # type: ignore[no-any-return]
+
+    def test(self, d: ResourceDef, own: str) -> Callable[..., Any] | None:
+        if d.when is None:
+            return None
+        when = d.when
+        return self._function(f"W_{self.message.name}_{d.name}", own, lambda e, env: e.condition(when, env, d.place))
+
+    def mode(self, write: tuple[Case, ...] | str, by: Source | None) -> Callable[..., str]:
+        """Compile `write:` into a function of (segment, group, run)."""
+        if isinstance(write, str):
+            word = write
+            return lambda s, g, x: word
+        assert by is not None
+        cases: dict[str, str] = {}
+        for case in write:
+            source = case.rows[0].source
+            assert isinstance(source, Constant)
+            for v in case.values:
+                cases["" if v == '""' else v] = source.text
+        name = f"WRITE_{self.message.name}_{len(self.program.space)}"
+        choose = self._function(name, "", lambda e, env: e.selector(by, env, self.message.place))
+        other = cases.get("else", "merge")
+        return lambda s, g, x: cases.get(choose(s, g, x), other)
+
+    def link(self, d: ResourceDef, path: tuple[str, ...], selector: str) -> _Link:
+        steps = read_target(".".join(path), str(d.place))
+        owner = ""
+        if steps[0].name in self.names and not steps[0].label and len(steps) > 1:
+            owner, steps = steps[0].name, steps[1:]
+        target = selector.split("(")[0].strip()
+        if target != "me" and target not in self.names:
+            raise MapError(f"{d.name}: links to {selector!r}, which is no resource of this map", where=str(d.place), remedy=f"one of {', '.join(sorted(self.names))}, me")
+        return _Link(owner, steps, target)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def build(self, tree: Group, x: Run, entry_key: str) -> Built:
+        """Map one arranged message."""
+        out = Built()
+        root = scope_of(mended(tree, self.message.mend, x))
+        refused = refusals(root, self.message.refuse, x)
+        if refused is not None:
+            out.held, out.flags = refused, x.flags
+            return out
+        taken: dict[str, Node] = {}
+        patient: Identity | None = None
+        for line in self.lines:
+            for position, (scope, segment) in enumerate(root.at(line.d.per), 1):
+                node = self._instance(line, scope, segment, x, entry_key, position, patient, taken)
+                if node is not None:
+                    out.nodes.append(node)
+                    if node.draft.type == "Patient" and patient is None and node.draft.keys:
+                        patient = node.draft.keys[0]
+        self._link(out.nodes, x)
+        seen: dict[str, None] = {}
+        for node in out.nodes:
+            if node.draft.id not in seen:
+                seen[node.draft.id] = None
+                out.drafts.append(node.draft)
+        out.drafts += [d for d in x.drafts if d.id not in seen]
+        out.flags, out.held = x.flags, x.held
+        return out
+
+    def _instance(
+        self, line: _Line, scope: Scope, segment: Any, x: Run, entry_key: str, position: int, patient: Identity | None, taken: dict[str, Node]
+    ) -> Node | None:
+        if line.when is not None and not line.when(segment, scope, x):
+            return None
+        o: dict[str, Any] = {}
+        lab: dict[str, list[str]] = {}
+        x.contained, x.cleared, x.before, x.weak = [], [], {}, []
+        keys: tuple[Identity, ...] = ()
+        anchor, keyed = segment, False
+        for m, fill, key in line.maps:
+            s = segment if segment is not None and segment.name == m.source else scope.near(m.source)
+            if s is None or s is False:
+                if s is False:
+                    x.flag("several-in-scope", m.source, f"{m.name} was not applied: more than one {m.source} stands here")
+                continue
+            anchor = anchor or s
+            x.where = f"{s.name}[{s.n}]"
+            fill(s, scope, x, o, lab)
+            x.before = {k: frozenset(v) for k, v in lab.items()}
+            if key is not None:
+                keyed = True
+                if not keys:
+                    keys = key(s, scope, x, o, lab)
+        if not o or anchor is None:
+            x.where = ""
+            return None
+        body: dict[str, Any] = {"resourceType": line.type, **o}
+        if x.contained:
+            body["contained"] = x.contained
+        keys = self._checked(line, keys, keyed, x)
+        if keys:
+            draft_id = x.identify(line.type, keys[0][0], keys[0][1])
+        else:
+            parent = entry_key if patient is None or line.type in OF_THE_ENTRY or keyed else f"{patient[0]}|{patient[1]}"
+            draft_id = x.identify(line.type, "urn:hub:position", f"{parent}|{self.message.name}.{line.d.name}|{position}")
+        x.where = ""
+        mode = (line.write or self.write)(segment, scope, x)
+        draft = Draft(
+            line.d.name, line.type, draft_id, body, keys, mode, {k: tuple(v) for k, v in lab.items()}, tuple(x.cleared), line.owns, line.d.rows[0], tuple(x.weak)
+        )
+        before = taken.get(draft_id)
+        if before is not None:
+            merged = self._again(before, draft, line, x, position)
+            if merged is not None:
+                return Node(line.d.name, scope, anchor, merged, before.labels)
+        node = Node(line.d.name, scope, anchor, draft, lab)
+        taken[draft.id] = node
+        return node
+
+    def _checked(self, line: _Line, keys: tuple[Identity, ...], keyed: bool, x: Run) -> tuple[Identity, ...]:
+        """Hold a Patient without exactly one key; anything else falls back to the entry, flagged."""
+        if line.type in MUST_HAVE_KEY and keyed and len(keys) != 1:
+            code = "no-patient-key" if not keys else "ambiguous-patient-key"
+            x.hold(code, "", "no identifier decides which patient this is" if not keys else "more than one identifier could decide which patient this is")
+        elif keyed and not keys:
+            x.flag("no-key", "", f"{line.type}: no identifier to recognise it by; a resend of other bytes would make it again")
+        return keys
+
+    def _again(self, before: Node, draft: Draft, line: _Line, x: Run, position: int) -> Draft | None:
+        """Deal with a second resource of the same key in one message: never overwrite, never lose."""
+        first = before.draft
+        if line.type in SHARED:
+            for k, v in draft.body.items():
+                if k not in first.body:
+                    first.body[k] = v
+                elif first.body[k] == v:
+                    if x.tracing:
+                        first.body[k] = absorb(first.body[k], v)
+                elif isinstance(v, list) and isinstance(first.body[k], list):
+                    first.body[k] += [e for e in v if e not in first.body[k]]
+                else:
+                    x.flag("said-twice", f" {line.type}.{k}", "the message says this twice and differently; the first stands")
+            for k, names in draft.labels.items():
+                n = len(first.body.get(k, ()))
+                first.labels[k] = (first.labels.get(k, ()) + names)[:n]
+            first.cleared = tuple(dict.fromkeys(first.cleared + draft.cleared))
+            return first
+        if first.body == draft.body:
+            if x.tracing:
+                for k in draft.body:
+                    first.body[k] = absorb(first.body[k], draft.body[k])
+            return first
+        x.flag("duplicate-key", f" {line.type}", "two of one message have the same key; both are kept, told apart by their place")
+        system, value = draft.keys[0] if draft.keys else ("urn:hub:position", draft.id)
+        draft.keys = ((system, f"{value}#{position}"),)
+        draft.id = x.identify(line.type, system, f"{value}#{position}")
+        return None
+
+    # -- links -------------------------------------------------------------------------------------------------------
+
+    def _link(self, nodes: list[Node], x: Run) -> None:
+        by_name: dict[str, list[Node]] = {}
+        for n in nodes:
+            by_name.setdefault(n.name, []).append(n)
+        for line in self.lines:
+            for link in line.links:
+                for nth, me in enumerate(by_name.get(line.d.name, ())):
+                    if link.owner:
+                        for other in _related(me, by_name.get(link.owner, ())):
+                            self._set(other, link.path, [me], nth, x)
+                    else:
+                        self._set(me, link.path, _related(me, by_name.get(link.target, ())), nth, x)
+
+    def _set(self, owner: Node, path: tuple[Any, ...], targets: Iterable[Node], nth: int, x: Run) -> None:
+        """Write References to `targets` at `path` of the owner's draft."""
+        for t in targets:
+            if t.draft.id == owner.draft.id:
+                continue
+            at: Any = owner.draft.body
+            kind = owner.draft.type
+            for i, step in enumerate(path):
+                found = T.child_of(kind, step.name)
+                if found is None:
+                    raise MapError(f"links: {kind} has no element {step.name}")
+                kind = found.type
+                last = i == len(path) - 1
+                if not found.repeats:
+                    if last:
+                        at.setdefault(step.name, self._reference(kind, t, x))
+                    else:
+                        at = at.setdefault(step.name, {})
+                    continue
+                entries = at.setdefault(step.name, [])
+                if i == 0 and len(entries) and step.name not in owner.draft.labels:
+                    owner.draft.labels[step.name] = ("",) * len(entries)
+                if last:
+                    value = self._reference(kind, t, x, step)
+                    if value not in entries:
+                        entries.append(value)
+                        if i == 0:
+                            marks = owner.draft.labels.get(step.name, ())
+                            owner.draft.labels[step.name] = (*marks, step.label or "link")
+                else:
+                    marks = owner.draft.labels.get(step.name, ()) if i == 0 else ()
+                    mine = [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)
+                    if nth < len(mine):
+                        at = mine[nth]
+                    else:
+                        at = {}
+                        entries.append(at)
+                        if i == 0:
+                            owner.draft.labels[step.name] = (*marks, step.label)
+
+    def _reference(self, kind: str, t: Node, x: Run, step: Any = None) -> dict[str, Any]:
+        ref = x.reference(t.draft.type, t.draft.id)
+        if kind == "Patient.link":
+            return {"other": ref, "type": step.label}
+        if kind != "Reference":
+            inner = next((n for n, d in T.definitions.elements(kind).items() if d.types == ("Reference",)), None)
+            if inner is None:
+                raise MapError(f"links: {kind} holds no reference")
+            return {inner: ref}
+        return ref
+
+
+def _related(me: Node, others: Iterable[Node]) -> list[Node]:
+    """The instances a link means: the one above me, or all inside my group, or the only one beside me."""
+    others = list(others)
+    if not others:
+        return []
+    at: Scope | None = me.scope
+    while at is not None:
+        here = at
+        inside = [n for n in others if n.scope.within(here)]
+        if inside:
+            if at is me.scope:
+                return inside
+            above = [n for n in inside if n.scope is here]
+            if above:
+                return above[:1] if len(above) == 1 else above[-1:]
+            mine = _child_towards(me.scope, here)
+            beside = [n for n in inside if not (mine is not None and n.scope.within(mine))]
+            return beside if len(beside) == 1 else []
+        at = at.parent
+    return []
+
+
+def _child_towards(inner: Scope, outer: Scope) -> Scope | None:
+    at: Scope | None = inner
+    while at is not None and at.parent is not outer:
+        at = at.parent
+    return at
+
+

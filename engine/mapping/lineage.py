@@ -1,0 +1,155 @@
+"""Where every value went and what went nowhere: the report of one message, read off a traced run.
+
+In: a message, its leaves, the drafts of a traced run. Out: `Report` with (source, target, row) for every leaf that
+reached an element, and (source, value, why) for every populated leaf that did not. Nothing is stored: the same bytes and
+the same revision give the same report.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.formats.hl7v2.leaves import leaves
+from engine.kernel.message import Draft
+from engine.mapping.build import Built
+from engine.mapping.locate import locate
+from engine.mapping.model import Row
+from engine.mapping.run import TracedRun
+from engine.mapping.traced import Address
+
+__all__ = ["Mapped", "Report", "Unmapped", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One source leaf that reached one element; `row` says which row did it, `PID_Patient/gender (file:line)`."""
+
+    source: str
+    target: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """One populated source leaf that reached no element, and why."""
+
+    source: str
+    value: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """All of one message."""
+
+    mapped: list[Mapped] = field(default_factory=list)
+    unmapped: list[Unmapped] = field(default_factory=list)
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for k, v in value.items():
+            yield from _walk(v, f"{path}.{k}")
+    elif isinstance(value, list):
+        for i, v in enumerate(value):
+            yield from _walk(v, f"{path}[{i}]")
+    elif getattr(value, "src", ()):
+        yield path, value
+
+
+def _names(drafts: list[Draft]) -> list[str]:
+    total: dict[str, int] = defaultdict(int)
+    for d in drafts:
+        total[d.type] += 1
+    seen: dict[str, int] = defaultdict(int)
+    out = []
+    for d in drafts:
+        out.append(f"{d.type}[{seen[d.type]}]" if total[d.type] > 1 else d.type)
+        seen[d.type] += 1
+    return out
+
+
+def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: Mapping[tuple[str, int, int], str]) -> Report:
+    """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at on purpose."""
+    hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
+    for name, d in zip(_names(built.drafts), built.drafts, strict=True):
+        for path, value in _walk({k: v for k, v in d.body.items() if k != "resourceType"}, name):
+            for a in value.src:
+                hits[a].append((path, value.row))
+    chose = {a: r for a, r in x.choices}
+    failed: dict[Address, str] = dict(x.failures)
+    same = _same_as_head(built, x)
+    out = Report()
+    for leaf in leaves(message):
+        spots = _spots(leaf)
+        found = next((hits[a] for a in spots if a in hits), None)
+        if found is None and spots[0] in same:
+            found = next((hits[a] for a in same[spots[0]] if a in hits), None)
+        if found:
+            out.mapped += [Mapped(leaf.address, target, _row(rows, row)) for target, row in dict.fromkeys(found)]
+            continue
+        out.unmapped.append(Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, x, message)))
+    return out
+
+
+def _spots(leaf: Any) -> list[Address]:
+    """The addresses that speak of a leaf, most exact first: itself, its component, its repetition, its field."""
+    whole = Address(leaf.segment.name, leaf.segment.n, leaf.field, leaf.rep, leaf.comp, leaf.sub or 1)
+    out = [whole, whole._replace(sub=0), whole._replace(sub=0, component=0), whole._replace(sub=0, component=0, rep=0)]
+    return out
+
+
+def _row(rows: list[Row], n: int) -> str:
+    if 0 <= n < len(rows):
+        r = rows[n]
+        stem = r.place.file.rsplit("/", 1)[-1].removesuffix(".yaml")
+        return f"{stem}/{r.name} ({r.place})"
+    return ""
+
+
+def _same_as_head(built: Built, x: TracedRun) -> dict[Address, list[Address]]:
+    """For segments that were joined into one: fields that say the same as the first's went where the first's went."""
+    out: dict[Address, list[Address]] = {}
+    for merged in x.merged:
+        head = merged.lines[0]
+        for line in merged.lines[1:]:
+            for i, raw in enumerate(line.fields):
+                if i and i != merged.at and raw and i < len(head.fields) and head.fields[i] == raw:
+                    for r, rep in enumerate(raw.split(x.rs), 1):
+                        for c, comp in enumerate(rep.split(x.cs), 1):
+                            for s, _ in enumerate(comp.split(x.ss), 1):
+                                mine = Address(line.name, line.n, i, r, c, s)
+                                base = Address(head.name, head.n, i, r, c, s)
+                                out[mine] = [base, base._replace(sub=0), base._replace(sub=0, component=0), base._replace(sub=0, component=0, rep=0)]
+    return out
+
+
+def _why(
+    leaf: Any, spots: list[Address], chose: Mapping[Address, int], failed: Mapping[Address, str], ignored: Mapping[tuple[str, int, int], str], rows: list[Row], x: TracedRun, message: Any
+) -> str:
+    if leaf.value.strip() == '""':
+        return "an explicit delete: clears what it would have set"
+    for a in spots:
+        if a in failed:
+            return failed[a]
+    for a in spots:
+        if a in chose:
+            return f"chose the case of row {_row(rows, chose[a])}"
+    for component in (leaf.comp, 0):
+        why = ignored.get((leaf.segment.name, leaf.field, component))
+        if why:
+            return why
+    return "no row reads it"
+
+
+def ignored_by(maps: Mapping[str, Any], names: list[str], message_ignore: tuple[str, ...] = ()) -> dict[tuple[str, int, int], str]:
+    """Collect `ignore:` of the maps that a message uses."""
+    out: dict[tuple[str, int, int], str] = {}
+    for text, by in [(t, name) for name in names for t in maps[name].ignore] + [(t, "the message map") for t in message_ignore]:
+        loc = locate(text)
+        if loc is not None:
+            out[(loc.name, loc.field, loc.component)] = f"ignored on purpose by {by}"
+    return out
