@@ -1,4 +1,4 @@
-"""The registration maps, their samples and the analysts' guide: they read, and they name things that exist."""
+"""The registration maps, their samples and the analysts' guide: they read and name things that exist."""
 
 from __future__ import annotations
 
