@@ -1,10 +1,10 @@
 """MLLP framing without a network: bytes in, messages or a violation out; a message in, a frame out.
 
-A frame is <VT> message <FS><CR> (HL7 v2.5.1 Appendix C.4; MLLP Transport Specification, Release 1). A `Framer` takes
-whatever pieces a connection delivers and gives back whole messages; the result does not depend on how the stream was
-cut. Listeners and destinations share it. Being strict here would cost results, so two things senders get wrong are
-let through: CR and LF between frames, and a lone VT or FS inside a text (word processors leave VT there). What cannot
-be read any further ends the stream with one `Violation`.
+A frame is <VT> message <FS><CR> (HL7 v2.5.1 Appendix C.4; MLLP Transport Specification, Release 1). A
+`Framer` takes whatever pieces a connection delivers and gives back whole messages; the result does not depend
+on how the stream was cut. Listeners and destinations share it. Being strict here would cost results, so two
+things senders get wrong are let through: CR and LF between frames, and a lone VT or FS inside a text (word
+processors leave VT there). What cannot be read any further ends the stream with one `Violation`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,18 @@ _STRAY = b"\r\n"
 _HEADERS = (b"\x0bMSH", b"\x0bFHS", b"\x0bBHS")
 _HTTP = tuple(
     word + b" "
-    for word in (b"GET", b"PUT", b"POST", b"HEAD", b"PRI", b"DELETE", b"OPTIONS", b"CONNECT", b"PATCH", b"TRACE")
+    for word in (
+        b"GET",
+        b"PUT",
+        b"POST",
+        b"HEAD",
+        b"PRI",
+        b"DELETE",
+        b"OPTIONS",
+        b"CONNECT",
+        b"PATCH",
+        b"TRACE",
+    )
 )
 _TLS = b"\x16\x03"
 _LONGEST = max(map(len, _HTTP))
@@ -44,7 +55,7 @@ _LONGEST = max(map(len, _HTTP))
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Why a stream cannot be read any further. `body` is what was complete and must be kept; it may hold PHI."""
+    """Why a stream cannot be read further. `body` is what was complete and must be kept; it may hold PHI."""
 
     kind: ViolationKind
     size: int  # bytes of the frame it is about, 0 outside a frame
@@ -64,7 +75,7 @@ class Framer:
 
     @property
     def inside(self) -> bool:
-        """Say whether something was begun that has not ended: a frame, or the first bytes of something unknown."""
+        """Say whether something was begun and has not ended: a frame, or the first bytes of the unknown."""
         return self._inside or bool(self._held)
 
     @property

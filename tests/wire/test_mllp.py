@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -19,7 +20,7 @@ def run(stream: bytes, cuts: list[int], limit: int = 1 << 20) -> tuple[list[byte
     framer = Framer(limit)
     messages: list[bytes] = []
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         messages += framer.receive(stream[low:high])
     return messages, framer.close()
 
@@ -119,7 +120,8 @@ def test_a_violation_never_shows_content() -> None:
 
 
 BODIES = st.lists(
-    st.binary(max_size=60).filter(lambda b: END not in b and START not in b and not b.endswith(b"\x1c")), max_size=6
+    st.binary(max_size=60).filter(lambda b: END not in b and START not in b and not b.endswith(b"\x1c")),
+    max_size=6,
 )
 
 
@@ -131,7 +133,9 @@ def test_the_cuts_never_matter(bodies: list[bytes], cuts: list[int]) -> None:
 
 PIECES = st.lists(
     st.one_of(
-        st.sampled_from([START, END, b"\x1c", b"\r", b"\n", b"GET ", b"PO", b"\x16\x03", encode(b"MSH|"), b"MSH|a"]),
+        st.sampled_from(
+            [START, END, b"\x1c", b"\r", b"\n", b"GET ", b"PO", b"\x16\x03", encode(b"MSH|"), b"MSH|a"]
+        ),
         st.binary(max_size=8),
     ),
     max_size=12,
@@ -139,7 +143,9 @@ PIECES = st.lists(
 
 
 @given(PIECES, st.lists(st.integers(0, 500), max_size=20))
-def test_any_bytes_give_the_same_messages_and_violation_however_cut(pieces: list[bytes], cuts: list[int]) -> None:
+def test_any_bytes_give_the_same_messages_and_violation_however_cut(
+    pieces: list[bytes], cuts: list[int]
+) -> None:
     stream = b"".join(pieces)
     assert run(stream, cuts, 40) == run(stream, [], 40)
 

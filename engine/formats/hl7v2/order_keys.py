@@ -1,10 +1,10 @@
-"""Which patients a message is about, read from its raw bytes: the keys that keep one patient's messages in order.
+"""Which patients a message is about, from its raw bytes: the keys that keep one patient's messages in order.
 
-In: the bytes of one message and the name of the sender's own assigning authority. Out: `authority|value` for every
-identifier in PID-3 and MRG-1 (CX: HL7 v2.5.1 ch. 2A.14, 3.4.2.3, 3.4.10.1), each once, in the order of the message.
-Where a segment marks medical record numbers (CX-5 = MR) only those count. Nothing is parsed and nothing raised: a
-listener does this before it answers. Wrong here means only that two messages run side by side or one after the other
-without need; identity itself is decided by the maps.
+In: the bytes of one message and the name of the sender's own assigning authority. Out: `authority|value` for
+every identifier in PID-3 and MRG-1 (CX: HL7 v2.5.1 ch. 2A.14, 3.4.2.3, 3.4.10.1), each once, in the order of
+the message. Where a segment marks medical record numbers (CX-5 = MR) only those count. Nothing is parsed and
+nothing raised: a listener does this before it answers. Wrong here means only that two messages run side by
+side or one after the other without need; identity itself is decided by the maps.
 """
 
 from __future__ import annotations
