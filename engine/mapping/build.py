@@ -16,6 +16,7 @@ from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import types as T
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env
+from engine.mapping.locate import locate
 from engine.mapping.mend import mended, refusals
 from engine.mapping.model import Case, Constant, MessageDef, ResourceDef, Source
 from engine.mapping.read import read_target
@@ -60,6 +61,7 @@ class _Link:
     owner: str  # resource whose element is set; "" = this one
     path: tuple[Any, ...]
     target: str  # resource name or `me`
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (left: in the target, rights: in me, first valued)
 
 
 class _Line:
@@ -138,7 +140,7 @@ class MessagePlan:
         target = selector.split("(")[0].strip()
         if target != "me" and target not in self.names:
             raise MapError(f"{d.name}: links to {selector!r}, which is no resource of this map", where=str(d.place), remedy=f"one of {', '.join(sorted(self.names))}, me")
-        return _Link(owner, steps, target)
+        return _Link(owner, steps, target, _selector(selector, target, str(d.place)))
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -270,6 +272,8 @@ class MessagePlan:
                     if link.owner:
                         for other in _related(me, by_name.get(link.owner, ())):
                             self._set(other, link.path, [me], nth, x)
+                    elif link.where:
+                        self._set(me, link.path, [n for n in by_name.get(link.target, ()) if n is not me and _selected(link, n, me, x)][:1], nth, x)
                     else:
                         self._set(me, link.path, _related(me, by_name.get(link.target, ())), nth, x)
 
@@ -297,10 +301,13 @@ class MessagePlan:
                     owner.draft.labels[step.name] = ("",) * len(entries)
                 if last:
                     value = self._reference(kind, t, x, step)
-                    if value not in entries:
+                    marks = owner.draft.labels.get(step.name, ()) if i == 0 else ()
+                    waiting = next((e for e, m in zip(entries, marks, strict=False) if step.label and m == step.label and "reference" not in e and kind == "Reference"), None)
+                    if waiting is not None:
+                        waiting.update(value)
+                    elif value not in entries:
                         entries.append(value)
                         if i == 0:
-                            marks = owner.draft.labels.get(step.name, ())
                             owner.draft.labels[step.name] = (*marks, step.label or "link")
                 else:
                     marks = owner.draft.labels.get(step.name, ()) if i == 0 else ()
@@ -323,6 +330,50 @@ class MessagePlan:
                 raise MapError(f"links: {kind} holds no reference")
             return {inner: ref}
         return ref
+
+
+def _selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Read `result(OBX-3.1 = OBR-26.1.1 and OBX-4 = OBR-26.2)`: left in the target, right in me; `or` = first valued."""
+    inside = text.strip()[len(target) :].strip()
+    if not inside:
+        return ()
+    out = []
+    for part in inside[1:-1].split(" and "):
+        left, eq, right = part.partition("=")
+        rights = tuple(r.strip() for r in right.split(" or "))
+        if not eq or not all(locate(r) for r in rights) or not (left.strip() == "identifier" or locate(left.strip())):
+            raise MapError(f"link selector {text!r} is not understood", where=where, remedy="write name(OBX-4 = OBR-26.2) or name(identifier = OBR-29.1)")
+        out.append((left.strip(), rights))
+    return tuple(out)
+
+
+def _selected(link: _Link, other: Node, me: Node, x: Run) -> bool:
+    for left, rights in link.where:
+        want = next((t for t in (_text_at(me, r, x) for r in rights) if t), "")
+        if not want:
+            return False
+        if left == "identifier":
+            if not any(i.get("value") == want for i in other.draft.body.get("identifier", ())):
+                return False
+        elif _text_at(other, left, x) != want:
+            return False
+    return True
+
+
+def _text_at(node: Node, location: str, x: Run) -> str:
+    loc = locate(location)
+    assert loc is not None
+    s = node.segment if node.segment.name == loc.name else node.scope.near(loc.name)
+    if not s or len(s.fields) <= loc.field:
+        return ""
+    text = s.fields[loc.field].split(x.rs)[0]
+    if loc.component:
+        parts = text.split(x.cs)
+        text = parts[loc.component - 1] if loc.component <= len(parts) else ""
+        if loc.sub or x.ss in text:
+            subs = text.split(x.ss)
+            text = subs[max(loc.sub, 1) - 1] if max(loc.sub, 1) <= len(subs) else ""
+    return str(Run.text(x, text))
 
 
 def _related(me: Node, others: Iterable[Node]) -> list[Node]:

@@ -25,6 +25,7 @@ PRIMITIVE = {
     "code": "x.token", "id": "x.token", "oid": "x.uri", "uri": "x.uri", "url": "x.uri", "canonical": "x.uri", "uuid": "x.uri",
     "base64Binary": "x.string", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
+FALLIBLE = frozenset("date dateTime instant time decimal integer positiveInt unsignedInt boolean uri url canonical oid uuid".split())
 GLUE = {"space": " ", "newline": "\n", "comma": ", ", "": "", "dash": "-"}
 
 
@@ -53,6 +54,7 @@ class Env:
     value: Handle | None = None
     paths: dict[tuple[Step, ...], str] = field(default_factory=dict)
     top: str = "o"
+    varies: str = ""  # the type of OBX-5 in the case of OBX-2 that is being written
 
     def at(self, path: tuple[Step, ...], var: str) -> Env:
         return replace(self, paths={**self.paths, path: var})
@@ -364,7 +366,7 @@ class Emitter:
             one = replace(h, expr=r, repeats=False)
             loc = locate(source.text)
             assert loc is not None
-            env = replace(env, bound={**env.bound, (loc.name, loc.field): replace(one, level="rep", type=self.type_of(loc))})
+            env = replace(env, bound={**env.bound, (loc.name, loc.field): replace(one, level="rep", type=self.type_of(loc, env))})
             if loc.component:
                 one = self.narrow(one, loc)
             if self.per_repetition(row, replace(env, bound={})) is not None:
@@ -418,7 +420,7 @@ class Emitter:
                     )
                 self.composite(row, target, replace(env, value=h), path, take, None)
                 return
-            self.put(f"{v} = {expr}")
+            self.put(f"{v} = {expr} if {h.expr} else None")
         if row.children or (row.default and any(r.target for r in row.default)):
             self.composite(row, target, replace(env, value=h), path, take, v)
         else:
@@ -433,9 +435,12 @@ class Emitter:
             self.depth += 1
             self.put("x.forget(0)")
             for r in row.failed:
+                if r.flag and r.source is None and not r.children:
+                    self.put(f"x.flag({_word(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
+                    continue
                 self.value(r, target, env, path, take, lambda _: "pass", many=False, slot=slot)
             self.depth -= 1
-        elif target.primitive or row.as_ in BUILTIN or T.pair_map(h.type, target.type, self.library.names) in BUILTIN:
+        elif target.type in FALLIBLE or row.as_ or T.pair_map(h.type, target.type, self.library.names) in BUILTIN:
             if not getattr(self, "in_case", False):
                 self.put(f"if x.fails: x.settle(0, {h.where!r})")
 
@@ -528,7 +533,9 @@ class Emitter:
             self.depth -= 1
 
     def cases(self, row: Row, failed: tuple[Row, ...], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
-        def one_case(case: Case) -> None:
+        outer_env = env
+
+        def one_case(case: Case, env: Env) -> None:
             own = next((r.failed for r in case.rows if not r.target and r.failed and r.by is None), ())
             inner = own or failed
             rows = tuple(r for r in case.rows if r.target)
@@ -574,7 +581,10 @@ class Emitter:
             word = "elif"
             self.depth += 1
             start = len(self.lines)
-            one_case(case)
+            if isinstance(row.by, Locate) and row.by.text == "OBX-2" and values and values[0]:
+                one_case(case, replace(outer_env, varies=values[0]))
+            else:
+                one_case(case, outer_env)
             if len(self.lines) == start:
                 self.put("pass")
             self.depth -= 1
@@ -784,7 +794,9 @@ class Emitter:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def type_of(self, loc: Location) -> str:
+    def type_of(self, loc: Location, env: Env | None = None) -> str:
+        if env is not None and env.varies and (loc.name, loc.field) == ("OBX", 5):
+            return env.varies
         return T.field_type(loc.name, loc.field, self.library.z_segments)
 
     def handle(self, text: str, env: Env, place: Place) -> Handle:
@@ -800,11 +812,12 @@ class Emitter:
             return self.part_of(Handle("c", "parts", env.own, text), loc.field, loc.component, env.level, text)
         own = env.bound.get((loc.name, loc.field))
         if own is not None and not loc.filtered:
+            own = replace(own, type=self.type_of(loc, env)) if env.varies else own
             return self.narrow(own, loc) if loc.component else own
         if not loc.field:
             raise self.error(f"{text}: names a segment, not a field", place)
         f = self.fields(loc, env)
-        kind = self.type_of(loc)
+        kind = self.type_of(loc, env)
         raw = f"{f}[{loc.field}]"
         table = T.field_table(loc.name, loc.field)
         if loc.name in ("MSH", "BHS", "FHS") and loc.field in (1, 2):
@@ -961,11 +974,6 @@ class Emitter:
             if tuple(steps[: len(known)]) == known and len(known) >= len(best):
                 best = known
         var = env.paths.get(best, env.top)
-        # inside a datatype or entry a bare name means the nearest element
-        if not best and len(env.paths) > 1:
-            longest = max(env.paths, key=len)
-            if len(steps) == 1 and env.kind == "dt":
-                var = env.paths[longest]
         rest = steps[len(best) :]
         if not rest:
             return f"bool({var})"
