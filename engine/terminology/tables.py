@@ -216,13 +216,7 @@ def _check(row: TableRow, name: str, cells: list[str]) -> None:
             )
     elif row.translates and not row.target_code:
         raise ConfigError("has no target_code", where=where, remedy="fill it, or say unmatched")
-    if (
-        "*" in row.source_code
-        and "*" in row.target_code
-        and row.source_code.count("*") + row.target_code.count("*") != 2
-    ):
-        raise ConfigError(
-            "has more than one star", where=where, remedy="a pattern row has one * on each side"
-        )
+    if row.pattern and row.source_code.count("*") + row.target_code.count("*") != 2:
+        raise ConfigError("has too many stars", where=where, remedy="a pattern row has one * on each side")
     damage.check_cell(row.source_code, cells[1], row.source_system, where, "source_code")
     damage.check_cell(row.target_code, cells[5], row.target_system, where, "target_code")
