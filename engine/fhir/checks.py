@@ -1,9 +1,10 @@
 """What the generated validators call when an object is not the plain, ordinary case.
 
-In: a JSON object and what the straight-line code already knows of it. Out: the list of problems, or None. Here live
-the elements every object may have (`id`, `extension`, the `_x` companions of primitives, FHIR R4 json.html), unknown
-elements, nulls and empties, references that are not `urn:uuid:` or `Type/id` (references.html), required bindings of
-coded datatypes (terminologies.html) and contained resources. Paths are put together only when something is wrong.
+In: a JSON object and what the straight-line code already knows of it. Out: the list of problems, or None.
+Here live the elements every object may have (`id`, `extension`, the `_x` companions of primitives, FHIR R4
+json.html), unknown elements, nulls and empties, references that are not `urn:uuid:` or `Type/id`
+(references.html), required bindings of coded datatypes (terminologies.html) and contained resources. Paths
+are put together only when something is wrong.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ _PROFILE = "http://hl7.org/fhir/StructureDefinition/"
 
 @dataclass(slots=True)
 class Shape:
-    """What `rest` must know of a type: `inline` elements were seen by straight-line code, `others` were not."""
+    """What `rest` must know of a type: `inline` elements were seen by straight-line code, `others` were
+    not."""
 
     name: str
     inline: frozenset[str]
@@ -223,7 +225,8 @@ def choice_missing(o: dict[str, Any], names: tuple[str, ...]) -> bool:
 
 
 def bound(concept: dict[str, Any], systems: Mapping[str, Mapping[str, str]]) -> bool:
-    """Say whether a sound CodeableConcept has a coding of the value set, or only an extension in its place."""
+    """Say whether a sound CodeableConcept has a coding of the value set, or only an extension in its
+    place."""
     codings = concept.get("coding")
     if codings is None:
         return "extension" in concept and "text" not in concept
@@ -328,7 +331,8 @@ def _local_words(value: Any) -> Iterable[str]:
 
 
 def contained(o: Any, check: Checker) -> Problems:
-    """Check one contained resource: no containing of its own, no version, no security labels (dom-2, -4, -5)."""
+    """Check one contained resource: no containing of its own, no version, no security labels (dom-2, -4,
+    -5)."""
     if type(o) is not dict:
         return not_object(o)
     problems = check(o)

@@ -1,10 +1,10 @@
 """Writes one Python function per FHIR R4 type that checks an object of that type in a straight line.
 
-In: the definitions. Out: functions `object -> list of problems or None`, made on first use and kept; their source is
-registered with `linecache`, so a traceback or `source("Observation")` shows it. A function asks for every element by
-name, counts what it found, and calls `checks.rest` only when the object holds more keys than that: extensions,
-companions of primitives, nulls, unknown elements. Nothing is looked up by reflection and no path is built for an
-object that is in order.
+In: the definitions. Out: functions `object -> list of problems or None`, made on first use and kept; their
+source is registered with `linecache`, so a traceback or `source("Observation")` shows it. A function asks
+for every element by name, counts what it found, and calls `checks.rest` only when the object holds more
+keys than that: extensions, companions of primitives, nulls, unknown elements. Nothing is looked up by
+reflection and no path is built for an object that is in order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from engine.fhir import checks, definitions, invariants, primitives
+from engine.fhir import checks, conditions, definitions, invariants, primitives
 from engine.fhir.checks import Checker, Problem, Problems, Shape, nest
 from engine.fhir.definitions import ElementDef
 
@@ -51,7 +51,7 @@ _names: dict[str, Any] = {
     "sound": checks.sound,
     "xhtml_refusal": _xhtml,
     **primitives.NAMES,
-    **invariants.NAMES,
+    **conditions.NAMES,
 }
 """The name space of all generated functions; they call each other by name."""
 
@@ -222,7 +222,7 @@ def _write_element(w: _Writer, name: str, e: ElementDef, kind: str, *, counter: 
             w.put(3, f"if i > {e.max}:")
             w.put(
                 4,
-                f"problems = add(problems, {name!r}, 'cardinality', 'must not have more than {e.max} entries')",
+                f"problems = add(problems, {name!r}, 'cardinality', 'must have at most {e.max} entries')",
             )
     if e.min and not e.choice:
         if definitions.is_primitive(kind):

@@ -1,9 +1,10 @@
 """The FHIR R4 (4.0.1) definitions: what elements a type has, what they hold, and which codes they allow.
 
-Reads the compact file `data/r4.json.gz` (made by `tools/fhir_definitions.py`) once, on first use, and answers from
-memory: elements of resources, datatypes and backbone elements (FHIR R4 2.24), content references, choice elements by
-their concrete name (2.26.1 `value[x]`), codes of required bindings (4.9), search parameters (3.1.1). Paths are written
-as analysts write them: `Observation.valueQuantity.value`, `Patient.birthDate.extension.url`.
+Reads the compact file `data/r4.json.gz` (made by `tools/fhir_definitions.py`) once, on first use, and
+answers from memory: elements of resources, datatypes and backbone elements (FHIR R4 2.24), content
+references, choice elements by their concrete name (2.26.1 `value[x]`), codes of required bindings (4.9),
+search parameters (3.1.1). Paths are written as analysts write them: `Observation.valueQuantity.value`,
+`Patient.birthDate.extension.url`.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class ElementDef:
-    """One element: `types` are type names, or the path of a backbone element such as `Observation.component`.
+    """One element: `types` are type names, or the path of a backbone element such as
+    `Observation.component`.
 
-    `max` is None for any number. `targets` are the resource types a Reference or canonical may point to, empty for any.
+    `max` is None for any number. `targets` are the resource types a Reference or canonical may point to,
+    empty for any.
     """
 
     path: str
@@ -80,7 +83,8 @@ class ElementDef:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a path leads to. `repeats` tells of the last step, `in_list` of any step on the way, the last included."""
+    """What a path leads to. `repeats` tells of the last step, `in_list` of any step on the way, the last
+    included."""
 
     path: str
     type: str
@@ -192,7 +196,8 @@ def _row(owner: str, row: list[Any]) -> ElementDef:
 
 @cache
 def elements(type_name: str) -> Mapping[str, ElementDef]:
-    """Return the elements of a type or backbone path in order, by name; choices as `value[x]`; empty if unknown."""
+    """Return the elements of a type or backbone path in order, by name; choices as `value[x]`; empty if
+    unknown."""
     root, _, inner = type_name.partition(".")
     record = _data()["types"].get(root)
     if record is None or "elements" not in record:
@@ -254,9 +259,11 @@ def _step(kind: str, name: str, path: str) -> ElementDef:
 
 
 def resolve_path(path: str) -> Resolved:
-    """Walk a path from a resource or datatype and return what it leads to; raise UnknownPath where it leaves R4.
+    """Walk a path from a resource or datatype and return what it leads to; raise UnknownPath where it
+    leaves R4.
 
-    A choice named without its type (`Observation.value.unit`) must have exactly one type that knows the next step.
+    A choice named without its type (`Observation.value.unit`) must have exactly one type that knows the
+    next step.
     """
     head, *steps = path.split(".")
     if head not in _data()["types"]:
@@ -290,7 +297,8 @@ def resolve_path(path: str) -> Resolved:
 
 
 def codes_by_system(value_set: str) -> Mapping[str, Mapping[str, str]]:
-    """Return {system: {code: display}} of the value set of a required binding; empty where R4 gives no finite list."""
+    """Return {system: {code: display}} of the value set of a required binding; empty where R4 gives no
+    finite list."""
     found: Mapping[str, Mapping[str, str]] = _data()["value_sets"].get(value_set.split("|")[0], {})
     return found
 

@@ -1,8 +1,9 @@
 """Resource ids that are the same whenever the same thing is meant.
 
-In: the parts of an identity (type, system, value, ...) as text. Out: a lower-case UUID. Parts are length-prefixed, so
-("a", "bc") and ("ab", "c") never meet. The plain form is a name-based UUID (RFC 9562, version 5); the keyed form is
-made from a message authentication code, so that nobody without the key can guess who hides behind an id (version 8).
+In: the parts of an identity (type, system, value, ...) as text. Out: a lower-case UUID. Parts are
+length-prefixed, so ("a", "bc") and ("ab", "c") never meet. The plain form is a name-based UUID (RFC 9562,
+version 5); the keyed form is made from a message authentication code, so that nobody without the key can
+guess who hides behind an id (version 8).
 """
 
 from __future__ import annotations

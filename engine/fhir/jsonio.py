@@ -1,8 +1,8 @@
 """JSON of FHIR R4 in and out, with every digit of every number kept (json.html: precision is meaningful).
 
-In and out: bytes and plain Python values. A `decimal.Decimal` is written with the digits it has (4.10 stays 4.10) and
-numbers with a fraction or exponent are read as Decimal. What JSON cannot say (NaN, infinities) is refused both ways,
-never turned into null.
+In and out: bytes and plain Python values. A `decimal.Decimal` is written with the digits it has (4.10 stays
+4.10) and numbers with a fraction or exponent are read as Decimal. What JSON cannot say (NaN, infinities) is
+refused both ways, never turned into null.
 """
 
 from __future__ import annotations

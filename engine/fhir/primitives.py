@@ -1,9 +1,9 @@
 """The primitive types of FHIR R4 as conditions that the generated validators carry in line.
 
-In: the name of a primitive type. Out: a Python expression over `v` that is true when `v` is not such a value, and
-the words for the person who must mend it. Follows R4 datatypes.html (regular expressions, ranges) with real calendar
-dates: 2023-02-30 fits the published expression and is refused here. Fast answers come first, regular expressions
-only where a cheap test cannot decide.
+In: the name of a primitive type. Out: a Python expression over `v` that is true when `v` is not such a
+value, and the words for the person who must mend it. Follows R4 datatypes.html (regular expressions,
+ranges) with real calendar dates: 2023-02-30 fits the published expression and is refused here. Fast answers
+come first, regular expressions only where a cheap test cannot decide.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ CONDITIONS: dict[str, str] = {
     "date": "type(v) is not str or not is_date(v)",
     "dateTime": "type(v) is not str or not is_date_time(v)",
     "decimal": (
-        "(t := type(v)) not in NUMBERS or (t is Decimal and not v.is_finite()) or (t is float and not isfinite(v))"
+        "(t := type(v)) not in NUMBERS or (t is Decimal and not v.is_finite())"
+        " or (t is float and not isfinite(v))"
     ),
     "id": "type(v) is not str or not is_id(v)",
     "instant": "type(v) is not str or not is_instant(v)",
@@ -110,7 +111,8 @@ CONDITIONS: dict[str, str] = {
     "mime": "type(v) is not str or not is_mime(v)",
     "currency": "type(v) is not str or not is_currency(v)",
 }
-"""True when `v` is not a value of the type. `mime` and `currency` are codes of registries that cannot be shipped."""
+"""True when `v` is not a value of the type. `mime` and `currency` are codes of registries that cannot be
+shipped."""
 
 TEXTS: dict[str, tuple[str, str]] = {
     "base64Binary": ("value", "must be Base64 text"),
@@ -158,7 +160,8 @@ def _minute(value: str) -> tuple[int, int, int]:
 
 
 def same_or_earlier(start: str, end: str) -> bool:
-    """Say whether a start is not after an end, both checked; true where their precision leaves it open (per-1)."""
+    """Say whether a start is not after an end, both checked; true where their precision leaves it open
+    (per-1)."""
     if len(start) > 10 and len(end) > 10:
         return _minute(start) <= _minute(end)
     n = min(len(start), len(end), 10)

@@ -1,10 +1,11 @@
 """Says what is wrong with a FHIR R4 resource: fast enough to look at every one that leaves a map.
 
-In: a resource as a dict of plain JSON values (numbers as int, Decimal or float). Out: a list of problems, empty for a
-sound resource; each names its place as a FHIRPath with 0-based indices. Checked are the rules of R4 json.html,
-datatypes.html and references.html, the cardinalities, types, required bindings and reference targets of the
-definitions, real calendar dates, choices, and the invariants listed in `engine.fhir.invariants`. Not checked:
-profiles, slicing, extensible bindings, whether a referenced resource exists. Texts never hold a value.
+In: a resource as a dict of plain JSON values (numbers as int, Decimal or float). Out: a list of problems,
+empty for a sound resource; each names its place as a FHIRPath with 0-based indices. Checked are the rules
+of R4 json.html, datatypes.html and references.html, the cardinalities, types, required bindings and
+reference targets of the definitions, real calendar dates, choices, and the invariants listed in
+`engine.fhir.invariants`. Not checked: profiles, slicing, extensible bindings, whether a referenced resource
+exists. Texts never hold a value.
 """
 
 from __future__ import annotations

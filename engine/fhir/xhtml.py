@@ -1,8 +1,8 @@
 """Checks the XHTML of a narrative against what FHIR R4 allows (narrative.html, invariants txt-1 and txt-2).
 
-In: the text of `Narrative.div`. Out: what is refused, in words, or an empty string. Elements and attributes are an
-allow-list: no scripts, forms, frames, styles sheets or event attributes, links only to places that run nothing.
-The XML is read without network, DTD or entities.
+In: the text of `Narrative.div`. Out: what is refused, in words, or an empty string. Elements and attributes
+are an allow-list: no scripts, forms, frames, styles sheets or event attributes, links only to places that
+run nothing. The XML is read without network, DTD or entities.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ __all__ = ["refusal"]
 
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 _ELEMENTS = frozenset(
-    "a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i img "
-    "li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var kbd ins del bdo".split()
+    """
+    a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6
+    hr i img li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var kbd ins
+    del bdo
+    """.split()  # noqa: SIM905
 )
 _ATTRIBUTES = frozenset(
-    "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff cite class "
-    "colspan dir frame headers height href hreflang id lang longdesc name nowrap rel rev rowspan rules scope span src "
-    "start style summary tabindex title type valign value width "
-    "{http://www.w3.org/XML/1998/namespace}lang {http://www.w3.org/XML/1998/namespace}base".split()
+    """
+    abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff
+    cite class colspan dir frame headers height href hreflang id lang longdesc name nowrap rel rev rowspan rules
+    scope span src start style summary tabindex title type valign value width
+    {http://www.w3.org/XML/1998/namespace}lang
+    """.split()  # noqa: SIM905
 )
 _LINK = re.compile(
     r"(?:https?:|mailto:|tel:|cid:|urn:|data:image/(?:png|gif|jpeg);|#|/|[\w.\-]+(?:[/?#]|$))", re.I

@@ -1,4 +1,5 @@
-"""Makes sound resources of any type from the definitions alone, for comparison with validators written by others."""
+"""Makes sound resources of any type from the definitions alone, for comparison with validators written by
+others."""
 
 from __future__ import annotations
 
