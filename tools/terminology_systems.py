@@ -37,7 +37,7 @@ TABLES = (
     "0491 0492 0493 0494 0507 0527 0528 0529 0535 0544 0550 0553 0912 0914"
 )
 VERSION3 = (
-    "ActCode ActPriority ActReason Confidentiality EncounterSpecialCourtesy GTSAbbreviation MaritalStatus "
+    "ActCode ActPriority DataOperation ActReason Confidentiality EncounterSpecialCourtesy GTSAbbreviation MaritalStatus "
     "NullFlavor ObservationInterpretation ParticipationType ReligiousAffiliation RoleCode TimingEvent "
     "EntityNamePartQualifier"
 )
@@ -46,7 +46,7 @@ TERMINOLOGY = (
     "condition-ver-status coverage-selfpay data-absent-reason diagnosis-role diet discharge-disposition "
     "encounter-special-arrangements flag-category location-physical-type observation-category "
     "organization-type practitioner-role provenance-participant-type referencerange-meaning "
-    "special-values subscriber-relationship contactentity-type admit-source service-type"
+    "special-values subscriber-relationship contactentity-type coverage-class admit-source service-type"
 )
 CORE = (
     "account-status address-type address-use administrative-gender allergy-intolerance-category "
@@ -57,6 +57,9 @@ CORE = (
     "observation-status quantity-comparator reaction-event-severity request-intent request-priority "
     "request-status specimen-status task-status http-verb publication-status narrative-status"
 )
+
+# Codes that HL7 has added to its tables since the R4 copy and that our maps need, from HL7 Terminology (CC0)
+ADDED = {"v2-0203": {"FGN": "Filler Group Number", "PGN": "Placer Group Number"}}
 
 
 def wanted() -> dict[str, str]:
@@ -121,7 +124,7 @@ def write(folder: Path, out: Path) -> int:
         writer = csv.writer(text, lineterminator="\n")
         text.write(f"# system: {url}\n")
         writer.writerow(("code", "display"))
-        writer.writerows(dict(concepts(resource["concept"])).items())
+        writer.writerows({**dict(concepts(resource["concept"])), **ADDED.get(stem, {})}.items())
         (out / f"{stem}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
     return missing
 
