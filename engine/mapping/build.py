@@ -15,7 +15,7 @@ from engine.kernel.errors import MapError
 from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import types as T
 from engine.mapping.compile import Program
-from engine.mapping.emit import Emitter, Env
+from engine.mapping.emit import Emitter, Env, is_constant
 from engine.mapping.locate import locate
 from engine.mapping.mend import mended, refusals
 from engine.mapping.model import Case, Constant, MessageDef, ResourceDef, Source
@@ -52,6 +52,7 @@ class Node:
     segment: Any
     draft: Draft
     labels: dict[str, list[str]]
+    spots: dict[tuple[str, str], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,12 @@ class _Line:
         self.links = tuple(plan.link(d, path, selector) for path, selector in d.links)
         self.owns = frozenset(r.target[0].name for m, _, _ in self.maps for r in m.rows)
         self.per_segment = own
+        fixed = {n: True for n in self.owns}
+        for m, _, _ in self.maps:
+            for r in m.rows:
+                fixed[r.target[0].name] &= is_constant(r)
+        self.constants = {n for n, constant in fixed.items() if constant}
+        self.constants |= {"_" + n for n in self.constants}
 
 
 class MessagePlan:
@@ -178,7 +185,7 @@ class MessagePlan:
             return None
         o: dict[str, Any] = {}
         lab: dict[str, list[str]] = {}
-        x.contained, x.cleared, x.before, x.weak = [], [], {}, []
+        x.contained, x.cleared, x.before, x.weak, x.spots = [], [], {}, [], {}
         keys: tuple[Identity, ...] = ()
         anchor, keyed = segment, False
         for m, fill, key in line.maps:
@@ -195,7 +202,7 @@ class MessagePlan:
                 keyed = True
                 if not keys:
                     keys = key(s, scope, x, o, lab)
-        if not o or anchor is None:
+        if anchor is None or o.keys() <= line.constants:
             x.where = ""
             return None
         body: dict[str, Any] = {"resourceType": line.type, **o}
@@ -206,7 +213,7 @@ class MessagePlan:
             draft_id = x.identify(line.type, keys[0][0], keys[0][1])
         else:
             parent = entry_key if patient is None or line.type in OF_THE_ENTRY or keyed else f"{patient[0]}|{patient[1]}"
-            draft_id = x.identify(line.type, "urn:hub:position", f"{parent}|{self.message.name}.{line.d.name}|{position}")
+            draft_id = x.identify(line.type, "urn:hub:position", f"{parent}|{line.d.rows[0]}|{position}")
         x.where = ""
         mode = (line.write or self.write)(segment, scope, x)
         draft = Draft(
@@ -216,8 +223,8 @@ class MessagePlan:
         if before is not None:
             merged = self._again(before, draft, line, x, position)
             if merged is not None:
-                return Node(line.d.name, scope, anchor, merged, before.labels)
-        node = Node(line.d.name, scope, anchor, draft, lab)
+                return Node(line.d.name, scope, anchor, merged, before.labels, x.spots)
+        node = Node(line.d.name, scope, anchor, draft, lab, x.spots)
         taken[draft.id] = node
         return node
 
@@ -233,7 +240,8 @@ class MessagePlan:
     def _again(self, before: Node, draft: Draft, line: _Line, x: Run, position: int) -> Draft | None:
         """Deal with a second resource of the same key in one message: never overwrite, never lose."""
         first = before.draft
-        if line.type in SHARED:
+        agree = all(first.body.get(k, v) == v for k, v in draft.body.items() if not isinstance(v, list))
+        if line.type in SHARED or agree or draft.write == "create":
             for k, v in draft.body.items():
                 if k not in first.body:
                     first.body[k] = v
@@ -248,11 +256,6 @@ class MessagePlan:
                 n = len(first.body.get(k, ()))
                 first.labels[k] = (first.labels.get(k, ()) + names)[:n]
             first.cleared = tuple(dict.fromkeys(first.cleared + draft.cleared))
-            return first
-        if first.body == draft.body:
-            if x.tracing:
-                for k in draft.body:
-                    first.body[k] = absorb(first.body[k], draft.body[k])
             return first
         x.flag("duplicate-key", f" {line.type}", "two of one message have the same key; both are kept, told apart by their place")
         system, value = draft.keys[0] if draft.keys else ("urn:hub:position", draft.id)
@@ -273,9 +276,28 @@ class MessagePlan:
                         for other in _related(me, by_name.get(link.owner, ())):
                             self._set(other, link.path, [me], nth, x)
                     elif link.where:
-                        self._set(me, link.path, [n for n in by_name.get(link.target, ()) if n is not me and _selected(link, n, me, x)][:1], nth, x)
+                        self._selected(me, link, by_name.get(link.target, ()), x)
                     else:
-                        self._set(me, link.path, _related(me, by_name.get(link.target, ())), nth, x)
+                        self._set(me, link.path, _related(me, by_name.get(link.target, ()), _repeats(me.draft.type, link.path)), nth, x)
+
+    def _selected(self, me: Node, link: _Link, others: Iterable[Node], x: Run) -> None:
+        """Link to the one resource of this message that the selector names; several: none, flagged; itself: not even the words."""
+        hits = {n.draft.id: n for n in others if _matches(link, n, me, x)}
+        mine = hits.pop(me.draft.id, None)
+        if len(hits) == 1:
+            self._set(me, link.path, list(hits.values()), 0, x)
+        elif len(hits) > 1:
+            x.flag("several-match", f" {me.draft.type}.{link.path[0].name}", "more than one resource of this message fits; none was linked")
+        elif mine is not None and len(link.path) == 1:
+            name, label = link.path[0].name, link.path[0].label
+            marks = me.draft.labels.get(name, ())
+            kept = [(e, m) for e, m in zip(me.draft.body.get(name, ()), marks, strict=False) if m != label or "reference" in e]
+            if marks:
+                me.draft.labels[name] = tuple(m for _, m in kept)
+                if kept:
+                    me.draft.body[name] = [e for e, _ in kept]
+                else:
+                    me.draft.body.pop(name, None)
 
     def _set(self, owner: Node, path: tuple[Any, ...], targets: Iterable[Node], nth: int, x: Run) -> None:
         """Write References to `targets` at `path` of the owner's draft."""
@@ -292,7 +314,10 @@ class MessagePlan:
                 last = i == len(path) - 1
                 if not found.repeats:
                     if last:
-                        at.setdefault(step.name, self._reference(kind, t, x))
+                        value = self._reference(kind, t, x)
+                        have = at.setdefault(step.name, value)
+                        if kind == "Reference" and "reference" not in have:
+                            have.update(value)
                     else:
                         at = at.setdefault(step.name, {})
                     continue
@@ -311,9 +336,14 @@ class MessagePlan:
                             owner.draft.labels[step.name] = (*marks, step.label or "link")
                 else:
                     marks = owner.draft.labels.get(step.name, ()) if i == 0 else ()
-                    mine = [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)
-                    if nth < len(mine):
-                        at = mine[nth]
+                    spots = owner.spots.get((step.name, step.label))
+                    if spots is not None:
+                        mine = next((e for s, e in spots if s is t.segment), None)
+                    else:
+                        labelled = [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)
+                        mine = labelled[nth] if nth < len(labelled) else None
+                    if mine is not None:
+                        at = mine
                     else:
                         at = {}
                         entries.append(at)
@@ -347,11 +377,13 @@ def _selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str,
     return tuple(out)
 
 
-def _selected(link: _Link, other: Node, me: Node, x: Run) -> bool:
-    for left, rights in link.where:
+def _matches(link: _Link, other: Node, me: Node, x: Run) -> bool:
+    for i, (left, rights) in enumerate(link.where):
         want = next((t for t in (_text_at(me, r, x) for r in rights) if t), "")
         if not want:
-            return False
+            if i == 0:
+                return False
+            continue
         if left == "identifier":
             if not any(i.get("value") == want for i in other.draft.body.get("identifier", ())):
                 return False
@@ -376,7 +408,15 @@ def _text_at(node: Node, location: str, x: Run) -> str:
     return str(Run.text(x, text))
 
 
-def _related(me: Node, others: Iterable[Node]) -> list[Node]:
+def _repeats(kind: str, path: tuple[Any, ...]) -> bool:
+    found = None
+    for step in path:
+        found = T.child_of(kind, step.name)
+        kind = found.type if found else ""
+    return bool(found and found.repeats)
+
+
+def _related(me: Node, others: Iterable[Node], many: bool = False) -> list[Node]:
     """The instances a link means: the one above me, or all inside my group, or the only one beside me."""
     others = list(others)
     if not others:
@@ -393,7 +433,7 @@ def _related(me: Node, others: Iterable[Node]) -> list[Node]:
                 return above[:1] if len(above) == 1 else above[-1:]
             mine = _child_towards(me.scope, here)
             beside = [n for n in inside if not (mine is not None and n.scope.within(mine))]
-            return beside if len(beside) == 1 else []
+            return beside if many or len(beside) == 1 else []
         at = at.parent
     return []
 

@@ -123,6 +123,13 @@ def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
             o[k] = o[k] + [e for e in v if e not in o[k]]
 
 
+def _put_all_of(o: dict[str, Any], lab: dict[str, list[str]], name: str, label: str, entries: list[Any], spots: list[Any], x: Any) -> None:
+    """Append the entries that `each` made of segments: none is collapsed, and each is known by its segment."""
+    o.setdefault(name, []).extend(entries)
+    lab.setdefault(name, []).extend([label] * len(entries))
+    x.spots.setdefault((name, label), []).extend(zip(spots, entries, strict=True))
+
+
 def _fields(s: Any) -> list[str]:
     f: list[str] = s.fields
     return f if len(f) >= WIDTH else f + EMPTY[len(f) :]
@@ -146,6 +153,7 @@ class Program:
         self.space: dict[str, Any] = {
             "reps": _reps, "first": _first, "nth": _nth, "only": _only, "part": _part, "valued": _valued, "looks": _looks,
             "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
+            "put_all_of": _put_all_of,
             "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
         }  # fmt: skip
 

@@ -54,6 +54,7 @@ class Env:
     value: Handle | None = None
     paths: dict[tuple[Step, ...], str] = field(default_factory=dict)
     top: str = "o"
+    override: bool = False  # child rows beside a row's own map: what they say stands over what the map said
     varies: str = ""  # the type of OBX-5 in the case of OBX-2 that is being written
 
     def at(self, path: tuple[Step, ...], var: str) -> Env:
@@ -150,6 +151,10 @@ class Emitter:
         for label, rows in by_label.items():
             made = self.name("L")
             self.put(f"{made} = []")
+            spots = any(r.each and r.each not in ("NTE",) for r in rows) and bool(lab)
+            if spots:
+                self.put(f"M{made} = []")
+                self.spot = f"M{made}"
             here = (*path, Step(name, label))
             for r in (r for r in rows if len(r.target) == 1):
                 self.mark(r)
@@ -157,7 +162,10 @@ class Emitter:
             deeper = tuple(replace(r, target=r.target[1:]) for r in rows if len(r.target) > 1)
             if deeper:
                 self.touch(deeper, target, made, env, here)
-            if lab:
+            if spots:
+                self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
+                self.spot = ""
+            elif lab:
                 self.put(f"if {made}: put_list({var}, {lab}, {name!r}, {label!r}, {made}, x.before)")
             else:
                 self.put(f"if {made}: put_list({var}, {{}} if {name!r} not in {var} else {{{name!r}: [''] * len({var}[{name!r}])}}, {name!r}, {label!r}, {made}, NONE)")
@@ -168,7 +176,7 @@ class Emitter:
         self.put(f"{fresh} = not {made}")
         self.put(f"for {e} in {made} or [{{}}]:")
         self.depth += 1
-        self.filled(rows, target.type, e, env.at(here, e), here)
+        self.filled(rows, target.type, e, replace(env.at(here, e), override=False), here)
         self.put(f"if {fresh} and {e}: {made}.append({e})")
         self.depth -= 1
 
@@ -225,6 +233,9 @@ class Emitter:
         if row.skip:
             return
         free = f"{choices}.isdisjoint({var})" if choices else f"{name!r} not in {var}"
+        over = env.override and not is_constant(row) and not choices
+        if over:
+            free = "True"
         guard = f"{self.condition(row.when, env)} and {free}" if row.when is not None else free
         if self.trace:
             guard = self.condition(row.when, env) if row.when is not None else "True"
@@ -232,7 +243,7 @@ class Emitter:
         self.depth += 1
 
         def take(value: str) -> None:
-            if self.trace:
+            if self.trace and not over:
                 self.put(f"put_one({var}, {name!r}, {value}, x)")
             else:
                 self.put(f"{var}[{name!r}] = {value}")
@@ -450,12 +461,12 @@ class Emitter:
         self.put(f"{e} = {{}}" if base is None else f"{e} = dict({base}) if {base} is not None else {{}}")
         here = env.at(path, e)
         if base is None:
-            self.filled(row.children, target.type, e, here, path)
+            self.filled(row.children, target.type, e, replace(here, override=False), path)
         else:
             self.put(f"if {e}:") if _pure(row.children) and row.children else None
             self.depth += bool(_pure(row.children) and row.children)
             if row.children:
-                self.block(row.children, target.type, e, "", here, path)
+                self.block(row.children, target.type, e, "", replace(here, override=True), path)
             self.depth -= bool(_pure(row.children) and row.children)
         if row.default:
             self.put(f"if {e}:")
@@ -477,7 +488,14 @@ class Emitter:
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        self.value(bare, target, inner, path, take, lambda _: "pass", many=many)
+        spot = getattr(self, "spot", "") if row.each != "NTE" else ""
+
+        def taken(value: str) -> None:
+            take(value)
+            if spot:
+                self.put(f"{spot}.append({s})")
+
+        self.value(bare, target, inner, path, taken, lambda _: "pass", many=many)
         if row.when is not None:
             self.depth -= 1
         self.depth -= 1
@@ -938,8 +956,7 @@ class Emitter:
         if not loc.field and env.kind == "seg":
             if loc.name == env.own:
                 return "True"
-            self.segments.add(loc.name)
-            return f"(f_{loc.name} is not EMPTY)"
+            return f"(g.near({loc.name!r}) is not None)"
         h = self.handle(c.location, env, place)
         if isinstance(c, C.Cleared):
             return f"({h.raw_field or h.expr} == '\"\"')"

@@ -28,6 +28,8 @@ Identify = Callable[[str, str, str], str]
 class TranslationTable(Protocol):
     """A code table of the terminology room."""
 
+    rows: Any
+
     def translate(self, code: str, system: str = "", uri: str = "", *, any_system: bool = False) -> Any: ...
 
 
@@ -119,6 +121,7 @@ class Run:
         self.scope: Any = None
         self.held: Flag | None = None
         self.merged: list[Any] = []  # segments that mend joined, for the report
+        self.spots: dict[tuple[str, str], list[Any]] = {}  # (element, label) -> the segment of each entry that `each` made
         self.weak: list[str] = []  # elements that only a new resource takes
 
     # -- text ------------------------------------------------------------------------------------------------------
@@ -298,7 +301,8 @@ class Run:
         if unmapped == "hold":
             self.hold("unmapped-code", where, f"the code is not in table {table}")
             return None
-        self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
+        if self.tables[table].rows:
+            self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
         return None if required or unmapped == "drop" else " ".join(t.split())
 
     def _look(self, table: str, c: dict[str, Any], parts: Sequence[str], any_system: bool) -> Any:
@@ -323,7 +327,8 @@ class Run:
         if unmapped == "hold":
             self.hold("unmapped-code", where, f"the code is not in table {table}")
             return None
-        self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
+        if self.tables[table].rows:  # a table without rows is one that only a site can fill
+            self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
         return None if unmapped == "drop" else local
 
     def concept(self, table: str, local: dict[str, Any] | None, parts: Sequence[str], where: str, unmapped: str, any_system: bool) -> dict[str, Any] | None:
@@ -572,7 +577,9 @@ class Run:
 
     def each(self, g: Any, s: Any, name: str) -> Any:
         """The segments `name` of this group; NTE: those that stand directly after `s`."""
-        return g.following(s) if name == "NTE" else g.all(name)
+        if name == "NTE":
+            return g.following(s)
+        return g.positioned(s, name) if name in ("ROL", "PRT") else g.all(name)
 
     def find(self, g: Any, name: str, tests: tuple[tuple[int, int, tuple[str, ...], bool], ...], number: int) -> str:
         """Return field `number` of the first segment in scope whose fields pass the tests (`OBX(3.1=8302-2)-5`)."""

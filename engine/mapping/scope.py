@@ -12,6 +12,7 @@ from engine.formats.hl7v2.groups import Group
 
 __all__ = ["Scope", "scope_of"]
 
+HOLDERS = frozenset({"PID", "PV1", "PR1", "IN1", "ORC", "OBR", "OBX", "SPM"})
 ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 
 
@@ -97,6 +98,22 @@ class Scope:
                 if child.name == "NTE":
                     out.append(child)
                 elif child.name not in ANCHORS_KEPT and child.name != "PD1" and child.name != "NK1":
+                    break
+        return out
+
+    def positioned(self, s: Any, name: str) -> list[Any]:
+        """The segments of that name behind `s`, up to the next segment that such a one can stand behind (ROL, PRT)."""
+        if s.name not in HOLDERS:
+            return self.all(name)
+        out: list[Any] = []
+        behind = False
+        for child in self.children:
+            if child is s:
+                behind = True
+            elif behind and not isinstance(child, Scope):
+                if child.name == name:
+                    out.append(child)
+                elif child.name in HOLDERS:
                     break
         return out
 

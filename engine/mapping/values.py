@@ -129,6 +129,35 @@ def na_sampled_data(reps: list[str], x: Run) -> dict[str, Any] | None:
     return None
 
 
+def cq_quantity(parts: list[str], x: Run) -> dict[str, Any] | None:
+    """CQ (quantity ^ units) -> Quantity; the unit is UCUM only where CQ.2 says so (§2A.3.12)."""
+    p = parts + [""] * 2
+    text = x.text(p[0])
+    out = _quantity(text, x, p[0]) if text else None
+    if out is None:
+        return None
+    unit = p[1].split(x.ss) + [""] * 3
+    code, display = x.text(unit[0]), x.text(unit[1])
+    if code or display:
+        out["unit"] = display or code
+        system = x.system(unit[2])
+        if code and system == "http://unitsofmeasure.org":
+            out["system"], out["code"] = system, code
+    return out
+
+
+def dr_period(parts: list[str], x: Run) -> dict[str, Any] | None:
+    """DR (start ^ end) -> Period (§2A.3.20); a bound that lost its clock keeps its day."""
+    out: dict[str, Any] = {}
+    for name, raw in zip(("start", "end"), parts, strict=False):
+        value = x.date_time(raw.split(x.ss)[0])
+        if value is not None:
+            out[name] = value
+            if x.lost:
+                x.keep_original(out, name, raw, "")
+    return out or None
+
+
 def ed_attachment(parts: list[str], x: Run) -> dict[str, Any] | None:
     """ED (source ^ type ^ subtype ^ encoding ^ data) -> Attachment; Base64 checked, A and Hex re-encoded (§2A.3.24)."""
     p = parts + [""] * 5
@@ -202,6 +231,9 @@ BUILTIN: dict[str, Callable[[list[str], Any], dict[str, Any] | None]] = {
     "SN_Ratio": sn_ratio,
     "NR_Range": nr_range,
     "ST_ReferenceRange": st_reference_range,
+    "CQ_Quantity": cq_quantity,
+    "DR_Period": dr_period,
+    "NA_SampledData": na_sampled_data,
     "ED_Attachment": ed_attachment,
     "RP_Attachment": rp_attachment,
 }
