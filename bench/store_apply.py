@@ -1,9 +1,10 @@
-"""What one message costs in the core store: CPU and wall time of `apply` in batches, sealing and JSON included.
+"""What one message costs in the core store: CPU and wall time of `apply` in batches, sealing and JSON
+included.
 
-    python bench/store_apply.py [--messages 6000] [--batch 50] [--patients 2000] [--url sqlite:///...] [--profile]
+python bench/store_apply.py [--messages 6000] [--batch 50] [--patients 2000] [--url sqlite:///...] [--profile]
 
-A message is a synthetic lab result: 1 Patient (rotating, mostly unchanged), 1 Encounter, 1 ServiceRequest,
-1 DiagnosticReport, 8 new Observations, 1 Practitioner, 4 Locations. Making the drafts is not counted.
+A message is a synthetic lab result: 1 Patient (rotating, mostly unchanged), 1 Encounter, 1 ServiceRequest, 1
+DiagnosticReport, 8 new Observations, 1 Practitioner, 4 Locations. Making the drafts is not counted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def work(number: int, patients: int, made: Callable[..., str]) -> Work:
 
     def draft(name: str, kind: str, system: str, value: str, body: dict[str, Any], **more: Any) -> str:
         id_ = made(kind, system, value)
-        drafts.append(Draft(name, kind, id_, {"resourceType": kind, **body}, ((system, value),), map=name, **more))
+        drafts.append(
+            Draft(name, kind, id_, {"resourceType": kind, **body}, ((system, value),), map=name, **more)
+        )
         return f"{kind}/{id_}"
 
     patient = draft(
@@ -150,7 +153,12 @@ def work(number: int, patients: int, made: Callable[..., str]) -> Work:
             "result": [{"reference": reference} for reference in results],
         },
     )
-    search = (("identifier", f"MRN{who:06d}"), ("order", order), ("order", f"F{number}"), ("control", f"C{number}"))
+    search = (
+        ("identifier", f"MRN{who:06d}"),
+        ("order", order),
+        ("order", f"F{number}"),
+        ("control", f"C{number}"),
+    )
     names = (("name", f"family{who}"), ("name", "test"), ("birthdate", "1970-01-01"))
     return Work(number, number, "lab", "ACME", (who % 64,), "r" * 16, drafts, search=search + names)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.store.database import Session
-from engine.store.tables import ERA_BITS
+from engine.store.tables import ENTRY_ERA
 
 __all__ = ["Link", "chain_of", "touches_of"]
 
@@ -52,7 +52,7 @@ def touches_of(session: Session, rids: Sequence[int], after: int) -> dict[int, l
     """
     found: dict[int, list[tuple[int, int]]] = {}
     ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM touch")
-    for era in range(max(after, 0) >> ERA_BITS, newest + 1):
+    for era in range(max(after, 0) >> ENTRY_ERA, newest + 1):
         sql = f"SELECT rid, position, entry FROM touch WHERE era = {era} AND rid IN (...)"
         for rid, position, entry in session.among(sql, rids):
             if position > after:

@@ -18,7 +18,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _FOREVER = 253_402_300_799_999  # 9999-12-31: the end of an open period
 
-_PATIENT = ("subject", "patient", "beneficiary", "for", "individual")
 _CODE = ("code", "medicationCodeableConcept", "vaccineCode")
 _DATE: dict[str, tuple[str, ...]] = {
     "Observation": ("effectiveDateTime", "effectivePeriod", "effectiveInstant"),
@@ -45,16 +44,14 @@ _DATE: dict[str, tuple[str, ...]] = {
 
 def patient_reference(body: dict[str, Any]) -> str | None:
     """Return the reference to the patient this resource is about, e.g. `Patient/<id>`."""
-    for element in _PATIENT:
-        target = body.get(element)
-        if target is not None:
-            if isinstance(target, list):
-                target = target[0] if target else None
-            if isinstance(target, dict):
-                reference = target.get("reference")
-                if isinstance(reference, str) and reference.startswith("Patient/"):
-                    return reference
-    return None
+    get = body.get
+    target = get("subject") or get("patient") or get("beneficiary") or get("for") or get("individual")
+    if target is None:
+        return None
+    if isinstance(target, list):
+        target = target[0]
+    reference = target.get("reference") if isinstance(target, dict) else None
+    return reference if isinstance(reference, str) and reference.startswith("Patient/") else None
 
 
 def concept_of(body: dict[str, Any]) -> dict[str, Any] | None:

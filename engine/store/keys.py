@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 __all__ = ["Keyring", "Keys", "id_bytes", "id_text"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_REMEMBERED = 50_000
+_REMEMBERED = 20_000  # hashes kept in memory: patients and wards come again and again
+
+V = TypeVar("V")
 
 
 class Keyring(Protocol):
@@ -54,6 +56,8 @@ class Keys:
     def __init__(self, keyring: Keyring) -> None:
         self.keyring = keyring
         self._concepts: dict[tuple[tuple[str, str], ...], int] = {}
+        self._identities: dict[tuple[str, str, str], bytes] = {}
+        self._words: dict[tuple[str, str], int] = {}
 
     def identity(self, kind: str, system: str, value: str) -> bytes:
         """Hash the business key of a resource: the bytes of `keyed_uuid(mac16 of "identity", kind, system,
@@ -61,11 +65,14 @@ class Keys:
 
         An id made that way from the key is the key: one row then serves both.
         """
-        name = f"{len(kind)}:{kind}{len(system)}:{system}{len(value)}:{value}"
-        mac = bytearray(self.keyring.mac16("identity", name))
-        mac[6] = mac[6] & 0x0F | 0x80
-        mac[8] = mac[8] & 0x3F | 0x80
-        return bytes(mac)
+        known = self._identities.get((kind, system, value))
+        if known is None:
+            name = f"{len(kind)}:{kind}{len(system)}:{system}{len(value)}:{value}"
+            mac = bytearray(self.keyring.mac16("identity", name))
+            mac[6] = mac[6] & 0x0F | 0x80
+            mac[8] = mac[8] & 0x3F | 0x80
+            known = _remember(self._identities, (kind, system, value), bytes(mac))
+        return known
 
     def tokens(self, kind: str, system: str, value: str) -> tuple[int, ...]:
         """Hash an identifier as it may be searched: with its system, and by its value alone."""
@@ -91,10 +98,8 @@ class Keys:
         wanted = tuple(codings)
         known = self._concepts.get(wanted)
         if known is None:
-            if len(self._concepts) >= _REMEMBERED:
-                self._concepts.clear()
             text = "".join(f"{len(s)}|{s}|{len(c)}|{c}|" for s, c in sorted(set(wanted)))
-            known = self._concepts[wanted] = self.keyring.mac8("concept", text)
+            known = _remember(self._concepts, wanted, self.keyring.mac8("concept", text))
         return known
 
     def coding_hashes(self, codings: Iterable[tuple[str, str]]) -> set[int]:
@@ -105,4 +110,14 @@ class Keys:
         """Hash a word by which a person looks for a message (`kind`: identifier, order, control, name,
         birthdate).
         """
-        return self.keyring.mac8("find:" + kind, value)
+        known = self._words.get((kind, value))
+        if known is None:
+            known = _remember(self._words, (kind, value), self.keyring.mac8("find:" + kind, value))
+        return known
+
+
+def _remember(known: dict[Any, V], key: object, made: V) -> V:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = made
+    return made

@@ -40,12 +40,13 @@ def open_pack(keyring: Keyring, number: int, sealed: bytes) -> list[tuple[bytes,
 class Body:
     """One version's content: its JSON, the object (never changed in place), and who wrote which list entry."""
 
-    __slots__ = ("own", "raw", "value")
+    __slots__ = ("own", "raw", "same", "value")
 
     def __init__(self, raw: bytes, value: dict[str, Any], own: Any) -> None:
         self.raw = raw
         self.value = value
         self.own = own
+        self.same = raw  # what was last sent and changed nothing
 
 
 class Bodies:

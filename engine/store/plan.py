@@ -95,6 +95,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
     local: dict[str, Row] = {}  # reference as the drafts write it -> row
     names: dict[str, str] = {}  # the same -> reference as it must be written
     drafted: dict[int, Draft] = {}
+    followed: set[str] = set()  # patients found under a retired number
     for name, key in prepared.outside.items():
         known = state.by_key.get(key)
         if known is not None:
@@ -104,15 +105,21 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             local[name] = known
     for draft, keys in zip(work.drafts, prepared.keys, strict=True):
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
+        flagged = len(made.flags)
         row = _resolved(draft, keys, state, made, follow=retiring is None)
         rows.append(row)
         written = f"{draft.type}/{draft.id}"
         if row.id != draft.id:
             names[written] = f"{draft.type}/{row.id}"
         local[written] = row
+        if len(made.flags) > flagged:
+            followed.add(written)
         other = drafted.get(row.rid)
         if other is None:
             drafted[row.rid] = draft
+        elif retiring is not None or retired_by(other.body) is not None:
+            cause = "merge-self" if other.id == draft.id else "merge-chain"
+            raise Park(cause, "Patient.link", "the survivor and the retired number are one patient already")
         elif other.body != draft.body or other.write != draft.write:
             _two_drafts(other, draft, made)
     for draft, row, about in zip(work.drafts, rows, prepared.patients, strict=True):
@@ -122,7 +129,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 _check_person(draft, body, row, state, confirmed)
                 survivor = retired_by(draft.body)
                 if survivor is not None:
-                    _retire(row, local.get(survivor), made)
+                    _retire(row, local.get(survivor), survivor in followed, made)
                     _write_retired(draft, body, row, made)
                     continue
             _write(draft, body, row, row if draft.type == "Patient" else local.get(about or ""), made)
@@ -197,11 +204,13 @@ def _known_by_old_name(draft: Draft, body: dict[str, Any], row: Row, state: Stat
     return False
 
 
-def _retire(row: Row, survivor: Row | None, made: Plan) -> None:
+def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
     if survivor is None:
         raise Park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
     if survivor is row:
         raise Park("merge-self", "Patient.link", "the retired number is the survivor's own")
+    if gone and row.survivor != survivor.rid:
+        raise Park("merge-chain", "Patient.link", "the survivor was itself retired before")
     if row.survivor is not None and row.survivor != survivor.rid:
         raise Park(
             "merge-conflict", "Patient.link", "the number was retired in favour of another patient before"
@@ -234,14 +243,21 @@ def _write(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, ma
 def _merge(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan) -> None:
     before, work = row.body, made.work
     own: Any
+    sent = jsonio.dumps(body)
+    if before is not None and not draft.cleared and sent in (before.raw, before.same):
+        made.unchanged.append(row)
+        return
     if before is None and without_duplicates(body):
-        new, own = body, owned_by(work.sender, draft)
-    elif before is None:
+        made.versions.append(Version(row, Body(sent, body, owned_by(work.sender, draft)), before, patient))
+        return
+    if before is None:
         new, own = merged({}, [work.sender, draft.map, {}], draft, body, work.sender)
     else:
         new, own = merged(before.value, before.own, draft, body, work.sender)
     raw = jsonio.dumps(new)
     if before is not None and before.raw == raw:
+        if draft.write == "merge" and not draft.cleared:
+            before.same = sent
         made.unchanged.append(row)
         return
     made.versions.append(Version(row, Body(raw, new, own), before, patient))

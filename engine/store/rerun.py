@@ -76,12 +76,18 @@ def rerun(
             raise Stopped(work, parked(work, problem.flag, state.at)) from None
         _take(made, run)
         plans.append(made)
-    written = _settle(run)
+    written, unchanged = _settle(run)
     outcomes = []
     for made in plans:
         outcome = outcome_of(made, state.at)
-        kept = written.get(made.work.entry, 0)
-        outcome = replace(outcome, written=kept, superseded=outcome.superseded + len(made.versions) - kept)
+        kept, same = written.get(made.work.entry, 0), unchanged.get(made.work.entry, 0)
+        overtaken = len(made.versions) - kept - same
+        outcome = replace(
+            outcome,
+            written=kept,
+            unchanged=outcome.unchanged + same,
+            superseded=outcome.superseded + overtaken,
+        )
         writer.outcome(outcome, made.work, reason)
         outcomes.append(outcome)
     return outcomes
@@ -149,8 +155,12 @@ def _take(made: Plan, run: _Run) -> None:
         run.merges.append((work, made.merges))
 
 
-def _settle(run: _Run) -> dict[int, int]:
-    """Write the final state of every resource that came out different; return versions written by entry."""
+def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
+    """Write the final state of every resource that came out different.
+
+    Returns, by the entry that had the last word: versions written, and resources that came out as they were.
+    """
+    unchanged: dict[int, int] = {}
     by_entry: dict[int, list[tuple[Row, Body, Body | None]]] = {}
     for rid, original in run.originals.items():
         last = run.last.get(rid)
@@ -160,6 +170,8 @@ def _settle(run: _Run) -> dict[int, int]:
             or row.body is None
             or (original.body is not None and row.body.raw == original.body.raw)
         ):
+            if last is not None:
+                unchanged[last[1].entry] = unchanged.get(last[1].entry, 0) + 1
             reached = row.position
             row.body, row.position, row.blank = original.body, original.position, False
             run.writer.move(row, reached)
@@ -171,4 +183,4 @@ def _settle(run: _Run) -> dict[int, int]:
         record_merges(pairs, work, run.writer)
     for _, (row, work) in run.last.items():
         run.writer.touch(row, work)
-    return {entry: len(versions) for entry, versions in by_entry.items()}
+    return {entry: len(versions) for entry, versions in by_entry.items()}, unchanged

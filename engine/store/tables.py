@@ -29,7 +29,7 @@ __all__ = [
     "CLOCK",
     "CONCEPT",
     "DELIVERY",
-    "ERA_BITS",
+    "ENTRY_ERA",
     "HISTORY",
     "IDENTITY",
     "LANE",
@@ -43,6 +43,7 @@ __all__ = [
     "PACK",
     "PENDING",
     "RESOURCE",
+    "RID_ERA",
     "RTYPE",
     "SEARCH_KEY",
     "TOKEN",
@@ -59,7 +60,9 @@ def _partial(name: str, first: str, *more: str) -> Index:
     return Index(name, first, *more, sqlite_where=valued, postgresql_where=valued)
 
 
-ERA_BITS = 16  # an era is 65,536 consecutive entries (or resources): its part of an index stays in memory while it fills
+ENTRY_ERA, RID_ERA = 10, 13
+"""An era is 1,024 entries or 8,192 resources in a row. An index that starts with the era is written in one small place
+while the era lasts, instead of all over; a search asks every era, 5 us each."""
 
 OP_CREATE, OP_UPDATE, OP_DELETE, OP_RELINK = 1, 2, 3, 4
 OPS = {OP_CREATE: "create", OP_UPDATE: "update", OP_DELETE: "delete", OP_RELINK: "relink"}
@@ -119,7 +122,13 @@ RESOURCE = Table(
     Column("date_to", BIG),
     Column("deleted", SmallInteger, nullable=False),
     _partial("resource_by_patient", "patient", "type", "rid"),
-    _partial("resource_by_code", "code", "rid"),
+    Index(
+        "resource_by_code",
+        text("(rid >> 13)"),
+        "code",
+        sqlite_where=text("code IS NOT NULL"),
+        postgresql_where=text("code IS NOT NULL"),
+    ),
     _partial("resource_by_date", "date_from", "rid"),
     Index("resource_by_type", "type", "rid"),
 )

@@ -17,7 +17,7 @@ from engine.store.columns import codings, concept_of, identifiers, span_of
 from engine.store.keys import Keys
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
-from engine.store.tables import ERA_BITS, OP_CREATE, OP_DELETE
+from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, RID_ERA
 
 __all__ = ["Writer", "outcome_columns"]
 
@@ -136,7 +136,7 @@ class Writer:
             for pair in identifiers(value):
                 if pair not in known:
                     for mac in self.keys.tokens(kind, *pair):
-                        self._tokens.add((row.rid >> ERA_BITS, mac, row.rid))
+                        self._tokens.add((row.rid >> RID_ERA, mac, row.rid))
 
     def move(self, row: Row, position: int) -> None:
         """Note that a newer entry said the same again."""
@@ -147,7 +147,7 @@ class Writer:
     def touch(self, row: Row, work: Work) -> None:
         """Note that an entry spoke of a patient's resource without making a version."""
         if row.patient is not None:
-            self._touches.add((work.position >> ERA_BITS, row.rid, work.position, work.entry))
+            self._touches.add((work.position >> ENTRY_ERA, row.rid, work.position, work.entry))
 
     def outcome(self, outcome: Outcome, work: Work, reason: str = "") -> None:
         """Record what became of an entry, its search keys, its deliveries and its lanes."""
@@ -164,7 +164,7 @@ class Writer:
                 *(outcome.written, outcome.unchanged, outcome.superseded, flags, sealed, outcome.at),
             )
         )
-        era = work.entry >> ERA_BITS
+        era = work.entry >> ENTRY_ERA
         for kind, value in work.search:
             self._search.add((era, self.keys.search(kind, value), work.entry))
         for place, delivery in enumerate(work.deliveries if outcome.status == "done" else ()):

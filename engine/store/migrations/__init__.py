@@ -4,6 +4,7 @@ needed.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from sqlalchemy.engine import Engine
 from engine.kernel.errors import ConfigError
 
 __all__ = ["HEAD", "VERSION_TABLE", "migrate"]
+
+_one_at_a_time = threading.Lock()  # Alembic keeps its context in the module
 
 HEAD = "0001"
 VERSION_TABLE = "core_version"
@@ -36,10 +39,10 @@ def migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    with engine.connect() as connection:
+    # two processes may open a fresh store at once: one makes the tables, the other waits and finds them
+    with _one_at_a_time, engine.connect().execution_options(immediate=True) as connection:
         config.attributes["connection"] = connection
         if engine.dialect.name == "postgresql":
-            # two processes may open a fresh store at once: one makes the tables, the other waits and finds them
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7249501)"))
         command.upgrade(config, "head")
         connection.commit()

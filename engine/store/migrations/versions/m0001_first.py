@@ -62,7 +62,13 @@ def upgrade() -> None:
         sa.Column("date_to", BIG),
         sa.Column("deleted", sa.SmallInteger(), nullable=False),
     )
-    _partial("resource_by_code", "resource", ["code", "rid"])
+    op.create_index(
+        "resource_by_code",
+        "resource",
+        [sa.text("(rid >> 13)"), "code"],
+        sqlite_where=sa.text("code IS NOT NULL"),
+        postgresql_where=sa.text("code IS NOT NULL"),
+    )
     _partial("resource_by_date", "resource", ["date_from", "rid"])
     _partial("resource_by_patient", "resource", ["patient", "type", "rid"])
     op.create_index("resource_by_type", "resource", ["type", "rid"])
