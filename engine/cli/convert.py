@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))
+    except Exception as e:  # a fault of ours: this message is named, its neighbours go on; the text could quote the message
+        at = traceback.extract_tb(e.__traceback__)[-1]
+        why = f"internal error, {type(e).__name__} at {at.filename.rsplit('/', 1)[-1]}:{at.lineno} in {at.name}"
+        out["errors"].append({"source": "", "text": why})
+        return Result(number, None, out, ("-", why))
     out["site"], out["revision"] = done.site, done.revision
     out["mapped"] = [{"source": m.source, "target": m.target, "row": m.row} for m in done.report.mapped]
     out["unmapped"] = [{"source": u.source, "value": u.value, "why": u.why} for u in done.report.unmapped]

@@ -123,6 +123,21 @@ def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
             o[k] = o[k] + [e for e in v if e not in o[k]]
 
 
+def _onto(have: dict[str, Any], more: dict[str, Any]) -> None:
+    for k, v in more.items():
+        if k not in have:
+            have[k] = v
+        elif have[k] == v:
+            have[k] = absorb(have[k], v)
+
+
+def _beside(o: dict[str, Any], name: str, extra: dict[str, Any]) -> None:
+    """Put an extension beside the last entry of a list of primitives (FHIR R4 JSON: `_name` runs parallel)."""
+    n = len(o.get(name, ()))
+    if n:
+        o["_" + name] = [None] * (n - 1) + [extra]
+
+
 def _put_all_of(o: dict[str, Any], lab: dict[str, list[str]], name: str, label: str, entries: list[Any], spots: list[Any], x: Any) -> None:
     """Append the entries that `each` made of segments: none is collapsed, and each is known by its segment."""
     o.setdefault(name, []).extend(entries)
@@ -153,14 +168,14 @@ class Program:
         self.space: dict[str, Any] = {
             "reps": _reps, "first": _first, "nth": _nth, "only": _only, "part": _part, "valued": _valued, "looks": _looks,
             "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
-            "put_all_of": _put_all_of,
+            "put_all_of": _put_all_of, "beside": _beside, "onto": _onto,
             "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
         }  # fmt: skip
 
     def segment(self, name: str) -> Callable[..., None]:
         """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""
         key = f"M_{name}"
-        if key not in self.space:
+        if self.space.get(key) is None:
             self._compile_segment(self._map(name))
         return self.space[key]  # type: ignore[no-any-return]
 
@@ -171,7 +186,7 @@ class Program:
 
     def datatype(self, name: str, level: str = "c") -> Callable[..., Any]:
         """Return `D_name_level(parts, x)`."""
-        if f"D_{name}_{level}" not in self.space:
+        if self.space.get(f"D_{name}_{level}") is None:
             self._compile_datatype(self._map(name), level)
         return self.space[f"D_{name}_{level}"]  # type: ignore[no-any-return]
 

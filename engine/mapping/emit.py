@@ -99,6 +99,9 @@ class Emitter:
         self.count = 0
         self.needs: set[tuple[str, str]] = set()  # (function prefix + map, level)
         self.segments: set[str] = set()
+        self.lists: dict[tuple[str, str, str], str] = {}  # (container, element, label) -> the variable of its entries
+        self.spot = ""
+        self.in_case = False
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -149,8 +152,13 @@ class Emitter:
         for r in group:
             by_label.setdefault(r.target[0].label, []).append(r)
         for label, rows in by_label.items():
-            made = self.name("L")
-            self.put(f"{made} = []")
+            again = self.lists.get((var, name, label))
+            made = again or self.name("L")
+            self.lists[var, name, label] = made
+            if again:
+                self.put(f"N{made} = len({made})")
+            else:
+                self.put(f"{made} = []")
             spots = any(r.each and r.each not in ("NTE",) for r in rows) and bool(lab)
             if spots:
                 self.put(f"M{made} = []")
@@ -160,15 +168,24 @@ class Emitter:
                 self.mark(r)
                 self.entries(r, target, made, env, here, f"{name}({label})" if label else name)
             deeper = tuple(replace(r, target=r.target[1:]) for r in rows if len(r.target) > 1)
-            if deeper:
+            beside = ""
+            if deeper and target.primitive:
+                beside = self.name("e")
+                self.put(f"{beside} = {{}}")
+                self.block(deeper, target.type, beside, "", env, here)
+            elif deeper:
                 self.touch(deeper, target, made, env, here)
-            if spots:
+            if again:
+                self.put(f"if len({made}) > N{made}: put_list({var}, {lab or '{}'}, {name!r}, {label!r}, {made}[N{made}:], NONE)")
+            elif spots:
                 self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
                 self.spot = ""
             elif lab:
                 self.put(f"if {made}: put_list({var}, {lab}, {name!r}, {label!r}, {made}, x.before)")
             else:
                 self.put(f"if {made}: put_list({var}, {{}} if {name!r} not in {var} else {{{name!r}: [''] * len({var}[{name!r}])}}, {name!r}, {label!r}, {made}, NONE)")
+            if beside:
+                self.put(f"if {beside}: beside({var}, {name!r}, {beside})")
 
     def touch(self, rows: tuple[Row, ...], target: T.Target, made: str, env: Env, here: tuple[Step, ...]) -> None:
         """Write rows such as `address(list).district`: into the entries made, or a new one when something is valued."""
@@ -199,8 +216,12 @@ class Emitter:
 
     def single_element(self, name: str, group: list[Row], target: T.Target, type_: str, var: str, env: Env, path: tuple[Step, ...]) -> None:
         choices = self.choices(type_, name)
+        base = any(len(r.target) == 1 and not r.target[0].label for r in group)
         for r in (r for r in group if len(r.target) == 1):
             self.mark(r)
+            if r.target[0].label and base and not target.primitive:
+                self.onto(r, target, var, name, env, (*path, r.target[0]))
+                continue
             self.single(r, target, var, name, env, (*path, r.target[0]), choices)
         deeper = [r for r in group if len(r.target) > 1]
         if not deeper:
@@ -212,9 +233,23 @@ class Emitter:
         self.put(f"if {fresh}: {e} = {{}}")
         here = (*path, Step(name))
         rows = tuple(replace(r, target=r.target[1:]) for r in deeper)
-        self.filled(rows, target.type, e, env.at(here, e), here)
+        self.filled(rows, target.type, e, replace(env if target.primitive else env.at(here, e), override=False), here)
         guard = f" and {choices}.isdisjoint({var})" if choices else ""
         self.put(f"if {fresh} and {e}{guard}: {var}[{slot!r}] = {e}")
+
+    def onto(self, row: Row, target: T.Target, var: str, name: str, env: Env, path: tuple[Step, ...]) -> None:
+        """Write a labelled row such as `valueQuantity(unit)`: into the element another row made, never alone."""
+        if row.skip:
+            return
+        self.put(f"if {name!r} in {var} and {self.condition(row.when, env)}:")
+        self.depth += 1
+
+        def take(value: str) -> None:
+            self.put(f"onto({var}[{name!r}], {value})")
+
+        self.value(row, target, env, path, take, lambda _: "pass", many=False)
+        self.put("pass")
+        self.depth -= 1
 
     def choices(self, type_: str, name: str) -> str:
         """Return the name of the set of sibling choice elements, or "" where the element is no choice."""
@@ -452,7 +487,7 @@ class Emitter:
                 self.value(r, target, env, path, take, lambda _: "pass", many=False, slot=slot)
             self.depth -= 1
         elif target.type in FALLIBLE or row.as_ or T.pair_map(h.type, target.type, self.library.names) in BUILTIN:
-            if not getattr(self, "in_case", False):
+            if not self.in_case:
                 self.put(f"if x.fails: x.settle(0, {h.where!r})")
 
     def composite(self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], base: str | None) -> None:
@@ -488,7 +523,7 @@ class Emitter:
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        spot = getattr(self, "spot", "") if row.each != "NTE" else ""
+        spot = self.spot if row.each != "NTE" else ""
 
         def taken(value: str) -> None:
             take(value)
@@ -564,7 +599,7 @@ class Emitter:
             if inner and plain:
                 t = self.name("t")
                 self.put(f"{t} = {{}}")
-                outer, self.in_case = getattr(self, "in_case", False), True
+                outer, self.in_case = self.in_case, True
                 self.block(plain, type_, t, "", replace(env, paths={p: (t if v == var else v) for p, v in env.paths.items()}), path)
                 self.in_case = outer
                 self.put("if x.fails:")

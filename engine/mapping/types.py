@@ -66,7 +66,7 @@ def _field(segment: str, number: int) -> dictionary.FieldDef | None:
     best = None
     for v in VERSIONS:
         found = dictionary.version(v).field(segment, number)
-        if found is not None and not found.withdrawn and found.datatype:
+        if found is not None and not found.withdrawn and found.datatype not in ("", "WD"):
             return found
         best = best or found
     return best
@@ -107,7 +107,7 @@ def component_type(datatype: str, number: int) -> str:
     """Return the type of a component, `ST` where nobody knows."""
     for v in VERSIONS:
         parts = dictionary.version(v).components(datatype)
-        if number <= len(parts):
+        if number <= len(parts) and parts[number - 1].datatype != "WD":
             return _name(parts[number - 1].datatype)
     return "ST"
 
