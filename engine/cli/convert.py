@@ -87,7 +87,7 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
         charset = next((s.charset for s in reversed(maps.chain(name)) if s.charset), "")
         if charset:
             message = parse(data, charset=charset)
-        done = trace_message(message, maps, name, hashlib.sha256(data).hexdigest()[:32])
+        done = trace_message(message, maps, name, hashlib.sha256(data).hexdigest()[:32], general=True)
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.fhir.ids import name_uuid
-from engine.formats.hl7v2.groups import arrange
+from engine.formats.hl7v2.groups import Group, arrange
 from engine.formats.hl7v2.parse import Message
 from engine.formats.hl7v2.structures import structure_for, tree
 from engine.kernel.errors import MapError
@@ -53,8 +53,10 @@ def authority_of(h: dict[str, str]) -> str:
     return f"urn:hub:sender:{h.get('MSH-3.1', '')}|{h.get('MSH-4.1', '')}"
 
 
-def _tree(message: Message, program: SiteProgram) -> tuple[Any, Any]:
+def _tree(message: Message, program: SiteProgram, general: bool = False) -> tuple[Any, Any]:
     plan = program.plan_for(message.code, message.event)
+    if plan is None and general and "ANY" in program.maps.messages:
+        return program.plan("ANY"), Group("", "", list(message.segments))
     if plan is None:
         raise MapError(
             f"no map for {message.code}^{message.event}", where="MSH-9", remedy="write a message map under mappings/hl7v2/messages, with `for:` naming it"
@@ -73,12 +75,14 @@ def map_message(message: Message, program: SiteProgram, identify: Identify, entr
     return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
 
 
-def trace_message(message: Message, maps: Maps, site: str, entry_key: str, identify: Identify = unkeyed) -> Conversion:
-    """Map one message with the traced twin and report on every leaf."""
+def trace_message(message: Message, maps: Maps, site: str, entry_key: str, identify: Identify = unkeyed, general: bool = False) -> Conversion:
+    """Map one message with the traced twin and report on every leaf; `general` falls back on the map ANY, flagged."""
     program = maps.program(site, trace=True)
-    plan, tree_ = _tree(message, program)
+    plan, tree_ = _tree(message, program, general)
     h = headers(message)
     x = TracedRun(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
+    if plan.message.name == "ANY":
+        x.flag("no-map", "MSH[1]-9", f"no map for {message.code}^{message.event}: only what most messages share was converted")
     built = plan.build(tree_, x, entry_key)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
     found = report(message, built, x, program.program.rows, ignored_by(program.resolved, names, plan.message.ignore))

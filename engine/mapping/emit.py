@@ -125,6 +125,7 @@ class Emitter:
 
     def block(self, rows: tuple[Row, ...], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write all rows of one element: ordinary rows first, then those that test what has become of the target."""
+        outer, self.lists = self.lists, {}
         for late in (False, True):
             groups: dict[str, list[Row]] = {}
             for r in rows:
@@ -132,6 +133,7 @@ class Emitter:
                     groups.setdefault(r.target[0].name if r.target else "", []).append(r)
             for name, group in groups.items():
                 self.element(name, group, type_, var, lab, env, path)
+        self.lists = outer
 
     def element(self, name: str, group: list[Row], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
         if name.endswith("[x]"):
@@ -199,7 +201,8 @@ class Emitter:
 
     def filled(self, rows: tuple[Row, ...], type_: str, var: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write child rows so that constants alone never make an entry."""
-        constants = tuple(r for r in rows if is_constant(r) and not _tests_target(r))
+        fed = {r.target[0] for r in rows if not is_constant(r) and r.target}
+        constants = tuple(r for r in rows if is_constant(r) and not _tests_target(r) and (len(r.target) == 1 or r.target[0] not in fed))
         others = tuple(r for r in rows if r not in constants)
         start = len(self.lines)
         if others:
@@ -473,8 +476,9 @@ class Emitter:
             self.put(f"if {v} is not None:")
             self.depth += 1
             take(v)
-            if target.type == "dateTime" and slot is not None:
-                self.put(f"if x.lost: x.keep_original({slot[0]}, {slot[1]!r}, {h.expr}, {h.where!r})")
+            if target.type == "dateTime":
+                here = f"{slot[0]}, {slot[1]!r}" if slot is not None and not slot[1].startswith("value") else "None, ''"
+                self.put(f"if x.lost: x.keep_original({here}, {h.expr}, {h.where!r})")
             self.depth -= 1
         if row.failed:
             self.put("if x.fails:")

@@ -193,11 +193,14 @@ class Run:
             self.lost = when.lost
         return when.value
 
-    def keep_original(self, o: dict[str, Any], name: str, v: str, where: str) -> None:
-        """Keep the text of a time that lost its clock beside the day that is left, and flag it."""
-        self.flag(self.lost, where, "only the day is kept; the text as sent is in the originalText extension")
+    def keep_original(self, o: dict[str, Any] | None, name: str, v: str, where: str) -> None:
+        """Keep the text of a time that lost its clock beside the day that is left, and flag it.
+
+        The value of an extension has no room for another extension; there the flag alone tells.
+        """
+        self.flag(self.lost, where, "only the day is kept; the time as sent is in the message" + (" and in the originalText extension" if o is not None else ""))
         self.lost = ""
-        if name in o:
+        if o is not None and name in o:
             o["_" + name] = {"extension": [{"url": ORIGINAL_TEXT, "valueString": self.keep(self.text(v), v)}]}
 
     def instant(self, v: str) -> str | None:
