@@ -9,6 +9,7 @@ datatypes.html, decimal).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -124,27 +125,37 @@ def diff(left: dict[str, Any], right: dict[str, Any], *, ignore: Iterable[str] =
         link(ours, theirs, 0, 0)
     comparison = _Comparison(ours, theirs, frozenset(ignore))
     if ours.bundle:
-        comparison.value(
-            left.get("type", _ABSENT), right.get("type", _ABSENT), "Bundle.type", "type", "Bundle"
-        )
+        comparison.value(_around(left), _around(right), "Bundle", "", "Bundle")
+    names = _names(ours), _names(theirs)
     for i, resource in enumerate(ours.resources):
-        name = _label(ours, i)
+        name = names[0][i]
         if i not in ours.partner:
             comparison.value(resource, _ABSENT, name, "", ours.kind(i))
             continue
         j = ours.partner[i]
         comparison.homes = (resource, theirs.resources[j])
         comparison.value(resource, theirs.resources[j], name, "", ours.kind(i))
-        comparison.value(ours.requests[i], theirs.requests[j], f"{name}(request)", "(request)", ours.kind(i))
+        comparison.value(ours.around[i], theirs.around[j], f"{name}(entry)", "(entry)", ours.kind(i))
     for j, resource in enumerate(theirs.resources):
         if j not in theirs.partner:
-            comparison.value(_ABSENT, resource, _label(theirs, j), "", theirs.kind(j))
+            comparison.value(_ABSENT, resource, names[1][j], "", theirs.kind(j))
     return comparison.found
 
 
-def _label(side: Side, i: int) -> str:
-    kind = side.kind(i)
-    return f"{kind}[{sum(side.kind(n) == kind for n in range(i))}]" if side.bundle else kind
+def _around(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Return what a Bundle says besides its entries and the time it was made."""
+    held = isinstance(bundle.get("entry"), list)
+    return {k: v for k, v in bundle.items() if k not in ("id", "timestamp") and not (k == "entry" and held)}
+
+
+def _names(side: Side) -> list[str]:
+    seen: Counter[str] = Counter()
+    out = []
+    for i in range(len(side.resources)):
+        kind = side.kind(i) or "entry"
+        out.append(f"{kind}[{seen[kind]}]" if side.bundle else kind)
+        seen[kind] += 1
+    return out
 
 
 def equal(left: dict[str, Any], right: dict[str, Any], *, ignore: Iterable[str] = ()) -> bool:

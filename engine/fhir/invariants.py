@@ -111,7 +111,8 @@ INVARIANTS: Mapping[str, tuple[Row, ...]] = {
         ("app-2", 'has(o, "start") != has(o, "end")', "needs start and end, or neither"),
         (
             "app-3",
-            'not has(o, "start") and get("status") not in ("proposed", "cancelled", "waitlist")',
+            'not (has(o, "start") and has(o, "end")) '
+            'and get("status") not in ("proposed", "cancelled", "waitlist")',
             "only a proposed, cancelled or waitlisted appointment goes without start and end",
         ),
         (

@@ -36,10 +36,12 @@ class Side:
 
     bundle: bool
     resources: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    around: list[dict[str, Any]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     plain: list[str] = field(default_factory=list)
     colours: list[str] = field(default_factory=list)
+    out: list[list[tuple[str, int]]] = field(default_factory=list)
+    into: list[list[tuple[str, int]]] = field(default_factory=list)
     partner: dict[int, int] = field(default_factory=dict)
 
     def kind(self, i: int) -> str:
@@ -49,22 +51,27 @@ class Side:
 def side_of(source: dict[str, Any]) -> Side:
     """Take a resource or a Bundle apart."""
     side = Side(bundle=source.get("resourceType") == "Bundle")
-    entries: list[dict[str, Any]] = source.get("entry", []) if side.bundle else [{"resource": source}]
-    for entry in entries:
-        held = entry.get("resource")
-        resource: dict[str, Any] = held if isinstance(held, dict) else {}
+    held = source.get("entry") if side.bundle else [{"resource": source}]
+    for entry in held if isinstance(held, list) else ():
+        around = dict(entry) if isinstance(entry, dict) else {"entry": entry}
+        resource = around.get("resource")
         i = len(side.resources)
-        side.resources.append(resource)
-        side.requests.append(_request(entry.get("request") or {}))
-        if "fullUrl" in entry:
-            side.places[entry["fullUrl"]] = i
-        if "id" in resource:
-            side.places[f"{resource.get('resourceType', '')}/{resource['id']}"] = i
+        if isinstance(resource, dict):
+            del around["resource"]
+            if "id" in resource:
+                side.places[f"{resource.get('resourceType', '')}/{resource['id']}"] = i
+        side.resources.append(resource if isinstance(resource, dict) else {})
+        address = around.pop("fullUrl", None)
+        if isinstance(address, str):
+            side.places[address] = i
+        if isinstance(around.get("request"), dict):
+            around["request"] = _request(around["request"])
+        side.around.append(around)
     return side
 
 
 def _request(request: dict[str, Any]) -> dict[str, Any]:
-    """Return a request without the id it addresses; a condition stays, for it holds a business identifier."""
+    """Return a request without the id it addresses; a condition stays: it holds a business identifier."""
     out = dict(request)
     url = str(out.get("url", ""))
     if "/" in url and "?" not in url:
@@ -128,23 +135,21 @@ def _edges(value: Any, side: Side, path: str = "") -> Iterator[tuple[str, int]]:
 def _colour(side: Side) -> None:
     """Give every resource two digests: of its content alone, and of that with all it is linked to."""
     numbers = range(len(side.resources))
-    side.plain = [_digest([text_of(r, side, r, lambda i: side.kind(i))]) for r in side.resources]
-    out = [sorted(set(_edges(r, side))) for r in side.resources]
-    into: list[list[tuple[str, int]]] = [[] for _ in numbers]
+    side.plain = [_digest([text_of(r, side, r, side.kind)]) for r in side.resources]
+    side.out = [sorted(set(_edges(r, side))) for r in side.resources]
+    side.into = [[] for _ in numbers]
     for i in numbers:
-        for path, j in out[i]:
-            into[j].append((path, i))
+        for path, j in side.out[i]:
+            side.into[j].append((path, i))
     colours, classes = side.plain, 0
-    for _ in numbers:
-        if len(set(colours)) == classes:
-            break
+    while len(set(colours)) > classes:
         classes = len(set(colours))
         colours = [
             _digest(
                 [
                     colours[i],
-                    *sorted(f">{path} {colours[j]}" for path, j in out[i]),
-                    *sorted(f"<{path} {colours[j]}" for path, j in into[i]),
+                    *sorted(f">{path} {colours[j]}" for path, j in side.out[i]),
+                    *sorted(f"<{path} {colours[j]}" for path, j in side.into[i]),
                 ]
             )
             for i in numbers
@@ -202,47 +207,77 @@ def link(left: Side, right: Side, i: int, j: int) -> None:
     right.partner[j] = i
 
 
-def _by(
-    left: Side, right: Side, ours: dict[int, str], theirs: dict[int, str], *, alone: bool = False
-) -> None:
-    """Pair resources with the same word; with `alone` only where each side has it once."""
-    waiting: dict[str, list[int]] = {}
-    for j, word in theirs.items():
-        if j not in right.partner and word:
-            waiting.setdefault(word, []).append(j)
-    often = Counter(word for i, word in ours.items() if i not in left.partner)
-    for i, word in ours.items():
-        if (
-            i not in left.partner
-            and waiting.get(word)
-            and not (alone and (often[word] > 1 or len(waiting[word]) > 1))
-        ):
-            link(left, right, i, waiting[word].pop(0))
+def _alone(left: Side, right: Side, ours: list[str], theirs: list[str]) -> bool:
+    """Pair resources whose word each side has exactly once among those still to be paired."""
+    places: dict[str, list[int]] = {}
+    for j, word in enumerate(theirs):
+        if word and j not in right.partner:
+            places.setdefault(word, []).append(j)
+    often = Counter(word for i, word in enumerate(ours) if i not in left.partner)
+    found = False
+    for i, word in enumerate(ours):
+        if i not in left.partner and often[word] == 1 and len(places.get(word, ())) == 1:
+            link(left, right, i, places[word][0])
+            found = True
+    return found
 
 
-def _identifiers(side: Side) -> dict[int, str]:
-    out = {}
+def _spread(left: Side, right: Side) -> bool:
+    """Pair what is linked, by the same element, to resources that are paired, where there is no doubt."""
+    found = False
+    for i, j in list(left.partner.items()):
+        for ours, theirs in ((left.out[i], right.out[j]), (left.into[i], right.into[j])):
+            for word in {(path, left.kind(n)) for path, n in ours}:
+                a = [n for path, n in ours if n not in left.partner and (path, left.kind(n)) == word]
+                b = [n for path, n in theirs if n not in right.partner and (path, right.kind(n)) == word]
+                if len(a) == len(b) == 1:
+                    link(left, right, a[0], b[0])
+                    found = True
+    return found
+
+
+def _identifiers(side: Side) -> list[str]:
+    out = []
     for i, r in enumerate(side.resources):
         held = r.get("identifier")
         items = held if isinstance(held, list) else [held]
         words = sorted(
             f"{x.get('system')}|{x.get('value')}" for x in items if isinstance(x, dict) and "value" in x
         )
-        out[i] = f"{side.kind(i)} {' '.join(words)}" if words else ""
+        out.append(f"{side.kind(i)} {' '.join(words)}" if words else "")
     return out
 
 
 def pair(left: Side, right: Side) -> None:
-    """Pair the resources of two Bundles."""
+    """Pair the resources of two Bundles: the certain first, then what follows, then the likeliest."""
     for side in (left, right):
         _colour(side)
-    _by(left, right, dict(enumerate(left.colours)), dict(enumerate(right.colours)))
-    _by(left, right, dict(enumerate(left.plain)), dict(enumerate(right.plain)), alone=True)
-    _by(left, right, _identifiers(left), _identifiers(right), alone=True)
-    for kind in sorted({left.kind(i) for i in range(len(left.resources))}):
+    names = _identifiers(left), _identifiers(right)
+    words = ((left.colours, right.colours), (left.plain, right.plain), names)
+    kinds = sorted({left.kind(i) for i in range(len(left.resources))})
+    while True:
+        found = True
+        while found:
+            found = any(_alone(left, right, a, b) for a, b in words) or _spread(left, right)
+        if _twins(left, right):
+            continue
+        if not kinds:
+            return
+        kind = kinds.pop(0)
         ours = {i: r for i, r in enumerate(left.resources) if i not in left.partner and left.kind(i) == kind}
         theirs = {
             j: r for j, r in enumerate(right.resources) if j not in right.partner and right.kind(j) == kind
         }
         for i, j in best(ours, theirs):
             link(left, right, i, j)
+
+
+def _twins(left: Side, right: Side) -> bool:
+    """Pair one of several resources that are alike in all they say and are linked to; any of them will do."""
+    for i, word in enumerate(left.colours):
+        if i not in left.partner:
+            for j, other in enumerate(right.colours):
+                if word == other and j not in right.partner:
+                    link(left, right, i, j)
+                    return True
+    return False

@@ -1,11 +1,18 @@
 """Reads values out of FHIR R4 resources by paths people write in tests, search parameters and the console.
 
 In: a resource, a Bundle or a list of resources, and a path in the readable part of FHIRPath (R4
-fhirpath.html, HL7 FHIRPath N1): `Patient.name.family`,
-`Patient.identifier.where(type.coding.code='MR').value`, `Observation.count()`, `code.coding[0].code` or
-`coding(0)`, `Observation.value.unit` for any `value[x]`, `birthDate.extension.value`, `subject.resolve()`
-inside the Bundle. Out: the list of values found, in order. A path that starts with a resource type looks at
-the resources of that type, in a Bundle at its entries. An element that R4 does not have raises UnknownPath.
+fhirpath.html, HL7 FHIRPath N1). Out: the list of values found, in order. Some paths:
+
+    Patient.name.family
+    Patient.identifier.where(type.coding.code='MR').value
+    Observation.count()
+    Observation.code.coding(0).code         the first coding of each; [0] is the first of all
+    Observation.value.unit                  any value[x]
+    Patient.birthDate.extension.value       what stands beside a primitive
+    Observation.subject.resolve().gender    inside the same Bundle
+
+A path that starts with a resource type looks at the resources of that type, in a Bundle at its entries. An
+element that R4 does not have raises UnknownPath.
 """
 
 from __future__ import annotations
@@ -110,6 +117,11 @@ def _index(inner: Step, place: int) -> Step:
     return lambda nodes, context: inner(nodes, context)[place : place + 1]
 
 
+def _each(inner: Step, place: int) -> Step:
+    """Take one entry of each list: `coding(0)` is the first coding of every code."""
+    return lambda nodes, context: [f for n in nodes for f in inner([n], context)[place : place + 1]]
+
+
 def _call(name: str, arguments: list[Tree], text: str) -> Step:
     if (
         len(arguments) == 1
@@ -117,7 +129,7 @@ def _call(name: str, arguments: list[Tree], text: str) -> Step:
         and type(arguments[0][1]) is int
         and name not in FUNCTIONS
     ):
-        return _index(_name(name, text, False), arguments[0][1])  # `coding(0)`: the first entry
+        return _each(_name(name, text, False), arguments[0][1])
     if name in ("is", "as", "ofType"):
         return _typed(
             "is" if name == "is" else "as", lambda nodes, context: nodes, _type_word(arguments, text), text

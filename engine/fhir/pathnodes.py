@@ -7,7 +7,7 @@ same Bundle.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,19 +18,24 @@ __all__ = ["Context", "Node", "Nodes", "children", "of_type", "roots"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value with its type; `extra` is what stands under `_name`; value None means only that stands
-    there."""
+    """A value with its type; `extra` stands under `_name`; value None means only that stands there.
+
+    `loose` marks what may be of several types (a choice, a resolved reference): there a name that the type at
+    hand does not have finds nothing, where elsewhere it is a mistake in the path.
+    """
 
     value: Any
     kind: str
     extra: Any = None
+    loose: bool = False
 
 
 Nodes = list[Node]
 
 
-def _resource(value: Any) -> Node:
-    return Node(value, str(value.get("resourceType", "")) if isinstance(value, dict) else "")
+def _resource(value: Any, loose: bool = False) -> Node:
+    kind = str(value.get("resourceType", "")) if isinstance(value, dict) else ""
+    return Node(value, kind, None, loose)
 
 
 def roots(source: Any) -> Nodes:
@@ -79,19 +84,19 @@ class Context:
                 return self._contained(literal[1:])
             found = self._places.get(literal.partition("/_history/")[0])
             if found is not None:
-                return found
+                return replace(found, loose=True)
             words = literal.partition("?")[0].split("/")
             known = known or next(
                 (w for w in reversed(words[:-1] or words) if w in definitions.resource_types()), ""
             )
         kind = known.rsplit("/", 1)[-1]
-        return Node(None, kind) if kind in definitions.resource_types() else None
+        return Node(None, kind, None, True) if kind in definitions.resource_types() else None
 
     def _contained(self, id: str) -> Node | None:
         for node in (*self.whole, *self.entries):
             for inside in node.value.get("contained", ()) if isinstance(node.value, dict) else ():
                 if inside.get("id") == id:
-                    return _resource(inside)
+                    return _resource(inside, True)
         return None
 
 
@@ -116,11 +121,14 @@ def children(node: Node, name: str) -> Nodes | None:
     if plan is None:
         if name == "resourceType" and node.kind in definitions.resource_types():
             return [Node(node.kind, "code")]
-        return None if node.kind else _untyped(node, name)
+        if not node.kind:
+            return _untyped(node, name)
+        return [] if node.loose else None
     holder = node.extra if definitions.is_primitive(node.kind) else node.value
     if not isinstance(holder, dict):
         return []
     found: Nodes = []
+    loose = len(plan) > 1
     for json_name, kind in plan:
         value, extra = holder.get(json_name), holder.get("_" + json_name)
         if value is None and extra is None:
@@ -131,9 +139,9 @@ def children(node: Node, name: str) -> Nodes | None:
             v = values[i] if i < len(values) else None
             x = extras[i] if i < len(extras) else None
             if kind == "Resource" and isinstance(v, dict):
-                found.append(_resource(v))
+                found.append(_resource(v, True))
             elif v is not None or x is not None:
-                found.append(Node(v, kind, x))
+                found.append(Node(v, kind, x, loose))
     return found
 
 

@@ -24,8 +24,8 @@ _ELEMENTS = frozenset(
 _ATTRIBUTES = frozenset(
     """
     abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff
-    cite class colspan dir frame headers height href hreflang id lang longdesc name nowrap rel rev rowspan rules
-    scope span src start style summary tabindex title type valign value width
+    cite class colspan dir frame headers height href hreflang id lang longdesc name nowrap rel rev rowspan
+    rules scope span src start style summary tabindex title type valign value width
     {http://www.w3.org/XML/1998/namespace}lang
     """.split()  # noqa: SIM905
 )

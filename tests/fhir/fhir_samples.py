@@ -957,3 +957,100 @@ DEFECTS += [
     ),
     ("not an object", lambda: [], lambda o: None, "Resource", "cardinality"),  # type: ignore[list-item]
 ]
+
+
+def _same(resource: Json) -> Callable[[], Json]:
+    return lambda: resource
+
+
+def _nothing(resource: Json) -> None:
+    """Leave a resource that is wrong as it is."""
+
+
+_MEMBER = {"entity": {"reference": "Patient/1"}}
+_EVIDENCE = {"extension": [{"url": "urn:x", "valueCode": "a"}]}
+
+DEFECTS += [
+    (
+        "fullUrl with a version",
+        lambda: bundle(put(patient())),
+        _set("entry", 0, "fullUrl", "https://ehr.example/Patient/p-1/_history/2"),
+        "Bundle.entry[0]",
+        "bdl-8",
+    ),
+    (
+        "member of a group that is none",
+        _same({"resourceType": "Group", "type": "person", "actual": False, "member": [_MEMBER]}),
+        _nothing,
+        "Group",
+        "grp-1",
+    ),
+    (
+        "evidence of nothing",
+        _same({"resourceType": "Condition", "subject": {"reference": UUID}, "evidence": [_EVIDENCE]}),
+        _nothing,
+        "Condition.evidence[0]",
+        "con-2",
+    ),
+    (
+        "age without code",
+        _same({"resourceType": "Condition", "subject": {"reference": UUID}, "onsetAge": {"value": 3}}),
+        _nothing,
+        "Condition.onsetAge",
+        "age-1",
+    ),
+    (
+        "ended but active",
+        _same({"resourceType": "Condition", "subject": {"reference": UUID}, "abatementDateTime": "2026"}),
+        _nothing,
+        "Condition",
+        "con-4",
+    ),
+    (
+        "appointment with a start alone",
+        _same(
+            {
+                "resourceType": "Appointment",
+                "status": "booked",
+                "start": "2026-05-01T14:05:00Z",
+                "participant": [{"actor": {"reference": UUID}, "status": "accepted"}],
+            }
+        ),
+        _nothing,
+        "Appointment",
+        "app-2",
+    ),
+    (
+        "repeat with a period and no unit",
+        lambda: observation(effectiveDateTime=..., effectiveTiming={"repeat": {"period": 1}}),
+        _nothing,
+        "Observation.effectiveTiming.repeat",
+        "tim-2",
+    ),
+    (
+        "output of a task without value",
+        _same(
+            {
+                "resourceType": "Task",
+                "status": "draft",
+                "intent": "order",
+                "output": [{"type": {"text": "a"}}],
+            }
+        ),
+        _nothing,
+        "Task.output[0].value",
+        "required",
+    ),
+    (
+        "parameter of two kinds",
+        _same(
+            {
+                "resourceType": "Parameters",
+                "parameter": [{"name": "a", "valueInteger": 1, "part": [{"name": "b"}]}],
+            }
+        ),
+        _nothing,
+        "Parameters.parameter[0].part[0]",
+        "inv-1",
+    ),
+]
