@@ -37,9 +37,9 @@ TABLES = (
     "0491 0492 0493 0494 0507 0527 0528 0529 0535 0544 0550 0553 0912 0914"
 )
 VERSION3 = (
-    "ActCode ActPriority DataOperation ActReason Confidentiality EncounterSpecialCourtesy GTSAbbreviation MaritalStatus "
-    "NullFlavor ObservationInterpretation ParticipationType ReligiousAffiliation RoleCode TimingEvent "
-    "EntityNamePartQualifier"
+    "ActCode ActPriority ActReason Confidentiality DataOperation EncounterSpecialCourtesy GTSAbbreviation "
+    "MaritalStatus NullFlavor ObservationInterpretation ParticipationType ReligiousAffiliation RoleCode "
+    "TimingEvent EntityNamePartQualifier"
 )
 TERMINOLOGY = (
     "allergyintolerance-clinical allergyintolerance-verification condition-category condition-clinical "

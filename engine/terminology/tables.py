@@ -103,9 +103,9 @@ def read_table(data: bytes, name: str) -> tuple[TableRow, ...]:
     rows: list[TableRow] = []
     seen: dict[tuple[str, str], int] = {}
     for line, cells in lines:
+        if not any(cells):
+            continue
         if len(cells) != len(COLUMNS):
-            if not any(cells):
-                continue
             raise ConfigError(
                 f"has {len(cells)} cells instead of {len(COLUMNS)}",
                 where=f"{name}:{line}",
