@@ -17,6 +17,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = ["Checkpoints"]
 
 _EVERY = 4 << 20  # bytes of log between two checkpoints, about
 _IDLE = 5.0  # seconds after which less is copied too
+_PATIENCE = 10.0  # seconds others may go on reading a log that has to be emptied
 _FRAME = 4096 + 24
 
 
@@ -42,7 +44,9 @@ class Checkpoints:
         self._engine = engine
         self._path = path
         self._limit = log_limit
+        self._every = min(_EVERY, log_limit // 4)
         self._bytes = 0
+        self._restart_at = log_limit
         self._wake = threading.Event()
         self._stop = False
         self._version = -1  # data_version after the last checkpoint
@@ -57,17 +61,18 @@ class Checkpoints:
         self._bytes += (
             16_000 + 2_200 * entries + size
         )  # measured: pages of tables and indexes it wrote as well
-        if self._bytes >= _EVERY:
+        if self._bytes >= self._every:
             self._bytes = 0
             self._wake.set()
 
     def empty_the_log(self) -> None:
         """Copy everything and truncate the log, or raise sqlite3.Error. Call it with `lock` held."""
         with self._alone() as connection:
-            connection.execute("PRAGMA busy_timeout=1000")
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if busy:
-                raise sqlite3.OperationalError("the log is still being read")
+            connection.execute("PRAGMA busy_timeout=500")
+            until = time.monotonic() + _PATIENCE
+            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > until:
+                    raise sqlite3.OperationalError("the log is still being read by others")
 
     def close(self) -> None:
         """Stop the thread and give up the file lock."""
@@ -110,16 +115,20 @@ class Checkpoints:
         if connection is None:
             connection = self._connection = own_connection(self._engine)
             assert connection is not None
-            connection.execute("PRAGMA busy_timeout=50")
+            connection.execute("PRAGMA busy_timeout=5")
             # What this process did not see may have been copied already: begin with a commit it does see.
             self._version = self._data_version(connection)
             return
         if self._data_version(connection) == self._version:
             return
-        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages * _FRAME > self._limit:
+        _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        size = pages * _FRAME
+        if size <= self._limit:
+            self._restart_at = self._limit
+        elif size > self._restart_at and copied == pages:  # fewer: somebody still reads what is older
             with self.lock:
-                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+                busy = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]
+            self._restart_at = size + self._limit // 4 if busy else self._limit
         self._version = self._data_version(connection)
 
     @staticmethod

@@ -46,7 +46,7 @@ def exists(url: str) -> bool:
         with engine.connect() as connection:
             return sa.inspect(connection).has_table("entry")
     except DBAPIError as e:
-        raise unavailable(e, url) from None
+        raise unavailable(e, engine.url.render_as_string(hide_password=True)) from None
     finally:
         engine.dispose()
 
@@ -106,7 +106,12 @@ def _parse(url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
     try:
+        new = not path.exists()
         handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)  # -wal and -shm take the mode of the file
+        if new:
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)  # SQLite does this for its logs, not for a file that it finds
+            os.close(folder)
     except OSError as e:
         raise ConfigError(
             "the journal cannot be opened",

@@ -122,7 +122,7 @@ class SqlJournal:
             journal.lanes = journal._agree(lanes)
         except SQLAlchemyError as e:
             engine.dispose()
-            raise database.unavailable(e, url) from None
+            raise database.unavailable(e, engine.url.render_as_string(hide_password=True)) from None
         except BaseException:
             engine.dispose()
             raise
@@ -247,13 +247,13 @@ class SqlJournal:
         mine = {"lanes": str(lanes), "keyring": self.keyring.mac16("journal", "whose keys are these").hex()}
         query = sa.select(tables.meta.c.item, tables.meta.c.value)
         with self.engine.execution_options(immediate=True).begin() as connection:
-            known = dict(connection.execute(query).tuples().all())
+            known = {row.item: row.value for row in connection.execute(query)}
             if not known:
                 insert = sa.text(
                     "INSERT INTO meta (item, value) VALUES (:item, :value) ON CONFLICT DO NOTHING"
                 )
                 connection.execute(insert, [{"item": item, "value": value} for item, value in mine.items()])
-                known = dict(connection.execute(query).tuples().all())
+                known = {row.item: row.value for row in connection.execute(query)}
         if known["keyring"] != mine["keyring"]:
             raise ConfigError(
                 "the journal was made with another key",

@@ -2,14 +2,15 @@
 
 Ids follow from BEGIN IMMEDIATE: only one transaction, in any process, is between reading the newest id and
 its commit. SQLite says when a commit is on disk (WAL, synchronous=FULL); when it cannot say so, nothing of
-the batch counts. After an I/O error the connection is thrown away, and before the next append everything that
-was confirmed is moved from the log into the database file and the log emptied, so that no later entry can
-stand behind a page that never got to disk.
+the batch counts. After an I/O error, and at the first append of a process (the one before may have died of
+such an error), what the log holds is moved into the database file and the log emptied, so that no later entry
+stands behind a page the disk never got.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import cast
 
 from sqlalchemy.engine import Engine
@@ -33,6 +34,7 @@ _ENTRY = f"INSERT INTO entry VALUES ({','.join('?' * 14)})"
 _BODY = "INSERT INTO body VALUES (?, ?)"
 _MARKS = "INSERT INTO mark VALUES (?, ?, ?)"
 _ALWAYS = -(1 << 62)
+_PATIENCE = 20.0  # seconds another process may hold the journal
 
 
 class SqliteTail:
@@ -45,7 +47,7 @@ class SqliteTail:
         self._checkpoints = checkpoints
         self._lock = checkpoints.lock
         self._connection: sqlite3.Connection | None = None
-        self._failed = False  # an I/O error since the log was last emptied
+        self._doubtful = True  # the log may hold pages that are not on disk
         self._last, self._mark = -1, (0, 0)  # the newest entry this process wrote, and its mark
 
     def append(self, batch: Batch, keys: DayKeys) -> list[Accepted]:
@@ -53,7 +55,7 @@ class SqliteTail:
         with self._lock:
             connection = self._connection or self._open()
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin(connection)
                 laid = self._lay_out(connection, batch, keys)
                 if laid.entries:
                     connection.executemany(_ENTRY, laid.entries)
@@ -103,10 +105,11 @@ class SqliteTail:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            if self._failed:
+            if self._doubtful:
                 self._checkpoints.empty_the_log()
-                self._failed = False
+                self._doubtful = False
             connection: sqlite3.Connection = own_connection(self._engine)
+            connection.execute("PRAGMA busy_timeout=0")  # see _begin
         except (sqlite3.Error, SQLAlchemyError) as e:
             raise unavailable(e, self._where) from None
         self._connection, self._last = connection, -1
@@ -118,10 +121,23 @@ class SqliteTail:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
-            self._failed = True
+            self._doubtful = True
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if isinstance(error, sqlite3.Error) and code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL):
-            self._failed = True
-        if self._failed:
+            self._doubtful = True
+        if self._doubtful:
             self._connection = None
             connection.close()
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, in turn with other processes: SQLite's own waiting sleeps up to 0.1 s between looks."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.001)
