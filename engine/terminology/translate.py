@@ -35,6 +35,7 @@ class Hit:
     display: str
     equivalence: str
     where: str
+    source: str = ""  # the coding system of the code that was looked up, where the table names one
     drop: bool = False
     folded: bool = False
 
@@ -103,7 +104,8 @@ class Table:
 
     def _hit(self, row: TableRow) -> Hit:
         where = f"{self.name}.csv:{row.line}"
-        return Hit(row.target_system, row.target_code, row.target_display, row.equivalence, where, row.drops)
+        source, target = row.source_system, row.target_system
+        return Hit(target, row.target_code, row.target_display, row.equivalence, where, source, row.drops)
 
     def _by_pattern(self, code: str, systems: list[str]) -> Hit | None:
         for system, pattern, row in self._patterns:

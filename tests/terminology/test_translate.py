@@ -40,6 +40,7 @@ def test_approved_rows_translate(equivalence: str) -> None:
     hit = table(line("L", "K", "kalium", equivalence)).translate("K", "L")
     assert hit is not None
     assert (hit.code, hit.equivalence, hit.drop, hit.where) == ("kalium", equivalence, False, "t.csv:2")
+    assert hit.source == "L"
 
 
 @pytest.mark.parametrize(
