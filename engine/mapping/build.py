@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from engine.formats.hl7v2.groups import Group
@@ -175,6 +176,8 @@ class MessagePlan:
                 seen[node.draft.id] = None
                 out.drafts.append(node.draft)
         out.drafts += [d for d in x.drafts if d.id not in seen]
+        for d in out.drafts:
+            _require(d, x)
         out.flags, out.held = x.flags, x.held
         return out
 
@@ -360,6 +363,37 @@ class MessagePlan:
                 raise MapError(f"links: {kind} holds no reference")
             return {inner: ref}
         return ref
+
+
+ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
+
+
+@cache
+def _required(kind: str) -> tuple[tuple[str, bool, bool], ...]:
+    """(element, primitive, repeats) of every element that FHIR demands; choices by their `x[x]` name."""
+    out = []
+    for name, e in T.definitions.elements(kind).items():
+        if e.min:
+            out.append((name, len(e.types) == 1 and T.definitions.is_primitive(e.types[0]), e.repeats))
+    return tuple(out)
+
+
+def _require(d: Draft, x: Run) -> None:
+    """Hold a message that leaves out what FHIR demands; the gap is marked, never filled."""
+    for name, primitive, repeats in _required(d.type):
+        if name in d.body or "_" + name in d.body:
+            continue
+        if name.endswith("[x]"):
+            stem = name[:-3]
+            if any(k.lstrip("_").startswith(stem) for k in d.body):
+                continue
+            x.hold("required-missing", f" {d.type}.{stem}", f"FHIR demands {d.type}.{stem} and the message does not give it")
+            continue
+        x.hold("required-missing", f" {d.type}.{name}", f"FHIR demands {d.type}.{name} and the message does not give it")
+        gap: Any = {"extension": [dict(ABSENT)]}
+        slot = "_" + name if primitive else name
+        d.body[slot] = [gap] if repeats else gap
+        d.weak = (*d.weak, slot)
 
 
 def _selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -239,6 +239,8 @@ class Emitter:
         self.filled(rows, target.type, e, replace(env if target.primitive else env.at(here, e), override=False), here)
         guard = f" and {choices}.isdisjoint({var})" if choices else ""
         self.put(f"if {fresh} and {e}{guard}: {var}[{slot!r}] = {e}")
+        if not path and all(map(_tests_target, deeper)):
+            self.put(f"if {fresh} and {e}: x.weak.append({slot!r})")
 
     def onto(self, row: Row, target: T.Target, var: str, name: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write a labelled row such as `valueQuantity(unit)`: into the element another row made, never alone."""
@@ -696,7 +698,7 @@ class Emitter:
             expr = f"{{'text': {v}}}"
         else:
             raise self.error(f"joined text cannot become {target.type}", row.place)
-        if target.type in ("date", "dateTime", "instant", "decimal", "integer", "boolean"):
+        if target.type in FALLIBLE:
             expr = f"{PRIMITIVE[target.type]}({v} or '')"
         self.put(f"if {v} is not None:")
         self.depth += 1
@@ -706,6 +708,8 @@ class Emitter:
         self.depth += 1
         take(w)
         self.depth -= 2
+        if target.type in FALLIBLE and not self.in_case:
+            self.put(f"if x.fails: x.settle(0, {self.where(row, env)!r})")
 
     def join(self, source: Join, env: Env, place: Place) -> str:
         parts: list[str] = []
