@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 
 import pytest
@@ -192,3 +193,42 @@ def test_the_number_of_lanes_is_fixed_when_the_journal_is_made(opened: Open) -> 
     assert again.lanes == 4
     again.append([oru(n, order_keys=(f"patient {n}",)) for n in range(100)])
     assert {lane for _, lanes in again.heads(0, 100) for lane in lanes} == set(range(4))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_duplicates_and_conflicts_agree_with_a_plain_list(opened: Open, seed: int) -> None:
+    """Random batches from few senders with few control ids and bodies, through two writers in turn."""
+    rng = random.Random(seed)
+    writers = opened(), opened()
+    kept: list[NewEntry] = []
+    for _ in range(60):
+        batch = [
+            oru(
+                1,
+                channel=rng.choice("ab"),
+                sender=rng.choice("ab"),
+                control_id=rng.choice(["", "1", "2", "3"]),
+                body=rng.choice([b"x", b"y", b"z" * 100]),
+                kind=rng.choice(["message"] * 5 + ["garbage", "replay", "resend"]),
+            )
+            for _ in range(rng.randrange(1, 7))
+        ]
+        for entry, answer in zip(batch, rng.choice(writers).append(batch), strict=True):
+            outside = entry.control_id and entry.kind in ("message", "garbage")
+            same = [
+                (i, k.body)
+                for i, k in enumerate(kept, 1)
+                if (k.channel, k.sender, k.control_id) == (entry.channel, entry.sender, entry.control_id)
+                and k.kind in ("message", "garbage")
+            ]
+            twins = [i for i, body in same if body == entry.body]
+            if outside and twins:
+                assert answer == Accepted(twins[0], duplicate_of=twins[0])
+                continue
+            kept.append(entry)
+            assert (answer.id, answer.duplicate_of) == (len(kept), None)
+            assert answer.conflicts_with in ([i for i, _ in same] if outside and same else [None])
+    got = opened().read(0, 1000)
+    assert [(e.channel, e.sender, e.control_id, e.body, e.kind) for e in got] == [
+        (k.channel, k.sender, k.control_id, k.body, k.kind) for k in kept
+    ]
