@@ -1,8 +1,9 @@
-"""An MLLP sender: the messages of a file, one after the other, each with the answer it got and how long that took.
+"""An MLLP sender: the messages of a file, one after the other, each with its answer and how long that took.
 
 In: a file with one or many HL7 v2 messages (batches and MLLP bytes in it are understood) and an address,
-`mllp://host:port` or `mllps://host:port` for TLS. Out: one `Answer` a message. Line ends become CR, as HL7 v2.5.1 ch. 2.5
-wants them; everything else is sent as it stands. Plain blocking sockets: `hub send` and tests need nothing more.
+`mllp://host:port` or `mllps://host:port` for TLS. Out: one `Answer` a message. Line ends become CR, as HL7
+v2.5.1 ch. 2.5 wants them; everything else is sent as it stands. Plain blocking sockets: `hub send` and tests
+need nothing more.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Accepts(BaseModel):
     )
     version: str = Field(
         default="",
-        description="HL7 versions as in MSH-12: one, several with `|`, a range with `to`. Empty: every version.",
+        description="HL7 versions as in MSH-12: one, several with `|`, a range with `to`. Empty: all.",
         examples=["2.5.1", "2.3 to 2.5.1"],
     )
 
@@ -138,7 +138,7 @@ class AckSettings(BaseModel):
     )
     strict: bool = Field(
         default=False,
-        description="Check every message against the HL7 standard before it is answered, refuse what breaks it. "
+        description="Check every message against the HL7 standard before answering, refuse what breaks it. "
         "Costs about 40 ms a message, during which this listener does nothing else.",
     )
     acknowledge: Literal["as asked", "original"] = Field(

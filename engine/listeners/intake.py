@@ -320,7 +320,7 @@ def _entry(
 
 
 def _batch_header(slices: Sequence[MessageSlice]) -> Header:
-    """Make the header that the answer to a batch is written from: the first message's, named as BHS-11 says."""
+    """Make the header that a batch is answered from: the first message's, named as BHS-11 says."""
     first = peek(slices[0].data)
     batch = slices[0].batch
     if batch is not None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.formats.hl7v2.ack import AckError
 from engine.listeners.ack_rules import Strict
 from engine.listeners.intake import Appends, Intake
 from engine.listeners.metrics import Metrics
@@ -152,6 +153,8 @@ def run(
     _raise_file_limit()
     journal = open_journal()
     try:
+        if any(channel.rules.strict for channel in channels):
+            strict = strict or _standard()
         listening = Listening(settings, channels, journal, reactor, strict)
         addresses = listening.start()
         reactor.addSystemEventTrigger("before", "shutdown", listening.stop)
@@ -163,6 +166,13 @@ def run(
         close = getattr(journal, "close", None)
         if close is not None:
             close()
+
+
+def _standard() -> Strict:
+    """Load the strict validator, which takes a second, only where a channel asks for it."""
+    from engine.formats.hl7v2.strict import validate
+
+    return lambda message: [AckError(*problem) for problem in validate(message) if problem.severity == "E"]
 
 
 def _raise_file_limit() -> None:

@@ -196,7 +196,7 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
             if violation is not None:
                 self._port.count(violation.kind, self.peer, violation.size)
             elif reason is not None and not reason.check(*_ORDINARY):
-                self._port.count("tls-failed" if self._port.settings.tls else "broken", self.peer)
+                self._port.count("tls-failed", self.peer)
         self._release()
         self._port.closed(self)
 
@@ -389,7 +389,7 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
 
 
 class Budget:
-    """The bytes of unfinished frames in one process: when they are too many, the largest frame is given up."""
+    """The bytes of unfinished frames in one process: beyond the limit the largest is given up."""
 
     def __init__(self, limit: int = _HELD_BY_ALL) -> None:
         self._limit = limit

@@ -6,13 +6,13 @@ client certificates (mutual TLS). A file that cannot be used is told by name, be
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
 from pydantic import BaseModel, ConfigDict, Field
-from twisted.internet import ssl
 
 from engine.kernel.errors import ConfigError
 
@@ -34,48 +34,49 @@ class TlsSettings(BaseModel):
     )
 
 
-def tls_options(tls: TlsSettings) -> Any:
-    """Read the certificates and return what Twisted wants of them. Raises ConfigError."""
+class _Contexts:
+    """Hands one context to every connection, as Twisted asks for it."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+
+    def getContext(self) -> SSL.Context:
+        """Return the context."""
+        return self._context
+
+
+def tls_options(tls: TlsSettings) -> _Contexts:
+    """Read the certificates and return what Twisted's listenSSL wants of them. Raises ConfigError."""
     if tls.require_client and tls.client_ca is None:
         raise ConfigError(
             "client certificates are required and no authority is named",
             where="tls",
             remedy="set `client_ca`",
         )
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # No resumption: senders stay connected for days, and a resumed session would skip the client certificate.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
     path = tls.certificate
     try:
-        chain = [ssl.Certificate.loadPEM(pem).original for pem in _certificates(path)]
+        path.open("rb").close()  # says more than OpenSSL does of a file that is not there
+        context.use_certificate_chain_file(bytes(path))
         path = tls.key
-        key = ssl.KeyPair.load(path.read_bytes(), crypto.FILETYPE_PEM).original
-        authorities = []
+        key: Any = load_pem_private_key(path.read_bytes(), None)
+        context.use_privatekey(key)
+        context.check_privatekey()
         if tls.client_ca is not None:
             path = tls.client_ca
-            authorities = [ssl.Certificate.loadPEM(pem).original for pem in _certificates(path)]
-        options = ssl.CertificateOptions(
-            privateKey=key,
-            certificate=chain[0],
-            extraCertChain=chain[1:],
-            verify=bool(authorities),
-            requireCertificate=tls.require_client,
-            caCerts=authorities or None,
-            raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
-        )
-        options.getContext()  # says now that key and certificate do not belong together
-    except (OSError, SSL.Error) as e:
-        why = (
-            e.strerror
-            if isinstance(e, OSError) and e.strerror
-            else "it is no PEM file, or key and certificate differ"
-        )
-        raise ConfigError("cannot use this TLS file", where=str(path), why=why or "") from None
-    return options
-
-
-def _certificates(path: Path) -> list[bytes]:
-    """Return the certificates of a PEM file."""
-    found = re.findall(
-        rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", path.read_bytes(), re.DOTALL
-    )
-    if not found:
-        raise ConfigError("there is no certificate in this file", where=str(path), remedy="give a PEM file")
-    return found
+            path.open("rb").close()
+            context.load_verify_locations(bytes(path))
+            context.load_client_ca(bytes(path))
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SSL.Error) as e:
+        why = e.strerror if isinstance(e, OSError) else ""
+        why = why or "it is no PEM file, needs a passphrase, or certificate and key do not belong together"
+        raise ConfigError("cannot use this TLS file", where=str(path), why=why) from None
+    if tls.client_ca is not None:
+        demand = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if tls.require_client else 0)
+        context.set_verify(demand, lambda _connection, _certificate, _code, _depth, good: bool(good))
+    return _Contexts(context)
