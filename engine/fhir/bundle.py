@@ -8,7 +8,7 @@ what is written once, and else an update at the draft's own id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from engine.fhir import definitions
 from engine.kernel.errors import FormatError
 from engine.kernel.message import Draft, Identity
 
-__all__ = ["identifier_query", "transaction"]
+__all__ = ["identifier_query", "transaction", "unresolved"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", "$": "\\$", "|": "\\|"})
 
@@ -77,3 +77,25 @@ def transaction(
     if entries:
         bundle["entry"] = entries
     return bundle
+
+
+def unresolved(bundle: Mapping[str, Any]) -> list[str]:
+    """Return the paths of references to `urn:` addresses that are the fullUrl of no entry."""
+    entries = bundle.get("entry", ())
+    known = {e.get("fullUrl") for e in entries}
+    found: list[str] = []
+    for i, entry in enumerate(entries):
+        _loose(entry.get("resource"), f"Bundle.entry[{i}].resource", known, found)
+    return found
+
+
+def _loose(value: Any, path: str, known: set[Any], found: list[str]) -> None:
+    if isinstance(value, dict):
+        for k, v in value.items():
+            if k != "reference" or not isinstance(v, str):
+                _loose(v, f"{path}.{k}", known, found)
+            elif v.startswith(("urn:uuid:", "urn:oid:")) and v not in known:
+                found.append(f"{path}.reference")
+    elif isinstance(value, list):
+        for i, v in enumerate(value):
+            _loose(v, f"{path}[{i}]", known, found)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.fhir import definitions
+from engine.fhir.primitives import is_oid, is_uuid
 
 __all__ = ["LOCAL", "Checker", "Problem", "Problems", "Shape", "add", "nest"]
 
@@ -34,9 +35,6 @@ LOCAL = "#"
 """Code of a note, not a problem: a reference to a contained resource, settled where the resource ends."""
 
 _NAME = re.compile("_?[A-Za-z][A-Za-z0-9]{0,63}").fullmatch
-_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
-_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _rest = re.compile(
     r"(?:https?://[^\s?#]+/)?([A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 ).fullmatch
@@ -247,10 +245,10 @@ def reference(value: str, targets: frozenset[str]) -> Problems:
     if value[:1] == "#":
         return [Problem("reference" + value, LOCAL, "")]
     if value[:9] == "urn:uuid:":
-        if _uuid(value):
+        if is_uuid(value):
             return None
         return [Problem("reference", "reference", "must be urn:uuid: and a lower-case UUID")]
-    if value[:8] == "urn:oid:" and not _oid(value):
+    if value[:8] == "urn:oid:" and not is_oid(value):
         return [Problem("reference", "reference", "must be urn:oid: and an OID")]
     absolute = "://" in value
     found = _rest(value) or _search(value)

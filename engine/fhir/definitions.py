@@ -1,10 +1,10 @@
 """The FHIR R4 (4.0.1) definitions: what elements a type has, what they hold, and which codes they allow.
 
-Reads the compact file `data/r4.json.gz` (made by `tools/fhir_definitions.py`) once, on first use, and
-answers from memory: elements of resources, datatypes and backbone elements (FHIR R4 2.24), content
-references, choice elements by their concrete name (2.26.1 `value[x]`), codes of required bindings (4.9),
-search parameters (3.1.1). Paths are written as analysts write them: `Observation.valueQuantity.value`,
-`Patient.birthDate.extension.url`.
+Reads the compact file `data/r4.json.gz` (made by `tools/fhir_definitions.py`) once, on first use, and answers
+from memory: elements of resources, datatypes and backbone elements (R4 structuredefinition.html), content
+references, choice elements by their concrete name (formats.html#choice), codes of required bindings
+(terminologies.html), search parameters (search.html). Paths are written as analysts write them:
+`Observation.valueQuantity.value`, `Patient.birthDate.extension.url`.
 """
 
 from __future__ import annotations

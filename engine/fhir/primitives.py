@@ -15,7 +15,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-__all__ = ["CONDITIONS", "NAMES", "TEXTS", "same_or_earlier"]
+__all__ = ["CONDITIONS", "NAMES", "TEXTS", "is_oid", "is_uuid", "same_or_earlier"]
 
 _YEAR = "(?!0000)[0-9]{4}"
 _DAY_28 = "(?:0[1-9]|1[0-9]|2[0-8])"
@@ -36,8 +36,8 @@ _time = re.compile(_TIME).fullmatch
 _id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _code = re.compile(rf"[^\s{_BROKEN}]+(?:\s[^\s{_BROKEN}]+)*", re.ASCII).fullmatch
 _uri = re.compile(rf"[^\s{_BROKEN}]+", re.ASCII).fullmatch
-_oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
-_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+is_oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
+is_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _mime = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+(?:\s*;.*)?", re.ASCII | re.DOTALL).fullmatch
 _currency = re.compile("[A-Z]{3}").fullmatch
 _broken = re.compile(f"[{_BROKEN}]").search
@@ -71,8 +71,8 @@ NAMES: dict[str, Any] = {
     "is_id": _id,
     "is_code": _code,
     "is_uri": _uri,
-    "is_oid": _oid,
-    "is_uuid": _uuid,
+    "is_oid": is_oid,
+    "is_uuid": is_uuid,
     "is_mime": _mime,
     "is_currency": _currency,
     "bad_base64": _bad_base64,

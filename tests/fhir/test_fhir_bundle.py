@@ -13,7 +13,7 @@ from fhir_samples import observation, patient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fhir.bundle import identifier_query, transaction
+from engine.fhir.bundle import identifier_query, transaction, unresolved
 from engine.fhir.ids import keyed_uuid, name_uuid
 from engine.fhir.validate import validate
 from engine.kernel.errors import FormatError
@@ -136,3 +136,13 @@ def test_nothing_to_write_is_an_empty_transaction() -> None:
     made = transaction([], bundle_id="b-1", timestamp="2026-05-01T14:05:00Z")
     assert validate(made) == []
     assert "entry" not in made
+
+
+def test_references_that_lead_nowhere_are_named() -> None:
+    someone = _draft(patient())
+    result = _draft(observation(subject={"reference": f"urn:uuid:{someone.id}"}))
+    assert unresolved(transaction([someone, result])) == []
+    assert unresolved(transaction([result])) == ["Bundle.entry[0].resource.subject.reference"]
+    result.body["performer"] = [{"reference": "Practitioner/1"}, {"reference": "urn:uuid:none"}]
+    found = unresolved(transaction([someone, result]))
+    assert found == ["Bundle.entry[1].resource.performer[1].reference"]
