@@ -180,5 +180,18 @@ def pack(blocks: dict[str, Any], segments: list[str], datatypes: list[str]) -> b
     return MAGIC + len(head).to_bytes(4, "big") + head + body
 
 
+def unpack(data: bytes) -> dict[str, Any]:
+    """Give the content of a dictionary file, however it was compressed."""
+    start = len(MAGIC) + 4
+    size = int.from_bytes(data[len(MAGIC) : start], "big")
+    index = json.loads(data[start : start + size])
+    body = data[start + size :]
+    blocks = {
+        name: json.loads(zlib.decompress(body[offset : offset + length]))
+        for name, (offset, length) in index.pop("blocks").items()
+    }
+    return {**index, "blocks": blocks}
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -59,7 +59,7 @@ def first_answer(header: Header, outcome: str) -> str:
     """Give the code to answer with once the message is safe; empty when the sender wants no answer.
 
     Original mode (MSH-15 and MSH-16 empty): AA, AE, AR. Enhanced: CA, CE, CR as MSH-15 asks (AL always, ER on
-    error, SU on success, NE or empty never); where MSH-15 asks for none, the application answer as MSH-16 asks.
+    error, SU on success, NE or empty never); where it asks for none, the application answer as MSH-16 asks.
     """
     application, accept = CODES[outcome]
     if not header.enhanced:

@@ -138,6 +138,8 @@ class Automaton:
     def _near(self, place: Node, name: str) -> bool:
         """Tell whether the group of a place, or the one around it, has such a segment directly."""
         group = place.parent
+        if place.name == "SPM":
+            return True  # the syntax before 2.9 has no NTE here; senders do
         return group is not None and any(not n.is_group and n.name == name for n in group.children)
 
 

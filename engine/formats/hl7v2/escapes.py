@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from engine.formats.hl7v2.delims import Delims
 
-__all__ = ["escape", "unescape"]
+__all__ = ["escape", "line_break", "unescape"]
 
 _MOST_LINES = 60  # `\.sp99999\` must not become a page of nothing
 
@@ -28,6 +28,11 @@ def unescape(text: str, delims: Delims, charset: str = "utf-8") -> str:
     return pattern.sub(replace, text)
 
 
+def line_break(delims: Delims) -> str:
+    """Give the escape sequence of a line end: `\\.br\\`, in hexadecimal where the dot is a delimiter."""
+    return f"{delims.escape}{'X0A' if '.' in delims else '.br'}{delims.escape}"
+
+
 def escape(text: str, delims: Delims) -> str:
     """Encode text for one leaf: delimiters, line ends and control characters."""
     return text.replace("\r\n", "\n").translate(_writer(delims))
@@ -38,7 +43,7 @@ def _reader(delims: Delims, charset: str) -> tuple[re.Pattern[str], Callable[[re
     e = re.escape(delims.escape)
     pattern = re.compile(
         rf"((?:{e}X(?:[0-9A-Fa-f]{{2}})+{e})+)"  # neighbours together: a character may be spread over several
-        rf"|{e}(?:([FSTREPHN])|(\.[A-Za-z]{{2}})[ ]?([+-]?\d*)"
+        rf"|{e}(?:([FSTREPHN])|(\.[A-Za-z]{{2}})(?:[ ]?([+-]?\d+))?"
         rf"|(C[0-9A-Fa-f]{{4}}|M[0-9A-Fa-f]{{4,6}})|(Z[^{e}]*)){e}"
     )
     words = {
@@ -61,7 +66,7 @@ def _reader(delims: Delims, charset: str) -> tuple[re.Pattern[str], Callable[[re
             return words[word]
         command = match.group(3)
         if command:
-            return _formatting(match, command.lower(), match.group(4))
+            return _formatting(match, command.lower(), match.group(4) or "")
         return "" if match.group(5) else whole
 
     return pattern, replace
@@ -103,7 +108,7 @@ def _hexadecimal(run: str, escape_char: str, charset: str) -> str:
 def _writer(delims: Delims) -> dict[int, str]:
     e = delims.escape
     table = {code: f"{e}X{code:02X}{e}" for code in range(32) if code != 9}
-    table[10] = table[13] = f"{e}.br{e}"
+    table[10] = table[13] = line_break(delims)
     table[ord(delims.field)] = f"{e}F{e}"
     table[ord(delims.component)] = f"{e}S{e}"
     table[ord(delims.subcomponent)] = f"{e}T{e}"

@@ -84,7 +84,9 @@ def assemble(text: str, delims: Delims, repairs: list[Repair]) -> tuple[str, lis
             blanks += 1
         else:
             damage["continuation", f"{name}[{counts[name] + 1}]"] += 1
-            if parts[-1][-1:] not in glue and line[0] not in glue:
+            if len(parts) == 1 and separator not in parts[0]:
+                parts.append(separator)  # a bare name: what follows is its first field
+            elif parts[-1][-1:] not in glue and line[0] not in glue:
                 parts.append("\n" * (1 + blanks))
             parts.append(line)
             end, blanks, last_end = match.end(1), 0, line_end

@@ -57,7 +57,7 @@ class Segment:
         fields = self._fields
         if fields is None:
             fields = self._text.split(self._separator)
-            if self.name in HEADERS:
+            if self.name in HEADERS and len(fields) > 1:
                 fields.insert(1, self._separator)
             self._fields = fields
         return fields
@@ -68,7 +68,7 @@ class Segment:
         fields = self._fields
         if fields is None:
             return self._text
-        if self.name in HEADERS:
+        if self.name in HEADERS and len(fields) > 1:
             return fields[0] + self._separator + self._separator.join(fields[2:])
         return self._separator.join(fields)
 
@@ -194,7 +194,7 @@ def parse(data: bytes, *, charset: str = "") -> Message:
     else:
         text, codec = charsets.decode(body, *_header_facts(body), charset, repairs)
 
-    separator = text[3]
+    separator = text[3:4]
     if _unfit(separator):
         raise FormatError("MSH-1 holds no field separator", where="MSH-1", remedy="send MSH|^~\\&|...")
     if "\n" not in text:
@@ -263,7 +263,7 @@ _MOST_NAMES = 2000
 
 def _plain(part: str, name: str, separator: str) -> bool:
     """Tell whether a line is a segment that needs no repair."""
-    if name_of(part, separator) != name or not name.isupper():
+    if not name or part[3:4] not in (separator, "") or name_of(part, separator) != name:
         return False
     if len(_known_names) < _MOST_NAMES:
         _known_names.add(name)
@@ -272,7 +272,7 @@ def _plain(part: str, name: str, separator: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _unfit(separator: str) -> bool:
-    return separator.isalnum() or not separator.isprintable() or separator.isspace()
+    return not separator or separator.isalnum() or not separator.isprintable() or separator.isspace()
 
 
 def _ascii_codec(declared: str, repetition: str, default: str, repairs: list[Repair]) -> str:
@@ -287,7 +287,7 @@ def _ascii_codec(declared: str, repetition: str, default: str, repairs: list[Rep
 def _header_facts(body: bytes) -> tuple[str, str]:
     """Give MSH-18 and the repetition separator, read from the bytes before anything is decoded."""
     line = re.split(rb"[\r\n]", body, maxsplit=1)[0]
-    fields = line.split(line[3:4])
+    fields = line.split(line[3:4] or b"|")
     declared = fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
     repetition = fields[1][1:2].decode("ascii", "replace") if len(fields) > 1 and len(fields[1]) > 1 else "~"
     return declared.strip(), repetition
@@ -307,8 +307,8 @@ def _unwrap(data: bytes, repairs: list[Repair]) -> tuple[int, bytes]:
                 remedy="check that the sender writes HL7 v2 with MSH first",
             )
         start = found.start(1)
-        end = data.rfind(b"\x1c") if b"\x1c" in data[-3:] else len(data)
-        end = end if end > start else len(data)
+        end = len(data.rstrip(b"\r\n"))
+        end = end - 1 if data[end - 1 : end] == b"\x1c" else len(data)  # else it frames nothing
     before = data[:start]
     if before.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         repairs.append(Repair("byte-order-mark", "MSH", "a byte order mark stands before MSH"))

@@ -7,6 +7,7 @@ multi-byte character sets and for damaged messages alike. Computed on demand; no
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 from engine.formats.hl7v2.charset import SINGLE_BYTE_OR_UTF8
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from engine.formats.hl7v2.parse import Message, Segment
 
 __all__ = ["Spans"]
+
+
+_LINE_END = re.compile(r"[\r\n]+")
 
 
 class Spans:
@@ -58,6 +62,11 @@ class Spans:
             if field == 1 and mark >= 0:
                 return mark, mark + 1
             field -= 1
+        line_end = _LINE_END.search(self._text, start, end)
+        if line_end and self._delims.field not in self._text[start : line_end.start()]:
+            return self._part(
+                line_end.end(), end, self._delims.field, field
+            )  # a bare name, gone on with below
         return self._part(start, end, self._delims.field, field + 1)
 
     def _part(self, start: int, end: int, delimiter: str, number: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from engine.formats.hl7v2.charset import codec_of, hl7_name
 from engine.formats.hl7v2.delims import STANDARD, Delims
-from engine.formats.hl7v2.escapes import escape
+from engine.formats.hl7v2.escapes import escape, line_break
 from engine.formats.hl7v2.locations import Location, parse_location
 from engine.formats.hl7v2.parse import Message, Segment
 from engine.kernel.errors import FormatError
@@ -36,7 +36,7 @@ def emit(message: Message) -> bytes:
 def _line(text: str, delims: Delims) -> str:
     if "\n" not in text and "\r" not in text:
         return text
-    mark = f"{delims.escape}.br{delims.escape}"
+    mark = line_break(delims)
     return text.replace("\r\n", mark).replace("\n", mark).replace("\r", mark)
 
 
