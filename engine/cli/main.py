@@ -48,6 +48,17 @@ def convert(
 
 
 @app.command()
+def serve(
+    only: Annotated[str, typer.Option(help="start only these: listeners, workers, console (comma between)")] = "",
+    listen: Annotated[str, typer.Option(help="address for all listeners and the web side instead of loopback, e.g. 0.0.0.0")] = "",
+) -> None:
+    """Start the hub: listeners, workers and the web side, until Ctrl-C."""
+    from engine.cli.serve import serve as run
+
+    raise typer.Exit(run(project_root(), only, listen or None))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print(f"hub {__version__}")

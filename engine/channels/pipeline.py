@@ -1,0 +1,144 @@
+"""One journal entry through the pure rooms: decode, map, check; out comes the work for the store's transaction.
+
+A content error (unreadable, no map, held by a row, invalid) parks that entry alone, with its cause. Nothing here touches
+a database or a clock, so the same entry and revision always give the same work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+
+from engine.channels.definition import Channel
+from engine.fhir.ids import keyed_uuid
+from engine.fhir.validate import validate
+from engine.formats.hl7v2.parse import Message, parse
+from engine.kernel.errors import FormatError, HubError, MapError
+from engine.kernel.message import Entry, Flag, Work
+from engine.mapping.convert import headers, map_message
+from engine.mapping.project import Maps
+from engine.mapping.run import Run
+
+__all__ = ["Pipeline", "search_words"]
+
+log = logging.getLogger(__name__)
+
+
+class _StoreRun(Run):
+    """A run whose references name resources as the core store does: `Type/id`."""
+
+    def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
+        return {"reference": f"{kind}/{draft_id}"}
+
+
+class Pipeline:
+    """The maps and channels of a project, ready to work entries off."""
+
+    def __init__(self, maps: Maps, channels: list[Channel], mac: Callable[[str, str], bytes]) -> None:
+        self.maps = maps
+        self.channels: Mapping[str, Channel] = {c.name: c for c in channels}
+
+        @lru_cache(maxsize=65536)
+        def identify(kind: str, system: str, value: str) -> str:
+            return keyed_uuid(lambda name: mac("resource-id", name.decode("utf-8", "surrogatepass")), kind, system, value)
+
+        self.identify = identify
+
+    def work(self, entry: Entry) -> Work:
+        """Turn one entry into work. Never raises for what the entry holds."""
+        channel = self.channels.get(entry.channel)
+        out = Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes)
+        if entry.kind == "garbage":
+            out.parked = Flag("garbage", "", entry.reason or "not an HL7 message", True)
+            return out
+        try:
+            if channel is None:
+                raise HubError("the channel is gone", where=entry.channel, remedy="bring the channel back, or replay into another")
+            self._fill(out, entry, channel)
+        except FormatError as e:
+            out.parked = Flag("not-readable", e.where, e.what, True)
+        except MapError as e:
+            out.parked = Flag("no-map" if e.where == "MSH-9" else "map-error", e.where, str(e), True)
+        except HubError as e:
+            out.parked = Flag("cannot-work", e.where, str(e), True)
+        except Exception as e:  # a fault of ours must cost this message a delay, never its neighbours
+            tb = e.__traceback__
+            while tb is not None and tb.tb_next is not None:
+                tb = tb.tb_next
+            at = f"{tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}" if tb else ""
+            log.error("entry %d: internal error %s at %s", entry.id, type(e).__name__, at)
+            out.parked = Flag("internal-error", at, f"{type(e).__name__} while mapping", True)
+        if out.parked is not None:
+            out.drafts = []
+        return out
+
+    def _fill(self, out: Work, entry: Entry, channel: Channel) -> None:
+        message = parse(entry.body, charset=entry.charset)
+        site = channel.site or self.maps.site_for(headers(message)).name
+        charset = next((s.charset for s in reversed(self.maps.chain(site)) if s.charset), "")
+        if charset and not entry.charset:
+            message = parse(entry.body, charset=charset)
+        out.search = search_words(message)
+        if entry.kind == "refused":
+            out.parked = Flag("refused", "MSH-9", entry.reason or "the channel refused it and told the sender", True)
+            return
+        program = self.maps.program(site)
+        out.revision = program.revision
+        built = map_message(message, program, self.identify, f"urn:hub:entry|{entry.position}", _StoreRun)
+        out.flags = [*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)]
+        if entry.conflicts_with is not None:
+            out.flags.append(Flag("same-control-id", "MSH[1]-10", f"entry {entry.conflicts_with} has the same control id and other content", True))
+        if built.held is not None:
+            out.parked = built.held
+            return
+        for d in built.drafts:
+            for p in validate(d.body):
+                flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
+                if channel.on_error == "hold":
+                    out.parked = flag
+                    return
+                out.flags.append(flag)
+            if d.type == "Patient" and not channel.demographics:
+                d.write = "create"
+        out.drafts = built.drafts
+
+
+def _texts(message: Message, segment: str, field: int, component: int = 1) -> Iterator[str]:
+    d = message.delims
+    for s in message.segments:
+        if s.name == segment and len(s.fields) > field and s.fields[field]:
+            for rep in s.fields[field].split(d.repetition):
+                parts = rep.split(d.component)
+                if component <= len(parts):
+                    text = parts[component - 1].split(d.subcomponent)[0].strip()
+                    if text and text != '""':
+                        yield text
+
+
+WORDS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
+    ("patient", "PID", 3, (1,)), ("patient", "PID", 2, (1,)), ("patient", "PID", 4, (1,)), ("patient", "MRG", 1, (1,)), ("account", "PID", 18, (1,)),
+    ("name", "PID", 5, (1, 2)), ("order", "ORC", 2, (1,)), ("order", "ORC", 3, (1,)), ("order", "OBR", 2, (1,)), ("order", "OBR", 3, (1,)),
+    ("visit", "PV1", 19, (1,)), ("control", "MSH", 10, (1,)),
+)  # fmt: skip
+
+
+def search_words(message: Message) -> tuple[tuple[str, str], ...]:
+    """Return (kind, value) of what a person looks a message up by; kinds: patient, account, name, birth, order, visit, control."""
+    out: dict[tuple[str, str], None] = {}
+    for kind, segment, field, components in WORDS:
+        for component in components:
+            for text in _texts(message, segment, field, component):
+                if kind == "name":
+                    for word in text.casefold().split():
+                        out[kind, word] = None
+                else:
+                    out[kind, text] = None
+    for text in _texts(message, "PID", 7):
+        if len(text) >= 8:
+            out["birth", text[:8]] = None
+    return tuple(out)
+
+
