@@ -17,11 +17,9 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.fhir.ids import keyed_uuid
 from engine.kernel.message import Draft, Work
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
@@ -41,7 +39,7 @@ def work(number: int, patients: int, made: Callable[..., str]) -> Work:
         drafts.append(
             Draft(name, kind, id_, {"resourceType": kind, **body}, ((system, value),), map=name, **more)
         )
-        return f"{kind}/{id_}"
+        return f"urn:uuid:{id_}"
 
     patient = draft(
         "patient",
@@ -176,11 +174,12 @@ def main() -> None:
         url = given.url or f"sqlite:///{folder}/core.db"
         keyring = Keyring.supplied(b"0123456789abcdef0123456789abcdef")
         store = SqlStore.open(url, keyring)
-        made = partial(keyed_uuid, partial(keyring.mac16, "identity"))
         profile = cProfile.Profile()
         rounds = []
         for start in range(1, given.messages + 1, given.batch):
-            batch = [work(number, given.patients, made) for number in range(start, start + given.batch)]
+            batch = [
+                work(number, given.patients, store.identify) for number in range(start, start + given.batch)
+            ]
             if given.profile and start > given.messages // 2:
                 profile.enable()
             wall, cpu = time.perf_counter(), time.process_time()

@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 
 from engine.kernel.clock import now_ms
 from engine.kernel.message import Flag, Outcome, Work
+from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
 from engine.store.pack import Bodies
 from engine.store.patients import record_merges
-from engine.store.plan import Park, Plan, Prepared, plan
+from engine.store.plan import Park, Prepared, plan
 from engine.store.state import Row, State, Types
 from engine.store.writer import Writer
 
@@ -73,16 +74,22 @@ def commit_plan(made: Plan, writer: Writer) -> None:
             version.row.patient = version.patient.rid
     if made.versions:
         late = {row.rid for row in made.superseded}
-        versions = [(v.row, v.body, v.before) for v in made.versions if v.row.rid not in late]
-        writer.write(work.entry, versions, work.position)
-        links = [(v.row, v.body, v.before) for v in made.versions if v.row.rid in late]
-        writer.write(work.entry, links, None)  # of a late merge: the rest stays as the newer entry wrote it
+        if late:
+            writer.write(work.entry, [v for v in made.versions if v.row.rid not in late], work.position)
+            links = [v for v in made.versions if v.row.rid in late]
+            writer.write(
+                work.entry, links, None
+            )  # of a late merge: the rest stays as the newer entry wrote it
+        else:
+            writer.write(work.entry, made.versions, work.position)
     for key, row in made.bound.items():
         writer.bind(key, row)
     for row in made.unchanged:
         writer.move(row, work.position)
     for row in (*made.unchanged, *made.superseded):
         writer.touch(row, work)
+    for mac, row in made.pending:
+        writer.pend(mac, row)
     if made.merges:
         record_merges(made.merges, work, writer)
 

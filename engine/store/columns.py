@@ -43,7 +43,9 @@ _DATE: dict[str, tuple[str, ...]] = {
 
 
 def patient_reference(body: dict[str, Any]) -> str | None:
-    """Return the reference to the patient this resource is about, e.g. `Patient/<id>`."""
+    """Return the reference to whom this resource is about, e.g. `Patient/<id>`, or `urn:uuid:<id>` in a
+    draft.
+    """
     get = body.get
     target = get("subject") or get("patient") or get("beneficiary") or get("for") or get("individual")
     if target is None:
@@ -51,7 +53,9 @@ def patient_reference(body: dict[str, Any]) -> str | None:
     if isinstance(target, list):
         target = target[0]
     reference = target.get("reference") if isinstance(target, dict) else None
-    return reference if isinstance(reference, str) and reference.startswith("Patient/") else None
+    return (
+        reference if isinstance(reference, str) and reference.startswith(("Patient/", "urn:uuid:")) else None
+    )
 
 
 def concept_of(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def outcomes(
         raise TypeError(f"outcomes cannot be filtered by {', '.join(sorted(unknown))}")
     where = ["entry < ?" if newest_first and after else "entry > ?", *[f"{name} = ?" for name in filters]]
     if filters.get("status") == "parked":
-        where.append("cause IS NOT NULL")  # serves the small index: few entries have a cause
+        where.append("status = 'parked'")  # written out, so that the small index of parked entries is used
     sql = (
         f"SELECT {outcome_columns()} FROM outcome WHERE {' AND '.join(where)} "
         f"ORDER BY entry {'DESC' if newest_first else 'ASC'} LIMIT ?"
@@ -88,10 +88,8 @@ def find(session: Session, keys: Keys, kind: str, value: str, limit: int) -> lis
     """Return the entries known under a word, newest first."""
     ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM search_key")
     mac = keys.search(kind, value)
-    found: list[int] = []
-    for era in range(newest, -1, -1):
-        sql = "SELECT entry FROM search_key WHERE era = ? AND mac = ? ORDER BY entry DESC LIMIT ?"
-        found += [entry for (entry,) in session.all(sql, (era, mac, limit - len(found)))]
-        if len(found) >= limit:
-            break
-    return found
+    sql = (
+        f"WITH RECURSIVE e(n) AS (SELECT {newest} UNION ALL SELECT n - 1 FROM e WHERE n > 0) "
+        "SELECT k.entry FROM e CROSS JOIN search_key k WHERE k.era = e.n AND k.mac = ? ORDER BY k.entry DESC LIMIT ?"
+    )
+    return [entry for (entry,) in session.all(sql, (mac, limit))]

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from engine.fhir import jsonio
 from engine.store.keys import Keyring
 
 __all__ = ["Bodies", "Body", "open_pack", "seal_pack"]
@@ -38,15 +39,26 @@ def open_pack(keyring: Keyring, number: int, sealed: bytes) -> list[tuple[bytes,
 
 
 class Body:
-    """One version's content: its JSON, the object (never changed in place), and who wrote which list entry."""
+    """One version's content: its JSON, the object (made when first asked for, never changed in place), and
+    its owners.
+    """
 
-    __slots__ = ("own", "raw", "same", "value")
+    __slots__ = ("_value", "own", "raw", "same")
 
-    def __init__(self, raw: bytes, value: dict[str, Any], own: Any) -> None:
+    def __init__(self, raw: bytes, value: dict[str, Any] | None, own: Any) -> None:
         self.raw = raw
-        self.value = value
+        self._value = value
         self.own = own
-        self.same = raw  # what was last sent and changed nothing
+        self.same: tuple[str, str, str, bytes] | None = (
+            None  # (sender, map, write, JSON) that last changed nothing
+        )
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """Return the body as an object."""
+        if self._value is None:
+            self._value = jsonio.loads(self.raw)
+        return self._value
 
 
 class Bodies:

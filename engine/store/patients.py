@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from engine.fhir import jsonio
 from engine.kernel.message import Work
+from engine.store.content import Version
 from engine.store.pack import Body
 from engine.store.references import renamed
 from engine.store.state import COLUMNS, Row
@@ -61,6 +62,7 @@ def _repoint(retired: Row, survivor: Row, work: Work, writer: Writer) -> None:
             value = renamed(row.body.value, names)
             if value is not row.body.value:
                 row.patient = survivor.rid
-                versions.append((row, Body(jsonio.dumps(value), value, row.body.own), row.body))
+                body = Body(jsonio.dumps(value), value, row.body.own)
+                versions.append(Version(row, body, value, row.body, survivor))
         writer.write(work.entry, versions, None, OP_RELINK)
         writer.flush()

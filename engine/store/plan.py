@@ -9,20 +9,17 @@ newer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from engine.fhir import jsonio
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.columns import patient_reference
+from engine.store.content import Plan, add_version
 from engine.store.keys import Keys, id_bytes
-from engine.store.merge import merged, owned_by, without_duplicates
-from engine.store.pack import Body
 from engine.store.people import disagreement
-from engine.store.references import renamed, retired_by
+from engine.store.references import retired_by
 from engine.store.state import Row, State
 
-__all__ = ["Park", "Plan", "Prepared", "Version", "plan", "prepare"]
+__all__ = ["Park", "Prepared", "plan", "prepare"]
 
 
 class Park(Exception):
@@ -43,29 +40,6 @@ class Prepared:
     outside: dict[str, bytes]  # patients named by id who are no draft of the work
 
 
-@dataclass(slots=True)
-class Version:
-    """A version to be written."""
-
-    row: Row
-    body: Body
-    before: Body | None
-    patient: Row | None
-
-
-@dataclass(slots=True)
-class Plan:
-    """Everything one work changes."""
-
-    work: Work
-    bound: dict[bytes, Row] = field(default_factory=dict)
-    versions: list[Version] = field(default_factory=list)
-    unchanged: list[Row] = field(default_factory=list)
-    superseded: list[Row] = field(default_factory=list)
-    merges: list[tuple[Row, Row]] = field(default_factory=list)  # (retired, survivor)
-    flags: list[Flag] = field(default_factory=list)
-
-
 def prepare(work: Work, keys: Keys) -> Prepared:
     """Hash the keys of a work's drafts."""
     identity = keys.identity
@@ -81,59 +55,69 @@ def prepare(work: Work, keys: Keys) -> Prepared:
         found.append(hashed)
         patients.append(None if draft.type == "Patient" else patient_reference(draft.body))
     own = {f"Patient/{draft.id}" for draft in work.drafts if draft.type == "Patient"}
-    outside = {name: id_bytes("Patient", name[8:]) for name in set(patients) - own if name}
+    outside = {
+        name: id_bytes("Patient", name[8:]) for name in set(patients) - own if name and name[:8] == "Patient/"
+    }
     return Prepared(work, found, patients, outside)
 
 
 def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
-    """Work out what a work changes. `confirmed`: a person said that its demographics belong to the patient
-    found.
+    """Work out what a work changes.
+
+    `confirmed`: a person said that its demographics belong to the patient found.
     """
     work = prepared.work
     made = Plan(work)
     rows: list[Row] = []
     local: dict[str, Row] = {}  # reference as the drafts write it -> row
-    names: dict[str, str] = {}  # the same -> reference as it must be written
     drafted: dict[int, Draft] = {}
-    followed: set[str] = set()  # patients found under a retired number
+    followed: set[Row] = set()  # survivors found under a retired number
     for name, key in prepared.outside.items():
         known = state.by_key.get(key)
         if known is not None:
             if known.survivor is not None:
                 known = state.by_rid[known.survivor]
-                names[name] = f"Patient/{known.id}"
+                _name(made, name, known)
             local[name] = known
     for draft, keys in zip(work.drafts, prepared.keys, strict=True):
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
         flagged = len(made.flags)
         row = _resolved(draft, keys, state, made, follow=retiring is None)
-        rows.append(row)
-        written = f"{draft.type}/{draft.id}"
-        if row.id != draft.id:
-            names[written] = f"{draft.type}/{row.id}"
-        local[written] = row
         if len(made.flags) > flagged:
-            followed.add(written)
+            followed.add(row)
+        rows.append(row)
+        for name in (f"urn:uuid:{draft.id}", f"{draft.type}/{draft.id}"):
+            local[name] = row
+            if name[:4] == "urn:" or row.id != draft.id:
+                _name(made, name, row)
         other = drafted.get(row.rid)
         if other is None:
             drafted[row.rid] = draft
-        elif retiring is not None or retired_by(other.body) is not None:
+        elif retiring is not None or (draft.type == "Patient" and retired_by(other.body) is not None):
             cause = "merge-self" if other.id == draft.id else "merge-chain"
             raise Park(cause, "Patient.link", "the survivor and the retired number are one patient already")
         elif other.body != draft.body or other.write != draft.write:
             _two_drafts(other, draft, made)
     for draft, row, about in zip(work.drafts, rows, prepared.patients, strict=True):
-        if drafted[row.rid] is draft:
-            body = renamed(draft.body, names) if names else draft.body
-            if draft.type == "Patient":
-                _check_person(draft, body, row, state, confirmed)
-                survivor = retired_by(draft.body)
-                if survivor is not None:
-                    _retire(row, local.get(survivor), survivor in followed, made)
-                    _write_retired(draft, body, row, made)
-                    continue
-            _write(draft, body, row, row if draft.type == "Patient" else local.get(about or ""), made)
+        if drafted[row.rid] is not draft:
+            continue
+        patient = local.get(about) if about else None
+        if draft.type == "Patient":
+            patient = row
+            _check_person(draft, row, state, confirmed)
+            survivor = retired_by(draft.body)
+            if survivor is not None:
+                kept = local.get(survivor)
+                _retire(row, kept, kept in followed, made)
+                _write_retired(draft, row, made, state)
+                continue
+        _write(draft, row, patient if patient and patient.type == "Patient" else None, made, state)
     return made
+
+
+def _name(made: Plan, name: str, row: Row) -> None:
+    made.names[name.encode()] = f"{row.type}/{row.id}".encode()
+    made.renames = made.renames or name[:4] != "urn:"
 
 
 def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow: bool) -> Row:
@@ -183,23 +167,23 @@ def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
     )
 
 
-def _check_person(draft: Draft, body: dict[str, Any], row: Row, state: State, confirmed: bool) -> None:
+def _check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None:
     if row.body is None or confirmed:
         return
-    different = disagreement(body, row.body.value)
-    if different and not _known_by_old_name(draft, body, row, state):
+    different = disagreement(draft.body, row.body.value)
+    if different and not _known_by_old_name(draft, row, state):
         raise Park(
             "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
         )
 
 
-def _known_by_old_name(draft: Draft, body: dict[str, Any], row: Row, state: State) -> bool:
+def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
     """Say whether the message speaks of a retired number under the demographics that number had."""
     for system, value in draft.keys:
         found = state.by_key.get(state.keys.identity("Patient", system, value))
         if found is not None and found is not row and found.survivor == row.rid and found.body is not None:
             known = found.body.value
-            if (known.get("name") or known.get("birthDate")) and not disagreement(body, known):
+            if (known.get("name") or known.get("birthDate")) and not disagreement(draft.body, known):
                 return True
     return False
 
@@ -218,18 +202,19 @@ def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
     made.merges.append((row, survivor))
 
 
-def _write_retired(draft: Draft, body: dict[str, Any], row: Row, made: Plan) -> None:
+def _write_retired(draft: Draft, row: Row, made: Plan, state: State) -> None:
     """Write the retired half of a merge: the link and `active` hold even where newer messages wrote the rest."""
+    body = draft.body
     if row.position > made.work.position:
         body = {name: body[name] for name in ("link", "active") if name in body}
         made.superseded.append(row)
-    _merge(draft, body, row, row, made)
+    add_version(draft, body, row, row, made, state)
 
 
-def _write(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan) -> None:
+def _write(draft: Draft, row: Row, patient: Row | None, made: Plan, state: State) -> None:
     if draft.write == "create" and row.exists:
         return
-    position = made.work.position
+    body, position = draft.body, made.work.position
     if row.position > position or (row.deleted and row.position == position):
         made.superseded.append(row)
         link = body.get("link") if draft.type == "Patient" else None
@@ -237,27 +222,4 @@ def _write(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, ma
             made.flags.append(Flag("late", draft.name, "a newer message has written it"))
             return
         body = {"link": link}  # a merge is recorded, however late it comes
-    _merge(draft, body, row, patient, made)
-
-
-def _merge(draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan) -> None:
-    before, work = row.body, made.work
-    own: Any
-    sent = jsonio.dumps(body)
-    if before is not None and not draft.cleared and sent in (before.raw, before.same):
-        made.unchanged.append(row)
-        return
-    if before is None and without_duplicates(body):
-        made.versions.append(Version(row, Body(sent, body, owned_by(work.sender, draft)), before, patient))
-        return
-    if before is None:
-        new, own = merged({}, [work.sender, draft.map, {}], draft, body, work.sender)
-    else:
-        new, own = merged(before.value, before.own, draft, body, work.sender)
-    raw = jsonio.dumps(new)
-    if before is not None and before.raw == raw:
-        if draft.write == "merge" and not draft.cleared:
-            before.same = sent
-        made.unchanged.append(row)
-        return
-    made.versions.append(Version(row, Body(raw, new, own), before, patient))
+    add_version(draft, body, row, patient, made, state)

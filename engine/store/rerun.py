@@ -14,15 +14,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.fhir import jsonio
-from engine.kernel.message import Outcome, Work
+from engine.kernel.message import Flag, Outcome, Work
 from engine.store.apply import load_for, outcome_of, parked
 from engine.store.chain import Link, chain_of, touches_of
+from engine.store.content import Plan, Version
 from engine.store.pack import Body
 from engine.store.patients import record_merges
-from engine.store.plan import Park, Plan, Prepared, plan
+from engine.store.plan import Park, Prepared, plan
 from engine.store.references import renamed
-from engine.store.state import Row, State, load_bodies
-from engine.store.tables import OP_DELETE, OP_RELINK
+from engine.store.state import COLUMNS, Row, State, load_bodies, row_from
+from engine.store.tables import OP_CREATE, OP_DELETE, OP_RELINK
 from engine.store.writer import Writer
 
 __all__ = ["Stopped", "rerun"]
@@ -77,6 +78,7 @@ def rerun(
         _take(made, run)
         plans.append(made)
     written, unchanged = _settle(run)
+    left = _left_behind(works, {row.rid for row in rows.values()}, state)
     outcomes = []
     for made in plans:
         outcome = outcome_of(made, state.at)
@@ -87,10 +89,32 @@ def rerun(
             written=kept,
             unchanged=outcome.unchanged + same,
             superseded=outcome.superseded + overtaken,
+            flags=(*outcome.flags, *left.get(made.work.position, ())),
         )
         writer.outcome(outcome, made.work, reason)
         outcomes.append(outcome)
     return outcomes
+
+
+def _left_behind(works: Sequence[Prepared], spoken: set[int], state: State) -> dict[int, list[Flag]]:
+    """Flag, by position, resources that these messages made before and a changed map no longer makes: they
+    stay.
+    """
+    entries = {n for w in works for n in (w.work.entry, w.work.position)}
+    found: dict[int, list[Flag]] = {}
+    sql = (
+        f"SELECT DISTINCT h.position, {COLUMNS} FROM pack p JOIN history h ON h.seq >= p.id "
+        "AND h.seq < p.id + 1000 AND h.pack = p.id JOIN resource r ON r.rid = h.rid "
+        f"WHERE h.op = {OP_CREATE} AND r.deleted = 0 AND p.entry IN (...)"
+    )
+    for position, *columns in state.session.among(sql, sorted(entries)):
+        row = row_from(tuple(columns), state.types, state.session)
+        if row.rid not in spoken:
+            text = "made by this message before, and no longer; it stays until somebody deletes it"
+            found.setdefault(position, []).append(
+                Flag("left-behind", f"{row.type}/{row.id}", text, work=True)
+            )
+    return found
 
 
 def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
@@ -149,6 +173,8 @@ def _take(made: Plan, run: _Run) -> None:
         row.position = max(row.position, work.position)
     for row in (*made.unchanged, *made.superseded):
         run.writer.touch(row, work)
+    for mac, row in made.pending:
+        run.writer.pend(mac, row)
     for retired, survivor in made.merges:
         retired.survivor = survivor.rid
     if made.merges:
@@ -161,7 +187,7 @@ def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
     Returns, by the entry that had the last word: versions written, and resources that came out as they were.
     """
     unchanged: dict[int, int] = {}
-    by_entry: dict[int, list[tuple[Row, Body, Body | None]]] = {}
+    by_entry: dict[int, list[Version]] = {}
     for rid, original in run.originals.items():
         last = run.last.get(rid)
         row = last[0] if last else run.state.by_rid[rid]
@@ -176,7 +202,9 @@ def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
             row.body, row.position, row.blank = original.body, original.position, False
             run.writer.move(row, reached)
             continue
-        by_entry.setdefault(last[1].entry, []).append((row, row.body, original.body))
+        by_entry.setdefault(last[1].entry, []).append(
+            Version(row, row.body, row.body.value, original.body, None)
+        )
     for entry, versions in by_entry.items():
         run.writer.write(entry, versions, None)
     for work, pairs in run.merges:

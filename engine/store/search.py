@@ -19,12 +19,15 @@ import orjson
 from engine.kernel.errors import HubError
 from engine.store.columns import codings, concept_of, identifiers, patient_reference, span
 from engine.store.read import Reader, resource
-from engine.store.state import COLUMNS, Row, row_from
+from engine.store.state import COLUMNS, Row, row_from, token_query
+from engine.store.tables import RID_ERA
 
 __all__ = ["PARAMETERS", "Page", "SearchError", "search"]
 
 PARAMETERS = ("_id", "identifier", "patient", "subject", "code", "date", "_lastUpdated")
 _MOST = 1000
+_ERAS_AT_ONCE = 64
+_TABLES = "resource r CROSS JOIN history h"
 _DATE = re.compile(r"(eq|ge|gt|le|lt)?(\d.*)").fullmatch
 
 Check = Callable[[dict[str, Any]], bool]
@@ -48,12 +51,23 @@ class _Query:
     values: list[Any] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     rids: set[int] | None = None
+    patients: str | None = None  # numbers, for IN (...)
+    concepts: str | None = None
     by_date: bool = False
-    narrow: bool = False  # something better than the date is there to drive it
     seqs: tuple[int, int] | None = None
 
     def only(self, rids: set[int]) -> None:
         self.rids = rids if self.rids is None else self.rids & rids
+
+    def narrow(self, patients: Sequence[int] = (), concepts: Sequence[int] = ()) -> None:
+        """Take the numbers found for a parameter; of a repeated one the first narrows, all are checked."""
+        found = ",".join(map(str, sorted({*patients, *concepts})))
+        if not found:
+            self.only(set())
+        elif patients:
+            self.patients = self.patients or found
+        else:
+            self.concepts = self.concepts or found
 
 
 def search(
@@ -85,35 +99,73 @@ def search(
             return Page(found, None)
 
 
-def _rows(
-    query: _Query, reader: Reader, number: int, after: tuple[int, ...] | None, limit: int
-) -> list[tuple[tuple[int, ...], Row, tuple[int, int]]]:
-    where, values = ["r.type = ?", "r.deleted = 0", *query.where], [number, *query.values]
+Place = tuple[int, ...]
+Found = list[tuple[Place, Row, tuple[int, int]]]
+
+
+def _rows(query: _Query, reader: Reader, number: int, after: Place | None, limit: int) -> Found:
+    """Return some of the next rows, in order; none when there are no more."""
+    # `+`: the index of types serves listings only; elsewhere it would look better to SQLite than it is
+    where, values = ["+r.type = ?", "r.deleted = 0", *query.where], [number, *query.values]
+    order, tables = "r.rid", _TABLES
     if query.rids is not None:
         where.append(f"r.rid IN ({','.join(map(str, sorted(query.rids)))})")
-    order = ("r.rid",)
-    if query.rids is None and not query.narrow:
-        if query.by_date:
-            order = ("r.date_from", "r.rid")  # type: ignore[assignment]
-        elif query.seqs is not None:
-            order = ("h.seq",)
+    elif query.patients is not None:
+        where[0] = "r.type = ?"  # second column of the index of patients
+    elif query.concepts is not None:
+        return _by_era(query, reader, where, values, after, limit)
+    elif query.by_date:
+        order = "r.date_from"
+    elif query.seqs is not None:
+        order, tables = "h.seq", "history h CROSS JOIN resource r"
+    else:
+        where[0] = "r.type = ?"
+    return _page(query, reader, where, values, order, after, limit, tables)
+
+
+def _by_era(
+    query: _Query, reader: Reader, where: list[str], values: list[Any], after: Place | None, limit: int
+) -> Found:
+    """Walk the index of codes era by era: it is kept by era so that writing it stays in one place."""
+    ((newest,),) = reader.session.all("SELECT rid FROM core_clock WHERE id = 1")
+    for era in range((after[0] if after else 0) >> RID_ERA, (newest >> RID_ERA) + 1, _ERAS_AT_ONCE):
+        eras = ",".join(map(str, range(era, era + _ERAS_AT_ONCE)))
+        found = _page(
+            query, reader, [*where, f"(r.rid >> {RID_ERA}) IN ({eras})"], values, "r.rid", after, limit
+        )
+        if found:
+            return found
+    return []
+
+
+def _page(
+    query: _Query,
+    reader: Reader,
+    where: list[str],
+    values: list[Any],
+    order: str,
+    after: Place | None,
+    limit: int,
+    tables: str = _TABLES,
+) -> Found:
+    where, values = ["h.seq = r.seq", "h.rid = r.rid", *where], list(values)
+    if query.concepts is not None:
+        where.append(f"r.code IN ({query.concepts})")
+    if query.patients is not None:
+        where.append(f"r.patient IN ({query.patients})")
     if query.seqs is not None:
         where.append("h.seq BETWEEN ? AND ?")
         values += query.seqs
+    orders = (order, "r.rid") if order == "r.date_from" else (order,)
     if after is not None:
-        where.append(
-            f"({', '.join(order)}) > ({', '.join('?' * len(order))})" if len(order) > 1 else f"{order[0]} > ?"
-        )
+        where.append(f"({', '.join(orders)}) > ({', '.join('?' * len(orders))})")
         values += after
-    sql = (
-        f"SELECT h.at, h.position, {COLUMNS} FROM resource r JOIN history h ON h.seq = r.seq "
-        f"WHERE {' AND '.join(where)} ORDER BY {', '.join(order)} LIMIT ?"
-    )
-    found = []
+    sql = f"SELECT h.at, h.position, {COLUMNS} FROM {tables} WHERE {' AND '.join(where)} ORDER BY {', '.join(orders)} LIMIT ?"
+    found: Found = []
     for at, position, *columns in reader.session.all(sql, [*values, limit]):
         row = row_from(tuple(columns), reader.types, reader.session)
         place = {"r.rid": row.rid, "h.seq": row.seq, "r.date_from": row.date_from or 0}
-        found.append((tuple(place[name] for name in order), row, (at, position)))
+        found.append((tuple(place[name] for name in orders), row, (at, position)))
     return found
 
 
@@ -153,17 +205,7 @@ def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str
             raise SearchError("needs a value; a system alone is not supported", where="identifier")
         wanted.append((system if bar else None, value))
     macs = {reader.keys.token(kind, system, value) for system, value in wanted}
-    ((newest,),) = reader.session.all("SELECT COALESCE(MAX(era), 0) FROM token")
-    eras = ",".join(map(str, range(newest + 1)))
-    hashes = ",".join(map(str, macs))
-    query.only(
-        {
-            rid
-            for (rid,) in reader.session.all(
-                f"SELECT rid FROM token WHERE era IN ({eras}) AND mac IN ({hashes})"
-            )
-        }
-    )
+    query.only({rid for (rid,) in reader.session.all(token_query(reader.session, macs))})
 
     def check(body: dict[str, Any]) -> bool:
         return any(
@@ -176,8 +218,7 @@ def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str
 def _patient(query: _Query, reader: Reader, alternatives: list[str]) -> None:
     ids = [one.removeprefix("Patient/") for one in alternatives]
     rows = [row for row in (reader.row("Patient", id_) for id_ in ids) if row is not None]
-    query.where.append(f"r.patient IN ({','.join(str(row.rid) for row in rows) or '-1'})")
-    query.narrow = True
+    query.narrow(patients=[row.rid for row in rows])
     wanted = {f"Patient/{row.id}" for row in rows}
     query.checks.append(lambda body: patient_reference(body) in wanted)
 
@@ -191,8 +232,7 @@ def _code(query: _Query, reader: Reader, alternatives: list[str]) -> None:
         wanted.append((system if bar else None, code))
     macs = ",".join(str(reader.keys.coding(system, code)) for system, code in wanted)
     concepts = [c for (c,) in reader.session.all(f"SELECT concept FROM concept WHERE mac IN ({macs})")]
-    query.where.append(f"r.code IN ({','.join(map(str, sorted(set(concepts)))) or 'NULL'})")
-    query.narrow = True
+    query.narrow(concepts=concepts)
 
     def check(body: dict[str, Any]) -> bool:
         held = codings(concept_of(body) or {})

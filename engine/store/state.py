@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.fhir import jsonio
+import orjson
+
+from engine.store.columns import identifiers, patient_reference
 from engine.store.database import Session
-from engine.store.keys import Keys, id_text
+from engine.store.keys import Keys, id_bytes, id_text
 from engine.store.pack import Bodies, Body, open_pack
 
-__all__ = ["COLUMNS", "Row", "State", "Types", "load_bodies", "row_from"]
+__all__ = ["COLUMNS", "Row", "State", "Types", "load_bodies", "row_from", "token_query"]
 
 COLUMNS = (
     "r.rid, r.type, r.id, r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, r.deleted"
@@ -131,7 +133,7 @@ def load_bodies(session: Session, keys: Keys, bodies: Bodies, seqs: Iterable[int
         slots[number] = open_pack(keys.keyring, number, bytes(sealed))
     for seq, pack in places:
         raw, own = slots[pack][seq - pack]
-        body = found[seq] = Body(raw, jsonio.loads(raw), jsonio.loads(own))
+        body = found[seq] = Body(raw, None, orjson.loads(own))
         bodies.put(seq, body)
     return found
 
@@ -149,6 +151,9 @@ class State:
     at: int = 0
     by_key: dict[bytes, Row] = field(default_factory=dict)
     by_rid: dict[int, Row] = field(default_factory=dict)
+    tokens: dict[int, set[int]] = field(
+        default_factory=dict
+    )  # identifiers this transaction adds -> resources
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Load every row bound to one of these keys, and the survivors of those that are retired."""
@@ -177,6 +182,7 @@ class State:
         row = row_from(columns, self.types, self.session)
         row.survivor = survivor
         self.by_rid[row.rid] = row
+        self.by_key.setdefault(row.key, row)
         return row
 
     def load_current(self, rows: Iterable[Row]) -> None:
@@ -184,3 +190,37 @@ class State:
         wanted = {row.seq: row for row in rows if row.body is None and row.version and not row.deleted}
         for seq, body in load_bodies(self.session, self.keys, self.bodies, wanted).items():
             wanted[seq].body = body
+
+    def patient_of(self, body: dict[str, Any]) -> Row | None:
+        """Return the Patient a body refers to, if this transaction has met it."""
+        reference = patient_reference(body)
+        return self.by_key.get(id_bytes("Patient", reference[8:])) if reference else None
+
+    def having(self, kind: str, system: str, value: str) -> list[Row]:
+        """Return the resources of a type that are known by an identifier; a retired Patient's survivor for
+        it.
+        """
+        key = self.keys.identity(kind, system, value)
+        if key not in self.by_key:
+            self.load([key])
+        row = self.by_key.get(key)
+        if row is not None:
+            rows = [row]
+        else:
+            mac = self.keys.token(kind, system, value)
+            rids = {rid for (rid,) in self.session.all(token_query(self.session, [mac]))}
+            rids |= self.tokens.get(mac, set())
+            self.load_rids(rids)
+            rows = [self.by_rid[rid] for rid in sorted(rids) if self.by_rid[rid].type == kind]
+            self.load_current(rows)
+            rows = [r for r in rows if r.body is not None and (system, value) in identifiers(r.body.value)]
+        survivors = {r.rid if r.survivor is None else r.survivor for r in rows if not r.deleted}
+        self.load_rids(survivors)
+        return [self.by_rid[rid] for rid in sorted(survivors)]
+
+
+def token_query(session: Session, macs: Iterable[int]) -> str:
+    """Write the query for the resources that have, or had, one of these identifiers."""
+    ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM token")
+    eras = ",".join(map(str, range(newest + 1)))
+    return f"SELECT rid FROM token WHERE era IN ({eras}) AND mac IN ({','.join(map(str, macs))})"

@@ -204,7 +204,12 @@ OUTCOME = Table(
     Column("flags", Text),  # JSON; a flag holds no patient data
     Column("reason", LargeBinary),  # who replayed it and why, sealed
     Column("at", BIG, nullable=False),
-    _partial("outcome_by_cause", "cause", "entry"),  # most entries have none
+    Index(
+        "outcome_parked",
+        "entry",
+        sqlite_where=text("status = 'parked'"),
+        postgresql_where=text("status = 'parked'"),
+    ),
 )
 
 LANE = Table(

@@ -14,6 +14,7 @@ import orjson
 
 from engine.kernel.message import Outcome, Work
 from engine.store.columns import codings, concept_of, identifiers, span_of
+from engine.store.content import Version
 from engine.store.keys import Keys
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
@@ -54,6 +55,8 @@ class Writer:
         self._search: set[tuple[int, int, int]] = set()
         self._deliveries: list[tuple[Any, ...]] = []
         self._lanes: dict[int, int] = {}
+        self._pending: set[tuple[int, int]] = set()
+        self.named: dict[int, int] = {}  # identifiers that resources were given -> the entry that gave them
         self.new_types: dict[str, int] = {}
         self.new_concepts: set[int] = set()
         self.new_bodies: list[tuple[int, Body]] = []
@@ -66,7 +69,7 @@ class Writer:
     def write(
         self,
         entry: int,
-        versions: Sequence[tuple[Row, Body, Body | None]],
+        versions: Sequence[Version],
         position: int | None,
         op: int | None = None,
     ) -> None:
@@ -75,13 +78,14 @@ class Writer:
             part = versions[start : start + _PACK_SLOTS]
             pack = self.state.next_seq + 1
             slots = []
-            for row, body, before in part:
-                slots.append((body.raw, orjson.dumps(body.own)))
-                if before is None or before.value is not body.value:
-                    self._columns(row, body, before)
+            for version in part:
+                row = version.row
+                slots.append((version.body.raw, orjson.dumps(version.body.own)))
+                if op is None:
+                    self._columns(version, entry)
                 self._append(row, entry, row.position if position is None else position, pack, op)
-                row.body = body
-                self.new_bodies.append((row.seq, body))
+                row.body = version.body
+                self.new_bodies.append((row.seq, version.body))
             self._packs.append((pack, entry, seal_pack(self.keys.keyring, pack, slots)))
 
     def delete(self, row: Row, entry: int) -> None:
@@ -118,8 +122,8 @@ class Writer:
             )
         )
 
-    def _columns(self, row: Row, body: Body, before: Body | None) -> None:
-        value = body.value
+    def _columns(self, version: Version, entry: int) -> None:
+        row, value, before = version.row, version.shape, version.before
         kind = row.type
         concept = concept_of(value)
         row.code = None
@@ -137,6 +141,17 @@ class Writer:
                 if pair not in known:
                     for mac in self.keys.tokens(kind, *pair):
                         self._tokens.add((row.rid >> RID_ERA, mac, row.rid))
+                        self.state.tokens.setdefault(mac, set()).add(row.rid)
+                        self.named[mac] = entry
+
+    @property
+    def waits(self) -> bool:
+        """Whether this transaction adds a resource that waits for the target of a reference."""
+        return bool(self._pending)
+
+    def pend(self, mac: int, row: Row) -> None:
+        """Note that a resource waits for the target of a reference to arrive."""
+        self._pending.add((mac, row.rid))
 
     def move(self, row: Row, position: int) -> None:
         """Note that a newer entry said the same again."""
@@ -233,10 +248,11 @@ class Writer:
         session.insert(
             "touch", "era bigint, rid bigint, position bigint, entry bigint", sorted(self._touches), nothing
         )
+        session.insert("pending_reference", "mac bigint, rid bigint", sorted(self._pending), nothing)
         self._flush_outcomes()
         for rows in (self._bindings, self._packs, self._history, self._outcomes, self._deliveries):
             rows.clear()
-        for gathered in (self._tokens, self._codings, self._touches, self._search):
+        for gathered in (self._tokens, self._codings, self._touches, self._search, self._pending):
             gathered.clear()
         for mapping in (self._new, self._changed, self._moved, self._lanes):
             mapping.clear()

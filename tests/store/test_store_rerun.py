@@ -154,6 +154,17 @@ def test_a_rerun_of_the_merge_itself(store: SqlStore) -> None:
     }
 
 
+def test_what_is_no_longer_made_is_pointed_out(store: SqlStore) -> None:
+    store.apply([work(1, patient(), result(), result(order="B"))])
+    (outcome,) = store.rerun([work(5, patient(), result(), position=1)])
+    other = id_of("Observation", "urn:result", "B|2823-3")
+    assert [(f.code, f.where) for f in outcome.flags] == [("left-behind", f"Observation/{other}")]
+    assert store.read("Observation", other) is not None
+    store.delete("Observation", other)
+    (outcome,) = store.rerun([work(5, patient(), result(), position=1)])
+    assert outcome.flags == ()
+
+
 def test_provenance_names_who_and_why(store: SqlStore) -> None:
     store.apply([work(1, patient(), result(value=1))])
     store.rerun(

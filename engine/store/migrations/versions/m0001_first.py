@@ -131,7 +131,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.LargeBinary()),
         sa.Column("at", BIG, nullable=False),
     )
-    _partial("outcome_by_cause", "outcome", ["cause", "entry"])
+    parked = sa.text("status = 'parked'")
+    op.create_index("outcome_parked", "outcome", ["entry"], sqlite_where=parked, postgresql_where=parked)
     op.create_table(
         "lane",
         sa.Column("lane", BIG, primary_key=True, autoincrement=False),

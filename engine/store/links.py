@@ -1,0 +1,69 @@
+"""References by identifier whose target came later than they did.
+
+In: the identifiers that resources were given in this transaction, and the resources known to wait for one.
+Out: new versions of those, their references set. They keep their position: a link found is no statement about
+a result.
+"""
+
+from __future__ import annotations
+
+from engine.fhir import jsonio
+from engine.store.content import Version
+from engine.store.pack import Body
+from engine.store.references import logical
+from engine.store.state import Row
+from engine.store.tables import OP_RELINK
+from engine.store.writer import Writer
+
+__all__ = ["settle_pending"]
+
+
+def settle_pending(writer: Writer) -> None:
+    """Set the references that waited for what this transaction wrote."""
+    state = writer.state
+    if not writer.named or not (writer.waits or state.session.all("SELECT 1 FROM pending_reference LIMIT 1")):
+        return
+    writer.flush()
+    waiting: dict[int, int] = {}  # resource -> entry that brought what it waits for
+    sql = "SELECT mac, rid FROM pending_reference WHERE mac IN (...)"
+    for mac, rid in state.session.among(sql, list(writer.named)):
+        waiting[rid] = max(waiting.get(rid, 0), writer.named[mac])
+    if not waiting:
+        return
+    state.load_rids(waiting)
+    rows = [state.by_rid[rid] for rid in sorted(waiting)]
+    state.load_current(rows)
+    by_entry: dict[int, list[Version]] = {}
+    for row in rows:
+        version = _set(row, writer)
+        if version is not None:
+            by_entry.setdefault(waiting[row.rid], []).append(version)
+    for entry, versions in by_entry.items():
+        writer.write(entry, versions, None, OP_RELINK)
+
+
+def _set(row: Row, writer: Writer) -> Version | None:
+    """Set what can be set in one resource, and stop waiting for it."""
+    if row.body is None:
+        return None
+    value = jsonio.loads(row.body.raw)
+    found = False
+    for reference in logical(value):
+        kind, identifier = reference["type"], reference["identifier"]
+        system, number = identifier.get("system"), identifier.get("value")
+        if not system or not number:
+            continue
+        targets = writer.state.having(kind, system, number)
+        if len(targets) == 1:
+            reference["reference"] = f"{kind}/{targets[0].id}"
+            found = True
+            mac = writer.state.keys.token(kind, system, number)
+            writer.state.session.run(
+                "DELETE FROM pending_reference WHERE mac = ? AND rid = ?", (mac, row.rid)
+            )
+    if not found:
+        return None
+    patient = writer.state.patient_of(value)
+    if patient is not None:
+        row.patient = patient.rid
+    return Version(row, Body(jsonio.dumps(value), value, row.body.own), value, row.body, patient)
