@@ -58,6 +58,8 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
             raise ConfigError(f"--only {p}", remedy=f"use {', '.join(PARTS)}")
     config = load_config(root)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for noisy in ("alembic", "sqlalchemy"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     channels = load_channels(root, listen)
     if not channels:
         raise ConfigError("there is no channel", where=str(root / "channels"), remedy="write one, see docs/analysts/channels.md")
@@ -297,16 +299,16 @@ class _Supervisor:
         addresses = dict(w.split("=", 1) for child in self.children if child.name == "listeners" for w in child.said if "=" in w)
         for channel in self.channels:
             if channel.name in addresses:
-                say(f"  mllp://{addresses[channel.name]:<22} channel {channel.name}: {channel.purpose}")
+                say(f"  {addresses[channel.name]:<28} channel {channel.name}: {channel.purpose}")
         if "console" in self.parts:
             host, port = self.web
             say(f"  http://{host}:{port}/{'':<14} status page; FHIR at /fhir, changes at /feed")
             say(f"  token: {c.token_file} (Authorization: Bearer ...)")
-        if any(a and not a.startswith(("127.", "[::1]", "localhost")) for a in addresses.values()):
+        if any("://127." not in a and "://[::1]" not in a and "://localhost" not in a for a in addresses.values()):
             say("  note: a listener is open to the network; give it tls: in its channel before patient data comes in")
         sample = c.root / "sample_messages/lab/oru_potassium.hl7"
-        first = next(iter(addresses.values()), "127.0.0.1:2575")
+        first = next(iter(addresses.values()), "mllp://127.0.0.1:2575")
         lab = addresses.get("lab_oru", first)
         if sample.exists() and "listeners" in self.parts:
-            say(f"  try, in a second terminal:  hub send sample_messages/lab/oru_potassium.hl7 --to mllp://{lab}")
+            say(f"  try, in a second terminal:  hub send sample_messages/lab/oru_potassium.hl7 --to {lab}")
         sys.stdout.flush()
