@@ -20,7 +20,8 @@ from engine.store.state import Row, State
 
 __all__ = ["Plan", "Version", "add_version"]
 
-_REFERENCE = re.compile(rb'"reference":"((?:urn:uuid:|[A-Z][A-Za-z]+/)[^"]+)"')
+_URN = b'"reference":"urn:uuid:'
+_REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[^"]+)"')
 _LOGICAL = b'"identifier":{'  # a single identifier: nearly always that of a Reference
 
 
@@ -43,8 +44,8 @@ class Plan:
 
     work: Work
     bound: dict[bytes, Row] = field(default_factory=dict)
-    names: dict[bytes, bytes] = field(default_factory=dict)  # reference in the drafts -> reference to write
-    renames: bool = False  # whether a `Type/id` is among them
+    urns: dict[bytes, bytes] = field(default_factory=dict)  # id of a draft -> reference to write
+    names: dict[bytes, bytes] = field(default_factory=dict)  # `Type/id` that is to be written otherwise
     versions: list[Version] = field(default_factory=list)
     unchanged: list[Row] = field(default_factory=list)
     superseded: list[Row] = field(default_factory=list)
@@ -66,14 +67,14 @@ def add_version(
         sent = _linked(sent, draft, row, made, state)
         patient = patient or state.patient_of(jsonio.loads(sent))
     if before is None and without_duplicates(body):
-        content = Body(sent, body if sent is plain else None, owned_by(sender, draft))
+        content = Body(sent, body if sent == plain else None, owned_by(sender, draft))
         made.versions.append(Version(row, content, body, None, patient))
         return
     memo = (sender, draft.map, draft.write, sent)
     if before is not None and not draft.cleared and (sent == before.raw or before.same == memo):
         made.unchanged.append(row)
         return
-    value = body if sent is plain else jsonio.loads(sent)
+    value = body if sent == plain else jsonio.loads(sent)
     old, own = (before.value, before.own) if before is not None else ({}, [sender, draft.map, {}])
     new, own = merged(old, own, draft, value, sender)
     raw = jsonio.dumps(new)
@@ -86,11 +87,18 @@ def add_version(
 
 
 def _rewritten(raw: bytes, made: Plan) -> bytes:
-    if not made.renames and b'"urn:uuid:' not in raw:
-        return raw
-    names = made.names
-    out = _REFERENCE.sub(lambda match: b'"reference":"' + names.get(match[1], match[1]) + b'"', raw)
-    return raw if out == raw else out
+    parts = raw.split(_URN)
+    if len(parts) > 1:
+        names = made.urns
+        out = [parts[0]]
+        for part in parts[1:]:
+            name = names.get(part[:36])
+            out.append(_URN + part if name is None else b'"reference":"' + name + part[36:])
+        raw = b"".join(out)
+    if made.names:
+        names = made.names
+        raw = _REFERENCE.sub(lambda match: b'"reference":"' + names.get(match[1], match[1]) + b'"', raw)
+    return raw
 
 
 def _linked(sent: bytes, draft: Draft, row: Row, made: Plan, state: State) -> bytes:

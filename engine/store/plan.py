@@ -77,7 +77,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         if known is not None:
             if known.survivor is not None:
                 known = state.by_rid[known.survivor]
-                _name(made, name, known)
+                made.names[name.encode()] = f"Patient/{known.id}".encode()
             local[name] = known
     for draft, keys in zip(work.drafts, prepared.keys, strict=True):
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
@@ -86,10 +86,12 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         if len(made.flags) > flagged:
             followed.add(row)
         rows.append(row)
-        for name in (f"urn:uuid:{draft.id}", f"{draft.type}/{draft.id}"):
-            local[name] = row
-            if name[:4] == "urn:" or row.id != draft.id:
-                _name(made, name, row)
+        written = f"{draft.type}/{row.id}"
+        made.urns[draft.id.encode()] = written.encode()
+        if row.id != draft.id:
+            made.names[f"{draft.type}/{draft.id}".encode()] = written.encode()
+        if draft.type == "Patient":
+            local[f"urn:uuid:{draft.id}"] = local[f"Patient/{draft.id}"] = row
         other = drafted.get(row.rid)
         if other is None:
             drafted[row.rid] = draft
@@ -111,13 +113,8 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 _retire(row, kept, kept in followed, made)
                 _write_retired(draft, row, made, state)
                 continue
-        _write(draft, row, patient if patient and patient.type == "Patient" else None, made, state)
+        _write(draft, row, patient, made, state)
     return made
-
-
-def _name(made: Plan, name: str, row: Row) -> None:
-    made.names[name.encode()] = f"{row.type}/{row.id}".encode()
-    made.renames = made.renames or name[:4] != "urn:"
 
 
 def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow: bool) -> Row:

@@ -22,6 +22,9 @@ from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, RID_ERA
 
 __all__ = ["Writer", "outcome_columns"]
 
+_AGAIN = {"Patient", "Encounter", "Practitioner", "PractitionerRole", "Organization", "Location", "Coverage"}
+"""What the next messages will speak of again: kept in memory from the first version on, a new result is not."""
+
 _PACK_SLOTS = 1000  # a merge may re-point more than this: it takes several packs
 
 _OUTCOME = (
@@ -85,7 +88,8 @@ class Writer:
                     self._columns(version, entry)
                 self._append(row, entry, row.position if position is None else position, pack, op)
                 row.body = version.body
-                self.new_bodies.append((row.seq, version.body))
+                if row.version > 1 or row.type in _AGAIN:
+                    self.new_bodies.append((row.seq, version.body))
             self._packs.append((pack, entry, seal_pack(self.keys.keyring, pack, slots)))
 
     def delete(self, row: Row, entry: int) -> None:
