@@ -140,11 +140,13 @@ class AckSettings(BaseModel):
         default=False,
         description="Check every message against the HL7 standard before answering, refuse what breaks it. "
         "Costs about 40 ms a message, during which this listener does nothing else.",
+        examples=[False],
     )
     acknowledge: Literal["as asked", "original"] = Field(
         default="as asked",
         description="`as asked`: original or enhanced mode as MSH-15 and MSH-16 ask. "
         "`original`: always AA/AE/AR, for senders that fill MSH-15 and do not know CA.",
+        examples=["as asked", "original"],
     )
 
 

@@ -26,11 +26,12 @@ from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import ROWS, AckRules, Decision, worst
 from engine.listeners.metrics import SECONDS, SIZES, Metrics
 
-__all__ = ["Appends", "Connection", "Intake", "Source"]
+__all__ = ["Appends", "Budget", "Connection", "Intake", "Source"]
 
 log = logging.getLogger(__name__)
 
 _NOBODY = peek(b"MSH|^~\\&|||||||||P|2.5.1\r")  # what an answer to bytes without a header is written from
+_HELD_BY_ALL = 512 << 20  # bytes of unfinished frames in one process
 _WRAPPER = 4000  # how much of the bytes around a batch's messages is kept as text beside the first
 
 
@@ -53,6 +54,10 @@ class Connection(Protocol):
 
     def abandon(self) -> None:
         """Close without an answer."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Give up what is unfinished, and close once what was taken is answered."""
         ...
 
 
@@ -287,6 +292,24 @@ class Intake:
                 self._metrics.add("hub_mllp_duplicates_total", (channel,))
             elif entry is not None and entry.conflicts_with is not None:
                 self._metrics.add("hub_mllp_conflicts_total", (channel,))
+
+
+class Budget:
+    """The bytes of unfinished frames in one process: beyond the limit the largest is given up."""
+
+    def __init__(self, limit: int = _HELD_BY_ALL) -> None:
+        self._limit = limit
+        self._held: dict[Connection, int] = {}
+        self.total = 0
+
+    def changed(self, connection: Connection, by: int) -> None:
+        """Note that a connection holds `by` bytes more (or fewer)."""
+        self.total += by
+        self._held[connection] = self._held.get(connection, 0) + by
+        if not self._held[connection]:
+            del self._held[connection]
+        if self.total > self._limit:
+            max(self._held, key=self._held.__getitem__).stop("memory")
 
 
 def _entry(

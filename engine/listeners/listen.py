@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.formats.hl7v2.ack import AckError
 from engine.listeners.ack_rules import Strict
-from engine.listeners.intake import Appends, Intake
+from engine.listeners.intake import Appends, Budget, Intake
 from engine.listeners.metrics import Metrics
-from engine.listeners.mllp import Budget, MllpChannel, MllpPort
+from engine.listeners.mllp import MllpChannel, MllpPort
 
 __all__ = ["ListenSettings", "Listening", "run"]
 
@@ -36,23 +36,33 @@ class ListenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     process: str = Field(
-        default="listeners", description="Name of the process; its metrics file is called so."
+        default="listeners",
+        description="Name of the process; its metrics file is called so.",
+        examples=["listeners"],
     )
     metrics: Path | None = Field(
-        default=None, description="Folder of the metrics files. Empty: none is written."
+        default=None,
+        description="Folder of the metrics files. Empty: none is written.",
+        examples=["var/metrics"],
     )
-    metrics_seconds: float = Field(default=5, gt=0, description="How often the metrics file is replaced.")
-    journal_disk: Path | None = Field(default=None, description="A folder on the disk of the journal.")
+    metrics_seconds: float = Field(
+        default=5, gt=0, description="How often the metrics file is replaced.", examples=[5]
+    )
+    journal_disk: Path | None = Field(
+        default=None, description="A folder on the disk of the journal.", examples=["var"]
+    )
     disk_reserve_bytes: int = Field(
         default=512 << 20,
         ge=0,
         description="Below this much free space on the journal's disk no message is answered: "
         "senders keep it and send again.",
+        examples=[536_870_912],
     )
     stop_seconds: float = Field(
         default=10,
         ge=0,
         description="How long a stop waits for frames that were begun, and for answers to be read.",
+        examples=[10],
     )
 
 

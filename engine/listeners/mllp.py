@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,17 +23,21 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from engine.kernel.errors import ConfigError
 from engine.listeners.ack_rules import AckRules, AckSettings, Strict
-from engine.listeners.intake import Intake, Source
+from engine.listeners.allow import AllowList
+from engine.listeners.intake import Budget, Intake, Source
 from engine.listeners.metrics import Metrics
 from engine.listeners.tls import TlsSettings, tls_options
 from engine.wire.mllp import END, START, Framer, Violation
 
-__all__ = ["Budget", "MllpChannel", "MllpPort", "MllpSettings"]
+__all__ = ["MllpChannel", "MllpPort", "MllpSettings"]
 
 log = logging.getLogger(__name__)
 
-_HELD_BY_ALL = 512 << 20  # bytes of unfinished frames in one process
-_ADDRESSES = 4096  # remembered answers of the allow list
+_KEEPALIVE = [  # a sender that lost its power is gone after two minutes, not after two hours
+    (getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+]
 _ORDINARY = (ConnectionDone, ConnectionLost)
 
 
@@ -48,7 +53,9 @@ class MllpSettings(BaseModel):
         examples=["0.0.0.0", "::1"],
     )
     tls: TlsSettings | None = Field(
-        default=None, description="Certificates; without them the port is plain TCP."
+        default=None,
+        description="Certificates; without them the port is plain TCP.",
+        examples=[{"certificate": "tls/hub.pem", "key": "tls/hub.key"}],
     )
     allow: tuple[str, ...] = Field(
         default=(),
@@ -56,10 +63,16 @@ class MllpSettings(BaseModel):
         examples=[["10.20.0.0/16"]],
     )
     max_message_bytes: int = Field(
-        default=64 << 20, ge=1024, description="A frame longer than this closes its connection."
+        default=64 << 20,
+        ge=1024,
+        description="A frame longer than this closes its connection.",
+        examples=[67_108_864],
     )
     max_connections: int = Field(
-        default=2000, ge=1, description="Connections open at one time; more are closed at once."
+        default=2000,
+        ge=1,
+        description="Connections open at one time; more are closed at once.",
+        examples=[2000],
     )
     idle_seconds: float = Field(
         default=0,
@@ -71,6 +84,7 @@ class MllpSettings(BaseModel):
         default=60,
         gt=0,
         description="A frame begun must be complete after so long, a TLS handshake too, and an answer read.",
+        examples=[60],
     )
 
     @field_validator("allow")
@@ -88,7 +102,11 @@ class MllpChannel(BaseModel):
 
     channel: str = Field(description="Name of the channel.", examples=["lab_oru"])
     mllp: MllpSettings = Field(description="Where it listens.", examples=[{"port": 2575}])
-    rules: AckSettings = Field(default=AckSettings(), description="What it accepts and how it answers.")
+    rules: AckSettings = Field(
+        default=AckSettings(),
+        description="What it accepts and how it answers.",
+        examples=[{"accept": [{"type": "ORU^R01"}]}],
+    )
     sender: str = Field(
         default="",
         description="Name of the sender. Empty: MSH-3 and MSH-4 of each message.",
@@ -124,6 +142,8 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
             self._send = getattr(self.transport, "writeSomeData", None)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        for option, value in _KEEPALIVE:
+            self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
         self.transport.registerProducer(self, True)
         self._port.opened(self)
 
@@ -166,6 +186,7 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
         """Close at once: what was not answered will be sent again."""
         self.closing = True
         if not self._gone:
+            self._gone = True  # nothing more is written: a later answer would stand in the place of this one
             self.transport.unregisterProducer()
             self.transport.abortConnection()
 
@@ -189,13 +210,13 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
         """Say whether nothing is under way."""
         return not self._waiting and not self._framer.inside
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: Any) -> None:
         self._gone = True
         if not self.closing:
             violation = self._framer.close()
             if violation is not None:
                 self._port.count(violation.kind, self.peer, violation.size)
-            elif reason is not None and not reason.check(*_ORDINARY):
+            elif self._port.settings.tls is not None and not reason.check(*_ORDINARY):
                 self._port.count("tls-failed", self.peer)
         self._release()
         self._port.closed(self)
@@ -267,8 +288,7 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
         self._metrics = metrics
         self._label = ("channel", channel.channel)
         self._connections: set[_Connection] = set()
-        self._networks = [ipaddress.ip_network(n) for n in channel.mllp.allow]
-        self._known: dict[str, bool] = {}
+        self._allowed = AllowList(channel.mllp.allow)
         self._logged: dict[str, tuple[float, int]] = {}
         self._emptied: list[defer.Deferred[None]] = []
         self._listening: Any = None
@@ -292,7 +312,8 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
                 remedy="stop the program that has this port, or choose another `port`",
             ) from None
         address = self._listening.getHost()
-        return f"{'mllps' if tls else 'mllp'}://{host}:{address.port}"
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'mllps' if tls else 'mllp'}://{shown}:{address.port}"
 
     def stop(self) -> defer.Deferred[None]:
         """Take no more connections, answer what was taken, close; the result comes with the last one gone."""
@@ -329,7 +350,7 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
     def buildProtocol(self, addr: Any) -> _Connection | None:
         """Let a sender in, or not."""
         host = addr.host
-        if not self._allowed(host):
+        if host not in self._allowed:
             self.count("not-allowed", host)
             return None
         if len(self._connections) >= self.settings.max_connections:
@@ -373,34 +394,3 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
                 waiting, self._emptied = self._emptied, []
                 for gone in waiting:
                     gone.callback(None)
-
-    def _allowed(self, host: str) -> bool:
-        if not self._networks:
-            return True
-        known = self._known.get(host)
-        if known is None:
-            address = ipaddress.ip_address(host.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None) or address
-            known = any(mapped in network for network in self._networks)
-            if len(self._known) >= _ADDRESSES:
-                self._known.clear()
-            self._known[host] = known
-        return known
-
-
-class Budget:
-    """The bytes of unfinished frames in one process: beyond the limit the largest is given up."""
-
-    def __init__(self, limit: int = _HELD_BY_ALL) -> None:
-        self._limit = limit
-        self._held: dict[_Connection, int] = {}
-        self.total = 0
-
-    def changed(self, connection: _Connection, by: int) -> None:
-        """Note that a connection holds `by` bytes more (or fewer)."""
-        self.total += by
-        self._held[connection] = self._held.get(connection, 0) + by
-        if not self._held[connection]:
-            del self._held[connection]
-        if self.total > self._limit:
-            max(self._held, key=self._held.__getitem__).stop("memory")

@@ -24,13 +24,20 @@ class TlsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    certificate: Path = Field(description="PEM file: the server's certificate, then any intermediate ones.")
-    key: Path = Field(description="PEM file: the private key of the certificate.")
+    certificate: Path = Field(
+        description="PEM file: the server's certificate, then any intermediate ones.",
+        examples=["tls/hub.pem"],
+    )
+    key: Path = Field(description="PEM file: the private key of the certificate.", examples=["tls/hub.key"])
     client_ca: Path | None = Field(
-        default=None, description="PEM file: the authorities whose client certificates are believed."
+        default=None,
+        description="PEM file: the authorities whose client certificates are believed.",
+        examples=["tls/lab-ca.pem"],
     )
     require_client: bool = Field(
-        default=False, description="Refuse senders without a certificate from `client_ca`."
+        default=False,
+        description="Refuse senders without a certificate from `client_ca`.",
+        examples=[True],
     )
 
 

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import AckSettings, Strict
-from engine.listeners.intake import Intake
+from engine.listeners.intake import Budget, Intake
 from engine.listeners.metrics import Metrics
-from engine.listeners.mllp import Budget, MllpChannel, MllpPort, MllpSettings
+from engine.listeners.mllp import MllpChannel, MllpPort, MllpSettings
 from engine.wire.mllp import encode
 
 ORU = (
@@ -71,6 +71,12 @@ class Wire(StringTransport):  # type: ignore[misc]
     def setTcpNoDelay(self, enabled: bool) -> None: ...
 
     def setTcpKeepAlive(self, enabled: bool) -> None: ...
+
+    def getHandle(self) -> Wire:
+        """Stand in for the socket, too."""
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None: ...
 
 
 class Line:

@@ -236,6 +236,31 @@ def test_a_port_in_use_is_one_line_with_the_remedy(server: Process, tmp_path: Pa
         assert second.process.wait(20) == 3
 
 
+def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    answered: set[str] = set()
+    for crash in range(3):
+        with running(tmp_path, lab()) as process:
+
+            def feed(sender: int, process: Process = process, crash: int = crash) -> None:
+                messages = (oru(b"X%d-%d-%d" % (crash, sender, n)) for n in range(100_000))
+                with contextlib.suppress(NotAnswered):
+                    for answer in send(messages, process.urls[0]):
+                        if answer.good:
+                            answered.add(answer.control_id)
+
+            senders = [threading.Thread(target=feed, args=(n,)) for n in range(4)]
+            for sender in senders:
+                sender.start()
+            time.sleep(0.2 + 0.13 * crash)
+            process.kill()
+            for sender in senders:
+                sender.join()
+    kept = [control for _, control, _ in process.journal()]
+    assert len(answered) > 20
+    assert answered <= set(kept)
+    assert len(kept) == len(set(kept))
+
+
 # TLS
 
 
