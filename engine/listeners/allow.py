@@ -1,6 +1,6 @@
 """Who may connect: the `allow` list of a listener, networks in CIDR notation.
 
-In: networks, and the address of a peer. Out: yes or no. An IPv4 address that reaches an IPv6 socket counts as IPv4.
+In: networks, and the address of a peer. Out: yes or no. An IPv4 address on an IPv6 socket counts as IPv4.
 """
 
 from __future__ import annotations
