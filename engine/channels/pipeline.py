@@ -88,7 +88,7 @@ class Pipeline:
         program = self.maps.program(site)
         out.revision = program.revision
         built = map_message(message, program, self.identify, f"urn:hub:entry|{entry.position}", _StoreRun)
-        out.flags = [*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)]
+        out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
             out.flags.append(Flag("same-control-id", "MSH[1]-10", f"entry {entry.conflicts_with} has the same control id and other content", True))
         if built.held is not None:
@@ -104,6 +104,16 @@ class Pipeline:
             if d.type == "Patient" and not channel.demographics:
                 d.write = "create"
         out.drafts = built.drafts
+
+
+def _folded(flags: list[Flag]) -> list[Flag]:
+    """Fold flags of one code and text into the first of them, counted."""
+    if len(flags) < 2:
+        return flags
+    count: dict[tuple[str, str, bool], list[Any]] = {}
+    for f in flags:
+        count.setdefault((f.code, f.text, f.work), [f.where, 0])[1] += 1
+    return [Flag(code, where if n == 1 else f"{where} and {n - 1} more", text, work) for (code, text, work), (where, n) in count.items()]
 
 
 def _texts(message: Message, segment: str, field: int, component: int = 1) -> Iterator[str]:

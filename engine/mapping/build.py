@@ -269,23 +269,34 @@ class MessagePlan:
     # -- links -------------------------------------------------------------------------------------------------------
 
     def _link(self, nodes: list[Node], x: Run) -> None:
-        by_name: dict[str, list[Node]] = {}
-        for n in nodes:
-            by_name.setdefault(n.name, []).append(n)
+        relations = _Relations(nodes)
         for line in self.lines:
+            mine = relations.by_name.get(line.d.name)
+            if not mine:
+                continue
             for link in line.links:
-                for nth, me in enumerate(by_name.get(line.d.name, ())):
-                    if link.owner:
-                        for other in _related(me, by_name.get(link.owner, ())):
+                if link.owner:
+                    for nth, me in enumerate(mine):
+                        for other in relations.of(me, link.owner, True):
                             self._set(other, link.path, [me], nth, x)
-                    elif link.where:
-                        self._selected(me, link, by_name.get(link.target, ()), x)
-                    else:
-                        self._set(me, link.path, _related(me, by_name.get(link.target, ()), _repeats(me.draft.type, link.path)), nth, x)
+                elif link.target not in relations.by_name:
+                    continue
+                elif link.where:
+                    for me in mine:
+                        self._selected(me, link, relations.by_name[link.target], x)
+                else:
+                    many = _repeats(line.type, link.path)
+                    for nth, me in enumerate(mine):
+                        targets = relations.of(me, link.target, many)
+                        if targets:
+                            self._set(me, link.path, targets, nth, x)
 
     def _selected(self, me: Node, link: _Link, others: Iterable[Node], x: Run) -> None:
         """Link to the one resource of this message that the selector names; several: none, flagged; itself: not even the words."""
-        hits = {n.draft.id: n for n in others if _matches(link, n, me, x)}
+        wants = [next((t for t in (_text_at(me, r, x) for r in rights) if t), "") for _, rights in link.where]
+        if not wants[0]:
+            return
+        hits = {n.draft.id: n for n in others if _matches(link, wants, n, x)}
         mine = hits.pop(me.draft.id, None)
         if len(hits) == 1:
             self._set(me, link.path, list(hits.values()), 0, x)
@@ -411,12 +422,9 @@ def _selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str,
     return tuple(out)
 
 
-def _matches(link: _Link, other: Node, me: Node, x: Run) -> bool:
-    for i, (left, rights) in enumerate(link.where):
-        want = next((t for t in (_text_at(me, r, x) for r in rights) if t), "")
+def _matches(link: _Link, wants: list[str], other: Node, x: Run) -> bool:
+    for (left, _), want in zip(link.where, wants, strict=True):
         if not want:
-            if i == 0:
-                return False
             continue
         if left == "identifier":
             if not any(i.get("value") == want for i in other.draft.body.get("identifier", ())):
@@ -442,6 +450,7 @@ def _text_at(node: Node, location: str, x: Run) -> str:
     return str(Run.text(x, text))
 
 
+@cache
 def _repeats(kind: str, path: tuple[Any, ...]) -> bool:
     found = None
     for step in path:
@@ -450,32 +459,52 @@ def _repeats(kind: str, path: tuple[Any, ...]) -> bool:
     return bool(found and found.repeats)
 
 
-def _related(me: Node, others: Iterable[Node], many: bool = False) -> list[Node]:
-    """The instances a link means: the one above me, or all inside my group, or the only one beside me."""
-    others = list(others)
-    if not others:
-        return []
-    at: Scope | None = me.scope
-    while at is not None:
-        here = at
-        inside = [n for n in others if n.scope.within(here)]
-        if inside:
-            if at is me.scope:
-                return inside
-            above = [n for n in inside if n.scope is here]
-            if above:
-                return above[:1] if len(above) == 1 else above[-1:]
-            mine = _child_towards(me.scope, here)
-            beside = [n for n in inside if not (mine is not None and n.scope.within(mine))]
-            return beside if many or len(beside) == 1 else []
-        at = at.parent
-    return []
+class _Relations:
+    """The instances of every resource line of one message, and which of them a link means."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.by_name: dict[str, list[Node]] = {}
+        for n in nodes:
+            self.by_name.setdefault(n.name, []).append(n)
+        self._above: dict[tuple[int, str, str, bool], list[Node]] = {}
+
+    def of(self, me: Node, name: str, many: bool) -> list[Node]:
+        """All inside my group, or the one above me, or the only one beside me; never one of another repetition of my group."""
+        others = self.by_name.get(name)
+        if not others:
+            return []
+        if me.scope.groups or me.scope.parent is None:
+            inside = [n for n in others if n.scope.within(me.scope)]
+        else:
+            inside = [n for n in others if n.scope is me.scope]
+        if inside or me.scope.parent is None:
+            return inside
+        return self._up(me.scope.parent, me.scope.name, name, many, others)
+
+    def _up(self, at: Scope, came_from: str, name: str, many: bool, others: list[Node]) -> list[Node]:
+        key = (id(at), came_from, name, many)
+        known = self._above.get(key)
+        if known is not None:
+            return known
+        above = [n for n in others if n.scope is at]
+        if above:
+            found = above[-1:]
+        else:
+            beside = [n for n in others if n.scope.within(at) and _branch(n.scope, at) != came_from]
+            if beside:
+                found = beside if many or len(beside) == 1 else []
+            else:
+                found = self._up(at.parent, at.name, name, many, others) if at.parent is not None else []
+        self._above[key] = found
+        return found
 
 
-def _child_towards(inner: Scope, outer: Scope) -> Scope | None:
-    at: Scope | None = inner
-    while at is not None and at.parent is not outer:
+def _branch(inner: Scope, outer: Scope) -> str:
+    """The name of the group below `outer` through which `inner` is reached."""
+    at = inner
+    while at.parent is not None and at.parent is not outer:
         at = at.parent
-    return at
+    return at.name
+
 
 

@@ -67,11 +67,11 @@ def _tree(message: Message, program: SiteProgram, general: bool = False) -> tupl
     return plan, arrange(message, structure)
 
 
-def map_message(message: Message, program: SiteProgram, identify: Identify, entry_key: str) -> Built:
+def map_message(message: Message, program: SiteProgram, identify: Identify, entry_key: str, run: type[Run] = Run) -> Built:
     """Map one message with the fast program. Raises MapError where no map serves its type."""
     plan, tree_ = _tree(message, program)
     h = headers(message)
-    x = Run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
+    x = run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
     return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
 
 

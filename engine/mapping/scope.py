@@ -19,7 +19,7 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_near", "children", "groups", "name", "own", "parent")
+    __slots__ = ("_beside", "_near", "children", "groups", "name", "own", "parent")
 
     def __init__(self, group: Group, parent: Scope | None) -> None:
         self.name = group.name
@@ -28,6 +28,7 @@ class Scope:
         self.groups: dict[str, list[Scope]] = {}
         self.children: list[Any] = []  # segments and scopes in order
         self._near: dict[str, Any] = {}
+        self._beside: dict[tuple[str, str], Any] = {}
         for child in group.children:
             if isinstance(child, Group):
                 inner = Scope(child, self)
@@ -48,8 +49,8 @@ class Scope:
         if here:
             found = here[0]
         else:
-            below = self.below(name)
-            found = below[0] if len(below) == 1 else False if below else None
+            below = self.below(name) if self.groups else None
+            found = below[0] if below and len(below) == 1 else False if below else None
             if found is None and self.parent is not None:
                 found = self.parent.beside(name, self.name)
         self._near[name] = found
@@ -57,13 +58,22 @@ class Scope:
 
     def beside(self, name: str, without: str) -> Any:
         """The segment for a row in a child group `without`, whose other repetitions are never read."""
+        key = (name, without)
+        try:
+            return self._beside[key]
+        except KeyError:
+            pass
         here = self.own.get(name)
+        below = None if here else self.below(name, without)
+        found: Any
         if here:
-            return here[0]
-        below = self.below(name, without)
-        if below:
-            return below[0] if len(below) == 1 else False
-        return self.parent.beside(name, self.name) if self.parent is not None else None
+            found = here[0]
+        elif below:
+            found = below[0] if len(below) == 1 else False
+        else:
+            found = self.parent.beside(name, self.name) if self.parent is not None else None
+        self._beside[key] = found
+        return found
 
     def below(self, name: str, without: str = "") -> list[Any]:
         """All segments of that name in child groups, those called `without` apart."""
