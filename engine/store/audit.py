@@ -85,7 +85,8 @@ class Audit:
             before, last = _START, 0
             while True:
                 rows = session.all(
-                    "SELECT id, at, who, action, what, detail, hash FROM audit WHERE id > ? ORDER BY id LIMIT ?",
+                    "SELECT id, at, who, action, what, detail, hash FROM audit "
+                    "WHERE id > ? ORDER BY id LIMIT ?",
                     (last, _AT_ONCE),
                 )
                 if not rows:

@@ -53,7 +53,8 @@ def touches_of(session: Session, rids: Sequence[int], after: int) -> dict[int, l
     found: dict[int, list[tuple[int, int]]] = {}
     ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM touch")
     sql = (
-        f"WITH RECURSIVE e(n) AS (SELECT {max(after, 0) >> ENTRY_ERA} UNION ALL SELECT n + 1 FROM e WHERE n < {newest}) "
+        f"WITH RECURSIVE e(n) AS (SELECT {max(after, 0) >> ENTRY_ERA} "
+        f"UNION ALL SELECT n + 1 FROM e WHERE n < {newest}) "
         "SELECT t.rid, t.position, t.entry FROM e CROSS JOIN touch t WHERE t.era = e.n AND t.rid IN (...)"
     )
     for rid, position, entry in session.among(sql, rids):

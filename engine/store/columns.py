@@ -103,7 +103,7 @@ def span_of(kind: str, body: dict[str, Any]) -> tuple[int, int] | tuple[None, No
 
 @lru_cache(maxsize=20_000)
 def span(text: str) -> tuple[int, int] | None:
-    """Return the first and last millisecond a FHIR date, dateTime or instant stands for; a day is a UTC day."""
+    """Return the first and last millisecond a FHIR date, dateTime or instant stands for (a UTC day)."""
     try:
         if len(text) > 10:
             start = datetime.fromisoformat(text)

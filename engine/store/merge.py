@@ -31,7 +31,7 @@ _CHOICE = re.compile(
     r"|Timing|Age|Reference|Attachment|Decimal|Duration|Coding|Identifier|Money|Uri|Code|\[x\])"
 ).fullmatch
 _NESTED = {"hospitalization", "period", "collection"}
-"""Single elements made of parts that arrive in different messages (admission, then discharge): merged by part."""
+"""Single elements whose parts arrive in different messages (admission, then discharge): merged by part."""
 _NEVER = {"resourceType", "id", "meta", "contained"}
 
 
@@ -53,7 +53,7 @@ def claims_of(own: Own, element: str, entries: int) -> list[list[Claim]]:
 def merged(
     old: dict[str, Any], own: Own, draft: Draft, body: dict[str, Any], sender: str
 ) -> tuple[dict[str, Any], Own]:
-    """Return body and ownership after `body` (the draft's, references resolved) has been written over `old`."""
+    """Return body and ownership after `body` (the draft's, references resolved) is written over `old`."""
     owner = (sender, draft.map)
     snapshot = draft.write == "snapshot"
     new = dict(old)
@@ -250,15 +250,13 @@ def _clear(
 def _ownership(
     new: dict[str, Any], own: Own, lists: dict[str, list[list[Claim]]], owner: tuple[str, str]
 ) -> Own:
-    if isinstance(own, list) and (own[0], own[1]) == owner:
-        if all(len(claims) == 1 and claims[0][:2] == owner for entry in lists.values() for claims in entry):
-            labels = {
-                element: kept for element, kept in own[2].items() if element in new and element not in lists
-            }
-            labels |= {
-                e: [c[0][2] for c in claims] for e, claims in lists.items() if any(c[0][2] for c in claims)
-            }
-            return [*owner, labels]
+    mine = isinstance(own, list) and (own[0], own[1]) == owner
+    if mine and all(
+        len(claims) == 1 and claims[0][:2] == owner for made in lists.values() for claims in made
+    ):
+        labels = {e: kept for e, kept in own[2].items() if e in new and e not in lists}
+        labels |= {e: [c[0][2] for c in made] for e, made in lists.items() if any(c[0][2] for c in made)}
+        return [*owner, labels]
     full = {
         element: claims_of(own, element, len(value))
         for element, value in new.items()

@@ -90,6 +90,7 @@ def find(session: Session, keys: Keys, kind: str, value: str, limit: int) -> lis
     mac = keys.search(kind, value)
     sql = (
         f"WITH RECURSIVE e(n) AS (SELECT {newest} UNION ALL SELECT n - 1 FROM e WHERE n > 0) "
-        "SELECT k.entry FROM e CROSS JOIN search_key k WHERE k.era = e.n AND k.mac = ? ORDER BY k.entry DESC LIMIT ?"
+        "SELECT k.entry FROM e CROSS JOIN search_key k WHERE k.era = e.n AND k.mac = ? "
+        "ORDER BY k.entry DESC LIMIT ?"
     )
     return [entry for (entry,) in session.all(sql, (mac, limit))]

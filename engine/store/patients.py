@@ -46,7 +46,8 @@ def _repoint(retired: Row, survivor: Row, work: Work, writer: Writer) -> None:
     after = 0
     while True:
         found = state.session.all(
-            f"SELECT {COLUMNS} FROM resource r WHERE r.patient = ? AND r.rid > ? ORDER BY r.rid LIMIT {_AT_ONCE}",
+            f"SELECT {COLUMNS} FROM resource r WHERE r.patient = ? AND r.rid > ? "
+            f"ORDER BY r.rid LIMIT {_AT_ONCE}",
             (retired.rid, after),
         )
         if not found:

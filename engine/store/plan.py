@@ -200,7 +200,7 @@ def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
 
 
 def _write_retired(draft: Draft, row: Row, made: Plan, state: State) -> None:
-    """Write the retired half of a merge: the link and `active` hold even where newer messages wrote the rest."""
+    """Write the retired half of a merge: the link and `active` hold even where newer ones wrote the rest."""
     body = draft.body
     if row.position > made.work.position:
         body = {name: body[name] for name in ("link", "active") if name in body}

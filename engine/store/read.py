@@ -16,7 +16,7 @@ from engine.store.database import Session
 from engine.store.keys import Keys, id_bytes, id_text
 from engine.store.pack import Bodies, Body
 from engine.store.state import COLUMNS, Row, Types, load_bodies, row_from
-from engine.store.tables import OP_DELETE, OPS
+from engine.store.tables import OP_DELETE, OPS, PACK_SLOTS
 
 __all__ = ["Change", "Reader", "StoredVersion"]
 
@@ -134,8 +134,9 @@ class Reader:
     def written_by(self, entry: int) -> list[tuple[str, str, int, str]]:
         """Return (type, id, version, op) of everything an entry wrote, in the order of writing."""
         rows = self.session.all(
-            "SELECT r.type, r.id, h.version, h.op FROM pack p JOIN history h ON h.seq >= p.id AND h.seq < p.id + 1000 "
-            "AND h.pack = p.id JOIN resource r ON r.rid = h.rid WHERE p.entry = ? ORDER BY h.seq",
+            "SELECT r.type, r.id, h.version, h.op FROM pack p JOIN history h ON h.seq >= p.id "
+            f"AND h.seq < p.id + {PACK_SLOTS} AND h.pack = p.id "
+            "JOIN resource r ON r.rid = h.rid WHERE p.entry = ? ORDER BY h.seq",
             (entry,),
         )
         return [(self.types.name(self.session, n), id_text(bytes(k)), v, OPS[op]) for n, k, v, op in rows]

@@ -22,7 +22,7 @@ def retired_by(body: Mapping[str, Any]) -> str | None:
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return `value` with every `{"reference": old}` of `names` rewritten; the same object if there is none."""
+    """Return `value` with every `{"reference": old}` of `names` rewritten, or itself if there is none."""
     if isinstance(value, dict):
         changed = None
         for key, held in value.items():

@@ -23,7 +23,7 @@ from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
 from engine.store.references import renamed
 from engine.store.state import COLUMNS, Row, State, load_bodies, row_from
-from engine.store.tables import OP_CREATE, OP_DELETE, OP_RELINK
+from engine.store.tables import OP_CREATE, OP_DELETE, OP_RELINK, PACK_SLOTS
 from engine.store.writer import Writer
 
 __all__ = ["Stopped", "rerun"]
@@ -104,7 +104,7 @@ def _left_behind(works: Sequence[Prepared], spoken: set[int], state: State) -> d
     found: dict[int, list[Flag]] = {}
     sql = (
         f"SELECT DISTINCT h.position, {COLUMNS} FROM pack p JOIN history h ON h.seq >= p.id "
-        "AND h.seq < p.id + 1000 AND h.pack = p.id JOIN resource r ON r.rid = h.rid "
+        f"AND h.seq < p.id + {PACK_SLOTS} AND h.pack = p.id JOIN resource r ON r.rid = h.rid "
         f"WHERE h.op = {OP_CREATE} AND r.deleted = 0 AND p.entry IN (...)"
     )
     for position, *columns in state.session.among(sql, sorted(entries)):

@@ -160,7 +160,10 @@ def _page(
     if after is not None:
         where.append(f"({', '.join(orders)}) > ({', '.join('?' * len(orders))})")
         values += after
-    sql = f"SELECT h.at, h.position, {COLUMNS} FROM {tables} WHERE {' AND '.join(where)} ORDER BY {', '.join(orders)} LIMIT ?"
+    sql = (
+        f"SELECT h.at, h.position, {COLUMNS} FROM {tables} "
+        f"WHERE {' AND '.join(where)} ORDER BY {', '.join(orders)} LIMIT ?"
+    )
     found: Found = []
     for at, position, *columns in reader.session.all(sql, [*values, limit]):
         row = row_from(tuple(columns), reader.types, reader.session)

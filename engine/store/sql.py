@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from engine.kernel.errors import HubError, StoreUnavailable
@@ -72,7 +73,7 @@ class SqlStore:
         """
         return id_text(self._keys.identity(type, system, value))
 
-    # -- writing -----------------------------------------------------------------------------------------------
+    # -- writing ------------------------------------------------------------
 
     def apply(self, batch: Sequence[Work], *, confirmed: Collection[int] = ()) -> list[Outcome]:
         """Write a batch of works in one transaction and return their outcomes, in order.
@@ -142,9 +143,12 @@ class SqlStore:
             flag = Flag(
                 "cannot-store", where, f"the store cannot write it ({type(error).__name__})", work=True
             )
+            bare = replace(
+                work, drafts=[], flags=[], search=(), deliveries=(), sender=ascii(work.sender)[1:-1]
+            )
             with self._transaction() as (state, writer):
-                outcome = parked(work, flag, state.at)
-                writer.outcome(outcome, work)
+                outcome = parked(bare, flag, state.at)
+                writer.outcome(outcome, bare)
             return [outcome]
 
     @contextmanager
@@ -176,7 +180,7 @@ class SqlStore:
             writer.delete(found, entry)
             return True
 
-    # -- reading -----------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------
 
     def _reader(self, session: Session) -> Reader:
         return Reader(session, self._keys, self._types, self._bodies)

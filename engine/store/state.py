@@ -174,7 +174,10 @@ class State:
     def load_rids(self, rids: Iterable[int]) -> None:
         """Load rows by number."""
         wanted = [rid for rid in rids if rid not in self.by_rid]
-        sql = f"SELECT a.survivor, {COLUMNS} FROM resource r LEFT JOIN alias a ON a.retired = r.rid WHERE r.rid IN (...)"
+        sql = (
+            f"SELECT a.survivor, {COLUMNS} FROM resource r LEFT JOIN alias a ON a.retired = r.rid "
+            "WHERE r.rid IN (...)"
+        )
         for survivor, *columns in self.session.among(sql, wanted):
             self._keep(tuple(columns), survivor)
 

@@ -41,6 +41,7 @@ __all__ = [
     "OP_UPDATE",
     "OUTCOME",
     "PACK",
+    "PACK_SLOTS",
     "PENDING",
     "RESOURCE",
     "RID_ERA",
@@ -61,8 +62,11 @@ def _partial(name: str, first: str, *more: str) -> Index:
 
 
 ENTRY_ERA, RID_ERA = 10, 13
-"""An era is 1,024 entries or 8,192 resources in a row. An index that starts with the era is written in one small place
-while the era lasts, instead of all over; a search asks every era, 5 us each."""
+"""An era is 1,024 entries or 8,192 resources in a row. An index that starts with the era is written in one
+small place while the era lasts, instead of all over; a search asks every era, 5 us each."""
+
+PACK_SLOTS = 1000
+"""Most bodies in one pack. A merge may re-point more than this: it takes several packs."""
 
 OP_CREATE, OP_UPDATE, OP_DELETE, OP_RELINK = 1, 2, 3, 4
 OPS = {OP_CREATE: "create", OP_UPDATE: "update", OP_DELETE: "delete", OP_RELINK: "relink"}
@@ -85,7 +89,7 @@ RTYPE = Table(
 )
 
 PACK = Table(
-    "pack",  # all bodies written for one entry, compressed and sealed once; id = feed position of its first version
+    "pack",  # all bodies written for one entry, sealed once; id = feed position of its first version
     METADATA,
     Column("id", BIG, primary_key=True, autoincrement=False),
     Column("entry", BIG, nullable=False),
@@ -94,7 +98,7 @@ PACK = Table(
 )
 
 HISTORY = Table(
-    "history",  # append-only; seq is the feed position; body = slot (seq - pack) of the pack; NULL pack = tombstone
+    "history",  # append-only; seq = feed position; body = slot (seq - pack) of its pack; no pack = tombstone
     METADATA,
     Column("seq", BIG, primary_key=True, autoincrement=False),
     Column("rid", BIG, nullable=False),
@@ -159,7 +163,7 @@ PENDING = Table(
 )
 
 CONCEPT = Table(
-    "concept",  # keyed hash of one coding (system|code, or code alone) -> keyed hash of a set of codings holding it
+    "concept",  # keyed hash of a coding (system|code, or code alone) -> of a whole set of codings it is in
     METADATA,
     Column("mac", BIG, primary_key=True, autoincrement=False),
     Column("concept", BIG, primary_key=True, autoincrement=False),
@@ -177,7 +181,7 @@ ALIAS = Table(
 )
 
 TOUCH = Table(
-    "touch",  # entries that spoke of a patient's resource without making a version of it (unchanged, superseded)
+    "touch",  # entries that spoke of a patient's resource and made no version of it (unchanged, superseded)
     METADATA,
     Column("era", BIG, primary_key=True, autoincrement=False),
     Column("rid", BIG, primary_key=True, autoincrement=False),

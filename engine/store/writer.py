@@ -18,18 +18,17 @@ from engine.store.content import Version
 from engine.store.keys import Keys
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
-from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, RID_ERA
+from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, OP_UPDATE, PACK_SLOTS, RID_ERA
 
 __all__ = ["Writer", "outcome_columns"]
 
 _AGAIN = {"Patient", "Encounter", "Practitioner", "PractitionerRole", "Organization", "Location", "Coverage"}
-"""What the next messages will speak of again: kept in memory from the first version on, a new result is not."""
-
-_PACK_SLOTS = 1000  # a merge may re-point more than this: it takes several packs
+"""What the next messages will speak of again: kept in memory from the first version on; a result is not."""
 
 _OUTCOME = (
-    "entry bigint, position bigint, status text, channel text, sender text, revision text, cause text, place text, "
-    "text text, written bigint, unchanged bigint, superseded bigint, flags text, reason bytea, at bigint"
+    "entry bigint, position bigint, status text, channel text, sender text, revision text, "
+    "cause text, place text, text text, written bigint, unchanged bigint, superseded bigint, flags text, "
+    "reason bytea, at bigint"
 )
 
 
@@ -77,8 +76,8 @@ class Writer:
         op: int | None = None,
     ) -> None:
         """Append versions of one entry as one pack. `position` None: each row keeps its own."""
-        for start in range(0, len(versions), _PACK_SLOTS):
-            part = versions[start : start + _PACK_SLOTS]
+        for start in range(0, len(versions), PACK_SLOTS):
+            part = versions[start : start + PACK_SLOTS]
             pack = self.state.next_seq + 1
             slots = []
             for version in part:
@@ -121,7 +120,7 @@ class Writer:
                 position,
                 pack,
                 state.at,
-                op or (OP_CREATE if before is None else 2),
+                op or (OP_CREATE if before is None else OP_UPDATE),
                 before,
             )
         )
@@ -221,20 +220,21 @@ class Writer:
         session.insert("pack", "id bigint, entry bigint, sealed bytea", self._packs)
         session.insert(
             "history",
-            "seq bigint, rid bigint, version bigint, entry bigint, position bigint, pack bigint, at bigint, op smallint, prev bigint",
+            "seq bigint, rid bigint, version bigint, entry bigint, position bigint, pack bigint, at bigint, "
+            "op smallint, prev bigint",
             self._history,
         )
         session.insert(
             "resource",
-            "rid bigint, type bigint, id bytea, seq bigint, version bigint, position bigint, patient bigint, code bigint, "
-            "date_from bigint, date_to bigint, deleted smallint",
+            "rid bigint, type bigint, id bytea, seq bigint, version bigint, position bigint, patient bigint, "
+            "code bigint, date_from bigint, date_to bigint, deleted smallint",
             new,
         )
         session.update(
             "resource",
             "rid",
-            "seq bigint, version bigint, position bigint, patient bigint, code bigint, date_from bigint, date_to bigint, "
-            "deleted smallint",
+            "seq bigint, version bigint, position bigint, patient bigint, code bigint, "
+            "date_from bigint, date_to bigint, deleted smallint",
             [
                 (r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, r.deleted, r.rid)
                 for r in self._changed.values()
@@ -274,11 +274,15 @@ class Writer:
         )
         session.insert(
             "delivery",
-            "id bigint, entry bigint, destination text, status text, detail bytea, attempts bigint, at bigint",
+            "id bigint, entry bigint, destination text, status text, detail bytea, attempts bigint, "
+            "at bigint",
             self._deliveries,
             "ON CONFLICT DO NOTHING",
         )
-        higher = "ON CONFLICT (lane) DO UPDATE SET watermark = excluded.watermark WHERE excluded.watermark > lane.watermark"
+        higher = (
+            "ON CONFLICT (lane) DO UPDATE SET watermark = excluded.watermark "
+            "WHERE excluded.watermark > lane.watermark"
+        )
         session.insert("lane", "lane bigint, watermark bigint", sorted(self._lanes.items()), higher)
         session.run(
             "UPDATE core_clock SET seq = ?, rid = ?, at = ? WHERE id = 1",

@@ -207,6 +207,22 @@ def test_content_that_breaks_the_transaction_parks_alone(store: SqlStore) -> Non
     assert store.read("Observation", bad.id) is None
 
 
+@pytest.mark.parametrize("odd", ["\x00", "\ud800"])
+def test_text_no_database_takes_never_blocks(store: SqlStore, odd: str) -> None:
+    works = [
+        work(1, patient(), sender=f"A{odd}"),
+        work(2, patient(), flags=[Flag("odd", f"PID{odd}", "x")]),
+        work(3, patient(mrn=f"1{odd}")),
+        work(4, search=(("order", f"7{odd}"),)),
+        work(5, patient(), result()),
+    ]
+    outcomes = store.apply(works)
+    assert [o.entry for o in outcomes] == [1, 2, 3, 4, 5]
+    assert {o.status for o in outcomes} <= {"done", "parked"}
+    assert outcomes[4].status == "done"
+    assert all(store.outcome(n) == outcomes[n - 1] for n in range(1, 6))
+
+
 def test_a_skipped_entry_has_an_outcome(store: SqlStore) -> None:
     (outcome,) = store.apply([work(1, note="duplicate")])
     assert (outcome.status, outcome.cause) == ("skipped", "duplicate")

@@ -36,6 +36,18 @@ def test_references_follow_the_merge(store: SqlStore) -> None:
     assert store.search("Observation", [("patient", OLD)]).resources == []
 
 
+def test_a_merge_whose_drafts_name_each_other_by_urn(store: SqlStore) -> None:
+    store.apply([work(1, patient("1"), result("1")), work(2, patient("2"))])
+    drafts = merge("1", "2")
+    for one in drafts:
+        other = one.body["link"][0]["other"]
+        other["reference"] = "urn:uuid:" + other["reference"].partition("/")[2]
+    (outcome,) = store.apply([work(3, *drafts)])
+    assert outcome.status == "done"
+    assert subject(store) == f"Patient/{NEW}"
+    assert store.read("Patient", OLD)["link"][0]["other"] == {"reference": f"Patient/{NEW}"}  # type: ignore[index]
+
+
 def test_a_correction_after_the_merge_still_counts(store: SqlStore) -> None:
     """The merge has a later position than the result, but says nothing about it."""
     store.apply([work(1, patient("1"), result("1", value=1)), work(5, *merge("1", "2"))])
