@@ -118,7 +118,10 @@ def _left_behind(works: Sequence[Prepared], spoken: set[int], state: State) -> d
 
 
 def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
-    """Set every row that the works cover back to the version before the first of them."""
+    """Set every row that the works cover back to the version before the first of them.
+
+    Of resources about no patient (wards, staff) it is not known who else spoke: they are never set back.
+    """
     first = min(positions)
     state = run.state
     chains = chain_of(state.session, [row.rid for row in rows])
@@ -128,7 +131,14 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
         chain = chains.get(row.rid, [])
         since = [link for link in chain if link.position >= first and link.op != OP_RELINK]
         said = {link.position for link in since} | {position for position, _ in touches.get(row.rid, ())}
-        if row.deleted or not since or not said <= positions or any(link.op == OP_DELETE for link in since):
+        if (
+            row.deleted
+            or row.patient is None
+            or row.position not in positions
+            or not since
+            or not said <= positions
+            or any(link.op == OP_DELETE for link in since)
+        ):
             continue
         run.originals[row.rid] = _Original(row.body, row.position)
         base = next((link for link in chain if link.position < first), None)

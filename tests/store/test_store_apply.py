@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -276,6 +277,29 @@ def test_two_processes_share_a_store(open_store: Callable[[], SqlStore]) -> None
         assert outcome.status == "done"
     assert [c.seq for c in one.feed()] == list(range(1, 18))
     assert [v.version for v in two.history("Observation", OBS_A)] == list(range(8, 0, -1))
+
+
+def test_whoever_has_passed_a_position_sees_no_smaller_one_appear(open_store: Callable[[], SqlStore]) -> None:
+    writers, reader = [open_store(), open_store()], open_store()
+
+    def write(nth: int) -> None:
+        for n in range(12):
+            number = n * 2 + nth + 1
+            writers[nth].apply([work(number, patient(str(number)), result(str(number), order=str(number)))])
+
+    seen: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(write, nth) for nth in (0, 1)]
+        finished = False
+        while True:
+            new = [change.seq for change in reader.feed(since=seen[-1] if seen else 0, limit=5)]
+            seen += new
+            if finished and not new:
+                break
+            finished = all(one.done() for one in running)
+        for one in running:
+            one.result()
+    assert seen == list(range(1, 49))
 
 
 def test_find_and_outcome_filters(store: SqlStore) -> None:

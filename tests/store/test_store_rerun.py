@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_messages import MRN, id_of, merge, patient, result, work
+from store_messages import MRN, draft, id_of, merge, patient, result, work
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.security.keys import Keyring
@@ -104,6 +104,21 @@ def test_an_unchanged_word_counts_when_an_older_one_is_replayed(store: SqlStore)
     assert value(store) == 1
     store.rerun([work(3, patient(), result(value=7), position=1), work(2, patient(), result(value=1))])
     assert value(store) == 1
+
+
+def test_what_many_messages_share_is_not_set_back(store: SqlStore) -> None:
+    """2 said the same of the ward as 1; a new map for 1 must not speak over it."""
+
+    def ward(name: str) -> Draft:
+        return draft("Location", "urn:wards", "W", {"name": name})
+
+    store.apply([work(1, ward("West")), work(2, ward("West"))])
+    (outcome,) = store.rerun([work(1, ward("Wrong"))])
+    assert (outcome.written, outcome.superseded) == (0, 1)
+    found = store.read("Location", id_of("Location", "urn:wards", "W"))
+    assert found is not None and found["name"] == "West"
+    (outcome,) = store.rerun([work(2, ward("East"))])
+    assert outcome.written == 1
 
 
 def test_a_stopped_rerun_keeps_nothing(store: SqlStore) -> None:
