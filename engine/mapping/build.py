@@ -112,8 +112,7 @@ class MessagePlan:
         result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
         head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s) if s is not None else EMPTY"]
         for segment in sorted(e.segments):
-            head.append(f"    s_{segment} = x.near(g, {segment!r})")
-            head.append(f"    f_{segment} = fields(s_{segment}) if s_{segment} is not None else EMPTY")
+            head.append(f"    f_{segment} = near(x, g, {segment!r})")
         self.program._exec(name, [*head, *e.lines, f"    return {result}"])
         return self.program.space[name]  # type: ignore[no-any-return]
 
@@ -162,8 +161,12 @@ class MessagePlan:
             return out
         taken: dict[str, Node] = {}
         patient: Identity | None = None
+        places: dict[tuple[str, ...], list[tuple[Scope, Any]]] = {}
         for line in self.lines:
-            for position, (scope, segment) in enumerate(root.at(line.d.per), 1):
+            where = places.get(line.d.per)
+            if where is None:
+                where = places[line.d.per] = root.at(line.d.per)
+            for position, (scope, segment) in enumerate(where, 1):
                 node = self._instance(line, scope, segment, x, entry_key, position, patient, taken)
                 if node is not None:
                     out.nodes.append(node)

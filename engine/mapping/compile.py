@@ -39,6 +39,30 @@ def _first(found: Sequence[str]) -> str:
     return found[0] if found else ""
 
 
+def _one(raw: str, rs: str) -> str:
+    """The first repetition that is not empty; the twin splits always, so that the piece knows its address."""
+    if rs not in raw and raw != '""':
+        return raw
+    found = _reps(raw, rs)
+    return found[0] if found else ""
+
+
+def _comp(raw: str, rs: str, cs: str, i: int) -> str:
+    if not raw:
+        return raw
+    parts = _one(raw, rs).split(cs)
+    return parts[i] if i < len(parts) else ""
+
+
+def _traced_one(raw: str, rs: str) -> str:
+    found = _reps(raw, rs)
+    return found[0] if found else ""
+
+
+def _traced_comp(raw: str, rs: str, cs: str, i: int) -> str:
+    return _part(_traced_one(raw, rs), cs, i)
+
+
 def _nth(raw: str, rs: str, i: int) -> str:
     parts = raw.split(rs) if raw else []
     return parts[i] if i < len(parts) else ""
@@ -158,6 +182,76 @@ def _traced_fields(s: Any) -> list[str]:
     return out + EMPTY[len(out) :]
 
 
+def _near(x: Any, g: Any, name: str) -> list[str]:
+    """The padded fields of the segment `name` for a row standing in `g`; EMPTY where there is none."""
+    try:
+        return g.padded[name]  # type: ignore[no-any-return]
+    except KeyError:
+        pass
+    above = g.parent
+    if above is None or g.groups or name in g.own:
+        s = x.near(g, name)
+        found = EMPTY if s is None else _fields(s)
+    else:  # read from outside: all repetitions of this group read the same
+        key = (name, g.name)
+        found = above.padded.get(key)
+        if found is None:
+            s = x.near(g, name)
+            found = above.padded[key] = EMPTY if s is None else _fields(s)
+    g.padded[name] = found
+    return found  # type: ignore[no-any-return]
+
+
+def _clone(v: Any) -> Any:
+    """Copy a small value of dicts, lists and leaves."""
+    if type(v) is dict:
+        return {k: w if type(w) is str else _clone(w) for k, w in v.items()}
+    if type(v) is list:
+        return [w if type(w) is str else _clone(w) for w in v]
+    return v
+
+
+def _remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
+    """Return what the same text gave before, or make it; what left a trace in the run (a flag, a failure) is made anew."""
+    found = x.cache.get(key)
+    if found is not None:
+        return _clone(found)
+    before = (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held)
+    value = make()
+    if value is not None and before == (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held) and '""' not in key[1]:
+        if len(x.cache) > 100_000:
+            x.cache.clear()
+        x.cache[key] = _clone(value)
+    return value
+
+
+def _memo(x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any]) -> Any:
+    """A datatype's value; most texts of codes, units, names and places come again and again."""
+    found = x.cache.get((name, raw))
+    if found is not None:
+        return _clone(found)
+    return _remember(x, (name, raw), lambda: fn(raw.split(sep), x))
+
+
+def _concept(x: Any, method: str, table: str, raw: str, sep: str, fn: Callable[..., Any], where: str, unmapped: str, any_system: bool) -> Any:
+    """The same for a value translated through a code table."""
+    key = (where + table + unmapped, raw)
+    found = x.cache.get(key)
+    if found is not None:
+        return _clone(found)
+
+    def make() -> Any:
+        parts = raw.split(sep)
+        return getattr(x, method)(table, fn(parts, x), parts, where, unmapped, any_system)
+
+    return _remember(x, key, make)
+
+
+def _near_traced(x: Any, g: Any, name: str) -> list[str]:
+    s = x.near(g, name)
+    return EMPTY if s is None else _traced_fields(s)
+
+
 class Program:
     """The compiled maps of one site; `trace=True` gives the twin."""
 
@@ -169,6 +263,9 @@ class Program:
             "reps": _reps, "first": _first, "nth": _nth, "only": _only, "part": _part, "valued": _valued, "looks": _looks,
             "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
             "put_all_of": _put_all_of, "beside": _beside, "onto": _onto,
+            "one": _traced_one if trace else _one, "comp": _traced_comp if trace else _comp,
+            "memo": _memo, "concept": _concept,
+            "near": _near_traced if trace else _near, "absent": EMPTY,
             "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
         }  # fmt: skip
 
@@ -200,6 +297,8 @@ class Program:
 
     def _exec(self, name: str, lines: list[str]) -> None:
         source = "\n".join(lines) + "\n"
+        for names, stem in self.library.sets.items():
+            self.space.setdefault(stem, frozenset(names))
         file = f"<map {name}{' traced' if self.trace else ''}>"
         linecache.cache[file] = (len(source), None, source.splitlines(True), file)
         exec(compile(source, file, "exec"), self.space)  # written by the emitter from typed rows only
@@ -225,8 +324,7 @@ class Program:
     def _prefetch(self, e: Emitter) -> list[str]:
         out = []
         for name in sorted(e.segments):
-            out.append(f"    s_{name} = x.near(g, {name!r})")
-            out.append(f"    f_{name} = fields(s_{name}) if s_{name} is not None else EMPTY")
+            out.append(f"    f_{name} = near(x, g, {name!r})")
         return out
 
     def _body(self, e: Emitter, rows: tuple[Row, ...], to: str, env: Env, lab: str) -> list[str]:

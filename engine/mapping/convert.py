@@ -72,6 +72,7 @@ def map_message(message: Message, program: SiteProgram, identify: Identify, entr
     plan, tree_ = _tree(message, program)
     h = headers(message)
     x = run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
+    x.cache = program.cache(message.delims)
     return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
 
 

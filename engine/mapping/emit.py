@@ -7,6 +7,7 @@ also gets `x.row = n` lines so that every value knows its row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,7 @@ PRIMITIVE = {
     "base64Binary": "x.string", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
 FALLIBLE = frozenset("date dateTime instant time decimal integer positiveInt unsignedInt boolean uri url canonical oid uuid".split())
+_RAW = re.compile(r"\b(?:f\w*|c)\[\d+\]")
 GLUE = {"space": " ", "newline": "\n", "comma": ", ", "": "", "dash": "-"}
 
 
@@ -71,6 +73,13 @@ class Library:
     identity_base: str
     z_segments: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
+    sets: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def constant_set(self, names: tuple[str, ...]) -> str:
+        """Name a set of words that generated code refers to; `sets` holds them."""
+        if names not in self.sets:
+            self.sets[names] = f"SET{len(self.sets)}"
+        return self.sets[names]
 
     def __post_init__(self) -> None:
         self.names = frozenset(self.maps) | frozenset(BUILTIN)
@@ -192,12 +201,16 @@ class Emitter:
     def touch(self, rows: tuple[Row, ...], target: T.Target, made: str, env: Env, here: tuple[Step, ...]) -> None:
         """Write rows such as `address(list).district`: into the entries made, or a new one when something is valued."""
         fresh, e = self.name("n"), self.name("e")
+        sent = self.guard(rows, env) if not any(map(is_constant, rows)) else ""
+        if sent:
+            self.put(f"if {sent}:")
+            self.depth += 1
         self.put(f"{fresh} = not {made}")
         self.put(f"for {e} in {made} or [{{}}]:")
         self.depth += 1
         self.filled(rows, target.type, e, replace(env.at(here, e), override=False), here)
         self.put(f"if {fresh} and {e}: {made}.append({e})")
-        self.depth -= 1
+        self.depth -= 1 + bool(sent)
 
     def filled(self, rows: tuple[Row, ...], type_: str, var: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write child rows so that constants alone never make an entry."""
@@ -231,6 +244,10 @@ class Emitter:
             return
         slot = "_" + name if target.primitive else name
         e, fresh = self.name("e"), self.name("n")
+        sent = self.guard(deeper, env) if not any(map(is_constant, deeper)) else ""
+        if sent:
+            self.put(f"if {sent}:")
+            self.depth += 1
         self.put(f"{e} = {var}.get({slot!r})")
         self.put(f"{fresh} = {e} is None")
         self.put(f"if {fresh}: {e} = {{}}")
@@ -241,6 +258,7 @@ class Emitter:
         self.put(f"if {fresh} and {e}{guard}: {var}[{slot!r}] = {e}")
         if not path and all(map(_tests_target, deeper)):
             self.put(f"if {fresh} and {e}: x.weak.append({slot!r})")
+        self.depth -= bool(sent)
 
     def onto(self, row: Row, target: T.Target, var: str, name: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write a labelled row such as `valueQuantity(unit)`: into the element another row made, never alone."""
@@ -264,7 +282,7 @@ class Emitter:
         if found is None or not found.choice or found.name == name:
             return ""
         names = sorted(definitions.concrete_name(found.name, k) for k in definitions.element(type_, found.name).types)  # type: ignore[union-attr]
-        return f"frozenset({tuple(n for n in names)!r})"
+        return self.library.constant_set(tuple(names))
 
     # -- one element, one value --------------------------------------------------------------------------------------
 
@@ -407,8 +425,20 @@ class Emitter:
         self, row: Row, source: Locate, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], clear: Callable[[Handle], str], many: bool, slot: tuple[str, str] | None
     ) -> None:
         h = self.handle(source.text, env, row.place)
+        if h.raw_field:
+            self.put(f"if {h.raw_field}:")
+            depth, self.depth = self.depth, self.depth + 1
+            self.sent(row, source, h, target, env, path, take, clear, many, slot)
+            self.depth = depth
+            return
+        self.sent(row, source, h, target, env, path, take, clear, many, slot)
+
+    def sent(
+        self, row: Row, source: Locate, h: Handle, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], clear: Callable[[Handle], str], many: bool, slot: tuple[str, str] | None
+    ) -> None:
+        """Write a row whose location is known to hold something, or whose location is no whole field."""
         loop = many and h.repeats
-        if h.raw_field and env.top in env.paths.values() and len(path) == 1 and not h.table == "#":
+        if h.raw_field and env.top in env.paths.values() and len(path) == 1:
             self.put(f"if {h.raw_field} == '\"\"': {clear(h)}")
         if loop:
             r = self.name("r")
@@ -432,7 +462,7 @@ class Emitter:
         if h.repeats:
             loc = locate(source.text)
             assert loc is not None
-            h = replace(h, expr=f"first({h.expr})", repeats=False)
+            h = replace(h, expr=_first(h.expr), repeats=False)
             if loc.component:
                 h = self.narrow(h, loc)
         self.one(row, h, target, env, path, take, slot)
@@ -499,6 +529,10 @@ class Emitter:
     def composite(self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], base: str | None) -> None:
         """Write an element that its child rows fill, over the value of the row's own map if there is one."""
         e = self.name("e")
+        guard = self.guard(row.children, env) if base is None and not row.default else ""
+        if guard:
+            self.put(f"if {guard}:")
+            self.depth += 1
         self.put(f"{e} = {{}}" if base is None else f"{e} = dict({base}) if {base} is not None else {{}}")
         here = env.at(path, e)
         if base is None:
@@ -517,7 +551,42 @@ class Emitter:
         self.put(f"if {e}:")
         self.depth += 1
         take(e)
-        self.depth -= 1
+        self.depth -= 1 + bool(guard)
+
+    def guard(self, rows: Iterable[Row], env: Env) -> str:
+        """Return a cheap test that is false only when rows cannot give anything; "" where there is no such test."""
+        if self.trace:
+            return ""
+        found: dict[str, None] = {}
+        if not self._feeds(rows, env, found) or not 0 < len(found) <= 6:
+            return ""
+        return " or ".join(found)
+
+    def _feeds(self, rows: Iterable[Row], env: Env, found: dict[str, None]) -> bool:
+        for r in rows:
+            if r.skip or is_constant(r):
+                continue
+            if r.by is not None or r.each or r.default or r.failed:
+                return False
+            if r.source is not None:
+                if not self._feeding(r.source, r, env, found):
+                    return False
+                continue
+            inner = r.children + r.make_rows
+            if not inner or not self._feeds(inner, env, found):
+                return False
+        return True
+
+    def _feeding(self, source: Source, row: Row, env: Env, found: dict[str, None]) -> bool:
+        if isinstance(source, Locate):
+            raws = _RAW.findall(self.handle(source.text, env, row.place).expr)
+            found.update(dict.fromkeys(raws))
+            return bool(raws)
+        if isinstance(source, First):
+            return all(self._feeding(q, row, env, found) for q in source.options)
+        if isinstance(source, Join):
+            return all(isinstance(q, Constant) or self._feeding(q, row, env, found) for q in source.parts) and any(not isinstance(q, Constant) for q in source.parts)
+        return False
 
     def each(self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], many: bool) -> None:
         s, f = self.name("s"), self.name("f")
@@ -735,7 +804,7 @@ class Emitter:
         if not h.repeats:
             return self.textual(h)
         if key:
-            return self.textual(self.narrow(replace(h, expr=f"first({h.expr})", repeats=False), loc) if loc.component else replace(h, expr=f"first({h.expr})", repeats=False))
+            return self.textual(self.narrow(replace(h, expr=_first(h.expr), repeats=False), loc) if loc.component else replace(h, expr=_first(h.expr), repeats=False))
         r = "q"
         one = self.narrow(replace(h, expr=r, repeats=False), loc) if loc.component else replace(h, expr=r, repeats=False)
         return f"*[{self.textual(one)} for q in {h.expr}]"
@@ -796,6 +865,9 @@ class Emitter:
                 raise self.error(f"{row.name}: no map from {h.type} to {target.type}", row.place)
             local = self.mapped(name, h, row.place)
         method = "coding" if target.type == "Coding" else "concept"
+        if not self.trace and local.startswith("memo("):
+            sep, fn = local.rsplit(", ", 2)[1:]
+            return f"concept(x, {method!r}, {table!r}, {h.expr}, {sep}, {fn[:-1]}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
         parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
         return f"x.{method}({table!r}, {local}, {parts}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
 
@@ -806,6 +878,8 @@ class Emitter:
             raise self.error(f"no map {name}", place, f"write mappings/hl7v2/datatypes/{name}.yaml, or name another")
         level = "c" if h.level == "rep" else "s"
         self.needs.add((name, level))
+        if not self.trace and h.level in ("rep", "comp"):
+            return f"memo(x, {name + level!r}, {h.expr}, {'cs' if h.level == 'rep' else 'ss'}, D_{name}_{level})"
         return f"D_{name}_{level}({self.parts(h)}, x)"
 
     def made(self, row: Row, h: Handle) -> str:
@@ -831,9 +905,13 @@ class Emitter:
                 self.depth += 1
                 h = replace(h, expr=loop, repeats=False)
             elif h.repeats:
-                h = replace(h, expr=f"first({h.expr})", repeats=False)
+                h = replace(h, expr=_first(h.expr), repeats=False)
             env = replace(env, value=h, bound={**env.bound, (loc.name, loc.field): h} if not loc.component else env.bound)
         o, lab, k, v = self.name("o"), self.name("l"), self.name("k"), self.name("v")
+        guard = self.guard(row.make_rows, replace(env, paths={(): o}, top=o))
+        if guard:
+            self.put(f"if {guard}:")
+            self.depth += 1
         self.put(f"{k} = x.enter()")
         self.put(f"{o}, {lab} = {{}}, {{}}")
         inner = replace(env, paths={(): o}, top=o)
@@ -849,9 +927,7 @@ class Emitter:
         self.put(f"if {v} is not None:")
         self.depth += 1
         take(v)
-        self.depth -= 1
-        if loop:
-            self.depth -= 1
+        self.depth -= 1 + bool(guard) + bool(loop)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -903,7 +979,7 @@ class Emitter:
             return h
         kind = T.component_type(h.type, loc.component)
         table = T.component_table(h.type, loc.component)
-        out = Handle(f"part({h.expr}, cs, {loc.component - 1})", "comp", kind, h.where, table)
+        out = Handle(_component(h.expr, loc.component - 1), "comp", kind, h.where, table)
         if loc.sub:
             out = Handle(f"part({out.expr}, ss, {loc.sub - 1})", "sub", T.component_type(kind, loc.sub), h.where, T.component_table(kind, loc.sub))
         return out
@@ -946,7 +1022,7 @@ class Emitter:
         h = self.handle(source.text, env, place)
         if h.repeats:
             assert loc is not None
-            h = replace(h, expr=f"first({h.expr})", repeats=False)
+            h = replace(h, expr=_first(h.expr), repeats=False)
             if loc.component:
                 h = self.narrow(h, loc)
         return f"x.text({self.textual(h)})"
@@ -961,7 +1037,7 @@ class Emitter:
                 loc = locate(s.text)
                 assert loc is not None
                 if h.repeats and loc.component:
-                    h = self.narrow(replace(h, expr=f"first({h.expr})", repeats=False), loc)
+                    h = self.narrow(replace(h, expr=_first(h.expr), repeats=False), loc)
                     out.append(h.expr)
                 else:
                     out.append(h.raw_field or h.expr)
@@ -1007,8 +1083,8 @@ class Emitter:
             return f"len({h.expr}) {'==' if c.op == '=' else c.op} {c.values[0]}" if h.repeats else f"int(bool({h.expr})) {'==' if c.op == '=' else c.op} {c.values[0]}"
         if h.repeats:
             if isinstance(c, C.Valued) and not loc.component:
-                return f"valued({h.raw_field or f'first({h.expr})'})"
-            h = replace(h, expr=f"first({h.expr})", repeats=False)
+                return f"valued({h.raw_field or _first(h.expr)})"
+            h = replace(h, expr=_first(h.expr), repeats=False)
             if loc.component:
                 h = self.narrow(h, loc)
         if isinstance(c, C.Valued):
@@ -1050,6 +1126,20 @@ def _tests_target(row: Row) -> bool:
 
 def _table_url(table: str) -> str:
     return f"http://terminology.hl7.org/CodeSystem/v2-{table}" if table else ""
+
+
+def _first(expr: str) -> str:
+    """The first of the repetitions an expression gives."""
+    if expr.startswith("reps(") and expr.endswith(", rs)"):
+        return f"one({expr[5:-5]}, rs)"
+    return f"first({expr})"
+
+
+def _component(expr: str, number: int) -> str:
+    """A component of a repetition."""
+    if expr.startswith("one(") and expr.endswith(", rs)") and expr.count("(") == 1:
+        return f"comp({expr[4:-5]}, rs, cs, {number})"
+    return f"part({expr}, cs, {number})"
 
 
 def _word(text: str) -> str:

@@ -78,6 +78,8 @@ def _groups(g: Group) -> Iterator[Group]:
 
 def text_lines(tree: Group, x: Run) -> None:
     """Consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 become one OBX with the lines as repetitions."""
+    if sum(s.name == "OBX" and len(s.fields) > 2 and s.fields[2][:2] in ("TX", "FT", "ST") for s in x.message.segments) < 2:
+        return
     for g in _groups(tree):
         heads = [(c, _only_obx(c)) for c in g.children if isinstance(c, Group) and c.name in ("OBSERVATION", "OBSERVATION_PRIOR")]
         run: list[tuple[Group, Any]] = []
@@ -133,6 +135,8 @@ def _one_note(run: list[Any], x: Run) -> Any:
 
 def note_lines(tree: Group, x: Run) -> None:
     """Consecutive NTE with the same NTE-2, 4, 5 and 6 become one NTE with the lines as repetitions of NTE-3."""
+    if sum(s.name == "NTE" for s in x.message.segments) < 2:
+        return
     for g in _groups(tree):
         out: list[Any] = []
         run: list[Any] = []

@@ -173,6 +173,13 @@ class SiteProgram:
         self.program = Program(self.library, trace)
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
+        self._caches: dict[Any, dict[tuple[str, str], Any]] = {}
+
+    def cache(self, delims: Any) -> dict[tuple[str, str], Any]:
+        """Return the values that texts with these delimiters gave before; maps are pure, so they give them again."""
+        if delims not in self._caches and len(self._caches) > 16:
+            self._caches.clear()
+        return self._caches.setdefault(delims, {})
 
     def plan(self, name: str) -> MessagePlan:
         """Return the plan of a message map by its name."""

@@ -120,6 +120,7 @@ class Run:
         self.drafts: list[Draft] = []
         self.scope: Any = None
         self.held: Flag | None = None
+        self.cache: dict[tuple[str, str], Any] = {}  # values of texts seen before; the caller may share it between runs of one site
         self.merged: list[Any] = []  # segments that mend joined, for the report
         self.spots: dict[tuple[str, str], list[Any]] = {}  # (element, label) -> the segment of each entry that `each` made
         self.weak: list[str] = []  # elements that only a new resource takes

@@ -19,7 +19,7 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_beside", "_near", "children", "groups", "name", "own", "parent")
+    __slots__ = ("_beside", "_near", "children", "groups", "name", "own", "padded", "parent")
 
     def __init__(self, group: Group, parent: Scope | None) -> None:
         self.name = group.name
@@ -29,6 +29,7 @@ class Scope:
         self.children: list[Any] = []  # segments and scopes in order
         self._near: dict[str, Any] = {}
         self._beside: dict[tuple[str, str], Any] = {}
+        self.padded: dict[str, list[str]] = {}  # fields of segments read from here, kept by the compiled maps
         for child in group.children:
             if isinstance(child, Group):
                 inner = Scope(child, self)
