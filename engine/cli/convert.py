@@ -46,8 +46,18 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     """Return the files that the paths name; a folder stands for the files in it, in name order."""
     out: list[Path] = []
     for p in paths:
-        out += sorted(f for f in p.rglob("*") if f.is_file() and not f.name.startswith(".")) if p.is_dir() else [p]
+        out += sorted(f for f in p.rglob("*") if f.is_file() and not f.name.startswith(".") and _looks_like_hl7(f)) if p.is_dir() else [p]
     return out
+
+
+def _looks_like_hl7(path: Path) -> bool:
+    """Say whether a file found in a folder begins like HL7 v2; a file that was named is always taken."""
+    try:
+        with path.open("rb") as f:
+            head = f.read(4096).replace(b"\x00", b"").lstrip(b"\xff\xfe\xef\xbb\xbf\x0b \t\r\n")
+    except OSError:
+        return True
+    return head.startswith((b"MSH", b"FHS", b"BHS"))
 
 
 def stems(files: list[Path]) -> list[str]:

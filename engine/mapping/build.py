@@ -160,18 +160,18 @@ class MessagePlan:
             out.held, out.flags = refused, x.flags
             return out
         taken: dict[str, Node] = {}
-        patient: Identity | None = None
+        parents: dict[int, Identity] = {}  # group -> the first resource in it that has a key
         places: dict[tuple[str, ...], list[tuple[Scope, Any]]] = {}
         for line in self.lines:
             where = places.get(line.d.per)
             if where is None:
                 where = places[line.d.per] = root.at(line.d.per)
             for position, (scope, segment) in enumerate(where, 1):
-                node = self._instance(line, scope, segment, x, entry_key, position, patient, taken)
+                node = self._instance(line, scope, segment, x, entry_key, position, parents, taken)
                 if node is not None:
                     out.nodes.append(node)
-                    if node.draft.type == "Patient" and patient is None and node.draft.keys:
-                        patient = node.draft.keys[0]
+                    if node.draft.keys and line.type not in OF_THE_ENTRY:
+                        parents.setdefault(id(scope), node.draft.keys[0])
         self._link(out.nodes, x)
         seen: dict[str, None] = {}
         for node in out.nodes:
@@ -185,7 +185,7 @@ class MessagePlan:
         return out
 
     def _instance(
-        self, line: _Line, scope: Scope, segment: Any, x: Run, entry_key: str, position: int, patient: Identity | None, taken: dict[str, Node]
+        self, line: _Line, scope: Scope, segment: Any, x: Run, entry_key: str, position: int, parents: dict[int, Identity], taken: dict[str, Node]
     ) -> Node | None:
         if line.when is not None and not line.when(segment, scope, x):
             return None
@@ -218,7 +218,8 @@ class MessagePlan:
         if keys:
             draft_id = x.identify(line.type, keys[0][0], keys[0][1])
         else:
-            parent = entry_key if patient is None or line.type in OF_THE_ENTRY or keyed else f"{patient[0]}|{patient[1]}"
+            above = None if line.type in OF_THE_ENTRY or keyed else _parent(scope, parents)
+            parent = entry_key if above is None else f"{above[0]}|{above[1]}"
             draft_id = x.identify(line.type, "urn:hub:position", f"{parent}|{line.d.rows[0]}|{position}")
         x.where = ""
         mode = (line.write or self.write)(segment, scope, x)
@@ -451,6 +452,17 @@ def _text_at(node: Node, location: str, x: Run) -> str:
             subs = text.split(x.ss)
             text = subs[max(loc.sub, 1) - 1] if max(loc.sub, 1) <= len(subs) else ""
     return str(Run.text(x, text))
+
+
+def _parent(scope: Scope, parents: dict[int, Identity]) -> Identity | None:
+    """The key of the resource that a keyless one belongs to: the first of its group, else of a group around it."""
+    at: Scope | None = scope
+    while at is not None:
+        found = parents.get(id(at))
+        if found is not None:
+            return found
+        at = at.parent
+    return None
 
 
 @cache

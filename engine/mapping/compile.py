@@ -18,7 +18,7 @@ from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
 from engine.mapping.locate import locate
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
-from engine.mapping.run import put_list
+from engine.mapping.run import lit, put_list
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
@@ -264,7 +264,7 @@ class Program:
             "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
             "put_all_of": _put_all_of, "beside": _beside, "onto": _onto,
             "one": _traced_one if trace else _one, "comp": _traced_comp if trace else _comp,
-            "memo": _memo, "concept": _concept,
+            "memo": _memo, "concept": _concept, "lit": lit,
             "near": _near_traced if trace else _near, "absent": EMPTY,
             "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
         }  # fmt: skip
@@ -388,7 +388,8 @@ class Program:
         env = Env(m.source, "dt", level=level, paths={(): "o"})
         width = 30
         resource = m.to[:1].isupper() and self._is_resource(m.to)
-        head = ["    cs, rs, ss = x.cs, x.rs, x.ss", f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]"]
+        e.base = "n0"
+        head = ["    cs, rs, ss = x.cs, x.rs, x.ss", "    n0 = x.fails", f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]"]
         if len(m.rows) >= 1 and T.definitions.is_primitive(m.to):
             lines = self._primitive(e, m, env)
             self._needs(e)
@@ -429,6 +430,8 @@ class Program:
         self.space[f"D_{m.name}_{level}"] = None
         e = Emitter(self.library, self.rows, self.trace)
         env = Env(m.source, "dt", level=level, paths={(): "o"})
+        e.base = "n0"
+        e.put("n0 = x.fails")
         e.put("above, path, depth = None, [], []")
         for lv in m.levels:
             e.put(f"if {e.condition(lv.when, env, lv.place)}:")

@@ -111,6 +111,7 @@ class Emitter:
         self.lists: dict[tuple[str, str, str], str] = {}  # (container, element, label) -> the variable of its entries
         self.spot = ""
         self.in_case = False
+        self.base = "0"  # failures before this function began are not its own to settle
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -235,9 +236,10 @@ class Emitter:
         base = any(len(r.target) == 1 and not r.target[0].label for r in group)
         for r in (r for r in group if len(r.target) == 1):
             self.mark(r)
-            if r.target[0].label and base and not target.primitive:
+            if r.target[0].label and not target.primitive:
                 self.onto(r, target, var, name, env, (*path, r.target[0]))
-                continue
+                if base or _tests_target(r):
+                    continue
             self.single(r, target, var, name, env, (*path, r.target[0]), choices)
         deeper = [r for r in group if len(r.target) > 1]
         if not deeper:
@@ -513,9 +515,9 @@ class Emitter:
                 self.put(f"if x.lost: x.keep_original({here}, {h.expr}, {h.where!r})")
             self.depth -= 1
         if row.failed:
-            self.put("if x.fails:")
+            self.put(f"if x.fails > {self.base}:")
             self.depth += 1
-            self.put("x.forget(0)")
+            self.put(f"x.forget({self.base})")
             for r in row.failed:
                 if r.flag and r.source is None and not r.children:
                     self.put(f"x.flag({_word(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
@@ -524,7 +526,7 @@ class Emitter:
             self.depth -= 1
         elif target.type in FALLIBLE or row.as_ or T.pair_map(h.type, target.type, self.library.names) in BUILTIN:
             if not self.in_case:
-                self.put(f"if x.fails: x.settle(0, {h.where!r})")
+                self.put(f"if x.fails > {self.base}: x.settle({self.base}, {h.where!r})")
 
     def composite(self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], base: str | None) -> None:
         """Write an element that its child rows fill, over the value of the row's own map if there is one."""
@@ -677,9 +679,9 @@ class Emitter:
                 outer, self.in_case = self.in_case, True
                 self.block(plain, type_, t, "", replace(env, paths={p: (t if v == var else v) for p, v in env.paths.items()}), path)
                 self.in_case = outer
-                self.put("if x.fails:")
+                self.put(f"if x.fails > {self.base}:")
                 self.depth += 1
-                self.put("x.forget(0)")
+                self.put(f"x.forget({self.base})")
                 self.block(tuple(r for r in inner if r.target), type_, var, lab, env, path)
                 for r in inner:
                     if not r.target and r.flag:
@@ -778,7 +780,7 @@ class Emitter:
         take(w)
         self.depth -= 2
         if target.type in FALLIBLE and not self.in_case:
-            self.put(f"if x.fails: x.settle(0, {self.where(row, env)!r})")
+            self.put(f"if x.fails > {self.base}: x.settle({self.base}, {self.where(row, env)!r})")
 
     def join(self, source: Join, env: Env, place: Place) -> str:
         parts: list[str] = []
@@ -793,7 +795,7 @@ class Emitter:
     def join_part(self, p: Source, env: Env, place: Place, key: bool) -> str:
         """A part of a join as raw text; a repeating field gives all its repetitions (key: the first)."""
         if isinstance(p, Constant):
-            return repr(p.text)
+            return f"lit({p.text!r})"
         if isinstance(p, Join):
             return f"({self.join(p, env, place)} or '')"
         if isinstance(p, First):

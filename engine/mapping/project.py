@@ -65,6 +65,12 @@ class SenderView:
         self.authority = authority or next((s.authority for s in reversed(chain) if s.authority), "")
         self.system = terminology.systems(systems)
         self.authority_uri = terminology.authorities(systems)
+        self._by_url = terminology.by_url
+
+    def has_code(self, system: str, code: str) -> bool:
+        """Say whether a code is in a code system; True where the system's codes are not at hand."""
+        known = self._by_url.get(system)
+        return known is None or code in known
 
 
 Sites = dict[str, Site]

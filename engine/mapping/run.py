@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from engine.formats.hl7v2.escapes import unescape
@@ -16,7 +17,7 @@ from engine.mapping import dates
 from engine.mapping.traced import absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
-__all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "put_list"]
+__all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "lit", "put_list"]
 
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 DELETE = '""'
@@ -47,6 +48,22 @@ class Sender(Protocol):
     def authority_uri(self, name: str) -> str:
         """URI of an assigning authority as this sender names it, or ""."""
         ...
+
+    def has_code(self, system: str, code: str) -> bool:
+        """Say whether a code is in a code system; True where the system's codes are not at hand."""
+        ...
+
+
+class _Literal(str):
+    """A constant inside joined text: its spaces stay."""
+
+    __slots__ = ()
+
+
+@lru_cache(maxsize=4096)
+def lit(text: str) -> str:
+    """Return a constant that `join` leaves as it is."""
+    return _Literal(text)
 
 
 class Ambiguous(Exception):
@@ -331,7 +348,8 @@ class Run:
         if unmapped == "hold":
             self.hold("unmapped-code", where, f"the code is not in table {table}")
             return None
-        if self.tables[table].rows:  # a table without rows is one that only a site can fill
+        standard = unmapped == "keep" and any("system" in c for c in local.get("coding") or [local])  # a standard code as sent
+        if self.tables[table].rows and not standard:  # a table without rows is one that only a site can fill
             self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
         return None if unmapped == "drop" else local
 
@@ -352,6 +370,8 @@ class Run:
                 return None
             else:
                 hits.append(self.keep(_coding(found), c["code"]))
+                if "system" not in c and found.source.startswith(("http", "urn:")):
+                    c["system"] = found.source
         if missing and not hits:
             return self._missing(local, table, where, unmapped)
         merged: list[dict[str, Any]] = []
@@ -370,24 +390,36 @@ class Run:
         if not t:
             return None
         code = self.keep(" ".join(t.split()), v)
-        return {"coding": [{"system": system, "code": code}]} if system else {"text": code}
+        if not system:
+            return {"text": code}
+        return {"coding": [{"system": system, "code": code} if self.sender.has_code(system, code) else {"code": code}]}
 
     def local_coding(self, system: str, v: str) -> dict[str, Any] | None:
         t = self.text(v)
         if not t:
             return None
         code = self.keep(" ".join(t.split()), v)
-        return {"system": system, "code": code} if system else {"code": code}
+        return {"system": system, "code": code} if system and self.sender.has_code(system, code) else {"code": code}
 
     # -- text made of several ----------------------------------------------------------------------------------------
 
     def join(self, raws: Sequence[str], glue: str) -> str | None:
         """Glue decoded texts; empty ones vanish."""
-        return glue.join(t for t in map(self.text, raws) if t) or None
+        said = False
+        out = []
+        for r in raws:
+            if type(r) is _Literal:
+                out.append(r)
+                continue
+            t = self.text(r)
+            if t:
+                said = True
+                out.append(t)
+        return glue.join(out) if said else None
 
     def join_key(self, raws: Sequence[str]) -> str | None:
         """Glue for a key: the separator is escaped, empty places stay, trailing ones go."""
-        parts = [self.text(r).replace("\\", "\\\\").replace("|", "\\|") for r in raws]
+        parts = [(r if type(r) is _Literal else self.text(r)).replace("\\", "\\\\").replace("|", "\\|") for r in raws]
         while parts and not parts[-1]:
             parts.pop()
         return "|".join(parts) or None

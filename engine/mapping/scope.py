@@ -98,6 +98,11 @@ class Scope:
 
     def following(self, s: Any) -> list[Any]:
         """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong to."""
+        if not any(s is c for c in self.own.get(s.name, ())):  # read from outside: the notes stand where the segment stands
+            for groups in self.groups.values():
+                for g in groups:
+                    if any(s is c for c in g.own.get(s.name, ())) or (g.groups and any(s is c for c in g.below(s.name))):
+                        return g.following(s)
         out: list[Any] = []
         behind = False
         for child in self.children:
