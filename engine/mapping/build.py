@@ -208,7 +208,7 @@ class MessagePlan:
                 keyed = True
                 if not keys:
                     keys = key(s, scope, x, o, lab)
-        if anchor is None or o.keys() <= line.constants:
+        if anchor is None or (o.keys() <= line.constants and not (line.type in MUST_HAVE_KEY and len(anchor.fields) > 1)):
             x.where = ""
             return None
         body: dict[str, Any] = {"resourceType": line.type, **o}

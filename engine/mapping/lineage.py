@@ -18,7 +18,7 @@ from engine.mapping.build import Built
 from engine.mapping.locate import locate
 from engine.mapping.model import Row
 from engine.mapping.run import TracedRun
-from engine.mapping.traced import Address
+from engine.mapping.traced import Address, TKey
 
 __all__ = ["Mapped", "Report", "Unmapped", "report"]
 
@@ -75,10 +75,14 @@ def _names(drafts: list[Draft]) -> list[str]:
 def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: Mapping[tuple[str, int, int], str]) -> Report:
     """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at on purpose."""
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
+    keys: dict[Address, int] = {}
     for name, d in zip(_names(built.drafts), built.drafts, strict=True):
         for path, value in _walk({k: v for k, v in d.body.items() if k != "resourceType"}, name):
             for a in value.src:
-                hits[a].append((path, value.row))
+                if isinstance(value, TKey):
+                    keys[a] = value.row
+                else:
+                    hits[a].append((path, value.row))
     chose = {a: r for a, r in x.choices}
     failed: dict[Address, str] = dict(x.failures)
     same = _same_as_head(built, x)
@@ -91,7 +95,7 @@ def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: M
         if found:
             out.mapped += [Mapped(leaf.address, target, _row(rows, row)) for target, row in dict.fromkeys(found)]
             continue
-        out.unmapped.append(Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, x, message)))
+        out.unmapped.append(Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, keys)))
     return out
 
 
@@ -128,7 +132,7 @@ def _same_as_head(built: Built, x: TracedRun) -> dict[Address, list[Address]]:
 
 
 def _why(
-    leaf: Any, spots: list[Address], chose: Mapping[Address, int], failed: Mapping[Address, str], ignored: Mapping[tuple[str, int, int], str], rows: list[Row], x: TracedRun, message: Any
+    leaf: Any, spots: list[Address], chose: Mapping[Address, int], failed: Mapping[Address, str], ignored: Mapping[tuple[str, int, int], str], rows: list[Row], keys: Mapping[Address, int]
 ) -> str:
     if leaf.value.strip() == '""':
         return "an explicit delete: clears what it would have set"
@@ -138,6 +142,9 @@ def _why(
     for a in spots:
         if a in chose:
             return f"chose the case of row {_row(rows, chose[a])}"
+    for a in spots:
+        if a in keys:
+            return f"only part of an identity key, row {_row(rows, keys[a])}"
     for component in (leaf.comp, 0):
         why = ignored.get((leaf.segment.name, leaf.field, component))
         if why:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from engine.formats.hl7v2.escapes import unescape
 from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import dates
-from engine.mapping.traced import absorb, plain, sources_of, traced
+from engine.mapping.traced import TKey, absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
 __all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "lit", "put_list"]
@@ -342,7 +342,7 @@ class Run:
         found = self._look(table, local, parts, any_system)
         if found is None:
             return self._missing(local, table, where, unmapped)
-        return None if found.drop else self.keep(_coding(found), local["code"])
+        return None if found.drop else {**_coding(found), "code": self.keep(found.code, local["code"])}
 
     def _missing(self, local: dict[str, Any], table: str, where: str, unmapped: str) -> dict[str, Any] | None:
         if unmapped == "hold":
@@ -369,7 +369,7 @@ class Run:
             elif found.drop:
                 return None
             else:
-                hits.append(self.keep(_coding(found), c["code"]))
+                hits.append({**_coding(found), "code": self.keep(found.code, c["code"])})
                 if "system" not in c and found.source.startswith(("http", "urn:")):
                     c["system"] = found.source
         if missing and not hits:
@@ -692,7 +692,7 @@ class TracedRun(Run):
 
     def join_key(self, raws: Sequence[str]) -> str | None:
         out = Run.join_key(self, raws)
-        return None if out is None else traced(str(out), sources_of(r for r in raws if self.text(r)), self.row)
+        return None if out is None else TKey(str(out), sources_of(r for r in raws if self.text(r)), self.row)
 
     def code(self, table: str, v: str, where: str, unmapped: str, required: bool) -> str | None:
         out = Run.code(self, table, v, where, unmapped, required)

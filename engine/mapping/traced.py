@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-__all__ = ["Address", "TBool", "TDecimal", "TInt", "TStr", "plain", "sources_of", "traced", "absorb"]
+__all__ = ["Address", "TBool", "TDecimal", "TInt", "TKey", "TStr", "plain", "sources_of", "traced", "absorb"]
 
 
 class Address(NamedTuple):
@@ -68,6 +68,12 @@ class TStr(str):
     def strip(self, chars: str | None = None) -> TStr:  # type: ignore[override]
         """Strip, keeping the source."""
         return TStr(str.strip(self, chars), self.src, self.row)
+
+
+class TKey(TStr):
+    """An identity key made of several values: its parts are not mapped by standing in it."""
+
+    __slots__ = ()
 
 
 class TInt(int):
