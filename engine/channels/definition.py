@@ -1,6 +1,8 @@
-"""channels/*.yaml -> channels: what is listened to, what is accepted, how it is mapped and what is done about trouble.
+"""channels/*.yaml -> channels: what is listened to, what is accepted, how it is mapped and what is done about
+trouble.
 
-One file a channel, read with places, checked whole, so that a wrong word is one line with the file and the remedy.
+One file a channel, read with places, checked whole, so that a wrong word is one line with the file and the
+remedy.
 """
 
 from __future__ import annotations
@@ -20,7 +22,24 @@ from engine.listeners.mllp import MllpChannel, MllpSettings
 
 __all__ = ["Channel", "load_channels"]
 
-WORDS = {"channel", "owner", "purpose", "receive", "sender", "authority", "accept", "order", "duplicates", "steps", "deliver", "alert", "park", "processing_id", "strict", "note"}
+WORDS = {
+    "channel",
+    "owner",
+    "purpose",
+    "receive",
+    "sender",
+    "authority",
+    "accept",
+    "order",
+    "duplicates",
+    "steps",
+    "deliver",
+    "alert",
+    "park",
+    "processing_id",
+    "strict",
+    "note",
+}
 TIME = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "year": 31557600}
 
 
@@ -60,7 +79,11 @@ def load_channels(root: Path, host: str | None = None) -> list[Channel]:
             raise ConfigError(f"channel {channel.name} exists twice", where=shown)
         port = channel.mllp.mllp.port if channel.mllp else 0
         if port and port in ports:
-            raise ConfigError(f"port {port} is taken by channel {ports[port]}", where=shown, remedy="give each channel a port of its own")
+            raise ConfigError(
+                f"port {port} is taken by channel {ports[port]}",
+                where=shown,
+                remedy="give each channel a port of its own",
+            )
         if port:
             ports[port] = channel.name
         out.append(channel)
@@ -72,7 +95,11 @@ def _read(m: Any, file: str, host: str | None) -> Channel:
         raise ConfigError("is not a channel", where=file, remedy="start the file with channel: NAME")
     for k in m:
         if k not in WORDS:
-            raise ConfigError(f"does not know the word {k!r}", where=f"{file}:{m.key_lines[k]}", remedy=f"known here: {', '.join(sorted(WORDS))}")
+            raise ConfigError(
+                f"does not know the word {k!r}",
+                where=f"{file}:{m.key_lines[k]}",
+                remedy=f"known here: {', '.join(sorted(WORDS))}",
+            )
 
     def at(key: str) -> str:
         return f"{file}:{m.key_lines.get(key, m.line)}"
@@ -83,9 +110,13 @@ def _read(m: Any, file: str, host: str | None) -> Channel:
     receive = plain(m.get("receive") or {})
     known = set(receive) - {"mllp", "answer"}
     if known:
-        raise ConfigError(f"receive: does not know {', '.join(sorted(known))}", where=at("receive"), remedy="use mllp")
+        raise ConfigError(
+            f"receive: does not know {', '.join(sorted(known))}", where=at("receive"), remedy="use mllp"
+        )
     if receive.get("answer", "after journal") != "after journal":
-        raise ConfigError("answer: only `after journal` is safe", where=at("receive"), remedy="remove the line")
+        raise ConfigError(
+            "answer: only `after journal` is safe", where=at("receive"), remedy="remove the line"
+        )
     sender = str(m.get("sender") or "any")
     map_name, on_error = "", "hold"
     for step in m.get("steps") or ():
@@ -97,12 +128,18 @@ def _read(m: Any, file: str, host: str | None) -> Channel:
             if word == "check" and isinstance(value, Map):
                 on_error = str(value.get("on_error", "hold"))
             if word not in ("decode", "map", "check"):
-                raise ConfigError(f"step {word} is not known", where=at("steps"), remedy="steps are decode, map, check")
+                raise ConfigError(
+                    f"step {word} is not known", where=at("steps"), remedy="steps are decode, map, check"
+                )
     park = str(m.get("park") or "message")
     if park not in ("message", "key"):
         raise ConfigError(f"park: {park}", where=at("park"), remedy="use message or key")
     duplicates = m.get("duplicates")
-    window = _time(str(duplicates["within"]), at("duplicates")) if isinstance(duplicates, Map) and "within" in duplicates else None
+    window = (
+        _time(str(duplicates["within"]), at("duplicates"))
+        if isinstance(duplicates, Map) and "within" in duplicates
+        else None
+    )
     mllp = None
     try:
         if "mllp" in receive:
@@ -114,7 +151,12 @@ def _read(m: Any, file: str, host: str | None) -> Channel:
                 rules["processing_id"] = plain(m["processing_id"])
             if m.get("strict") is True:
                 rules["strict"] = True
-            mllp = MllpChannel(channel=name, mllp=MllpSettings(**settings), rules=AckSettings(**rules), sender="" if sender == "any" else sender)
+            mllp = MllpChannel(
+                channel=name,
+                mllp=MllpSettings(**settings),
+                rules=AckSettings(**rules),
+                sender="" if sender == "any" else sender,
+            )
     except ValidationError as e:
         raise one_line(e, at("receive")) from None
     return Channel(

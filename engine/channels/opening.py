@@ -1,4 +1,5 @@
-"""Open what a process needs of a project: the key, the journal, the core store; refuse a pair that does not fit."""
+"""Open what a process needs of a project: the key, the journal, the core store; refuse a pair that does not
+fit."""
 
 from __future__ import annotations
 
@@ -24,7 +25,12 @@ def prepare_folder(config: Config) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as e:
-        raise ConfigError("the data folder cannot be written", where=str(folder), why=e.strerror or "", remedy="make it writable, or set data: in config.yaml") from None
+        raise ConfigError(
+            "the data folder cannot be written",
+            where=str(folder),
+            why=e.strerror or "",
+            remedy="make it writable, or set data: in config.yaml",
+        ) from None
 
 
 def open_keyring(config: Config) -> Keyring:

@@ -1,7 +1,8 @@
-"""`hub convert` and `hub parse`: files in, a transaction Bundle and an honest report a message out, nothing stored.
+"""`hub convert` and `hub parse`: files in, a transaction Bundle and an honest report a message out, nothing
+stored.
 
-A message that cannot be converted is named on stderr as `file, message number, location, reason`; its neighbours go on.
-Both cores work on many files.
+A message that cannot be converted is named on stderr as `file, message number, location, reason`; its
+neighbours go on. Both cores work on many files.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     """Return the files that the paths name; a folder stands for the files in it, in name order."""
     out: list[Path] = []
     for p in paths:
-        out += sorted(f for f in p.rglob("*") if f.is_file() and not f.name.startswith(".") and _looks_like_hl7(f)) if p.is_dir() else [p]
+        out += (
+            sorted(
+                f for f in p.rglob("*") if f.is_file() and not f.name.startswith(".") and _looks_like_hl7(f)
+            )
+            if p.is_dir()
+            else [p]
+        )
     return out
 
 
@@ -85,7 +92,14 @@ def convert_bytes(data: bytes, maps: Maps, site: str = "") -> Iterator[Result]:
 
 
 def _empty_report(kind: str) -> dict[str, Any]:
-    return {"source_format": "hl7v2", "message_type": kind, "mapped": [], "unmapped": [], "warnings": [], "errors": []}
+    return {
+        "source_format": "hl7v2",
+        "message_type": kind,
+        "mapped": [],
+        "unmapped": [],
+        "warnings": [],
+        "errors": [],
+    }
 
 
 def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
@@ -101,19 +115,27 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))
-    except Exception as e:  # a fault of ours: this message is named, its neighbours go on; the text could quote the message
+    except (
+        Exception
+    ) as e:  # a fault of ours: this message is named, its neighbours go on; the text could quote the message
         at = traceback.extract_tb(e.__traceback__)[-1]
-        why = f"internal error, {type(e).__name__} at {at.filename.rsplit('/', 1)[-1]}:{at.lineno} in {at.name}"
+        why = (
+            f"internal error, {type(e).__name__} at {at.filename.rsplit('/', 1)[-1]}:{at.lineno} in {at.name}"
+        )
         out["errors"].append({"source": "", "text": why})
         return Result(number, None, out, ("-", why))
     out["site"], out["revision"] = done.site, done.revision
     out["mapped"] = [{"source": m.source, "target": m.target, "row": m.row} for m in done.report.mapped]
     out["unmapped"] = [{"source": u.source, "value": u.value, "why": u.why} for u in done.report.unmapped]
     out["warnings"] = [{"source": r.where, "text": r.text, "code": r.code} for r in message.repairs]
-    out["warnings"] += [{"source": f.where, "text": f.text or f.code, "code": f.code} for f in done.built.flags]
+    out["warnings"] += [
+        {"source": f.where, "text": f.text or f.code, "code": f.code} for f in done.built.flags
+    ]
     if done.built.held is not None:
         held = done.built.held
-        out["warnings"].append({"source": held.where, "text": f"would be parked: {held.text}", "code": held.code})
+        out["warnings"].append(
+            {"source": held.where, "text": f"would be parked: {held.text}", "code": held.code}
+        )
     bundle = transaction(done.built.drafts)
     for entry in bundle.get("entry", ()):
         for p in validate(entry["resource"]):
@@ -150,7 +172,14 @@ def _file(job: tuple[str, str, str, str]) -> tuple[int, list[str]]:
     return done, problems
 
 
-def convert_paths(paths: list[Path], out: Path, root: Path, identity_base: str = "urn:hub", site: str = "", progress: Any = None) -> int:
+def convert_paths(
+    paths: list[Path],
+    out: Path,
+    root: Path,
+    identity_base: str = "urn:hub",
+    site: str = "",
+    progress: Any = None,
+) -> int:
     """Convert files and folders into `out`; returns the exit code (0 all converted, 1 otherwise)."""
     out.mkdir(parents=True, exist_ok=True)
     files = expand(paths)
@@ -162,7 +191,9 @@ def convert_paths(paths: list[Path], out: Path, root: Path, identity_base: str =
     workers = min(os.cpu_count() or 1, len(jobs))
     if workers > 1 and len(jobs) > 8:
         with ProcessPoolExecutor(workers, initializer=_start, initargs=(str(root), identity_base)) as pool:
-            results: Iterable[tuple[int, list[str]]] = pool.map(_file, jobs, chunksize=max(1, min(16, len(jobs) // (workers * 4))))
+            results: Iterable[tuple[int, list[str]]] = pool.map(
+                _file, jobs, chunksize=max(1, min(16, len(jobs) // (workers * 4)))
+            )
             bad = _tell(results, progress)
     else:
         _start(str(root), identity_base)

@@ -1,7 +1,8 @@
 """config.yaml -> settings, with a default for everything and the place each value came from.
 
-The folder that holds config.yaml is the project's root; every relative path starts there. `${secret:NAME}` reads the
-environment variable HUB_SECRET_NAME, or a file of that name below the folder that `secrets: file:/path` names.
+The folder that holds config.yaml is the project's root; every relative path starts there. `${secret:NAME}`
+reads the environment variable HUB_SECRET_NAME, or a file of that name below the folder that `secrets:
+file:/path` names.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ class ConsoleSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: str = Field(default="127.0.0.1:8080", description="Address and port of the web pages and the FHIR endpoint.", examples=["0.0.0.0:8443"])
+    listen: str = Field(
+        default="127.0.0.1:8080",
+        description="Address and port of the web pages and the FHIR endpoint.",
+        examples=["0.0.0.0:8443"],
+    )
 
 
 class KeepSettings(BaseModel):
@@ -32,8 +37,14 @@ class KeepSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    messages: str = Field(default="forever", description="Raw message bodies: forever, or a time such as `7 years`.", examples=["7 years"])
-    audit: str = Field(default="6 years", description="Who saw and did what; never less than 6 years.", examples=["10 years"])
+    messages: str = Field(
+        default="forever",
+        description="Raw message bodies: forever, or a time such as `7 years`.",
+        examples=["7 years"],
+    )
+    audit: str = Field(
+        default="6 years", description="Who saw and did what; never less than 6 years.", examples=["10 years"]
+    )
 
 
 class Config(BaseModel):
@@ -41,23 +52,63 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hub: str = Field(default="Hub", description="Name shown on every page.", examples=["Mercy Integration Hub"])
-    profile: Literal["development", "production"] = Field(
-        default="development", description="`production` refuses weak settings and says which.", examples=["production"]
+    hub: str = Field(
+        default="Hub", description="Name shown on every page.", examples=["Mercy Integration Hub"]
     )
-    environment: str = Field(default="development", description="Word shown beside the name.", examples=["test"])
-    identity_base: str = Field(default="urn:hub", description="`=own:obx` in a map becomes <this>/id/obx. Never change it once data is stored.", examples=["https://hub.example"])
-    data: Path = Field(default=Path("var"), description="Folder of the embedded databases, the key and the token.", examples=["/var/lib/hub"])
-    journal: str = Field(default="", description="Database of the journal. Empty: SQLite in the data folder.", examples=["postgresql://hub@db/hub"])
-    core: str = Field(default="", description="Database of the core store. Empty: SQLite in the data folder.", examples=["postgresql://hub@db/hub"])
-    queue: Literal["in-process"] = Field(default="in-process", description="How workers hear of new entries.", examples=["in-process"])
+    profile: Literal["development", "production"] = Field(
+        default="development",
+        description="`production` refuses weak settings and says which.",
+        examples=["production"],
+    )
+    environment: str = Field(
+        default="development", description="Word shown beside the name.", examples=["test"]
+    )
+    identity_base: str = Field(
+        default="urn:hub",
+        description="`=own:obx` in a map becomes <this>/id/obx. Never change it once data is stored.",
+        examples=["https://hub.example"],
+    )
+    data: Path = Field(
+        default=Path("var"),
+        description="Folder of the embedded databases, the key and the token.",
+        examples=["/var/lib/hub"],
+    )
+    journal: str = Field(
+        default="",
+        description="Database of the journal. Empty: SQLite in the data folder.",
+        examples=["postgresql://hub@db/hub"],
+    )
+    core: str = Field(
+        default="",
+        description="Database of the core store. Empty: SQLite in the data folder.",
+        examples=["postgresql://hub@db/hub"],
+    )
+    queue: Literal["in-process"] = Field(
+        default="in-process", description="How workers hear of new entries.", examples=["in-process"]
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Worker processes.", examples=[2])
-    keep: KeepSettings = Field(default=KeepSettings(), description="How long things stay.", examples=[{"messages": "forever"}])
-    secrets: str = Field(default="env", description="Where ${secret:NAME} is read: `env`, or `file:/folder`.", examples=["file:/run/secrets"])
-    key: str = Field(default="", description="The data key, e.g. ${secret:DATA_KEY}. Empty: a key file made at first start (development).", examples=["${secret:DATA_KEY}"])
-    disk_reserve_mb: int = Field(default=512, ge=0, description="Below this much free disk no message is answered.", examples=[2048])
-    console: ConsoleSettings = Field(default=ConsoleSettings(), description="The web side.", examples=[{"listen": "127.0.0.1:8080"}])
-    root: Path = Field(default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"])
+    keep: KeepSettings = Field(
+        default=KeepSettings(), description="How long things stay.", examples=[{"messages": "forever"}]
+    )
+    secrets: str = Field(
+        default="env",
+        description="Where ${secret:NAME} is read: `env`, or `file:/folder`.",
+        examples=["file:/run/secrets"],
+    )
+    key: str = Field(
+        default="",
+        description="The data key, e.g. ${secret:DATA_KEY}. Empty: a key file made at first start.",
+        examples=["${secret:DATA_KEY}"],
+    )
+    disk_reserve_mb: int = Field(
+        default=512, ge=0, description="Below this much free disk no message is answered.", examples=[2048]
+    )
+    console: ConsoleSettings = Field(
+        default=ConsoleSettings(), description="The web side.", examples=[{"listen": "127.0.0.1:8080"}]
+    )
+    root: Path = Field(
+        default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]
+    )
 
     @property
     def data_dir(self) -> Path:
@@ -94,7 +145,11 @@ def one_line(error: ValidationError, where: str) -> ConfigError:
     """Turn the first of pydantic's findings into a line for a person."""
     first = error.errors()[0]
     path = ".".join(str(p) for p in first["loc"])
-    return ConfigError(f"{path or 'value'}: {first['msg'].lower()}", where=where, remedy="see docs/operators/configuration.md")
+    return ConfigError(
+        f"{path or 'value'}: {first['msg'].lower()}",
+        where=where,
+        remedy="see docs/operators/configuration.md",
+    )
 
 
 _SECRET = re.compile(r"\$\{secret:([A-Z][A-Z0-9_]*)\}")
@@ -115,9 +170,18 @@ def _secrets(value: Any, source: str, where: str) -> Any:
             try:
                 return path.read_text(encoding="utf-8").strip()
             except OSError as e:
-                raise ConfigError(f"secret {name} cannot be read", where=where, why=e.strerror or "", remedy=f"put it at {path}") from None
+                raise ConfigError(
+                    f"secret {name} cannot be read",
+                    where=where,
+                    why=e.strerror or "",
+                    remedy=f"put it at {path}",
+                ) from None
         if f"HUB_SECRET_{name}" not in os.environ:
-            raise ConfigError(f"secret {name} is not set", where=where, remedy=f"set the environment variable HUB_SECRET_{name}")
+            raise ConfigError(
+                f"secret {name} is not set",
+                where=where,
+                remedy=f"set the environment variable HUB_SECRET_{name}",
+            )
         return os.environ[f"HUB_SECRET_{name}"]
 
     return _SECRET.sub(found, value)
@@ -151,8 +215,12 @@ def _judge(config: Config) -> None:
         return
     weak = []
     if not config.key:
-        weak.append("key: is empty (a key file made at first start is for development); set key: ${secret:DATA_KEY}")
+        weak.append(
+            "key: is empty (a key file made at first start is for development); set key: ${secret:DATA_KEY}"
+        )
     if config.identity_base == "urn:hub":
         weak.append("identity_base: is the default; set a URL of your own before the first message")
     if weak:
-        raise ConfigError("the production profile refuses these settings", where="config.yaml", why="; ".join(weak))
+        raise ConfigError(
+            "the production profile refuses these settings", where="config.yaml", why="; ".join(weak)
+        )

@@ -1,4 +1,5 @@
-"""What travels between the rooms: an entry of the journal, the drafts a map makes of it, and what became of it.
+"""What travels between the rooms: an entry of the journal, the drafts a map makes of it, and what became of
+it.
 
 Plain records without behaviour. Times are integers: milliseconds since the epoch, UTC.
 """
@@ -39,7 +40,9 @@ class Accepted:
     """The journal's word for one appended entry, given only after it is on disk."""
 
     id: int
-    duplicate_of: int | None = None  # same sender, same control id, same bytes: nothing was appended, id is the first's
+    duplicate_of: int | None = (
+        None  # same sender, same control id, same bytes: nothing was appended, id is the first's
+    )
     conflicts_with: int | None = None  # same sender and control id, other bytes: appended, and flagged
 
 
@@ -78,10 +81,10 @@ class Flag:
 class Draft:
     """One FHIR resource as a map made it from one message, before the store has seen it.
 
-    `body` is the resource without `id` and `meta.versionId`/`lastUpdated`. `labels` runs parallel to the entries of
-    each top-level list of the body and says which labelled row made each (`telecom` -> ("home", "work")).
-    `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`). `owns` holds the top-level
-    elements the map is able to set; a `snapshot` write removes those that were not sent.
+    `body` is the resource without `id` and `meta.versionId`/`lastUpdated`. `labels` runs parallel to the
+    entries of each top-level list of the body and says which labelled row made each (`telecom` -> ("home",
+    "work")). `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`). `owns` holds
+    the top-level elements the map is able to set; a `snapshot` write removes those that were not sent.
     """
 
     name: str
@@ -94,12 +97,15 @@ class Draft:
     cleared: tuple[str, ...] = ()
     owns: frozenset[str] = frozenset()
     map: str = ""
-    weak: tuple[str, ...] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
+    weak: tuple[
+        str, ...
+    ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
 
 
 @dataclass(slots=True)
 class Work:
-    """One entry after the pure rooms are done with it: ready for the store's transaction, or parked with its cause."""
+    """One entry after the pure rooms are done with it: ready for the store's transaction, or parked with its
+    cause."""
 
     entry: int
     position: int

@@ -1,8 +1,8 @@
 """Strict YAML for files that people own: every scalar stays text, every value knows its `file:line`.
 
-Plain YAML reads `NO` as false, `012` as 10, `12:30` as 750 and `2.10` as 2.1, each a plausible code, time or version
-of ours. Here `true` and `false` are the only words that are not text, duplicate keys are refused, and anchors,
-tags and merge keys do not exist. Types come from the thing being described, not from YAML.
+Plain YAML reads `NO` as false, `012` as 10, `12:30` as 750 and `2.10` as 2.1, each a plausible code, time or
+version of ours. Here `true` and `false` are the only words that are not text, duplicate keys are refused, and
+anchors, tags and merge keys do not exist. Types come from the thing being described, not from YAML.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ def loads(text: str, name: str) -> Any:
         mark = e.problem_mark or e.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(
-            "is not readable YAML", where=where, why=e.problem or e.context or "", remedy="check indentation, quotes and brackets"
+            "is not readable YAML",
+            where=where,
+            why=e.problem or e.context or "",
+            remedy="check indentation, quotes and brackets",
         ) from None
     except yaml.YAMLError as e:
         raise ConfigError("is not readable YAML", where=name, why=type(e).__name__) from None
@@ -78,7 +81,9 @@ def loads(text: str, name: str) -> Any:
 def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
     line = node.start_mark.line + 1
     if id(node) in open_nodes:
-        raise ConfigError("refers to itself", where=f"{name}:{line}", remedy="anchors (&, *) are not used here")
+        raise ConfigError(
+            "refers to itself", where=f"{name}:{line}", remedy="anchors (&, *) are not used here"
+        )
     if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
         raise ConfigError(f"has a tag {node.tag}", where=f"{name}:{line}", remedy="remove the !tag")
     if isinstance(node, ScalarNode):
@@ -104,7 +109,10 @@ def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
             raise ConfigError("uses a merge key <<", where=f"{name}:{key_line}", remedy="write the rows out")
         if key in out:
             raise ConfigError(
-                f"says {key!r} twice", where=f"{name}:{key_line}", why=f"first at line {out.key_lines[key]}", remedy="keep one of them"
+                f"says {key!r} twice",
+                where=f"{name}:{key_line}",
+                why=f"first at line {out.key_lines[key]}",
+                remedy="keep one of them",
             )
         out[key] = _build(value_node, name, inside)
         out.key_lines[key] = key_line

@@ -1,7 +1,8 @@
 """Conditions as analysts write them: `PID-29 not valued and count(PID-11) = 1`, read into a small tree.
 
-Words: valued, not valued, cleared, =, !=, <, >, <=, >=, looks like number, set, not set, length(), count(), and, or, not,
-parentheses; alternatives with `|`. Nothing here touches a message; `compile.py` writes the test as Python.
+Words: valued, not valued, cleared, =, !=, <, >, <=, >=, looks like number, set, not set, length(), count(),
+and, or, not, parentheses; alternatives with `|`. Nothing here touches a message; `compile.py` writes the test
+as Python.
 """
 
 from __future__ import annotations
@@ -11,7 +12,20 @@ from dataclasses import dataclass
 
 from engine.kernel.errors import MapError
 
-__all__ = ["And", "Cleared", "Compare", "Condition", "Looks", "Not", "Or", "TargetSet", "Valued", "locations_of", "parse", "targets_of"]
+__all__ = [
+    "And",
+    "Cleared",
+    "Compare",
+    "Condition",
+    "Looks",
+    "Not",
+    "Or",
+    "TargetSet",
+    "Valued",
+    "locations_of",
+    "parse",
+    "targets_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,9 @@ class Or:
 Condition = Valued | Cleared | Compare | Looks | TargetSet | Not | And | Or
 
 LOCATION = r"[A-Z][A-Z0-9]{1,2}(?:\([^()]*\))?(?:[-.]\d+(?:\([^()]*\))?(?:\.\d+){0,2})?"
-ELEMENT = r"[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?(?:\.[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?)*"
+ELEMENT = (
+    r"[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?(?:\.[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?)*"
+)
 VALUE = r"\"[^\"]*\"|'[^']*'|[^\s()|\"']+"
 _TOKEN = re.compile(
     rf"\s*(?:(?P<func>length|count)\(\s*(?P<farg>{LOCATION})\s*\)"
@@ -108,7 +124,8 @@ def _tokens(text: str, where: str) -> list[tuple[str, str]]:
             raise MapError(
                 f"condition {text!r} is not understood at {text[at : at + 20]!r}",
                 where=where,
-                remedy="use: valued, not valued, cleared, =, !=, <, >, looks like number, set, and, or, not, ( ); alternatives with |",
+                remedy="use: valued, not valued, cleared, =, !=, <, >, looks like number, set, and, or, not, "
+                "( ); alternatives with |",
             )
         kind = m.lastgroup or ""
         if m["func"]:
@@ -134,7 +151,9 @@ class _Reader:
         return token
 
     def error(self, why: str) -> MapError:
-        return MapError(f"condition {self.text!r} {why}", where=self.where, remedy="see docs/analysts/maps.md, Conditions")
+        return MapError(
+            f"condition {self.text!r} {why}", where=self.where, remedy="see docs/analysts/maps.md, Conditions"
+        )
 
     def disjunction(self) -> Condition:
         parts = [self.conjunction()]
@@ -185,10 +204,10 @@ class _Reader:
                     return Looks(text, word.removeprefix("looks like "))
             raise self.error(f"says nothing about {text}")
         if kind == "elem":
-            word = self.take()
-            if word == ("word", "set"):
+            said = self.take()
+            if said == ("word", "set"):
                 return TargetSet(text)
-            if word == ("word", "not set"):
+            if said == ("word", "not set"):
                 return Not(TargetSet(text))
             raise self.error(f"says nothing about {text}; an element can be `set` or `not set`")
         raise self.error("is cut short" if not kind else f"cannot start with {text!r}")
@@ -199,7 +218,9 @@ class _Reader:
             raise self.error(f"needs = or != or < or > after {location}")
         op, values = text.split(" ", 1)
         parts = tuple(v.strip().strip("\"'") for v in re.findall(VALUE, values))
-        if (op not in ("=", "!=") or function) and not (len(parts) == 1 and re.fullmatch(r"-?\d+(\.\d+)?", parts[0])):
+        if (op not in ("=", "!=") or function) and not (
+            len(parts) == 1 and re.fullmatch(r"-?\d+(\.\d+)?", parts[0])
+        ):
             raise self.error(f"needs one number after {op}")
         return Compare(function, location, op, parts)
 
@@ -214,7 +235,9 @@ def _walk(c: Condition) -> list[Condition]:
 
 def locations_of(c: Condition | None) -> list[str]:
     """Return every location the condition reads."""
-    return [] if c is None else [x.location for x in _walk(c) if not isinstance(x, TargetSet | And | Or | Not)]
+    return (
+        [] if c is None else [x.location for x in _walk(c) if not isinstance(x, TargetSet | And | Or | Not)]
+    )
 
 
 def targets_of(c: Condition | None) -> list[str]:

@@ -1,4 +1,5 @@
-"""One HL7 v2 message -> drafts, the fast way or the traced way: the pure pipeline that channels and `hub convert` share."""
+"""One HL7 v2 message -> drafts, the fast way or the traced way: the pure pipeline that channels and `hub
+convert` share."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def _tree(message: Message, program: SiteProgram, general: bool = False) -> tupl
         return program.plan("ANY"), Group("", "", list(message.segments))
     if plan is None:
         raise MapError(
-            f"no map for {message.code}^{message.event}", where="MSH-9", remedy="write a message map under mappings/hl7v2/messages, with `for:` naming it"
+            f"no map for {message.code}^{message.event}",
+            where="MSH-9",
+            remedy="write a message map under mappings/hl7v2/messages, with `for:` naming it",
         )
     structure = structure_for(message)
     if structure is None or structure.name != plan.message.structure:
@@ -67,7 +70,9 @@ def _tree(message: Message, program: SiteProgram, general: bool = False) -> tupl
     return plan, arrange(message, structure)
 
 
-def map_message(message: Message, program: SiteProgram, identify: Identify, entry_key: str, run: type[Run] = Run) -> Built:
+def map_message(
+    message: Message, program: SiteProgram, identify: Identify, entry_key: str, run: type[Run] = Run
+) -> Built:
     """Map one message with the fast program. Raises MapError where no map serves its type."""
     plan, tree_ = _tree(message, program)
     h = headers(message)
@@ -76,20 +81,32 @@ def map_message(message: Message, program: SiteProgram, identify: Identify, entr
     return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
 
 
-def trace_message(message: Message, maps: Maps, site: str, entry_key: str, identify: Identify = unkeyed, general: bool = False) -> Conversion:
-    """Map one message with the traced twin and report on every leaf; `general` falls back on the map ANY, flagged."""
+def trace_message(
+    message: Message,
+    maps: Maps,
+    site: str,
+    entry_key: str,
+    identify: Identify = unkeyed,
+    general: bool = False,
+) -> Conversion:
+    """Map one message with the traced twin and report on every leaf; `general` falls back on the map ANY,
+    flagged."""
     program = maps.program(site, trace=True)
     plan, tree_ = _tree(message, program, general)
     h = headers(message)
     x = TracedRun(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
     if plan.message.name == "ANY":
-        x.flag("no-map", "MSH[1]-9", f"no map for {message.code}^{message.event}: only what most messages share was converted")
+        x.flag(
+            "no-map",
+            "MSH[1]-9",
+            f"no map for {message.code}^{message.event}: only what most messages share was converted",
+        )
     built = plan.build(tree_, x, entry_key)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
-    found = report(message, built, x, program.program.rows, ignored_by(program.resolved, names, plan.message.ignore))
+    found = report(
+        message, built, x, program.program.rows, ignored_by(program.resolved, names, plan.message.ignore)
+    )
     for d in built.drafts:
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
     return Conversion(built, found, site, program.revision)
-
-

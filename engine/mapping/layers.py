@@ -1,8 +1,8 @@
 """A site's changes laid over the standard maps, row by row; every row remembers which layer set it.
 
-`change:` names a map and the rows that differ. A row with the same target (label included) replaces the one below;
-`skip` takes it away; in a `by` table a case replaces the base's case of that name, and the base's case stays for when
-the new one's `when` is false.
+`change:` names a map and the rows that differ. A row with the same target (label included) replaces the one
+below; `skip` takes it away; in a `by` table a case replaces the base's case of that name, and the base's case
+stays for when the new one's `when` is false.
 """
 
 from __future__ import annotations
@@ -28,10 +28,19 @@ def apply_change(base: MapDef, change: Map, file: str, layer: str, has_child: Ha
         at = [i for i, r in enumerate(rows) if r.target == target]
         if isinstance(value, str) and value == "skip":
             if not at:
-                raise MapError(f"{base.name} has no row {key} to skip", where=f"{file}:{line}", remedy=f"see {base.place.file}")
+                raise MapError(
+                    f"{base.name} has no row {key} to skip",
+                    where=f"{file}:{line}",
+                    remedy=f"see {base.place.file}",
+                )
             rows[at[0]] = Row(target, Place(file, line, layer), skip=f"by {layer}")
             continue
-        if at and isinstance(value, Map) and rows[at[0]].cases and not set(value) & (WORDS - {"code", "as", "value"}):
+        if (
+            at
+            and isinstance(value, Map)
+            and rows[at[0]].cases
+            and not set(value) & (WORDS - {"code", "as", "value"})
+        ):
             rows[at[0]] = _cases(rows[at[0]], value, reader, target)
             continue
         row = reader.row(target, value, (), line)
@@ -69,7 +78,7 @@ def _either(new: Case, base: Case) -> Case:
     assert guard is not None
     from engine.mapping.conditions import And
 
-    rest = tuple(replace(r, when=Not(guard) if r.when is None else And((Not(guard), r.when))) for r in base.rows)
+    rest = tuple(
+        replace(r, when=Not(guard) if r.when is None else And((Not(guard), r.when))) for r in base.rows
+    )
     return replace(new, rows=new.rows + rest)
-
-

@@ -1,8 +1,8 @@
 """Where every value went and what went nowhere: the report of one message, read off a traced run.
 
-In: a message, its leaves, the drafts of a traced run. Out: `Report` with (source, target, row) for every leaf that
-reached an element, and (source, value, why) for every populated leaf that did not. Nothing is stored: the same bytes and
-the same revision give the same report.
+In: a message, its leaves, the drafts of a traced run. Out: `Report` with (source, target, row) for every leaf
+that reached an element, and (source, value, why) for every populated leaf that did not. Nothing is stored:
+the same bytes and the same revision give the same report.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ __all__ = ["Mapped", "Report", "Unmapped", "report"]
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One source leaf that reached one element; `row` says which row did it, `PID_Patient/gender (file:line)`."""
+    """One source leaf that reached one element; `row` says which row did it, `PID_Patient/gender
+    (file:line)`."""
 
     source: str
     target: str
@@ -72,8 +73,11 @@ def _names(drafts: list[Draft]) -> list[str]:
     return out
 
 
-def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: Mapping[tuple[str, int, int], str]) -> Report:
-    """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at on purpose."""
+def report(
+    message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: Mapping[tuple[str, int, int], str]
+) -> Report:
+    """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at
+    on purpose."""
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
     keys: dict[Address, int] = {}
     for name, d in zip(_names(built.drafts), built.drafts, strict=True):
@@ -83,7 +87,7 @@ def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: M
                     keys[a] = value.row
                 else:
                     hits[a].append((path, value.row))
-    chose = {a: r for a, r in x.choices}
+    chose = dict(x.choices)
     failed: dict[Address, str] = dict(x.failures)
     same = _same_as_head(built, x)
     out = Report()
@@ -93,16 +97,25 @@ def report(message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: M
         if found is None and spots[0] in same:
             found = next((hits[a] for a in same[spots[0]] if a in hits), None)
         if found:
-            out.mapped += [Mapped(leaf.address, target, _row(rows, row)) for target, row in dict.fromkeys(found)]
+            out.mapped += [
+                Mapped(leaf.address, target, _row(rows, row)) for target, row in dict.fromkeys(found)
+            ]
             continue
-        out.unmapped.append(Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, keys)))
+        out.unmapped.append(
+            Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, keys))
+        )
     return out
 
 
 def _spots(leaf: Any) -> list[Address]:
-    """The addresses that speak of a leaf, most exact first: itself, its component, its repetition, its field."""
+    """The addresses that speak of a leaf, most exact first: itself, component, repetition, field."""
     whole = Address(leaf.segment.name, leaf.segment.n, leaf.field, leaf.rep, leaf.comp, leaf.sub or 1)
-    out = [whole, whole._replace(sub=0), whole._replace(sub=0, component=0), whole._replace(sub=0, component=0, rep=0)]
+    out = [
+        whole,
+        whole._replace(sub=0),
+        whole._replace(sub=0, component=0),
+        whole._replace(sub=0, component=0, rep=0),
+    ]
     return out
 
 
@@ -115,7 +128,8 @@ def _row(rows: list[Row], n: int) -> str:
 
 
 def _same_as_head(built: Built, x: TracedRun) -> dict[Address, list[Address]]:
-    """For segments that were joined into one: fields that say the same as the first's went where the first's went."""
+    """For segments that were joined into one: fields that say the same as the first's went where the first's
+    went."""
     out: dict[Address, list[Address]] = {}
     for merged in x.merged:
         head = merged.lines[0]
@@ -127,12 +141,23 @@ def _same_as_head(built: Built, x: TracedRun) -> dict[Address, list[Address]]:
                             for s, _ in enumerate(comp.split(x.ss), 1):
                                 mine = Address(line.name, line.n, i, r, c, s)
                                 base = Address(head.name, head.n, i, r, c, s)
-                                out[mine] = [base, base._replace(sub=0), base._replace(sub=0, component=0), base._replace(sub=0, component=0, rep=0)]
+                                out[mine] = [
+                                    base,
+                                    base._replace(sub=0),
+                                    base._replace(sub=0, component=0),
+                                    base._replace(sub=0, component=0, rep=0),
+                                ]
     return out
 
 
 def _why(
-    leaf: Any, spots: list[Address], chose: Mapping[Address, int], failed: Mapping[Address, str], ignored: Mapping[tuple[str, int, int], str], rows: list[Row], keys: Mapping[Address, int]
+    leaf: Any,
+    spots: list[Address],
+    chose: Mapping[Address, int],
+    failed: Mapping[Address, str],
+    ignored: Mapping[tuple[str, int, int], str],
+    rows: list[Row],
+    keys: Mapping[Address, int],
 ) -> str:
     if leaf.value.strip() == '""':
         return "an explicit delete: clears what it would have set"
@@ -152,10 +177,14 @@ def _why(
     return "no row reads it"
 
 
-def ignored_by(maps: Mapping[str, Any], names: list[str], message_ignore: tuple[str, ...] = ()) -> dict[tuple[str, int, int], str]:
+def ignored_by(
+    maps: Mapping[str, Any], names: list[str], message_ignore: tuple[str, ...] = ()
+) -> dict[tuple[str, int, int], str]:
     """Collect `ignore:` of the maps that a message uses."""
     out: dict[tuple[str, int, int], str] = {}
-    for text, by in [(t, name) for name in names for t in maps[name].ignore] + [(t, "the message map") for t in message_ignore]:
+    for text, by in [(t, name) for name in names for t in maps[name].ignore] + [
+        (t, "the message map") for t in message_ignore
+    ]:
         loc = locate(text)
         if loc is not None:
             out[(loc.name, loc.field, loc.component)] = f"ignored on purpose by {by}"

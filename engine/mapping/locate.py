@@ -1,7 +1,9 @@
-"""Locations as rows write them, taken apart for the compiler: `PID-3(4.1=MRN and 5=MR).1`, `XPN.1.1`, `OBX(3.1=8302-2)-5`.
+"""Locations as rows write them, taken apart for the compiler: `PID-3(4.1=MRN and 5=MR).1`, `XPN.1.1`,
+`OBX(3.1=8302-2)-5`.
 
 In a segment map the numbers are field, component, subcomponent; in a datatype map component and subcomponent.
-HL7 v2.8.2 §2.5 names the parts; the parentheses are ours (a repetition number, `only`, or a test on components).
+HL7 v2.8.2 §2.5 names the parts; the parentheses are ours (a repetition number, `only`, or a test on
+components).
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from engine.kernel.errors import MapError
 
 __all__ = ["Location", "Test", "locate"]
 
-_LOCATION = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?")
+_LOCATION = re.compile(
+    r"([A-Z][A-Z0-9]{1,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """`5=MR|PI` on a repetition: component, subcomponent (0 = whole), the values, and whether they must not match."""
+    """`5=MR|PI` on a repetition: component, subcomponent (0 = whole), the values, and whether they must not
+    match."""
 
     component: int
     sub: int
@@ -70,6 +75,12 @@ def _filter(text: str) -> tuple[int, bool, tuple[Test, ...]]:
     for part in re.split(r"\s+and\s+", text):
         m = re.fullmatch(r"(\d+)(?:\.(\d+))?\s*(!?=)\s*(.+)", part.strip())
         if not m:
-            raise MapError(f"filter ({text}) is not understood", remedy="write (2), (only), (5=MR) or (4.1=MRN and 5=MR)")
-        tests.append(Test(int(m[1]), int(m[2] or 0), tuple(v.strip().strip('"') for v in m[4].split("|")), m[3] == "!="))
+            raise MapError(
+                f"filter ({text}) is not understood", remedy="write (2), (only), (5=MR) or (4.1=MRN and 5=MR)"
+            )
+        tests.append(
+            Test(
+                int(m[1]), int(m[2] or 0), tuple(v.strip().strip('"') for v in m[4].split("|")), m[3] == "!="
+            )
+        )
     return 0, False, tuple(tests)

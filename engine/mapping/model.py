@@ -1,7 +1,8 @@
-"""What a map file says, as typed rows: every word of the language has its place here, with the `file:line` it came from.
+"""What a map file says, as typed rows: every word of the language has its place here, with the `file:line` it
+came from.
 
-Nothing in this module knows HL7 or FHIR; `read.py` fills these records from YAML, `layers.py` lays a site's changes
-over them, `check.py` judges them and `compile.py` turns them into Python.
+Nothing in this module knows HL7 or FHIR; `read.py` fills these records from YAML, `layers.py` lays a site's
+changes over them, `check.py` judges them and `compile.py` turns them into Python.
 """
 
 from __future__ import annotations
@@ -183,7 +184,9 @@ class ResourceDef:
     per: tuple[str, ...]
     rows: tuple[str, ...]
     place: Place
-    links: tuple[tuple[tuple[str, ...], str], ...] = ()  # (element path from me or another resource, selector)
+    links: tuple[
+        tuple[tuple[str, ...], str], ...
+    ] = ()  # (element path from me or another resource, selector)
     when: Condition | None = None
     write: tuple[Case, ...] | str = ""
     write_by: Source | None = None
@@ -219,7 +222,9 @@ class SiteDef:
     charset: str = ""
     authority: str = ""
     systems: tuple[tuple[str, str], ...] = ()
-    segments: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()  # Z-segment dictionary: (name, type) per field
+    segments: tuple[
+        tuple[str, tuple[tuple[str, str], ...]], ...
+    ] = ()  # Z-segment dictionary: (name, type) per field
     change: tuple[tuple[str, tuple[Row, ...]], ...] = ()
     replace: tuple[tuple[str, object], ...] = ()
     ignore: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -1,7 +1,9 @@
-"""The maps of a project: found, read, laid over each other for every sender, compiled once, named by their content.
+"""The maps of a project: found, read, laid over each other for every sender, compiled once, named by their
+content.
 
-In: the `mappings/` and `terminology/` folders. Out: `Maps`, which gives for one message the program of its sender's
-site and the plan of its message type, and a revision: the hash of the resolved rows, tables and engine version.
+In: the `mappings/` and `terminology/` folders. Out: `Maps`, which gives for one message the program of its
+sender's site and the plan of its message type, and a revision: the hash of the resolved rows, tables and
+engine version.
 """
 
 from __future__ import annotations
@@ -27,7 +29,21 @@ from engine.terminology.translate import Terminology
 
 __all__ = ["Maps", "Site", "Sites"]
 
-SITE_WORDS = {"site", "over", "match", "timezone", "charset", "authority", "systems", "segments", "change", "ignore", "tests", "note", "replaces"}
+SITE_WORDS = {
+    "site",
+    "over",
+    "match",
+    "timezone",
+    "charset",
+    "authority",
+    "systems",
+    "segments",
+    "change",
+    "ignore",
+    "tests",
+    "note",
+    "replaces",
+}
 
 
 @dataclass(slots=True)
@@ -50,7 +66,9 @@ class Site:
 
     def matches(self, headers: Mapping[str, str]) -> bool:
         """Say whether a message with these MSH fields comes from here; patterns may hold `*`."""
-        return bool(self.match) and all(any(fnmatch.fnmatchcase(headers.get(k, ""), p) for p in patterns) for k, patterns in self.match)
+        return bool(self.match) and all(
+            any(fnmatch.fnmatchcase(headers.get(k, ""), p) for p in patterns) for k, patterns in self.match
+        )
 
 
 class SenderView:
@@ -79,7 +97,15 @@ Sites = dict[str, Site]
 class Maps:
     """All maps of a project."""
 
-    def __init__(self, root: Path, terminology: Terminology, maps: dict[str, MapDef], messages: dict[str, MessageDef], sites: Sites, identity_base: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        terminology: Terminology,
+        maps: dict[str, MapDef],
+        messages: dict[str, MessageDef],
+        sites: Sites,
+        identity_base: str,
+    ) -> None:
         self.root, self.terminology = root, terminology
         self.maps, self.messages, self.sites = maps, messages, sites
         self.identity_base = identity_base
@@ -88,10 +114,15 @@ class Maps:
 
     @classmethod
     def open(cls, root: Path, identity_base: str = "urn:hub") -> Maps:
-        """Read `mappings/` and `terminology/` below the project's root. Raises MapError or ConfigError with file:line."""
+        """Read `mappings/` and `terminology/` below the project's root. Raises MapError or ConfigError with
+        file:line."""
         base = root / "mappings"
         if not base.is_dir():
-            raise MapError("there is no mappings folder", where=str(base), remedy="start in the project's folder, where config.yaml is")
+            raise MapError(
+                "there is no mappings folder",
+                where=str(base),
+                remedy="start in the project's folder, where config.yaml is",
+            )
         terminology = Terminology.open(root / "terminology")
         maps: dict[str, MapDef] = {}
         messages: dict[str, MessageDef] = {}
@@ -103,21 +134,30 @@ class Maps:
             if "resources" in data:
                 m = read_message(data, shown, "standard")
                 if m.name in messages:
-                    raise MapError(f"map {m.name} exists twice", where=shown, why=f"also in {messages[m.name].place.file}")
+                    raise MapError(
+                        f"map {m.name} exists twice",
+                        where=shown,
+                        why=f"also in {messages[m.name].place.file}",
+                    )
                 messages[m.name] = m
             else:
                 d = read_map(data, shown, "standard", T.has_child)
                 if d.name in maps:
-                    raise MapError(f"map {d.name} exists twice", where=shown, why=f"also in {maps[d.name].place.file}")
+                    raise MapError(
+                        f"map {d.name} exists twice", where=shown, why=f"also in {maps[d.name].place.file}"
+                    )
                 maps[d.name] = d
         sites: Sites = {}
         for path in sorted((base / "sites").glob("*.yaml")):
-            site = _read_site(load(path, name=path.relative_to(root).as_posix()), path.relative_to(root).as_posix())
+            site = _read_site(
+                load(path, name=path.relative_to(root).as_posix()), path.relative_to(root).as_posix()
+            )
             sites[site.name] = site
         return cls(root, terminology, maps, messages, sites, identity_base)
 
     def site_for(self, headers: Mapping[str, str]) -> Site:
-        """Return the site whose `match` fits the message's MSH fields (`{"MSH-3": ..}`), else the standard one."""
+        """Return the site whose `match` fits the message's MSH fields (`{"MSH-3": ..}`), else the standard
+        one."""
         for site in self.sites.values():
             if site.matches(headers):
                 return site
@@ -137,7 +177,9 @@ class Maps:
         while at and at != "standard":
             found = self.sites.get(at)
             if found is None:
-                raise MapError(f"there is no site {at}", remedy=f"sites are: {', '.join(self.sites) or 'none'}")
+                raise MapError(
+                    f"there is no site {at}", remedy=f"sites are: {', '.join(self.sites) or 'none'}"
+                )
             if found in out:
                 raise MapError(f"site {at} lies over itself", where=found.file)
             out.append(found)
@@ -158,7 +200,10 @@ class SiteProgram:
             for name, change in (layer.change or {}).items():
                 base = resolved.get(name)
                 if base is None:
-                    raise MapError(f"site {layer.name} changes {name}, which is no map", where=place_of(change, layer.file))
+                    raise MapError(
+                        f"site {layer.name} changes {name}, which is no map",
+                        where=place_of(change, layer.file),
+                    )
                 resolved[name] = apply_change(base, change, layer.file, layer.name, T.has_child)
             for name, extra in layer.ignore.items():
                 if name in resolved:
@@ -182,7 +227,8 @@ class SiteProgram:
         self._caches: dict[Any, dict[tuple[str, str], Any]] = {}
 
     def cache(self, delims: Any) -> dict[tuple[str, str], Any]:
-        """Return the values that texts with these delimiters gave before; maps are pure, so they give them again."""
+        """Return the values that texts with these delimiters gave before; maps are pure, so they give them
+        again."""
         if delims not in self._caches and len(self._caches) > 16:
             self._caches.clear()
         return self._caches.setdefault(delims, {})
@@ -192,7 +238,10 @@ class SiteProgram:
         if name not in self._plans:
             message = self.maps.messages.get(name)
             if message is None:
-                raise MapError(f"there is no message map {name}", remedy=f"there are: {', '.join(sorted(self.maps.messages))}")
+                raise MapError(
+                    f"there is no message map {name}",
+                    remedy=f"there are: {', '.join(sorted(self.maps.messages))}",
+                )
             self._plans[name] = MessagePlan(self.program, message)
         return self._plans[name]
 
@@ -217,7 +266,14 @@ class SiteProgram:
             h = hashlib.sha256(__version__.encode())
             for part in (sorted(self.resolved.items()), sorted(self.maps.messages.items())):
                 h.update(repr(part).encode())
-            h.update(repr([(s.name, s.zone, s.charset, s.authority, sorted(s.own_systems.items()), s.segments) for s in self.layers]).encode())
+            h.update(
+                repr(
+                    [
+                        (s.name, s.zone, s.charset, s.authority, sorted(s.own_systems.items()), s.segments)
+                        for s in self.layers
+                    ]
+                ).encode()
+            )
             h.update(self.maps.terminology.digest.encode())
             cached = self._revision = h.hexdigest()[:12]
         return cached
@@ -228,9 +284,17 @@ def _read_site(m: Any, file: str) -> Site:
         raise MapError("is not a site", where=file, remedy="start the file with site: NAME")
     for k in m:
         if k not in SITE_WORDS:
-            raise MapError(f"does not know the word {k!r}", where=f"{file}:{m.key_lines[k]}", remedy=f"known here: {', '.join(sorted(SITE_WORDS))}")
+            raise MapError(
+                f"does not know the word {k!r}",
+                where=f"{file}:{m.key_lines[k]}",
+                remedy=f"known here: {', '.join(sorted(SITE_WORDS))}",
+            )
     match = tuple(
-        (str(k).replace(".", "-"), tuple(str(x) for x in v) if isinstance(v, list) else tuple(str(v).split("|"))) for k, v in (m.get("match") or {}).items()
+        (
+            str(k).replace(".", "-"),
+            tuple(str(x) for x in v) if isinstance(v, list) else tuple(str(v).split("|")),
+        )
+        for k, v in (m.get("match") or {}).items()
     )
     segments = {}
     for name, fields in (m.get("segments") or {}).items():
@@ -242,7 +306,11 @@ def _read_site(m: Any, file: str) -> Site:
         try:
             ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
-            raise MapError(f"timezone {zone} is not known", where=f"{file}:{m.key_lines['timezone']}", remedy="use an IANA name such as America/Chicago") from None
+            raise MapError(
+                f"timezone {zone} is not known",
+                where=f"{file}:{m.key_lines['timezone']}",
+                remedy="use an IANA name such as America/Chicago",
+            ) from None
     return Site(
         name=str(m["site"]),
         over=str(m.get("over") or "standard"),

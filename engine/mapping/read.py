@@ -1,7 +1,8 @@
-"""YAML map files -> typed rows. Every row keeps its `file:line`; every word that is not of the language is an error.
+"""YAML map files -> typed rows. Every row keeps its `file:line`; every word that is not of the language is an
+error.
 
-A row is `element: location`, `element: =constant`, `element: [a, b]`, or `element: {words and child elements}`. What the
-words mean is in docs/analysts/maps.md; what a row becomes is in compile.py.
+A row is `element: location`, `element: =constant`, `element: [a, b]`, or `element: {words and child
+elements}`. What the words mean is in docs/analysts/maps.md; what a row becomes is in compile.py.
 """
 
 from __future__ import annotations
@@ -36,7 +37,27 @@ HasChild = Callable[[str, tuple[str, ...], str], bool]
 """(root type, path names, child name) -> does the type at that path have that child element?"""
 
 WORDS = frozenset(
-    "from value as code systems unmapped when default join split with each by make rows failed skip flag assumed".split()
+    [
+        "from",
+        "value",
+        "as",
+        "code",
+        "systems",
+        "unmapped",
+        "when",
+        "default",
+        "join",
+        "split",
+        "with",
+        "each",
+        "by",
+        "make",
+        "rows",
+        "failed",
+        "skip",
+        "flag",
+        "assumed",
+    ]
 )
 UNMAPPED = ("keep", "flag", "hold", "drop")
 _STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*(?:\[x\])?)(?:\(([A-Za-z0-9_ -]+)\))?")
@@ -46,8 +67,16 @@ _TARGET = re.compile(rf"{_STEP.pattern}(?:\.{_STEP.pattern})*")
 def read_target(text: str, where: str) -> tuple[Step, ...]:
     """Read `referenceRange(obx).low(unit)` into steps."""
     if not _TARGET.fullmatch(text):
-        hint = "a comma inside a one-line { } cuts a row in two: write alternatives with |" if ")" in text else ""
-        raise MapError(f"{text!r} is not an element", where=where, remedy=hint or "write it like name.given or telecom(home).use")
+        hint = (
+            "a comma inside a one-line { } cuts a row in two: write alternatives with |"
+            if ")" in text
+            else ""
+        )
+        raise MapError(
+            f"{text!r} is not an element",
+            where=where,
+            remedy=hint or "write it like name.given or telecom(home).use",
+        )
     return tuple(Step(m[1], m[2] or "") for m in _STEP.finditer(text))
 
 
@@ -63,15 +92,24 @@ class Reader:
     def rows(self, block: Any, at: tuple[Step, ...] = (), line: int = 0) -> tuple[Row, ...]:
         """Read a block of `element: row` lines below the element `at`."""
         if not isinstance(block, Map):
-            raise MapError("rows must be `element: source` lines", where=f"{self.file}:{line_of(block, line)}")
-        return tuple(self.row(read_target(k, f"{self.file}:{block.key_lines[k]}"), v, at, block.key_lines[k]) for k, v in block.items())
+            raise MapError(
+                "rows must be `element: source` lines", where=f"{self.file}:{line_of(block, line)}"
+            )
+        return tuple(
+            self.row(read_target(k, f"{self.file}:{block.key_lines[k]}"), v, at, block.key_lines[k])
+            for k, v in block.items()
+        )
 
     def row(self, target: tuple[Step, ...], value: Any, at: tuple[Step, ...], line: int) -> Row:
         """Read one row; `at` is the path of the element that holds it."""
         place = Place(self.file, line, self.layer)
         where = str(place)
         if value is None:
-            raise MapError(f"{'.'.join(map(str, target))} says nothing", where=where, remedy="give a location, or skip with a reason")
+            raise MapError(
+                f"{'.'.join(map(str, target))} says nothing",
+                where=where,
+                remedy="give a location, or skip with a reason",
+            )
         if not isinstance(value, Map):
             if value == "skip":
                 return Row(target, place, skip="by this site")
@@ -104,7 +142,8 @@ class Reader:
             parts = words["join"] if isinstance(words["join"], Seq) else [words["join"]]
             source = Join(tuple(self.source(p, where) for p in parts), str(words.get("with", "")))
         children = tuple(
-            self.row(read_target(k, f"{self.file}:{m.key_lines[k]}"), v, path, m.key_lines[k]) for k, v in others
+            self.row(read_target(k, f"{self.file}:{m.key_lines[k]}"), v, path, m.key_lines[k])
+            for k, v in others
         )
         make = str(words.get("make", ""))
         make_rows: tuple[Row, ...] = ()
@@ -141,11 +180,28 @@ class Reader:
         )
 
     def table(
-        self, target: tuple[Step, ...], words: dict[str, Any], others: list[tuple[str, Any]], m: Map, at: tuple[Step, ...], place: Place, choice: bool
+        self,
+        target: tuple[Step, ...],
+        words: dict[str, Any],
+        others: list[tuple[str, Any]],
+        m: Map,
+        at: tuple[Step, ...],
+        place: Place,
+        choice: bool,
     ) -> Row:
         """Read a `by` table; for a choice (`value[x]`) each case holds rows for its sibling elements."""
         where = str(place)
-        extra = set(words) - {"by", "when", "failed", "flag", "assumed", "code", "unmapped", "each", "default"}
+        extra = set(words) - {
+            "by",
+            "when",
+            "failed",
+            "flag",
+            "assumed",
+            "code",
+            "unmapped",
+            "each",
+            "default",
+        }
         if extra:
             raise MapError(f"a by table cannot also say {', '.join(sorted(extra))}", where=where)
         return Row(
@@ -163,7 +219,9 @@ class Reader:
             assumed=str(words.get("assumed", "")),
         )
 
-    def case(self, key: str, value: Any, target: tuple[Step, ...], at: tuple[Step, ...], line: int, choice: bool) -> Case:
+    def case(
+        self, key: str, value: Any, target: tuple[Step, ...], at: tuple[Step, ...], line: int, choice: bool
+    ) -> Case:
         """Read one case of a `by` table."""
         values = tuple(x.strip() for x in key.split("|"))
         place = Place(self.file, line, self.layer)
@@ -172,11 +230,16 @@ class Reader:
                 inner = self.long_row((target[-1],), value, at, place)
                 return Case(values, (inner,), place)
             return Case(values, self.siblings(value, at, place), place)
-        row = self.long_row((), value, at + target, place) if isinstance(value, Map) else self.row((), value, at + target, line)
+        row = (
+            self.long_row((), value, at + target, place)
+            if isinstance(value, Map)
+            else self.row((), value, at + target, line)
+        )
         return Case(values, (row,), place)
 
     def siblings(self, m: Map, at: tuple[Step, ...], place: Place) -> tuple[Row, ...]:
-        """Read the rows of one case of a choice: sibling elements, plus when, failed, flag and skip for the whole case."""
+        """Read the rows of one case of a choice: sibling elements, plus when, failed, flag and skip for the
+        whole case."""
         rows: list[Row] = []
         when = self.condition(m.get("when"), str(place))
         for k, v in m.items():
@@ -218,12 +281,16 @@ class Reader:
         if isinstance(value, Seq):
             return First(tuple(self.source(v, where) for v in value))
         if isinstance(value, bool):
-            raise MapError("true/false alone is not a source", where=where, remedy=f"write =%s" % str(value).lower())
+            raise MapError(
+                "true/false alone is not a source", where=where, remedy=f"write ={str(value).lower()}"
+            )
         if isinstance(value, Map):
             if set(value) <= {"join", "with"} and "join" in value:
                 parts = value["join"] if isinstance(value["join"], Seq) else [value["join"]]
                 return Join(tuple(self.source(p, where) for p in parts), str(value.get("with", "")))
-            raise MapError("is not a source", where=where, remedy="write a location, =constant, [a, b] or {join: [..]}")
+            raise MapError(
+                "is not a source", where=where, remedy="write a location, =constant, [a, b] or {join: [..]}"
+            )
         text = str(value)
         if text.startswith("="):
             return Constant(text[1:])
@@ -251,7 +318,11 @@ def _words(m: Any, allowed: set[str], file: str) -> Map:
         raise MapError("is not a map file", where=file, remedy="start with map:, from:, to:, rows:")
     for k in m:
         if k not in allowed:
-            raise MapError(f"does not know the word {k!r}", where=f"{file}:{m.key_lines[k]}", remedy=f"known here: {', '.join(sorted(allowed))}")
+            raise MapError(
+                f"does not know the word {k!r}",
+                where=f"{file}:{m.key_lines[k]}",
+                remedy=f"known here: {', '.join(sorted(allowed))}",
+            )
     return m
 
 
@@ -262,7 +333,15 @@ def read_tests(block: Any, file: str, layer: str, map_name: str = "") -> tuple[T
         _words(t, {"name", "in", "out", "map", "note", "message", "site"}, file)
         expect = t.get("out")
         pairs = tuple(expect.items()) if isinstance(expect, Map) else ((".", expect),)
-        out.append(TestDef(str(t.get("name") or f"test {n}"), str(t.get("in") or ""), pairs, Place(file, t.line, layer), str(t.get("map") or map_name)))
+        out.append(
+            TestDef(
+                str(t.get("name") or f"test {n}"),
+                str(t.get("in") or ""),
+                pairs,
+                Place(file, t.line, layer),
+                str(t.get("map") or map_name),
+            )
+        )
     return tuple(out)
 
 
@@ -275,7 +354,12 @@ def read_map(m: Any, file: str, layer: str, has_child: HasChild) -> MapDef:
     name, to = str(m["map"]), str(m["to"])
     reader = Reader(to, file, layer, has_child)
     levels = tuple(
-        Level(str(v["name"]), reader.condition(v.get("when"), f"{file}:{v.line}"), reader.rows(v["rows"]), Place(file, v.line, layer))
+        Level(
+            str(v["name"]),
+            reader.condition(v.get("when"), f"{file}:{v.line}"),
+            reader.rows(v["rows"]),
+            Place(file, v.line, layer),
+        )
         for v in m.get("levels") or ()
     )
     key = m.get("key")
@@ -302,7 +386,11 @@ def _key(value: Any, reader: Reader, where: str) -> tuple[Source, ...]:
 
 def read_message(m: Any, file: str, layer: str) -> MessageDef:
     """Read a message map."""
-    m = _words(m, {"map", "from", "to", "for", "resources", "write", "mend", "refuse", "ignore", "note", "tests"}, file)
+    m = _words(
+        m,
+        {"map", "from", "to", "for", "resources", "write", "mend", "refuse", "ignore", "note", "tests"},
+        file,
+    )
     name = str(m["map"])
     reader = Reader("Bundle", file, layer, lambda *_: False)
     triggers = tuple(tuple((str(x) + "^").split("^")[:2]) for x in (m.get("for") or [name.replace("_", "^")]))
@@ -352,7 +440,13 @@ def _write(value: Any, reader: Reader, where: str) -> tuple[tuple[Case, ...] | s
         for k, v in value.items():
             if k == "by":
                 continue
-            cases.append(Case(tuple(k.split("|")), (Row((), reader.place(v), source=Constant(_mode(str(v), where))),), reader.place(v)))
+            cases.append(
+                Case(
+                    tuple(k.split("|")),
+                    (Row((), reader.place(v), source=Constant(_mode(str(v), where))),),
+                    reader.place(v),
+                )
+            )
         return tuple(cases), reader.source(value["by"], where)
     return _mode(str(value), where), None
 

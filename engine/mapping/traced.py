@@ -1,8 +1,8 @@
 """Values that remember where they came from, so that lineage is read off the finished resource.
 
-The traced twin of a compiled map runs the same steps on these instead of plain text: a piece split from a field knows
-its address, a code looked up knows the text it was looked up from. Walking the finished bundle then gives every
-(target element, source addresses, row). Only lineage, `try` and tests pay for it.
+The traced twin of a compiled map runs the same steps on these instead of plain text: a piece split from a
+field knows its address, a code looked up knows the text it was looked up from. Walking the finished bundle
+then gives every (target element, source addresses, row). Only lineage, `try` and tests pay for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-__all__ = ["Address", "TBool", "TDecimal", "TInt", "TKey", "TStr", "plain", "sources_of", "traced", "absorb"]
+__all__ = ["Address", "TBool", "TDecimal", "TInt", "TKey", "TStr", "absorb", "plain", "sources_of", "traced"]
 
 
 class Address(NamedTuple):
@@ -58,14 +58,14 @@ class TStr(str):
         self.src, self.row = src, row
         return self
 
-    def split(self, sep: str | None = None, maxsplit: Any = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: Any = -1) -> list[str]:
         """Split one level down; every piece knows its own address."""
         if len(self.src) != 1:
             return list(str.split(self, sep, maxsplit))
         at = self.src[0]
         return [TStr(p, (at.below(i),), self.row) for i, p in enumerate(str.split(self, sep, maxsplit), 1)]
 
-    def strip(self, chars: str | None = None) -> TStr:  # type: ignore[override]
+    def strip(self, chars: str | None = None) -> TStr:
         """Strip, keeping the source."""
         return TStr(str.strip(self, chars), self.src, self.row)
 
@@ -159,9 +159,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-
-
-
 def absorb(kept: Any, dropped: Any) -> Any:
     """Give `kept` the sources of an equal value that was dropped beside it; returns what to keep."""
     if isinstance(kept, dict) and isinstance(dropped, dict):
@@ -177,6 +174,8 @@ def absorb(kept: Any, dropped: Any) -> Any:
     more = getattr(dropped, "src", ())
     if more and kept == dropped:
         src = getattr(kept, "src", ())
-        out = traced(plain(kept), tuple(dict.fromkeys(src + more)), getattr(kept, "row", getattr(dropped, "row", -1)))
+        out = traced(
+            plain(kept), tuple(dict.fromkeys(src + more)), getattr(kept, "row", getattr(dropped, "row", -1))
+        )
         return out
     return kept

@@ -1,5 +1,5 @@
-"""What the compiler asks of both sides of a row: the HL7 v2 type of a location, the FHIR type of an element, and the
-usual map for the pair (the "type-directed default" of the mapping language).
+"""What the compiler asks of both sides of a row: the HL7 v2 type of a location, the FHIR type of an element,
+and the usual map for the pair (the "type-directed default" of the mapping language).
 """
 
 from __future__ import annotations
@@ -10,10 +10,36 @@ from functools import cache
 from engine.fhir import definitions
 from engine.formats.hl7v2 import dictionary
 
-__all__ = ["COMPOSITE_AS", "Target", "child_of", "component_type", "field_repeats", "field_table", "field_type", "has_child", "is_composite", "pair_map"]
+__all__ = [
+    "COMPOSITE_AS",
+    "Target",
+    "child_of",
+    "component_type",
+    "field_repeats",
+    "field_table",
+    "field_type",
+    "has_child",
+    "is_composite",
+    "pair_map",
+]
 
 VERSIONS = ("2.8.2", "2.7", "2.5.1", "2.3.1")
-SAME = {"CE": "CWE", "CNE": "CWE", "CF": "CWE", "TS": "DTM", "XCN": "XCN", "PPN": "PPN", "IS": "ID", "XPN": "XPN", "PN": "XPN", "AD": "XAD", "TN": "XTN", "CK": "CX", "CN": "XCN", "CM_MSG": "MSG"}
+SAME = {
+    "CE": "CWE",
+    "CNE": "CWE",
+    "CF": "CWE",
+    "TS": "DTM",
+    "XCN": "XCN",
+    "PPN": "PPN",
+    "IS": "ID",
+    "XPN": "XPN",
+    "PN": "XPN",
+    "AD": "XAD",
+    "TN": "XTN",
+    "CK": "CX",
+    "CN": "XCN",
+    "CM_MSG": "MSG",
+}
 """Types whose positions agree as far as maps read them; the map of the right one serves the left one."""
 
 COMPOSITE_AS = {"GTS": "ST", "varies": "ST", "Varies": "ST", "ST": "ST"}
@@ -36,7 +62,9 @@ def child_of(type_: str, name: str) -> Target | None:
     """Return the element `name` of a FHIR type or backbone path; None if R4 has no such element."""
     if definitions.is_primitive(type_):
         if name in ("extension", "id"):
-            return Target("Extension" if name == "extension" else "string", name == "extension", primitive=name == "id")
+            return Target(
+                "Extension" if name == "extension" else "string", name == "extension", primitive=name == "id"
+            )
         return None
     found = definitions.element(type_, name)
     if found is None:
@@ -47,7 +75,9 @@ def child_of(type_: str, name: str) -> Target | None:
     kind = found.types[0] if len(found.types) == 1 else ""
     if kind in ("SimpleQuantity", "MoneyQuantity", "Age", "Duration", "Count", "Distance"):
         kind = "Quantity"
-    return Target(kind, found.repeats, codes, found.targets, bool(kind) and definitions.is_primitive(kind), found.min)
+    return Target(
+        kind, found.repeats, codes, found.targets, bool(kind) and definitions.is_primitive(kind), found.min
+    )
 
 
 def has_child(root: str, path: tuple[str, ...], name: str) -> bool:
@@ -73,7 +103,8 @@ def _field(segment: str, number: int) -> dictionary.FieldDef | None:
 
 
 def field_type(segment: str, number: int, local: dict[str, tuple[tuple[str, str], ...]] | None = None) -> str:
-    """Return the newest known datatype of a field, `ST` where nobody knows; `local` is the sender's Z-segment dictionary."""
+    """Return the newest known datatype of a field, `ST` where nobody knows; `local` is the sender's Z-segment
+    dictionary."""
     if local and segment in local and number <= len(local[segment]):
         return local[segment][number - 1][1] or "ST"
     found = _field(segment, number)
