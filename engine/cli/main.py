@@ -34,17 +34,30 @@ def convert(
 ) -> None:
     """Convert files to FHIR: DIR/<stem>.json and DIR/<stem>.report.json a message."""
     from engine.cli.convert import convert_paths, expand
+    from engine.kernel.config import load_config
 
     root = project_root()
+    base = load_config(root).identity_base
     if sys.stderr.isatty():
         from rich.progress import Progress
 
         with Progress(transient=True) as bar:
             task = bar.add_task("converting", total=len(expand(paths)))
-            code = convert_paths(paths, out, root, site=site, progress=lambda: bar.advance(task))
+            code = convert_paths(paths, out, root, base, site=site, progress=lambda: bar.advance(task))
     else:
-        code = convert_paths(paths, out, root, site=site)
+        code = convert_paths(paths, out, root, base, site=site)
     raise typer.Exit(code)
+
+
+@app.command()
+def parse(
+    paths: Annotated[list[Path], typer.Argument(help="files or folders")],
+    emit: Annotated[Path | None, typer.Option(help="folder to write the messages back to")] = None,
+) -> None:
+    """Print the parsed tree of every message as JSON, with addresses, names and offsets."""
+    from engine.cli.parse import parse_paths
+
+    raise typer.Exit(parse_paths(paths, emit))
 
 
 @app.command()
