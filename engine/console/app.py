@@ -1,0 +1,205 @@
+"""The web side of the hub, one process: status page, health, metrics, the FHIR endpoint and the change feed.
+
+In: HTTP. Out: pages and JSON. Store calls run in threads. `/fhir` and `/feed` ask for a bearer token and
+record every access before they answer. Nothing is logged of a request: addresses and query strings may hold
+identifiers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from engine.channels.definition import Channel
+from engine.channels.opening import open_journal, open_store
+from engine.console.desk import Desk, outcome_reply, problem
+from engine.console.endpoint import Endpoint
+from engine.console.exchange import Ask, Reply
+from engine.console.figures import Gauge
+from engine.console.guard import Guard
+from engine.console.open_pages import add_open_pages
+from engine.console.recorder import Recorder
+from engine.console.tokens import Tokens
+from engine.journal.sql import SqlJournal
+from engine.kernel.config import Config
+from engine.kernel.errors import ConfigError
+from engine.security.keys import Keyring
+from engine.store.sql import SqlStore
+
+__all__ = ["create_app", "run_console"]
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FORM, _MOST_PAIRS = 65_536, 100
+_LOOK_AGAIN = 0.2  # seconds between looks of a caller who waits for changes
+_WAITING = 200  # callers who may wait at one time; others are answered at once
+
+
+def create_app(
+    config: Config,
+    keyring: Keyring,
+    store: SqlStore,
+    gauge: Gauge,
+    token: str,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Guard:
+    """Make the ASGI application; `token` is the text of the token file."""
+    tokens = Tokens.read(token)
+    desk = Desk(store, tokens, Endpoint(store, keyring, config.hub), Recorder(store.audit))
+    app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
+    guard = Guard(app)
+    add_open_pages(app, config, gauge, tokens, guard)
+    waiting = 0
+
+    @app.api_route("/fhir", methods=_METHODS)
+    @app.api_route("/fhir/{path:path}", methods=_METHODS)
+    async def fhir(request: Request, path: str = "") -> Response:
+        ask = await _ask(request, tuple(part for part in path.split("/") if part))
+        who = request.headers.get("authorization", "")
+        return _response(await run_in_threadpool(desk.fhir, ask, who, _peer(request)))
+
+    @app.get("/feed")
+    async def feed(request: Request) -> Response:
+        nonlocal waiting
+        ask = await _ask(request, ())
+        who = request.headers.get("authorization", "")
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (_seconds(ask) if waiting < _WAITING else 0)
+        waiting += 1
+        try:
+            while True:
+                last = loop.time() >= end or stopping() or await request.is_disconnected()
+                reply = await run_in_threadpool(desk.feed, ask, who, _peer(request), last)
+                if reply is not None:
+                    return _response(reply)
+                await asyncio.sleep(min(_LOOK_AGAIN, max(0.0, end - loop.time())))
+        finally:
+            waiting -= 1
+
+    @app.exception_handler(HTTPException)
+    async def no_such_page(request: Request, e: Exception) -> Response:
+        status = e.status_code if isinstance(e, HTTPException) else 500
+        text = "the request is too long" if status == 413 else "there is nothing here, or not by this method"
+        shape = outcome_reply if request.url.path.startswith("/fhir") else problem
+        return _response(shape(status, text, {}))
+
+    return guard
+
+
+async def _ask(request: Request, path: tuple[str, ...]) -> Ask:
+    query = _pairs(request.scope["query_string"].decode("latin-1"))
+    form = None
+    if (
+        request.method == "POST"
+        and request.headers.get("content-type", "").partition(";")[0].strip() == _FORM
+    ):
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_FORM:
+                raise HTTPException(413)
+        form = _pairs(body.decode("utf-8", "replace"))
+    base = str(request.base_url).rstrip("/") + "/fhir"
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Ask(request.method, path, query, headers, form, base)
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PAIRS))
+    except ValueError:
+        raise HTTPException(413) from None
+
+
+def _seconds(ask: Ask) -> float:
+    text = dict(ask.query).get("wait", "")
+    return min(float(text), 30.0) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _response(reply: Reply) -> Response:
+    headers = {"Content-Type": reply.media, **reply.headers} if reply.status != 304 else reply.headers
+    return Response(reply.body, reply.status, headers)
+
+
+class _Server(uvicorn.Server):
+    """Says when the port is open."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready("")
+
+
+def run_console(
+    config: Config,
+    keyring: Keyring,
+    channels: Sequence[Channel],
+    host: str,
+    port: int,
+    token: str,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM; `ready("")` is called once the port is open. Raises HubError."""
+    listening = _listen(host, port)
+    journal: SqlJournal | None = None
+    store: SqlStore | None = None
+    gauge: Gauge | None = None
+    try:
+        journal = open_journal(config, keyring)
+        store = open_store(config, keyring)
+        gauge = Gauge(channels, journal, config.core_url)
+        server: list[_Server] = []
+        app = create_app(config, keyring, store, gauge, token, lambda: bool(server) and server[0].should_exit)
+        settings: dict[str, Any] = {
+            "access_log": False,  # it would hold query strings
+            "log_config": None,
+            "server_header": False,
+            "proxy_headers": False,
+            "lifespan": "off",
+            "timeout_graceful_shutdown": 5,
+            "limit_concurrency": 500,
+        }
+        server.append(_Server(uvicorn.Config(app, **settings), ready))
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has stopped
+        server[0].run(sockets=[listening])
+    finally:
+        listening.close()
+        for one in (gauge, store, journal):
+            if one is not None:
+                one.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as e:
+        listening.close()
+        raise ConfigError(
+            f"port {port} on {host} cannot be opened",
+            where="console: listen: in config.yaml",
+            why=(e.strerror or "").lower(),
+            remedy="set another port there, or stop what uses it",
+        ) from None
+    return listening

@@ -1,0 +1,67 @@
+"""What the FHIR endpoint can do, as a CapabilityStatement (FHIR R4 capabilitystatement.html) made from what
+answers.
+
+In: the name and version of the hub. Out: a resource that lists exactly the types, interactions and search
+parameters that `endpoint.py` follows; both read the same table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine import __version__
+from engine.console.parameters import FORMATS, parameters, searchable
+from engine.kernel.clock import iso
+
+__all__ = ["INTERACTIONS", "capability"]
+
+INTERACTIONS = ("read", "vread", "history-instance", "search-type")
+_PROVENANCE = ("read", "search-type")
+
+
+def capability(hub: str, base: str, started: int) -> dict[str, Any]:
+    """Return the CapabilityStatement; `started` is when this process began, ms since the epoch."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": iso(started),
+        "kind": "instance",
+        "software": {"name": "hub", "version": __version__},
+        "implementation": {"description": hub, "url": base},
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "rest": [
+            {
+                "mode": "server",
+                "documentation": (
+                    "Read-only: resources are written by the messages that come in. Search also by POST to "
+                    "[type]/_search, which keeps identifiers out of URLs. Unknown parameters are refused, "
+                    "unless the header says Prefer: handling=lenient. Every access is recorded."
+                ),
+                "security": {
+                    "cors": False,
+                    "description": "Authorization: Bearer <token>; this statement alone needs none",
+                },
+                "resource": [_resource(kind) for kind in searchable()],
+            }
+        ],
+    }
+
+
+def _resource(kind: str) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "type": kind,
+        "interaction": [{"code": code} for code in (_PROVENANCE if kind == "Provenance" else INTERACTIONS)],
+        "versioning": "no-version" if kind == "Provenance" else "versioned",
+        "readHistory": kind != "Provenance",
+        "updateCreate": False,
+        "conditionalCreate": False,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "searchParam": [
+            {"name": p.name, "type": p.type, **({"documentation": p.remark} if p.remark else {})}
+            for p in parameters(kind).values()
+        ],
+    }
+    return made

@@ -1,0 +1,109 @@
+"""Answers `/fhir` and `/feed`: who is it, what do they get, and the audit row before they get it.
+
+In: an `Ask` and the Authorization header. Out: a `Reply`. Every answer has its row in the audit table,
+refusals too; where that cannot be written, nobody is shown anything (503). Synchronous; calls come from
+several threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from engine.console.endpoint import Endpoint, refusal
+from engine.console.exchange import Ask, Reply
+from engine.console.feed import BadFeed, FeedAsk, read_feed
+from engine.console.guard import place
+from engine.console.recorder import Recorder
+from engine.console.refusals import Refusal
+from engine.console.tokens import Tokens
+from engine.fhir import jsonio
+from engine.kernel.errors import HubError
+from engine.store.sql import SqlStore
+
+__all__ = ["Desk", "outcome_reply", "problem"]
+
+log = logging.getLogger("hub.console")
+
+R = TypeVar("R")
+Shape = Callable[[int, str, dict[str, str]], Reply]
+
+
+def problem(status: int, text: str, headers: dict[str, str]) -> Reply:
+    """Make a refusal as plain JSON."""
+    return Reply(status, jsonio.dumps({"error": text}), headers=headers, action="refused")
+
+
+def outcome_reply(status: int, text: str, headers: dict[str, str]) -> Reply:
+    """Make a refusal as an OperationOutcome."""
+    return refusal(Refusal(status, text, headers=headers))
+
+
+@dataclass(slots=True)
+class Desk:
+    """Everything that is guarded by a token."""
+
+    store: SqlStore
+    tokens: Tokens
+    endpoint: Endpoint
+    recorder: Recorder
+
+    def fhir(self, ask: Ask, authorization: str, peer: str) -> Reply:
+        """Answer a request below `/fhir`."""
+        if ask.path == ("metadata",) and ask.method in ("GET", "HEAD"):
+            return self._safely(lambda: self.endpoint.metadata(ask), outcome_reply)
+        who = self.tokens.who(authorization)
+        if who is None:
+            return self._stranger("fhir", authorization, peer, outcome_reply)
+
+        def answered() -> Reply:
+            reply = self.endpoint.answer(ask)
+            if reply.action == "refused":  # what was asked for may hold patient data: sealed, never plain
+                reply.detail = (
+                    f"{ask.method} {'/'.join(ask.path)} {' '.join(f'{k}={v}' for k, v in ask.query)}"
+                )
+            self.recorder.access(who, "fhir", reply)
+            return reply
+
+        return self._safely(answered, outcome_reply)
+
+    def feed(self, ask: Ask, authorization: str, peer: str, last: bool) -> Reply | None:
+        """Answer a request for the feed; None: nothing new, ask again (never when `last`)."""
+        who = self.tokens.who(authorization)
+        if who is None:
+            return self._stranger("feed", authorization, peer, problem)
+
+        def answered() -> Reply | None:
+            try:
+                asked = FeedAsk(ask)
+                reply, moved = read_feed(self.store, asked)
+                if not moved and asked.wait and not last:
+                    return None
+            except BadFeed as bad:
+                reply = problem(bad.status, bad.text, {})
+            self.recorder.access(who, "feed", reply)
+            return reply
+
+        return self._safely(answered, problem)
+
+    def _stranger(self, area: str, authorization: str, peer: str, shape: Shape) -> Reply:
+        challenge = 'Bearer realm="hub"' + (', error="invalid_token"' if authorization else "")
+
+        def refused() -> Reply:
+            self.recorder.stranger(area, peer)
+            return shape(401, "a bearer token is needed", {"WWW-Authenticate": challenge})
+
+        return self._safely(refused, shape)
+
+    def _safely(self, answer: Callable[[], R], shape: Shape) -> R | Reply:
+        """Answer, or say that the hub cannot: nothing of what was found is shown then."""
+        try:
+            return answer()
+        except HubError as e:
+            log.error("%s", e)
+            return shape(503, "the store does not answer; try again", {"Retry-After": "5"})
+        except Exception as e:
+            log.error("internal error %s", place(e))
+            return shape(500, "a fault of the hub; its log says where", {})

@@ -1,0 +1,189 @@
+"""The hub's figures of this moment: what each channel received, what waits, what is parked and why.
+
+In: the journal, the core store's outcomes and watermarks. Out: one `Figures` record, kept for a second so
+that many pollers cost one look. No patient data: channel names, causes, numbers, times. Counts of the past
+are taken once and carried on, so a look costs what is waiting, not what is stored.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from engine.channels.definition import Channel
+from engine.journal import tables
+from engine.journal.database import reporting
+from engine.journal.sql import SqlJournal
+from engine.kernel.clock import now_ms
+from engine.store.database import Database, Session
+
+__all__ = ["ChannelFigures", "Figures", "Gauge"]
+
+_KEPT = 1.0  # seconds
+_e = tables.entry.c
+_WINDOWS, _WINDOW = 25, 2000
+
+
+@dataclass(slots=True)
+class ChannelFigures:
+    """One channel. Times are ms since the epoch."""
+
+    name: str
+    purpose: str = ""
+    address: str = ""
+    known: bool = True  # False: entries of a channel whose file is gone
+    received: int = 0
+    last: int | None = None
+    waiting: int = 0
+    parked: int = 0
+
+
+@dataclass(slots=True)
+class Figures:
+    """All of one moment."""
+
+    at: int
+    head: int  # newest journal entry
+    position: int  # newest feed position
+    waiting: int
+    oldest: int | None  # when the oldest waiting entry was received
+    channels: list[ChannelFigures]
+    parked: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, cause) -> entries
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the oldest waiting entry has been waiting."""
+        return max(0, self.at - self.oldest) / 1000 if self.oldest is not None else 0.0
+
+
+class Gauge:
+    """Takes the figures; may be asked by several threads."""
+
+    def __init__(self, channels: Sequence[Channel], journal: SqlJournal, core_url: str) -> None:
+        self._channels = channels
+        self._journal = journal
+        self._core = Database(core_url)
+        self._lock = threading.Lock()
+        self._counted = 0  # entries up to this one are in the two below
+        self._received: Counter[int] = Counter()  # by source
+        self._newest: dict[int, int] = {}  # by source
+        self._sources: dict[int, str] = {}  # source -> channel
+        self._again: dict[int, list[int]] = {}  # entry -> its replays
+        self._last: tuple[float, Figures] | None = None
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._core.close()
+
+    def now(self) -> Figures:
+        """Return the figures, at most a second old. Raises StoreUnavailable."""
+        with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > _KEPT:
+                figures = self._take()
+                self._last = time.monotonic(), figures
+            return self._last[1]
+
+    def _take(self) -> Figures:
+        head = self._count()
+        with self._core.read() as session:
+            ((position,),) = session.all("SELECT seq FROM core_clock WHERE id = 1")
+            marks = dict(session.all("SELECT lane, watermark FROM lane"))
+            low = min((marks.get(lane, 0) for lane in range(self._journal.lanes)), default=0)
+            worked = dict(
+                session.all("SELECT channel, count(*) FROM outcome WHERE entry > ? GROUP BY channel", (low,))
+            )
+            parked = self._parked(session)
+        arrived = self._arrived(low, head)
+        lines = {c.name: _line(c) for c in self._channels}
+        for source, count in self._received.items():
+            line = lines.setdefault(self._sources[source], ChannelFigures(self._sources[source], known=False))
+            line.received += count
+        for name, count in arrived.items():
+            lines[name].waiting = max(0, count - worked.get(name, 0))
+        for (name, _), count in parked.items():
+            lines.setdefault(name, ChannelFigures(name, known=False)).parked += count
+        self._times(lines)
+        waiting = sum(line.waiting for line in lines.values())
+        oldest = self._oldest(low, marks) if waiting else None
+        return Figures(now_ms(), head, position, waiting, oldest, list(lines.values()), parked)
+
+    def _count(self) -> int:
+        """Count what arrived since the last look, by source, and note replays; returns the newest entry."""
+        head = self._journal.head()
+        if head > self._counted:
+            new = sa.and_(_e.id > self._counted, _e.id <= head)
+            counts = sa.select(_e.source, sa.func.count(), sa.func.max(_e.id)).where(new).group_by(_e.source)
+            again = sa.select(_e.parent, _e.id).where(new, _e.parent.is_not(None))
+            with reporting("journal"), self._journal.engine.connect() as connection:
+                rows = connection.execute(counts).all()
+                replays = connection.execute(again).all()
+            if any(source not in self._sources for source, _, _ in rows):
+                self._sources = {n: channel for n, (channel, _) in self._journal.names.sources().items()}
+            for source, count, newest in rows:
+                self._received[source] += count
+                self._newest[source] = newest
+            for parent, entry in replays:
+                self._again.setdefault(parent, []).append(entry)
+            self._counted = head
+        return head
+
+    def _arrived(self, low: int, head: int) -> Counter[str]:
+        query = sa.select(_e.source, sa.func.count()).where(_e.id > low, _e.id <= head).group_by(_e.source)
+        found: Counter[str] = Counter()
+        with reporting("journal"), self._journal.engine.connect() as connection:
+            for source, count in connection.execute(query):
+                found[self._sources[source]] += count
+        return found
+
+    def _times(self, lines: dict[str, ChannelFigures]) -> None:
+        """Fill in when each channel's newest entry came."""
+        newest: dict[str, int] = {}
+        for source, entry in self._newest.items():
+            name = self._sources[source]
+            newest[name] = max(entry, newest.get(name, 0))
+        query = sa.select(_e.id, _e.received).where(_e.id.in_(list(newest.values())))
+        with reporting("journal"), self._journal.engine.connect() as connection:
+            times: dict[int, int] = dict(connection.execute(query).tuples().all())
+        for name, entry in newest.items():
+            lines[name].last = times.get(entry)
+
+    def _parked(self, session: Session) -> dict[tuple[str, str], int]:
+        """Count the parked by channel and cause, without those that a replay has brought in since."""
+        sql = "SELECT channel, cause, count(*) FROM outcome WHERE status = 'parked' GROUP BY channel, cause"
+        found = Counter({(channel, cause or ""): count for channel, cause, count in session.all(sql)})
+        if found and self._again:
+            replays = [entry for entries in self._again.values() for entry in entries]
+            sql = "SELECT entry FROM outcome WHERE status = 'done' AND entry IN (...)"
+            done = {entry for (entry,) in session.among(sql, replays)}
+            solved = [parent for parent, entries in self._again.items() if done.intersection(entries)]
+            sql = "SELECT channel, cause FROM outcome WHERE status = 'parked' AND entry IN (...)"
+            for channel, cause in session.among(sql, solved):
+                found[channel, cause or ""] -= 1
+        return {key: count for key, count in sorted(found.items()) if count > 0}
+
+    def _oldest(self, low: int, marks: dict[int, int]) -> int | None:
+        """Return when the oldest entry that no watermark has passed was received."""
+        after = low
+        for _ in range(_WINDOWS):
+            heads = self._journal.heads(after, _WINDOW)
+            for entry, lanes in heads:
+                if any(marks.get(lane, 0) < entry for lane in lanes):
+                    return self._journal.oldest_after(entry - 1)
+            if len(heads) < _WINDOW:
+                return None
+            after = heads[-1][0]
+        return self._journal.oldest_after(after)
+
+
+def _line(channel: Channel) -> ChannelFigures:
+    address = ""
+    if channel.mllp is not None:
+        mllp = channel.mllp.mllp
+        host = f"[{mllp.host}]" if ":" in mllp.host else mllp.host
+        address = f"{'mllps' if mllp.tls else 'mllp'}://{host}:{mllp.port}"
+    return ChannelFigures(channel.name, channel.purpose, address)

@@ -1,0 +1,82 @@
+"""Whether this hub does its work: one answer for load balancers and for people.
+
+In: the journal, the core store, the disk, the metrics files that every process renews. Out: reasons, none
+when all is well. No patient data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.console.figures import Gauge
+from engine.kernel.config import Config
+from engine.kernel.errors import HubError
+
+__all__ = ["STALE", "Health", "health", "processes"]
+
+STALE = 30.0  # seconds; a worker renews its file every 2, listeners every 5
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is wrong, and the facts it was judged by."""
+
+    reasons: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Say whether all is well."""
+        return not self.reasons
+
+
+def processes(config: Config) -> dict[str, float | None]:
+    """Return the processes of a whole hub and the age of their metrics files in seconds; None = no file."""
+    names = ["listeners", *(f"worker-{i}" for i in range(config.workers))]
+    return {name: age(config.metrics_dir / f"{name}.prom") for name in names}
+
+
+def age(path: Path) -> float | None:
+    """Return the seconds since a file was written, None where there is none."""
+    try:
+        return max(0.0, time.time() - os.stat(path).st_mtime)
+    except OSError:
+        return None
+
+
+def health(config: Config, gauge: Gauge) -> Health:
+    """Look at everything once."""
+    reasons: list[str] = []
+    facts: dict[str, Any] = {}
+    try:
+        figures = gauge.now()
+        facts |= {
+            "journal": figures.head,
+            "feed": figures.position,
+            "waiting": figures.waiting,
+            "oldest_seconds": round(figures.oldest_seconds, 1),
+        }
+    except HubError as e:
+        reasons.append(f"{e.where or 'a database'}: {e.what}" if e.where else e.what)
+    try:
+        free = shutil.disk_usage(config.data_dir).free
+        facts["disk_free_mb"] = free >> 20
+        if free < config.disk_reserve_mb << 20:
+            reasons.append(
+                f"{free >> 20} MB of disk are free, fewer than disk_reserve_mb: {config.disk_reserve_mb}: "
+                "no message is answered"
+            )
+    except OSError as e:
+        reasons.append(f"the data folder cannot be read: {e.strerror}")
+    for name, seconds in processes(config).items():
+        facts.setdefault("processes", {})[name] = None if seconds is None else round(seconds, 1)
+        if seconds is None:
+            reasons.append(f"{name} has not reported yet")
+        elif seconds > STALE:
+            reasons.append(f"{name} has not reported for {seconds:.0f} s")
+    return Health(tuple(reasons), facts)

@@ -1,0 +1,169 @@
+"""The status page: how the hub is doing, in words and numbers that need no manual. No patient data.
+
+In: settings, figures, health. Out: HTML from `templates/status.html`, and the same facts as JSON.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from engine import __version__
+from engine.console.figures import Figures
+from engine.console.health import Health
+from engine.kernel.clock import iso, now_ms
+from engine.kernel.config import Config
+
+__all__ = ["CAUSES", "ago", "facts", "page"]
+
+CAUSES = {
+    "no-map": (
+        "No map for this kind of message",
+        "Write a message map that names it under for:, then replay.",
+    ),
+    "map-error": ("A map does not work", "The text names file and line. Mend the map, then replay."),
+    "not-readable": ("Cannot be read as HL7", "Ask the sender; hub msg show ID names the place."),
+    "garbage": ("Not HL7 at all", "Something else speaks to this port; look who, by hub msg show ID."),
+    "refused": ("Refused, and the sender was told", "Put it right at the sender or in the channel's file."),
+    "invalid": (
+        "Would not be valid FHIR",
+        "The text names the element. Mend the map or the message, then replay.",
+    ),
+    "ambiguous-patient": (
+        "Number of one person, name or birth date of another",
+        "Compare both; somebody must decide.",
+    ),
+    "waits-behind": (
+        "Waits behind another message of its patient",
+        "Solve the earlier one first, then replay.",
+    ),
+    "cannot-store": ("The store could not write it", "Report it with the text; nothing of it was written."),
+    "internal-error": ("A fault of the hub itself", "Report it with the text; the message is safe."),
+    "cannot-work": ("Cannot be worked on as things are", "The text says what is missing."),
+}
+
+
+def facts(config: Config, figures: Figures | None, health: Health) -> dict[str, Any]:
+    """Return what the page shows, as JSON holds it."""
+    made: dict[str, Any] = {
+        "hub": config.hub,
+        "profile": config.profile,
+        "environment": config.environment,
+        "version": __version__,
+        "at": iso(figures.at if figures else now_ms()),
+        "status": "ok" if health.ok else "trouble",
+        "reasons": list(health.reasons),
+        "facts": health.facts,
+    }
+    if figures is None:
+        return made
+    causes: Counter[str] = Counter()
+    for (_, cause), count in figures.parked.items():
+        causes[cause] += count
+    made["journal"] = {
+        "entries": figures.head,
+        "waiting": figures.waiting,
+        "oldest_waiting": iso(figures.oldest) if figures.oldest is not None else None,
+        "oldest_seconds": round(figures.oldest_seconds, 1),
+    }
+    made["feed"] = {"position": figures.position}
+    made["channels"] = [
+        {
+            "name": c.name,
+            "purpose": c.purpose,
+            "address": c.address,
+            "known": c.known,
+            "last": iso(c.last) if c.last is not None else None,
+            "received": c.received,
+            "waiting": c.waiting,
+            "parked": c.parked,
+        }
+        for c in figures.channels
+    ]
+    made["parked"] = [
+        {"cause": cause, "count": count, "channels": sorted({n for n, c in figures.parked if c == cause})}
+        for cause, count in causes.most_common()
+    ]
+    return made
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=PackageLoader("engine.console"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["ago"] = ago
+    made.filters["number"] = _number
+    made.filters["clock"] = lambda ms: iso(ms)[:19].replace("T", " ") + " UTC"
+    return made
+
+
+def page(config: Config, figures: Figures | None, health: Health, web: str) -> str:
+    """Return the page as HTML; `web` is the address it is shown under, e.g. http://127.0.0.1:8080."""
+    parked = facts(config, figures, health).get("parked", [])
+    problems = [
+        {
+            "title": CAUSES.get(p["cause"], (p["cause"] or "unknown", ""))[0],
+            "help": CAUSES.get(p["cause"], ("", ""))[1],
+            **p,
+        }
+        for p in parked
+    ]
+    sample = config.root / "sample_messages/lab/oru_potassium.hl7"
+    lab = next((c for c in figures.channels if c.address and c.name == "lab_oru"), None) if figures else None
+    if lab is None and figures is not None:
+        lab = next((c for c in figures.channels if c.address), None)
+    return (
+        _templates()
+        .get_template("status.html")
+        .render(
+            config=config,
+            figures=figures,
+            health=health,
+            state=_state(figures, health),
+            problems=problems,
+            parked=sum(p["count"] for p in problems),
+            received=sum(c.received for c in figures.channels) if figures else 0,
+            send=f"hub send sample_messages/lab/oru_potassium.hl7 --to {lab.address}"
+            if lab and sample.exists()
+            else "",
+            web=web,
+            token=str(config.token_file),
+            version=__version__,
+            now=figures.at if figures else now_ms(),
+        )
+    )
+
+
+def _state(figures: Figures | None, health: Health) -> tuple[str, str]:
+    """Return the state of the hub as (class, words)."""
+    if not health.ok:
+        return "bad", "Needs help"
+    if figures is not None and figures.parked:
+        return "look", "Running, some messages need a person"
+    if figures is not None and figures.waiting:
+        return "ok", "Running, working"
+    return "ok", "Running"
+
+
+def ago(ms: int, now: int) -> str:
+    """Say how long ago a time was, as people do."""
+    seconds = max(0, now - ms) // 1000
+    if seconds < 2:
+        return "just now"
+    for length, word in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {word}{'s' if count != 1 else ''} ago"
+    return "just now"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace(",", "\u202f")
