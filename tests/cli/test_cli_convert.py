@@ -1,0 +1,116 @@
+"""`hub convert` and `hub parse` as a user meets them: files, names, exit codes, the report's contract."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.cli.convert import convert_paths, expand, stems
+from engine.cli.parse import parse_paths
+from engine.formats.hl7v2.leaves import leaves
+from engine.formats.hl7v2.parse import parse
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "sample_messages/lab/oru_potassium.hl7"
+BATCH = ROOT / "sample_messages/lab/batch_two_results.hl7"
+ADDRESS = re.compile(r"[A-Z][A-Z0-9]{2}\[\d+\]-\d+\[\d+\]\.\d+(\.\d+)?")
+
+
+def convert(paths: list[Path], out: Path) -> int:
+    return convert_paths(paths, out, ROOT)
+
+
+def test_one_message_gives_a_bundle_and_a_report(tmp_path: Path) -> None:
+    assert convert([SAMPLE], tmp_path) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["oru_potassium.json", "oru_potassium.report.json"]
+    bundle = json.loads((tmp_path / "oru_potassium.json").read_text())
+    assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "transaction")
+    report = json.loads((tmp_path / "oru_potassium.report.json").read_text())
+    assert report["source_format"] == "hl7v2"
+    assert report["message_type"] == "ORU^R01"
+    assert {"source": "PID[1]-5[1].1", "target": "Patient.name[0].family"}.items() <= next(
+        m for m in report["mapped"] if m["source"] == "PID[1]-5[1].1"
+    ).items()
+    assert report["errors"] == []
+
+
+def test_every_populated_leaf_is_mapped_or_named(tmp_path: Path) -> None:
+    assert convert([SAMPLE], tmp_path) == 0
+    report = json.loads((tmp_path / "oru_potassium.report.json").read_text())
+    told = {e["source"] for kind in ("mapped", "unmapped") for e in report[kind]}
+    assert told == {leaf.address for leaf in leaves(parse(SAMPLE.read_bytes()))}
+    assert all(ADDRESS.fullmatch(a) for a in told)
+    assert all(u["why"] and u["value"] for u in report["unmapped"])
+
+
+def test_a_file_of_several_messages_is_numbered_from_one(tmp_path: Path) -> None:
+    assert convert([BATCH], tmp_path) == 0
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [f"batch_two_results.{n}{end}" for n in (1, 2) for end in (".json", ".report.json")]
+
+
+def test_equal_stems_from_different_folders_do_not_overwrite(tmp_path: Path) -> None:
+    files = []
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "x.hl7")
+        files[-1].write_bytes(SAMPLE.read_bytes())
+    assert stems(files) == ["x", "x-2", "x-3"]
+    out = tmp_path / "out"
+    assert convert(files, out) == 0
+    assert {p.name for p in out.iterdir()} == {
+        f"{s}{e}" for s in ("x", "x-2", "x-3") for e in (".json", ".report.json")
+    }
+
+
+def test_bad_input_is_named_on_stderr_and_its_neighbours_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.hl7"
+    bad.write_bytes(b"GET / HTTP/1.1\r\n\r\n")
+    out = tmp_path / "out"
+    assert convert([bad, SAMPLE], out) == 1
+    err = capfd.readouterr().err.strip().splitlines()
+    assert len(err) == 1
+    file, number, location, reason = (part.strip() for part in err[0].split(",", 3))
+    assert (file, number, location) == (str(bad), "1", "MSH")
+    assert reason
+    assert (out / "oru_potassium.json").exists()
+    assert not (out / "bad.json").exists()
+
+
+def test_both_cores_give_what_one_gives(tmp_path: Path) -> None:
+    files = sorted((ROOT / "sample_messages").rglob("*.hl7"))
+    assert len(files) > 8  # so that the pool is used
+    assert convert(files, tmp_path / "many") == 0
+    for f in files[:3]:
+        assert convert([f], tmp_path / "one") == 0
+        for made in (tmp_path / "one").iterdir():
+            assert (tmp_path / "many" / made.name).read_bytes() == made.read_bytes()
+
+
+def test_a_folder_stands_for_its_messages_only() -> None:
+    found = expand([ROOT / "sample_messages"])
+    assert found and all(f.suffix == ".hl7" for f in found)
+
+
+def test_parse_writes_back_what_came_in(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    files = sorted((ROOT / "sample_messages/lab").glob("oru_*.hl7"))
+    assert parse_paths(files, tmp_path) == 0
+    trees = json.loads(capfd.readouterr().out)
+    assert len(trees) == len(files)
+    for f, tree in zip(files, trees, strict=True):
+        assert (tmp_path / f.name).read_bytes() == f.read_bytes()
+        assert tree["identical"] and tree["repairs"] == []
+        assert tree["segments"][0]["fields"][0]["address"].startswith("MSH[1]-")
+
+
+def test_parse_lists_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.hl7"
+    damaged.write_bytes(SAMPLE.read_bytes().replace(b"Slight hemolysis", b"Slight\rhemolysis"))
+    assert parse_paths([damaged]) == 0
+    (tree,) = json.loads(capfd.readouterr().out)
+    assert [r["code"] for r in tree["repairs"]]
