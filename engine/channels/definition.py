@@ -30,6 +30,7 @@ WORDS = {
     "sender",
     "authority",
     "accept",
+    "acknowledge",
     "order",
     "duplicates",
     "steps",
@@ -151,6 +152,8 @@ def _read(m: Any, file: str, host: str | None) -> Channel:
                 rules["processing_id"] = plain(m["processing_id"])
             if m.get("strict") is True:
                 rules["strict"] = True
+            if "acknowledge" in m:
+                rules["acknowledge"] = str(m["acknowledge"])
             mllp = MllpChannel(
                 channel=name,
                 mllp=MllpSettings(**settings),

@@ -1,7 +1,8 @@
 """`hub parse`: files as trees with addresses, names and offsets; with `--emit`, written back byte for byte.
 
-What comes back differs from what came in only where the message was damaged, and every damage is listed. The bytes
-around the messages of a file (batch headers, MLLP frame bytes) are not a message's and are not written back.
+What comes back differs from what came in only where the message was damaged, and every damage is listed.
+The bytes around the messages of a file (batch headers, MLLP frame bytes) are not a message's and are not
+written back.
 """
 
 from __future__ import annotations
