@@ -188,16 +188,22 @@ class Emitter:
             elif deeper:
                 self.touch(deeper, target, made, env, here)
             if again:
-                self.put(f"if len({made}) > N{made}: put_list({var}, {lab or '{}'}, {name!r}, {label!r}, {made}[N{made}:], NONE)")
+                self.put(f"if len({made}) > N{made}: put_list({var}, {lab or self.nested(var, name)}, {name!r}, {label!r}, {made}[N{made}:], NONE)")
             elif spots:
                 self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
                 self.spot = ""
             elif lab:
                 self.put(f"if {made}: put_list({var}, {lab}, {name!r}, {label!r}, {made}, x.before)")
             else:
-                self.put(f"if {made}: put_list({var}, {{}} if {name!r} not in {var} else {{{name!r}: [''] * len({var}[{name!r}])}}, {name!r}, {label!r}, {made}, NONE)")
+                self.put(f"if {made}: put_list({var}, {self.nested(var, name)}, {name!r}, {label!r}, {made}, NONE)")
             if beside:
                 self.put(f"if {beside}: beside({var}, {name!r}, {beside})")
+
+    def nested(self, var: str, name: str) -> str:
+        """The labels of a list that lies deeper than the resource: nobody keeps them but the twin, for inline tests."""
+        if self.trace:
+            return f"x.labels_of({var}, {name!r})"
+        return f"{{}} if {name!r} not in {var} else {{{name!r}: [''] * len({var}[{name!r}])}}"
 
     def touch(self, rows: tuple[Row, ...], target: T.Target, made: str, env: Env, here: tuple[Step, ...]) -> None:
         """Write rows such as `address(list).district`: into the entries made, or a new one when something is valued."""
@@ -427,7 +433,7 @@ class Emitter:
         self, row: Row, source: Locate, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], clear: Callable[[Handle], str], many: bool, slot: tuple[str, str] | None
     ) -> None:
         h = self.handle(source.text, env, row.place)
-        if h.raw_field:
+        if h.raw_field and ((many and h.repeats) or not _reads_elsewhere(row.children, source.text)):
             self.put(f"if {h.raw_field}:")
             depth, self.depth = self.depth, self.depth + 1
             self.sent(row, source, h, target, env, path, take, clear, many, slot)
@@ -571,7 +577,7 @@ class Emitter:
             if r.by is not None or r.each or r.default or r.failed:
                 return False
             if r.source is not None:
-                if not self._feeding(r.source, r, env, found):
+                if not self._feeding(r.source, r, env, found) or not self._feeds(r.children, env, found):
                     return False
                 continue
             inner = r.children + r.make_rows
@@ -1116,6 +1122,23 @@ class Emitter:
         if not rest:
             return f"bool({var})"
         return f"is_set({var}, {tuple(s.name for s in rest)!r})"
+
+
+def _reads_elsewhere(rows: Iterable[Row], own: str) -> bool:
+    """Say whether child rows read another field than their row's own: they speak even when that one is empty."""
+
+    def other(s: Source | None) -> bool:
+        if isinstance(s, Locate):
+            a, b = locate(s.text), locate(own)
+            return a is not None and b is not None and (a.name, a.field) != (b.name, b.field)
+        if isinstance(s, First):
+            return any(map(other, s.options))
+        return isinstance(s, Join) and any(map(other, s.parts))
+
+    return any(
+        r.each or other(r.source) or other(r.by) or _reads_elsewhere((*r.children, *r.make_rows, *r.default, *(q for c in r.cases for q in c.rows)), own)
+        for r in rows
+    )
 
 
 def _tests(tests: Iterable[object]) -> str:

@@ -670,6 +670,14 @@ class TracedRun(Run):
         super().__init__(*args)
         self.choices: list[Any] = []  # addresses of values that chose a case
         self.failures: list[tuple[Any, str]] = []  # (address, code)
+        self.nested: dict[int, tuple[Any, dict[str, list[str]]]] = {}  # id of an element -> it, and the labels of its lists
+
+    def labels_of(self, o: dict[str, Any], name: str) -> dict[str, list[str]]:
+        """The labels of the lists of an element inside a resource."""
+        labels = self.nested.setdefault(id(o), (o, {}))[1]
+        marks = labels.setdefault(name, [])
+        marks += [""] * (len(o.get(name, ())) - len(marks))
+        return labels
 
     def text(self, v: str) -> str:
         out = Run.text(self, v)
