@@ -72,6 +72,28 @@ def serve(
 
 
 @app.command()
+def keep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+) -> None:
+    """Delete message bodies that keep: in config.yaml no longer covers, and say what that costs."""
+    from engine.cli.keep import keep_now
+
+    raise typer.Exit(keep_now(project_root(), dry_run))
+
+
+key_app = typer.Typer(no_args_is_help=True, help="The data key.")
+app.add_typer(key_app, name="key")
+
+
+@key_app.command("rotate")
+def key_rotate() -> None:
+    """Make a new data key current; what was sealed with older ones still opens."""
+    from engine.cli.keep import rotate_now
+
+    raise typer.Exit(rotate_now(project_root()))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print(f"hub {__version__}")
