@@ -176,7 +176,7 @@ def convert_paths(
     paths: list[Path],
     out: Path,
     root: Path,
-    identity_base: str = "urn:hub",
+    identity_base: str = "urn:hub:own",
     site: str = "",
     progress: Any = None,
 ) -> int:

@@ -28,7 +28,8 @@ def keep_now(root: Path, dry_run: bool) -> int:
         print(line)
     word = "would be deleted" if dry_run else "deleted"
     print(
-        f"{account.entries} messages {word}, {account.kept} kept because they wait for a person, {account.keys} day keys destroyed"
+        f"{account.entries} messages {word}, {account.kept} kept because they wait for a person, "
+        f"{account.keys} day keys destroyed"
     )
     if not account.log_emptied:
         print("a reader held the database's log: deleted bytes are overwritten when it is next emptied")

@@ -64,7 +64,7 @@ class Config(BaseModel):
         default="development", description="Word shown beside the name.", examples=["test"]
     )
     identity_base: str = Field(
-        default="urn:hub",
+        default="urn:hub:own",
         description="`=own:obx` in a map becomes <this>/id/obx. Never change it once data is stored.",
         examples=["https://hub.example"],
     )
@@ -218,7 +218,7 @@ def _judge(config: Config) -> None:
         weak.append(
             "key: is empty (a key file made at first start is for development); set key: ${secret:DATA_KEY}"
         )
-    if config.identity_base == "urn:hub":
+    if config.identity_base == "urn:hub:own":
         weak.append("identity_base: is the default; set a URL of your own before the first message")
     if weak:
         raise ConfigError(

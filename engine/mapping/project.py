@@ -113,7 +113,7 @@ class Maps:
         self._views: dict[tuple[str, bool], SiteProgram] = {}
 
     @classmethod
-    def open(cls, root: Path, identity_base: str = "urn:hub") -> Maps:
+    def open(cls, root: Path, identity_base: str = "urn:hub:own") -> Maps:
         """Read `mappings/` and `terminology/` below the project's root. Raises MapError or ConfigError with
         file:line."""
         base = root / "mappings"

@@ -92,7 +92,7 @@ def test_what_was_not_worked_off_is_never_deleted(
 def test_after_a_rotation_everything_still_opens(
     hub: tuple[Config, Keyring, SqlJournal, SqlStore, Worker],
 ) -> None:
-    config, keyring, journal, store, worker = hub
+    config, keyring, journal, _, worker = hub
     entry = put(journal, GOOD, "C1", NOW)
     drain(worker)
     number, sealed = rotate(keyring, journal)
