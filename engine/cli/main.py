@@ -93,6 +93,155 @@ def key_rotate() -> None:
     raise typer.Exit(rotate_now(project_root()))
 
 
+msg = typer.Typer(no_args_is_help=True, help="Messages: find them, look at one, run one again.")
+app.add_typer(msg, name="msg")
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+@msg.command("find")
+def msg_find(
+    words: Annotated[list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")] = None,
+    status: Annotated[str, typer.Option(help="waiting, done, parked or skipped")] = "",
+    channel: Annotated[str, typer.Option(help="of this channel")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many, newest first")] = 20,
+    json: Json = False,
+) -> None:
+    """List messages, newest first; without words all of them. Shows no patient data."""
+    from dataclasses import asdict
+
+    from engine.cli.msg import find
+    from engine.cli.opened import opened, who
+    from engine.cli.printing import print_found, print_json
+
+    with opened(project_root()) as hub:
+        found = find(hub, words or [], who(), status=status, channel=channel, limit=limit)
+    print_json([asdict(f) for f in found]) if json else print_found(found)
+
+
+@msg.command("show")
+def msg_show(
+    entry: Annotated[int, typer.Argument(help="number of the entry")],
+    show_phi: Annotated[bool, typer.Option("--show-phi", help="print the message itself; that is recorded")] = False,
+    json: Json = False,
+) -> None:
+    """Show what is known of one message and what it became."""
+    from engine.cli.msg import show
+    from engine.cli.opened import opened, who
+    from engine.cli.printing import print_json, print_message
+
+    with opened(project_root()) as hub:
+        made = show(hub, entry, who(), phi=show_phi)
+    print_json(made) if json else print_message(made)
+
+
+@msg.command("replay")
+def msg_replay(
+    entry: Annotated[int, typer.Argument(help="number of the entry")],
+    why: Annotated[str, typer.Option(help="the reason; it stays with what the replay writes")],
+    file: Annotated[Path | None, typer.Option(help="an edited message to run instead")] = None,
+) -> None:
+    """Run a message again with the maps of today, and what came later on the same resources behind it."""
+    from engine.cli.follow import follow_entry
+    from engine.cli.msg import replay
+    from engine.cli.opened import opened, who
+    from engine.cli.printing import print_became
+
+    try:
+        body = file.read_bytes() if file is not None else None
+    except OSError as e:
+        raise HubError("cannot read this file", where=str(file), why=e.strerror or "") from None
+    with opened(project_root()) as hub:
+        accepted = replay(hub, entry, who(), why, body)
+        print(f"entry {entry} runs again as entry {accepted.id}")
+        print_became(follow_entry(hub, accepted.id, 3), True)
+
+
+@app.command()
+def feed(
+    since: Annotated[int, typer.Option(min=0, help="after this position")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="at most so many")] = 50,
+    json: Json = False,
+) -> None:
+    """Print what changed in the core store, in commit order, without patient data."""
+    from engine.cli.feed import changes
+    from engine.cli.opened import opened
+    from engine.cli.printing import print_changes, print_json
+
+    with opened(project_root()) as hub:
+        rows, next_ = changes(hub, since, limit)
+    print_json({"changes": rows, "next": next_}) if json else print_changes(rows, next_)
+
+
+@app.command()
+def send(
+    file: Annotated[Path, typer.Argument(help="one or many HL7 v2 messages")],
+    to: Annotated[str, typer.Option(help="mllp://HOST:PORT, or mllps:// for TLS")],
+    ca: Annotated[Path | None, typer.Option(help="authority of the receiver's certificate")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="our certificate")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+) -> None:
+    """Send messages, show the answers, and what this project's hub made of them."""
+    from engine.cli.sending import send_and_tell
+
+    raise typer.Exit(send_and_tell(file, to, ca, certificate, key, _root_or_none()))
+
+
+@app.command("try")
+def try_(
+    file: Annotated[Path, typer.Argument(help="one or many HL7 v2 messages")],
+    channel: Annotated[str, typer.Option(help="through this channel")],
+    trace: Annotated[bool, typer.Option("--trace", help="show where every value went, and by which row")] = False,
+    json: Json = False,
+) -> None:
+    """Run messages through a channel's pipeline without storing anything."""
+    from dataclasses import asdict
+
+    from engine.cli.printing import print_trial
+    from engine.cli.trial import try_file
+    from engine.fhir.jsonio import dumps_pretty
+
+    trials = try_file(project_root(), file, channel)
+    if json:
+        print(dumps_pretty([asdict(t) for t in trials]).decode(), end="")
+    else:
+        for trial in trials:
+            print_trial(trial, trace)
+    raise typer.Exit(1 if any(t.refused or t.parked for t in trials) else 0)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Print what is in force and where it came from, and what is wrong."""
+    from dataclasses import asdict
+
+    from engine.cli.doctor import examine
+    from engine.cli.printing import print_findings, print_json
+
+    found = examine(project_root())
+    print_json([asdict(f) for f in found]) if json else print_findings(found)
+    raise typer.Exit(1 if any(f.state == "wrong" for f in found) else 0)
+
+
+@app.command()
+def demo(
+    rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="messages a second")] = 5,
+    count: Annotated[int | None, typer.Option(min=1, help="stop after so many")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="stop after so long")] = None,
+    to: Annotated[str, typer.Option(help="send all to this address instead of this project's channels")] = "",
+) -> None:
+    """Stream invented patients' registrations and results to a running hub, until Ctrl-C."""
+    from engine.cli.sending import demo_and_tell
+
+    raise typer.Exit(demo_and_tell(project_root(), rate, count, seconds, to))
+
+
+def _root_or_none() -> Path | None:
+    try:
+        return project_root()
+    except HubError:
+        return None
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -1,0 +1,218 @@
+"""`hub doctor`: what is in force, where it came from, and what is wrong, one line each.
+
+In: the project's root. Out: `Finding`s, each fine, worth a look, or wrong with its remedy. No patient data,
+no secret.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from engine import __version__
+from engine.channels.definition import Channel, load_channels
+from engine.channels.opening import check_pair
+from engine.cli.opened import Opened, opened
+from engine.console.figures import Gauge
+from engine.console.health import STALE, processes
+from engine.journal.database import exists
+from engine.kernel.clock import iso, now_ms
+from engine.kernel.config import Config, load_config
+from engine.kernel.errors import HubError
+
+__all__ = ["Finding", "examine"]
+
+_SECRET = {"key", "root"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `state`: ok | look | wrong."""
+
+    topic: str
+    name: str
+    value: str
+    state: str = "ok"
+    remedy: str = ""
+
+
+def examine(root: Path) -> list[Finding]:
+    """Look at everything; what cannot be looked at is a finding, too."""
+    found = [
+        Finding("hub", "version", __version__),
+        Finding("hub", "python", f"{platform.python_version()} at {sys.executable}"),
+        Finding("hub", "root", str(root.resolve())),
+    ]
+    found += [
+        Finding("hub", name, version_of(name))
+        for name in ("sqlalchemy", "twisted", "fastapi", "cryptography")
+    ]
+    found.append(Finding("hub", "sqlite", sqlite3.sqlite_version))
+    try:
+        config = load_config(root)
+    except HubError as e:
+        return [*found, _wrong("config", "config.yaml", e)]
+    found += _settings(config)
+    found += _files(config)
+    try:
+        channels = load_channels(root)
+        found += _ports(config, channels)
+    except HubError as e:
+        channels = []
+        found.append(_wrong("channels", "channels", e))
+    found += _clock()
+    if not exists(config.journal_url):
+        found.append(
+            Finding("data", "journal", "nothing has been received yet", "look", "start the hub: hub serve")
+        )
+        return found
+    try:
+        with opened(root) as hub:
+            found += _data(hub, channels)
+    except HubError as e:
+        found.append(_wrong("data", "databases", e))
+    return found
+
+
+def _wrong(topic: str, name: str, e: HubError) -> Finding:
+    return Finding(topic, name, str(e), "wrong", e.remedy)
+
+
+def _settings(config: Config) -> Iterator[Finding]:
+    for name in type(config).model_fields:
+        if name in _SECRET:
+            continue
+        value = getattr(config, name)
+        origin = "config.yaml" if name in config.model_fields_set else "default"
+        if name in ("journal", "core"):
+            from sqlalchemy.engine import make_url
+
+            url = config.journal_url if name == "journal" else config.core_url
+            value = make_url(url).render_as_string(hide_password=True)
+        elif hasattr(value, "model_dump"):
+            value = ", ".join(f"{k}: {v}" for k, v in value.model_dump().items())
+        yield Finding("config", name, f"{value} ({origin})")
+    supplied = "supplied" if config.key else f"file {config.key_file}"
+    yield Finding("config", "key", supplied)
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    folder = config.data_dir
+    if not folder.exists():
+        yield Finding("data", "folder", f"{folder} is made at the first start", "look")
+        return
+    for name, path in (("key file", config.key_file), ("token file", config.token_file)):
+        if name == "key file" and config.key:
+            continue
+        if not path.exists():
+            yield Finding("data", name, f"{path} is missing", "look", "it is made at the first start")
+            continue
+        mode = stat.S_IMODE(path.stat().st_mode)
+        open_to_others = bool(mode & 0o077)
+        yield Finding(
+            "data",
+            name,
+            f"{path}, mode {mode:o}",
+            "wrong" if open_to_others else "ok",
+            f"chmod 600 {path}" if open_to_others else "",
+        )
+    usage = shutil.disk_usage(folder)
+    low = usage.free < config.disk_reserve_mb << 20
+    yield Finding(
+        "data",
+        "disk",
+        f"{usage.free >> 20} MB free of {usage.total >> 20} MB, reserve {config.disk_reserve_mb} MB",
+        "wrong" if low else "ok",
+        "make room: below the reserve no message is answered" if low else "",
+    )
+
+
+def _ports(config: Config, channels: list[Channel]) -> Iterator[Finding]:
+    running = any(seconds is not None and seconds <= STALE for seconds in processes(config).values())
+    addresses = [
+        (f"channel {c.name}", c.mllp.mllp.host, c.mllp.mllp.port) for c in channels if c.mllp is not None
+    ]
+    host, _, port = config.console.listen.rpartition(":")
+    addresses.append(("web side", host.strip("[]"), int(port) if port.isdigit() else 0))
+    if not channels:
+        yield Finding("ports", "channels", "there is no channel", "wrong", "write one in channels/")
+    for name, host, number in addresses:
+        if not number:
+            yield Finding("ports", name, f"{host}: any free port")
+            continue
+        answers = _answers({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), number)
+        text = f"{host}:{number} {'answers' if answers else 'is free'}"
+        if answers == running:
+            yield Finding("ports", name, text)
+        elif answers:
+            yield Finding(
+                "ports", name, f"{text}, but this hub is not running", "wrong", "another program has the port"
+            )
+        else:
+            yield Finding("ports", name, f"{text}, but the hub is running", "wrong", "look at its log")
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), 1):
+            return True
+    except OSError:
+        return False
+
+
+def _clock() -> Iterator[Finding]:
+    local = datetime.now().astimezone()
+    early = local.year < 2025
+    yield Finding(
+        "clock",
+        "now",
+        f"{iso(now_ms())}, here {local:%Y-%m-%d %H:%M:%S %z}",
+        "wrong" if early else "ok",
+        "set the machine's clock" if early else "",
+    )
+
+
+def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
+    check_pair(hub.journal, hub.store)
+    gauge = Gauge(channels, hub.journal, hub.config.core_url)
+    try:
+        figures = gauge.now()
+    finally:
+        gauge.close()
+    yield Finding("data", "journal", f"{figures.head} entries, {hub.journal.lanes} lanes")
+    yield Finding("data", "core store", f"{figures.position} changes")
+    old = figures.oldest_seconds > 60
+    yield Finding(
+        "data",
+        "queue",
+        f"{figures.waiting} waiting, the oldest for {figures.oldest_seconds:.0f} s",
+        "look" if old else "ok",
+        "is a worker running? hub serve starts them" if old else "",
+    )
+    parked = sum(figures.parked.values())
+    yield Finding(
+        "data",
+        "parked",
+        str(parked),
+        "look" if parked else "ok",
+        "hub msg find --status parked" if parked else "",
+    )
+    newest = max((c.last for c in figures.channels if c.last is not None), default=0)
+    if newest > now_ms() + 1000:
+        yield Finding(
+            "clock",
+            "journal",
+            f"the newest message came at {iso(newest)}, in the future",
+            "look",
+            "set the clock",
+        )
+    yield Finding("data", "audit", f"{hub.store.audit.head()[0]} rows")

@@ -1,0 +1,200 @@
+"""What commands print for people: tables, messages, findings. `--json` prints the same facts for programs.
+
+In: records of the other files of this folder. Out: text on standard output, in colour where that is a
+terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.cli.doctor import Finding
+from engine.cli.follow import Became
+from engine.cli.msg import Found
+from engine.cli.send import Answer
+from engine.cli.trial import Trial
+from engine.fhir import jsonio
+from engine.kernel.message import Flag
+
+__all__ = [
+    "print_ack",
+    "print_became",
+    "print_changes",
+    "print_findings",
+    "print_found",
+    "print_json",
+    "print_message",
+    "print_trial",
+]
+
+_COLOURS = {"done": "green", "parked": "yellow", "waiting": "cyan", "skipped": "dim"}
+_MARKS = {"ok": "[green]ok[/]", "look": "[yellow]look[/]", "wrong": "[red]wrong[/]"}
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _state(status: str) -> str:
+    return f"[{_COLOURS.get(status, 'default')}]{status}[/]"
+
+
+def print_found(found: Sequence[Found]) -> None:
+    """Print a list of messages, newest first."""
+    if not found:
+        _out().print("no message found")
+        return
+    table = _table("entry", "received", "channel", "type", "sender", "status", "why")
+    for one in found:
+        why = f"{one.cause}{f' at {one.where}' if one.where else ''}" if one.status == "parked" else ""
+        row = (one.channel, one.type, one.sender)
+        table.add_row(
+            str(one.entry), one.received[:19] + "Z", *map(escape, row), _state(one.status), escape(why)
+        )
+    Console(highlight=False).print(table)
+
+
+def print_message(made: dict[str, Any]) -> None:
+    """Print one message as `show` gives it."""
+    out = _out()
+    out.print(f"entry {made['entry']}  {_state(made['status'])}  {escape(made['type'])}", style="bold")
+    for name in (
+        "channel",
+        "sender",
+        "peer",
+        "control_id",
+        "kind",
+        "received",
+        "bytes",
+        "replay_of",
+        "reason",
+    ):
+        if made.get(name) not in (None, ""):
+            out.print(f"  {name.replace('_', ' '):<12} {escape(str(made[name]))}")
+    if made.get("deleted"):
+        out.print("  body         removed by the retention policy")
+    if made["cause"]:
+        about = f"{made['where']}: {made['text']}" if made["where"] else made["text"]
+        out.print(f"  cause        [yellow]{escape(made['cause'])}[/] {escape(about)}")
+    if "revision" in made:
+        counts = f"{made['written']} written, {made['unchanged']} unchanged, {made['superseded']} superseded"
+        out.print(f"  outcome      {counts}; map revision {made['revision'][:12] or '-'}")
+    for flag in made.get("flags", ()):
+        _flag(out, Flag(**flag))
+    for one in made["resources"]:
+        out.print(f"  {one['op']:<12} {one['type']}/{one['id']} version {one['version']}")
+    if "body" in made:
+        out.print()
+        out.print(escape(made["body"]))
+    elif not made.get("deleted"):
+        out.print("  (--show-phi shows the message; that is recorded)", style="dim")
+
+
+def _flag(out: Console, flag: Flag) -> None:
+    colour = "yellow" if flag.work else "dim"
+    out.print(f"  [{colour}]flag         {escape(flag.code)} {escape(flag.where)}: {escape(flag.text)}[/]")
+
+
+def print_ack(answer: Answer, many: bool) -> None:
+    """Print an answer: its code, what is wrong, and its segments where there is one message only."""
+    out = _out()
+    name = f"{answer.number}. " if many else ""
+    colour = "green" if answer.good else "red"
+    code = answer.code or "no answer asked for"
+    said = f"{escape(answer.message_type)} {escape(answer.control_id)}"
+    out.print(f"{name}[{colour} bold]{escape(code)}[/] {said} in {answer.seconds * 1000:.0f} ms")
+    for error in answer.errors:
+        out.print(f"   [red]{escape(error)}[/]")
+    if not many:
+        for line in answer.ack.decode("utf-8", "replace").replace("\n", "\r").split("\r"):
+            if line.strip():
+                out.print(f"   {escape(''.join(c for c in line if c.isprintable()))}", style="dim")
+
+
+def print_became(became: Became | None, entry_known: bool) -> None:
+    """Print what a message became."""
+    out = _out()
+    if became is None:
+        if entry_known:
+            out.print(
+                "   kept, not worked on yet: is a worker running? hub msg find shows it later", style="dim"
+            )
+        return
+    o = became.outcome
+    counts = f"{o.written} written, {o.unchanged} unchanged, {o.superseded} superseded"
+    out.print(f"   entry {became.entry} {_state(o.status)}: {counts}")
+    if o.status == "parked":
+        out.print(f"   [yellow]{escape(o.cause)}[/] {escape(o.where)}: {escape(o.text)}")
+    for kind, id_, version, op in became.resources:
+        out.print(f"   {op:<7} {kind}/{id_}" + (f" version {version}" if version > 1 else ""))
+
+
+def print_changes(rows: Sequence[dict[str, Any]], next_: int) -> None:
+    """Print changes of the feed."""
+    table = _table("position", "at", "change", "resource", "version", "entry")
+    for row in rows:
+        address = f"{row['type']}/{row['id']}"
+        cells = (row["position"], row["at"], row["op"], address, row["version"], row["entry"])
+        table.add_row(*map(str, cells))
+    Console(highlight=False, soft_wrap=True).print(table)
+    print(f"go on with: hub feed --since {next_}")
+
+
+def print_findings(found: Sequence[Finding]) -> None:
+    """Print findings, by topic."""
+    out = _out()
+    topic = ""
+    for one in found:
+        if one.topic != topic:
+            topic = one.topic
+            out.print(f"\n{topic}", style="bold")
+        out.print(f"  {_MARKS[one.state]:<16} {one.name:<16} {escape(one.value)}")
+        if one.remedy and one.state != "ok":
+            out.print(f"                        -> {escape(one.remedy)}", style="dim")
+
+
+def print_trial(trial: Trial, trace: bool) -> None:
+    """Print a message tried: its resources, flags, and with `trace` every leaf and where it went."""
+    out = _out()
+    if trial.refused:
+        out.print(f"message {trial.number}: [red]{escape(trial.refused)}[/]")
+        return
+    revision = f"map revision {trial.revision[:12]}"
+    out.print(
+        f"message {trial.number}: {escape(trial.type)}, site {trial.site}, {revision}",
+        style="bold",
+    )
+    if trial.parked is not None:
+        p = trial.parked
+        out.print(f"  [yellow]would be parked: {escape(p.code)} {escape(p.where)}: {escape(p.text)}[/]")
+    for flag in trial.flags:
+        _flag(out, flag)
+    if not trace:
+        print(jsonio.dumps_pretty(trial.bundle).decode(), end="")
+        return
+    for entry in (trial.bundle or {}).get("entry", ()):
+        out.print(f"  {entry['resource']['resourceType']:<18} {entry.get('fullUrl', '')}")
+    table = _table("from", "to", "row")
+    for m in trial.report.mapped:
+        table.add_row(escape(m.source), escape(m.target), escape(m.row))
+    for u in trial.report.unmapped:
+        table.add_row(escape(u.source), "-", escape(u.why), style="dim")
+    Console(highlight=False, soft_wrap=True).print(table)
