@@ -1,0 +1,120 @@
+"""Prints the tables of docs/operators/configuration.md from the settings models, so that the page never tells
+another story than the code.
+
+In: the pydantic models of config.yaml and of a channel's listener. Out: Markdown on stdout; `--write` puts it
+between the markers of the page, `--check` says whether the page is current (exit 1 where it is not).
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from engine.kernel.config import Config, ConsoleSettings, KeepSettings
+from engine.listeners.ack_rules import Accepts, AckSettings
+from engine.listeners.mllp import MllpSettings
+from engine.listeners.tls import TlsSettings
+
+__all__ = ["PAGE", "current", "renewed", "tables"]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/operators/configuration.md"
+BEGIN, END = "<!-- begin: tools/config_docs.py -->", "<!-- end: tools/config_docs.py -->"
+SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("config.yaml", "", Config),
+    ("config.yaml, `keep:`", "keep.", KeepSettings),
+    ("config.yaml, `console:`", "console.", ConsoleSettings),
+    ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
+    ("Its `tls:`", "tls.", TlsSettings),
+    ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
+    ("A line of `accept:`", "", Accepts),
+)
+SET_BY_US = {(Config, "root")}  # filled in when the file is read
+
+
+def tables() -> str:
+    """Return every table, a heading above each."""
+    parts = []
+    for title, prefix, model in SECTIONS:
+        rows = [
+            f"| `{prefix}{name}` | {_kind(field.annotation)} | {_default(field)} | {_sentence(field)} |"
+            for name, field in model.model_fields.items()
+            if (model, name) not in SET_BY_US
+        ]
+        parts.append("\n".join([f"### {title}", "", "| setting | is | default | |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _kind(annotation: Any) -> str:
+    """Say in a word or two what a setting takes."""
+    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{word}`" for word in inside)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_kind(a) for a in inside if a is not type(None))
+    if origin is tuple:
+        return f"list of {_kind(inside[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "`accept` lines" if annotation is Accepts else "see below"
+    return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "must be set"
+    value = field.default
+    if value is None or value in ("", ()) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, tuple):
+        return "`[" + ", ".join(map(str, value)) + "]`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _sentence(field: FieldInfo) -> str:
+    shown = next((e for e in field.examples or () if e != field.default), None)
+    text = (field.description or "") + ("" if shown is None else f" E.g. `{_yaml(shown)}`")
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _yaml(value: Any) -> str:
+    """Write an example as somebody would type it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_yaml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def renewed(text: str) -> str:
+    """Return the page with today's tables between its markers."""
+    head, found, rest = text.partition(BEGIN)
+    _, closed, tail = rest.partition(END)
+    if not found or not closed:
+        raise SystemExit(f"{PAGE}: the markers {BEGIN} and {END} are gone")
+    return f"{head}{BEGIN}\n\n{tables()}\n\n{END}{tail}"
+
+
+def current() -> bool:
+    """Say whether the page shows the settings as they are."""
+    text = PAGE.read_text("utf-8")
+    return renewed(text) == text
+
+
+def main() -> None:
+    """Print, write or check."""
+    if "--write" in sys.argv:
+        PAGE.write_text(renewed(PAGE.read_text("utf-8")), "utf-8")
+    elif "--check" in sys.argv:
+        raise SystemExit(0 if current() else f"{PAGE}: not current; run python tools/config_docs.py --write")
+    else:
+        print(tables())
+
+
+if __name__ == "__main__":
+    main()
