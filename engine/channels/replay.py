@@ -1,26 +1,27 @@
-"""Replay: run a past entry again under the maps of today, and what came after it on the same resources, in order.
+"""Replay: run a past entry again under the maps of today, and what came after it on the same resources.
 
-A replay is an entry of its own in the journal, with the origin's position, who asked and why. Older never overwrites
-newer: the entries that later wrote the same resources run again behind it, in one transaction, so the end is what it
-would have been. Deliveries are not repeated.
+A replay is an entry of its own in the journal, with the origin's position, who asked and why. Older never
+overwrites newer: the entries that later wrote the same resources run again behind it, in order, in one
+transaction, so the end is what it would have been. Deliveries are not repeated.
 """
 
 from __future__ import annotations
 
 from engine.channels.pipeline import Pipeline
-from engine.journal.sql import SqlJournal
+from engine.formats.hl7v2.order_keys import order_keys
+from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import HubError
 from engine.kernel.message import Accepted, Entry, NewEntry, Work
 from engine.store.sql import SqlStore
 
-__all__ = ["ask_replay", "rerun_set"]
+__all__ = ["ask_replay", "origin_released", "rerun_set"]
 
 MOST = 500  # entries that one replay may take along
 
 
 def ask_replay(journal: SqlJournal, entry: int, who: str, why: str, body: bytes | None = None) -> Accepted:
-    """Put a replay of `entry` into the journal; `body` is an edited message, which counts as a new one. Raises HubError."""
+    """Put a replay of `entry` into the journal. `body`: an edited message, which counts as a new one."""
     origin = journal.get(entry)
     if origin is None:
         raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
@@ -37,7 +38,7 @@ def ask_replay(journal: SqlJournal, entry: int, who: str, why: str, body: bytes 
         message_type=origin.message_type,
         charset=origin.charset,
         kind="resend" if edited else "replay",
-        order_keys=(),
+        order_keys=tuple(dict.fromkeys((*order_keys(origin.body), *order_keys(body or b"")))),
         parent=origin.id,
         position=None if edited else origin.position,
         reason=f"{who}: {why}",
@@ -45,16 +46,33 @@ def ask_replay(journal: SqlJournal, entry: int, who: str, why: str, body: bytes 
     return journal.append([new])[0]
 
 
-def rerun_set(entry: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeline) -> tuple[list[Work], str]:
+def rerun_set(
+    entry: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeline
+) -> tuple[list[Work], str]:
     """Return the works of a replay in the order of their positions, the replay's own first, and who asked."""
     own = pipeline.work(entry)
     touched = {(d.type, d.id) for d in own.drafts}
-    if entry.parent is not None:
-        touched |= {(kind, id_) for kind, id_, _, _ in store.written_by(entry.parent)}
+    for before in {entry.parent, entry.position} - {None}:
+        touched |= {(kind, id_) for kind, id_, _, _ in store.written_by(int(before or 0))}
     works = [own]
     if own.parked is None and touched:
         for _position, number in store.entries_touching(sorted(touched), entry.position)[:MOST]:
-            later = journal.get(number)
+            try:
+                later = journal.get(number)
+            except UnreadableEntry:
+                continue  # its body is gone by policy; what it wrote stays: older never overwrites newer
             if later is not None and later.id != entry.id:
                 works.append(pipeline.work(later))
     return works, entry.reason
+
+
+def origin_released(origin: int, candidates: list[int], journal: SqlJournal, store: SqlStore) -> bool:
+    """Say whether one of the candidates is a replay or resend of `origin` that was not parked."""
+    for number in candidates:
+        if number > origin:
+            entry = journal.get(number)
+            if entry is not None and (entry.position == origin or entry.parent == origin):
+                outcome = store.outcome(number)
+                if outcome is not None and outcome.status != "parked":
+                    return True
+    return False

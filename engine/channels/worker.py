@@ -1,9 +1,10 @@
 """The worker: entries of the journal, in order for every lane, through the pipeline into the core store.
 
-One worker owns the lanes whose number leaves its index when divided by the count of workers. An entry of several lanes
-is run by the owner of its lowest lane, once it stands at the head of all of them; the owners of the others wait for
-its outcome. The watermark of a lane passes an entry only in the transaction that records what became of it. A store
-that is down stops the lanes and is tried again; content errors were parked by the pipeline.
+One worker owns the lanes whose number leaves its index when divided by the count of workers. An entry of
+several lanes is run by the owner of its lowest lane, once it stands at the head of all of them; the owners of
+the others wait for its outcome. The watermark of a lane passes an entry only in the transaction that records
+what became of it. A store that is down stops the lanes and is tried again; content errors were parked by the
+pipeline, and an entry that cannot be opened or run again is parked here.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.channels.pipeline import Pipeline
-from engine.channels.replay import rerun_set
-from engine.journal.sql import SqlJournal
-from engine.kernel.errors import StoreUnavailable
+from engine.channels.replay import origin_released, rerun_set
+from engine.journal.sql import SqlJournal, UnreadableEntry
+from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
 from engine.store.sql import SqlStore
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = 400  # heads looked at in one go
 BATCH = 50  # works a transaction
+BATCH_BYTES = 4 << 20  # bytes of messages after which a transaction is full, however few they are
 IDLE = (0.005, 0.05)  # seconds between looks at an idle journal
 DOWN = (0.1, 5.0)  # seconds between tries of a store that is down
 
@@ -55,7 +57,9 @@ class Tally:
 class Worker:
     """Works off the entries of its lanes."""
 
-    def __init__(self, journal: SqlJournal, store: SqlStore, pipeline: Pipeline, index: int = 0, count: int = 1) -> None:
+    def __init__(
+        self, journal: SqlJournal, store: SqlStore, pipeline: Pipeline, index: int = 0, count: int = 1
+    ) -> None:
         self.journal, self.store, self.pipeline = journal, store, pipeline
         self.count = count
         self.index = index
@@ -88,107 +92,158 @@ class Worker:
         heads = self.journal.heads(after, WINDOW)
         if not heads:
             return False
-        ready, waiting = self._ready(heads)
-        worked = False
-        for batch in self._batches(ready):
+        ready, first_blocked = self._ready(heads, after)
+        for batch in self._batches(ready, dict(heads)):
             self._apply(batch)
-            worked = True
-        if not waiting and ready and len(ready) == len(heads) and self.count == 1:
-            free = [n for n in self.mine if self.marks.get(n, 0) < heads[-1][0]]
-            self._catch_up(free, heads[-1][0])
-        else:
-            free = [n for n in self.mine if n not in waiting]
-            self._catch_up(free, heads[-1][0])
-        return worked
+        # Marks of lanes in which nothing happened only save looking again: not worth a transaction a message.
+        if not ready or len(heads) >= WINDOW // 2:
+            self._catch_up(first_blocked, heads[-1][0])
+        return bool(ready)
 
-    def _catch_up(self, lanes: list[int], upto: int) -> None:
-        """Move the lanes on that had nothing, or nothing more, in the window."""
-        behind = [n for n in lanes if self.marks.get(n, 0) < upto]
-        if behind:
-            self.store.advance(behind, upto)
+    def _catch_up(self, first_blocked: dict[int, int], last: int) -> None:
+        """Move the lanes on that had nothing, or nothing more, in the window: up to what they wait for."""
+        behind: dict[int, list[int]] = {}
+        for n in self.mine:
+            upto = first_blocked.get(n, last + 1) - 1
+            if self.marks.get(n, 0) < upto:
+                behind.setdefault(upto, []).append(n)
+        for upto, lanes in behind.items():
+            self.store.advance(lanes, upto)
 
-    def _ready(self, heads: list[tuple[int, tuple[int, ...]]]) -> tuple[list[int], set[int]]:
-        """Return the ids this worker may run now, in order, and its lanes that must wait for another worker."""
-        blocked: set[int] = set()
-        waiting: set[int] = set()
+    def _ready(
+        self, heads: list[tuple[int, tuple[int, ...]]], after: int
+    ) -> tuple[list[int], dict[int, int]]:
+        """Return the ids this worker may run now, in order, and the first entry each blocked lane waits for.
+
+        `heads` are all entries after `after`. Of a lane of another worker nothing is known before its
+        watermark has come that far: an entry that shares it waits until then.
+        """
+        blocked: dict[int, int] = {}
         ready: list[int] = []
-        seen: dict[int, int] = {}  # lane -> last id not yet worked off before this entry, by whoever
-        mine_now: set[int] = set()
+        seen: dict[int, int] = {}  # lane of another worker -> last entry in it that is not worked off
+        running: set[int] = set()
         for number, lanes in heads:
-            open_lanes = [n for n in lanes if self.marks.get(n, 0) < number]
-            if not open_lanes:
+            if not any(self.marks.get(n, 0) < number for n in lanes):
                 continue
-            owner = min(lanes) % self.count == self.index
-            stuck = any(n in blocked for n in lanes)
-            if owner and not stuck:
-                stuck = any(n not in self.mine and n in seen and seen[n] not in mine_now for n in lanes)
-            if owner and not stuck:
+            mine = min(lanes) % self.count == self.index
+            if mine and not any(n in blocked or self._unknown(n, after, seen, running) for n in lanes):
                 ready.append(number)
-                mine_now.add(number)
-            elif owner or any(n in self.mine for n in lanes):
-                blocked.update(lanes)
-                waiting.update(n for n in lanes if n in self.mine)
+                running.add(number)
+            elif mine or any(n in self.mine for n in lanes):
+                for n in lanes:
+                    blocked.setdefault(n, number)
             for n in lanes:
-                seen[n] = number
-        return ready, waiting
+                if n not in self.mine:
+                    seen[n] = number
+        return ready, blocked
 
-    def _batches(self, ready: list[int]) -> Iterator[list[Entry]]:
+    def _unknown(self, lane: int, after: int, seen: dict[int, int], running: set[int]) -> bool:
+        """Say whether something may stand before this worker's next entry in a lane of another worker."""
+        if lane in self.mine:
+            return False
+        return self.marks.get(lane, 0) < after or (lane in seen and seen[lane] not in running)
+
+    def _batches(self, ready: list[int], lanes: dict[int, tuple[int, ...]]) -> Iterator[list[Entry | Work]]:
         """Give the ready entries opened, a batch at a time; a replay stands alone."""
-        batch: list[Entry] = []
-        for entry in self._opened(ready):
-            if entry.kind == "replay":
-                if batch:
-                    yield batch
-                yield [entry]
-                batch = []
-                continue
-            batch.append(entry)
-            if len(batch) >= BATCH:
+        batch: list[Entry | Work] = []
+        size = 0
+        for entry in self._opened(ready, lanes):
+            alone = isinstance(entry, Entry) and (entry.kind == "replay" or self._parks_key(entry))
+            if batch and (alone or len(batch) >= BATCH or size >= BATCH_BYTES):
                 yield batch
-                batch = []
+                batch, size = [], 0
+            batch.append(entry)
+            size += len(entry.body) if isinstance(entry, Entry) else 0
+            if alone:
+                yield batch
+                batch, size = [], 0
         if batch:
             yield batch
 
-    def _opened(self, ready: list[int]) -> Iterator[Entry]:
-        if not ready:
-            return
-        if ready[-1] - ready[0] + 1 == len(ready):
-            at = ready[0] - 1
-            while at < ready[-1]:
-                found = self.journal.read(at, min(BATCH, ready[-1] - at))
-                if not found:
-                    return
-                yield from found
-                at = found[-1].id
-            return
+    def _opened(self, ready: list[int], lanes: dict[int, tuple[int, ...]]) -> Iterator[Entry | Work]:
+        """Open entries in order; one that cannot be opened is a parked work and stops nobody."""
+        wanted = set(ready)
+        at = 0
         for number in ready:
-            entry = self.journal.get(number)
-            if entry is not None:
-                yield entry
+            if number <= at:
+                continue
+            at = number - 1
+            try:
+                found = self.journal.read(at, min(BATCH * self.count, ready[-1] - at))
+            except UnreadableEntry as e:
+                at = e.entry
+                if e.entry in wanted:
+                    cause = Flag("unreadable", "", str(e), True)
+                    yield Work(e.entry, e.entry, "", "", lanes[e.entry], parked=cause)
+                continue
+            if not found:
+                raise StoreUnavailable(
+                    "the journal does not give an entry it has", where=f"journal entry {number}"
+                )
+            yield from (entry for entry in found if entry.id in wanted)
+            at = found[-1].id
 
-    def _apply(self, entries: list[Entry]) -> None:
-        if entries[0].kind == "replay":
-            works, who = rerun_set(entries[0], self.journal, self.store, self.pipeline)
-            outcomes = self.store.rerun(works, who=who)
+    def _apply(self, batch: list[Entry | Work]) -> None:
+        first = batch[0]
+        if isinstance(first, Entry) and first.kind == "replay":
+            outcomes = self._rerun(first)
         else:
-            outcomes = self.store.apply([self._work(e) for e in entries])
+            outcomes = self.store.apply([self._work(e) if isinstance(e, Entry) else e for e in batch])
         self.tally.add(outcomes)
+
+    def _rerun(self, entry: Entry) -> list[Outcome]:
+        """Run a replay and what came after it; what stops it parks it, so that its lanes go on."""
+        if self.store.outcome(entry.id) is not None:  # it ran, and only its lanes' marks are behind
+            return self.store.apply(
+                [Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes)]
+            )
+        outcomes: list[Outcome] = []
+        try:
+            works, who = rerun_set(entry, self.journal, self.store, self.pipeline)
+            outcomes = self.store.rerun(works, who=who)
+            if any(o.entry == entry.id for o in outcomes):
+                return outcomes
+            stopped = outcomes[0]
+            why = Flag(
+                "replay-stopped",
+                stopped.where,
+                f"entry {stopped.entry}, which came later, would be parked: {stopped.cause}",
+                True,
+            )
+        except StoreUnavailable:
+            raise
+        except Exception as e:
+            log.error("replay %d stopped: %s", entry.id, e if isinstance(e, HubError) else type(e).__name__)
+            why = Flag("replay-stopped", "", f"it cannot be run again ({type(e).__name__})", True)
+        return self.store.apply(
+            [Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes, parked=why)]
+        )
+
+    def _parks_key(self, entry: Entry) -> bool:
+        channel = self.pipeline.channels.get(entry.channel)
+        return channel is not None and channel.park_key
 
     def _work(self, entry: Entry) -> Work:
         work = self.pipeline.work(entry)
-        channel = self.pipeline.channels.get(entry.channel)
-        if channel is not None and channel.park_key and work.parked is None:
+        if self._parks_key(entry) and work.parked is None:
             for kind, value in work.search:
-                if kind == "patient" and self._held_before(value, entry.id):
-                    work.parked = Flag("waits-behind", "", "an earlier message of this patient is parked, and the channel says park: key", True)
+                if kind == "patient" and self._held_before(value, entry.position):
+                    text = "an earlier message of this patient is parked, and the channel says park: key"
+                    work.parked = Flag("waits-behind", "", text, True)
                     work.drafts = []
                     break
         return work
 
-    def _held_before(self, patient: str, entry: int) -> bool:
-        for other in self.store.find("patient", patient, 50):
-            if other < entry:
+    def _held_before(self, patient: str, position: int) -> bool:
+        """Say whether an earlier entry of this patient is parked and nobody has run it again since."""
+        found = self.store.find("patient", patient, 1000)
+        for other in found:
+            if other < position:
                 outcome = self.store.outcome(other)
-                if outcome is not None and outcome.status == "parked":
+                if (
+                    outcome is not None
+                    and outcome.status == "parked"
+                    and not origin_released(other, found, self.journal, self.store)
+                ):
                     return True
         return False

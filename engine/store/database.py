@@ -1,8 +1,8 @@
 """One database under the core store: SQLite or PostgreSQL, the same statements for both.
 
 In: SQL with `?` places, rows as lists of columns. Out: rows as tuples. The writer holds one raw connection
-and takes the store's one write lock first (SQLite `BEGIN IMMEDIATE`, PostgreSQL the row of `core_clock`), so
-that positions become visible in commit order; readers take a connection from the pool and see one snapshot.
+and takes the store's one write lock first (SQLite: see `onewriter.py`, PostgreSQL: the row of `core_clock`),
+so that positions become visible in commit order; readers take a connection from the pool and see one snapshot.
 Everything the database itself complains of leaves as `StoreUnavailable`, except a broken constraint
 (`Conflict`), which is the work's fault.
 """
@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from engine.kernel.errors import HubError, StoreUnavailable
+from engine.store.onewriter import OneWriter, make_private
 
 __all__ = ["Conflict", "Database", "Session", "engine_for"]
 
@@ -36,6 +38,17 @@ def engine_for(url: str) -> Engine:
         url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
+    path = file_of(url)
+    if path is not None:
+        try:
+            make_private(path)
+        except OSError as error:
+            raise StoreUnavailable(
+                "the core store cannot be opened",
+                where=str(path),
+                why=error.strerror or "",
+                remedy="check that its folder exists and is writable",
+            ) from None
     engine = sa.create_engine(
         url, connect_args={"check_same_thread": False, "timeout": 60, "cached_statements": 256}
     )
@@ -48,6 +61,8 @@ def engine_for(url: str) -> Engine:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
+            "fullfsync=ON",  # macOS, where fsync alone leaves bytes in the disk's cache
+            "checkpoint_fullfsync=ON",
             "cache_size=-65536",
             "wal_autocheckpoint=8000",
             "temp_store=MEMORY",
@@ -60,6 +75,14 @@ def engine_for(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of an SQLite store; None where it has none."""
+    parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
 
 
 class Session:
@@ -145,11 +168,13 @@ class Database:
         self.postgres = self.engine.dialect.name == "postgresql"
         self._lock = threading.RLock()
         self._writer: Any = None
+        path = file_of(url)
+        self._one = OneWriter(path) if path is not None else None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open the store's one write transaction; commit at the end, roll back on any error."""
-        with self._lock:
+        with self._lock, self._alone():
             try:
                 session = self._begin()
             except Exception as error:
@@ -159,11 +184,29 @@ class Database:
                 yield session
                 session.connection.commit()
             except BaseException as error:
+                if self._one is not None:
+                    self._one.failed(error)
                 self._roll_back(session)
                 translated = self.translated(error)
                 if translated is error:
                     raise
                 raise translated from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock among processes that SQLite needs; see `onewriter.py`."""
+        one = self._one
+        if one is None:
+            yield
+            return
+        try:
+            one.take()
+        except Exception as error:
+            raise self.translated(error) from error
+        try:
+            yield
+        finally:
+            one.give()
 
     def _begin(self) -> Session:
         if self._writer is None:
@@ -172,6 +215,8 @@ class Database:
         if self.postgres:
             session.run("SELECT seq FROM core_clock WHERE id = 1 FOR UPDATE")
         else:
+            if self._one is not None:
+                self._one.settle(session.connection)
             session.run("BEGIN IMMEDIATE")
         return session
 
@@ -221,4 +266,7 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+            if self._one is not None:
+                self._one.close()
+                self._one = None
         self.engine.dispose()
