@@ -9,7 +9,7 @@ registered with `linecache`, so a traceback shows the generated line.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,239 +18,10 @@ from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
 from engine.mapping.locate import locate
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
-from engine.mapping.run import lit, put_list
-from engine.mapping.traced import Address, TStr, absorb
-from engine.mapping.values import BUILTIN, decimal_of
+from engine.mapping.run import lit
+from engine.mapping.steps import SPACE, TRACED
 
-__all__ = ["EMPTY", "Program"]
-
-WIDTH = 96
-EMPTY: list[str] = [""] * WIDTH
-_BLANK = "^~&|\\ \t\r\n#"
-
-
-def _reps(raw: str, rs: str) -> Sequence[str]:
-    if not raw or raw == '""':
-        return ()
-    return [r for r in raw.split(rs) if r and r != '""']
-
-
-def _first(found: Sequence[str]) -> str:
-    return found[0] if found else ""
-
-
-def _one(raw: str, rs: str) -> str:
-    """The first repetition that is not empty; the twin splits always, so that the piece knows its address."""
-    if rs not in raw and raw != '""':
-        return raw
-    found = _reps(raw, rs)
-    return found[0] if found else ""
-
-
-def _comp(raw: str, rs: str, cs: str, i: int) -> str:
-    if not raw:
-        return raw
-    parts = _one(raw, rs).split(cs)
-    return parts[i] if i < len(parts) else ""
-
-
-def _traced_one(raw: str, rs: str) -> str:
-    found = _reps(raw, rs)
-    return found[0] if found else ""
-
-
-def _traced_comp(raw: str, rs: str, cs: str, i: int) -> str:
-    return _part(_traced_one(raw, rs), cs, i)
-
-
-def _nth(raw: str, rs: str, i: int) -> str:
-    parts = raw.split(rs) if raw else []
-    return parts[i] if i < len(parts) else ""
-
-
-def _only(raw: str, rs: str) -> str:
-    found = [r for r in _reps(raw, rs) if r.strip(_BLANK)]
-    return found[0] if len(found) == 1 else ""
-
-
-def _part(raw: str, sep: str, i: int) -> str:
-    if not raw:
-        return raw
-    parts = raw.split(sep)
-    return parts[i] if i < len(parts) else ""
-
-
-def _valued(raw: str) -> bool:
-    return bool(raw) and raw != '""' and bool(raw.strip(_BLANK))
-
-
-def _looks(text: str, like: str) -> bool:
-    if like == "number":
-        return decimal_of(text) is not None
-    if like == "date":
-        from engine.mapping.dates import read_date
-
-        return read_date(text) is not None
-    raise MapError(f"looks like {like}", remedy="use number or date")
-
-
-def _number(text: str, op: str, bound: float) -> bool:
-    n = decimal_of(text)
-    if n is None:
-        return False
-    return {"<": n < bound, ">": n > bound, "<=": n <= bound, ">=": n >= bound}[op]
-
-
-def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-    at: Any = o
-    for step in path:
-        if isinstance(at, list):
-            at = next((e for e in at if isinstance(e, dict)), {})
-        if step.endswith("[x]"):
-            stem = step[:-3]
-            return any(k.startswith(stem) and k[len(stem) : len(stem) + 1].isupper() for k in at)
-        at = at.get(step) if isinstance(at, dict) else None
-        if at is None:
-            return False
-    return bool(at) or at is False or at == 0
-
-
-def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
-    """The twin's assignment: an equal value from a second row lends its source, another value is flagged."""
-    if name in o:
-        if o[name] == value:
-            o[name] = absorb(o[name], value)
-        return
-    if any(k != name and _same_choice(k, name) for k in o):
-        return
-    o[name] = value
-
-
-_CHOICES = ("value", "effective", "onset", "deceased", "multipleBirth", "occurrence", "performed", "collected", "abatement", "timing", "medication", "asNeeded", "bounds", "allowed", "recorded", "born", "age")
-
-
-def _same_choice(a: str, b: str) -> bool:
-    for stem in _CHOICES:
-        if a.startswith(stem) and b.startswith(stem) and a[len(stem) :][:1].isupper() and b[len(stem) :][:1].isupper():
-            return a not in _NOT_CHOICES and b not in _NOT_CHOICES
-    return False
-
-
-_NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
-
-
-def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
-    for k, v in t.items():
-        if k not in o:
-            o[k] = v
-        elif isinstance(v, list):
-            o[k] = o[k] + [e for e in v if e not in o[k]]
-
-
-def _onto(have: dict[str, Any], more: dict[str, Any]) -> None:
-    for k, v in more.items():
-        if k not in have:
-            have[k] = v
-        elif have[k] == v:
-            have[k] = absorb(have[k], v)
-
-
-def _beside(o: dict[str, Any], name: str, extra: dict[str, Any]) -> None:
-    """Put an extension beside the last entry of a list of primitives (FHIR R4 JSON: `_name` runs parallel)."""
-    n = len(o.get(name, ()))
-    if n:
-        o["_" + name] = [None] * (n - 1) + [extra]
-
-
-def _put_all_of(o: dict[str, Any], lab: dict[str, list[str]], name: str, label: str, entries: list[Any], spots: list[Any], x: Any) -> None:
-    """Append the entries that `each` made of segments: none is collapsed, and each is known by its segment."""
-    o.setdefault(name, []).extend(entries)
-    lab.setdefault(name, []).extend([label] * len(entries))
-    x.spots.setdefault((name, label), []).extend(zip(spots, entries, strict=True))
-
-
-def _fields(s: Any) -> list[str]:
-    f: list[str] = s.fields
-    return f if len(f) >= WIDTH else f + EMPTY[len(f) :]
-
-
-def _traced_fields(s: Any) -> list[str]:
-    if hasattr(s, "traced"):
-        merged: list[str] = s.traced()
-        return merged + EMPTY[len(merged) :]
-    out: list[str] = [TStr(v, (Address(s.name, s.n, i),)) for i, v in enumerate(s.fields)]
-    return out + EMPTY[len(out) :]
-
-
-def _near(x: Any, g: Any, name: str) -> list[str]:
-    """The padded fields of the segment `name` for a row standing in `g`; EMPTY where there is none."""
-    try:
-        return g.padded[name]  # type: ignore[no-any-return]
-    except KeyError:
-        pass
-    above = g.parent
-    if above is None or g.groups or name in g.own:
-        s = x.near(g, name)
-        found = EMPTY if s is None else _fields(s)
-    else:  # read from outside: all repetitions of this group read the same
-        key = (name, g.name)
-        found = above.padded.get(key)
-        if found is None:
-            s = x.near(g, name)
-            found = above.padded[key] = EMPTY if s is None else _fields(s)
-    g.padded[name] = found
-    return found  # type: ignore[no-any-return]
-
-
-def _clone(v: Any) -> Any:
-    """Copy a small value of dicts, lists and leaves."""
-    if type(v) is dict:
-        return {k: w if type(w) is str else _clone(w) for k, w in v.items()}
-    if type(v) is list:
-        return [w if type(w) is str else _clone(w) for w in v]
-    return v
-
-
-def _remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
-    """Return what the same text gave before, or make it; what left a trace in the run (a flag, a failure) is made anew."""
-    found = x.cache.get(key)
-    if found is not None:
-        return _clone(found)
-    before = (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held)
-    value = make()
-    if value is not None and before == (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held) and '""' not in key[1]:
-        if len(x.cache) > 100_000:
-            x.cache.clear()
-        x.cache[key] = _clone(value)
-    return value
-
-
-def _memo(x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any]) -> Any:
-    """A datatype's value; most texts of codes, units, names and places come again and again."""
-    found = x.cache.get((name, raw))
-    if found is not None:
-        return _clone(found)
-    return _remember(x, (name, raw), lambda: fn(raw.split(sep), x))
-
-
-def _concept(x: Any, method: str, table: str, raw: str, sep: str, fn: Callable[..., Any], where: str, unmapped: str, any_system: bool) -> Any:
-    """The same for a value translated through a code table."""
-    key = (where + table + unmapped, raw)
-    found = x.cache.get(key)
-    if found is not None:
-        return _clone(found)
-
-    def make() -> Any:
-        parts = raw.split(sep)
-        return getattr(x, method)(table, fn(parts, x), parts, where, unmapped, any_system)
-
-    return _remember(x, key, make)
-
-
-def _near_traced(x: Any, g: Any, name: str) -> list[str]:
-    s = x.near(g, name)
-    return EMPTY if s is None else _traced_fields(s)
-
+__all__ = ["Program"]
 
 class Program:
     """The compiled maps of one site; `trace=True` gives the twin."""
@@ -259,15 +30,7 @@ class Program:
         self.library, self.trace = library, trace
         self.rows: list[Row] = []
         self.sources: dict[str, str] = {}
-        self.space: dict[str, Any] = {
-            "reps": _reps, "first": _first, "nth": _nth, "only": _only, "part": _part, "valued": _valued, "looks": _looks,
-            "number": _number, "is_set": _is_set, "put_list": put_list, "put_one": _put_one, "put_all": _put_all,
-            "put_all_of": _put_all_of, "beside": _beside, "onto": _onto,
-            "one": _traced_one if trace else _one, "comp": _traced_comp if trace else _comp,
-            "memo": _memo, "concept": _concept, "lit": lit,
-            "near": _near_traced if trace else _near, "absent": EMPTY,
-            "fields": _traced_fields if trace else _fields, "EMPTY": EMPTY, "BUILTIN": BUILTIN, "NONE": {},
-        }  # fmt: skip
+        self.space: dict[str, Any] = {**SPACE, "lit": lit, **(TRACED if trace else {})}
 
     def segment(self, name: str) -> Callable[..., None]:
         """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""

@@ -16,7 +16,7 @@ from engine.mapping import conditions as C
 from engine.mapping import types as T
 from engine.mapping.locate import Location, locate
 from engine.mapping.model import Case, Constant, First, Join, Locate, MapDef, Place, Row, Source, Step
-from engine.mapping.values import BUILTIN
+from engine.mapping.values import BUILTIN, BULKY
 
 __all__ = ["Emitter", "Env", "Handle", "Library", "is_constant"]
 
@@ -188,22 +188,23 @@ class Emitter:
             elif deeper:
                 self.touch(deeper, target, made, env, here)
             if again:
-                self.put(f"if len({made}) > N{made}: put_list({var}, {lab or self.nested(var, name)}, {name!r}, {label!r}, {made}[N{made}:], NONE)")
+                self.put(f"if len({made}) > N{made}: {self.add(var, lab, name, label, f'{made}[N{made}:]', 'NONE')}")
             elif spots:
                 self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
                 self.spot = ""
             elif lab:
-                self.put(f"if {made}: put_list({var}, {lab}, {name!r}, {label!r}, {made}, x.before)")
+                self.put(f"if {made}: {self.add(var, lab, name, label, made, 'x.before')}")
             else:
-                self.put(f"if {made}: put_list({var}, {self.nested(var, name)}, {name!r}, {label!r}, {made}, NONE)")
+                self.put(f"if {made}: {self.add(var, lab, name, label, made, 'NONE')}")
             if beside:
                 self.put(f"if {beside}: beside({var}, {name!r}, {beside})")
 
-    def nested(self, var: str, name: str) -> str:
-        """The labels of a list that lies deeper than the resource: nobody keeps them but the twin, for inline tests."""
-        if self.trace:
-            return f"x.labels_of({var}, {name!r})"
-        return f"{{}} if {name!r} not in {var} else {{{name!r}: [''] * len({var}[{name!r}])}}"
+    def add(self, var: str, lab: str, name: str, label: str, entries: str, before: str) -> str:
+        """Return the call that appends entries to a list. Labels of lists deeper than the resource are kept by the
+        twin alone, for inline tests."""
+        if not lab and not self.trace:
+            return f"put_entries({var}, {name!r}, {entries})"
+        return f"put_list({var}, {lab or f'x.labels_of({var}, {name!r})'}, {name!r}, {label!r}, {entries}, {before})"
 
     def touch(self, rows: tuple[Row, ...], target: T.Target, made: str, env: Env, here: tuple[Step, ...]) -> None:
         """Write rows such as `address(list).district`: into the entries made, or a new one when something is valued."""
@@ -874,14 +875,18 @@ class Emitter:
             local = self.mapped(name, h, row.place)
         method = "coding" if target.type == "Coding" else "concept"
         if not self.trace and local.startswith("memo("):
-            sep, fn = local.rsplit(", ", 2)[1:]
-            return f"concept(x, {method!r}, {table!r}, {h.expr}, {sep}, {fn[:-1]}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
+            sep, fn = local[:-1].rsplit(", ", 2)[1:]
+            key = " ".join((method, table, fn, h.where, unmapped, str(bool(h.table))))
+            return f"concept(x, {key!r}, {h.expr}, {sep}, {fn}, x.{method}, {table!r}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
         parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
         return f"x.{method}({table!r}, {local}, {parts}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
 
     def mapped(self, name: str, h: Handle, place: Place) -> str:
         if name in BUILTIN:
-            return f"BUILTIN[{name!r}]({self.parts(h)}, x)"
+            if self.trace or name in BULKY or h.level not in ("rep", "comp"):
+                return f"B_{name}({self.parts(h)}, x)"
+            level = "c" if h.level == "rep" else "s"
+            return f"memo(x, {name + ' ' + level!r}, {h.expr}, {level}s, B_{name})"
         if name not in self.library.maps:
             raise self.error(f"no map {name}", place, f"write mappings/hl7v2/datatypes/{name}.yaml, or name another")
         level = "c" if h.level == "rep" else "s"

@@ -17,7 +17,7 @@ from engine.mapping import dates
 from engine.mapping.traced import TKey, absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
-__all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "lit", "put_list"]
+__all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "lit"]
 
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 DELETE = '""'
@@ -74,44 +74,6 @@ class Ambiguous(Exception):
         self.code, self.where, self.text = code, where, text
 
 
-def _same_identifier(a: Any, b: Any) -> bool:
-    return (
-        isinstance(a, dict)
-        and isinstance(b, dict)
-        and "value" in a
-        and "system" in a
-        and a.get("system") == b.get("system")
-        and a["value"] == b.get("value")
-    )
-
-
-def put_list(o: dict[str, Any], labels: dict[str, list[str]], name: str, label: str, entries: list[Any], before: Mapping[str, frozenset[str]]) -> None:
-    """Append the entries that one labelled row made: exact duplicates once, identifiers of one system and value merged."""
-    if not entries:
-        return
-    if label and name in before and label in before[name]:
-        return  # an earlier segment map of this resource filled it (ORC-2 precedes OBR-2)
-    have = o.get(name)
-    if have is None:
-        have = o[name] = []
-        labels[name] = []
-    marks = labels[name]
-    for e in entries:
-        for i, h in enumerate(have):
-            if h == e:
-                have[i] = absorb(h, e)
-                break
-            if name == "identifier" and _same_identifier(h, e):
-                for k, v in e.items():
-                    if k not in h:
-                        h[k] = v
-                have[i] = absorb(h, {k: v for k, v in e.items() if h.get(k) == v})
-                break
-        else:
-            have.append(e)
-            marks.append(label)
-
-
 class Run:
     """The state of one message being mapped. Attributes starting lower-case and short are read by generated code."""
 
@@ -123,6 +85,7 @@ class Run:
         self.delims = d
         self.cs, self.rs, self.ss, self.es = d.component, d.repetition, d.subcomponent, d.escape
         self.sender, self.tables, self.fns, self.identify = sender, tables, functions, identify
+        self.names = {s.name for s in message.segments}
         self.flags: list[Flag] = []
         self.fails = 0
         self.failed_at: list[tuple[str, str]] = []

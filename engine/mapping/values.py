@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.mapping.run import Run
 
-__all__ = ["BUILTIN", "decimal_of"]
+__all__ = ["BUILTIN", "BULKY", "decimal_of"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})")
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
@@ -237,3 +237,5 @@ BUILTIN: dict[str, Callable[[list[str], Any], dict[str, Any] | None]] = {
     "ED_Attachment": ed_attachment,
     "RP_Attachment": rp_attachment,
 }
+BULKY = frozenset({"ED_Attachment", "RP_Attachment", "NA_SampledData"})
+"""Values that are large or never sent twice: not worth remembering."""

@@ -1,0 +1,415 @@
+"""The small steps of which generated functions are made: taking raw fields apart, asking about them, laying values down.
+
+Everything here is pure: raw HL7 v2 text (still escaped) in, a piece of it or a FHIR element out. `SPACE` holds the steps
+by the names that the emitter writes; the traced twin takes a few others (`TRACED`), which split always so that every
+piece learns its address. HL7 v2.8.2 §2.5 (repetitions, components), §2.5.3 (the delete indicator).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine.kernel.errors import MapError
+from engine.mapping.dates import read_date
+from engine.mapping.traced import Address, TStr, absorb
+from engine.mapping.values import BUILTIN, decimal_of
+
+__all__ = ["EMPTY", "SPACE", "TRACED", "put_list"]
+
+WIDTH = 96
+EMPTY: list[str] = [""] * WIDTH
+_PADS = [EMPTY[n:] for n in range(WIDTH)]
+_BLANK = "^~&|\\ \t\r\n#"
+
+# -- pieces of raw text ----------------------------------------------------------------------------------------------
+
+
+def _reps(raw: str, rs: str) -> Sequence[str]:
+    """The repetitions that are not empty."""
+    if not raw or raw == '""':
+        return ()
+    if rs not in raw and type(raw) is str:
+        return (raw,)
+    return [r for r in raw.split(rs) if r and r != '""']
+
+
+def _count(raw: str, rs: str) -> int:
+    """How many repetitions are not empty."""
+    if not raw or raw == '""':
+        return 0
+    return 1 if rs not in raw else len(_reps(raw, rs))
+
+
+def _first(found: Sequence[str]) -> str:
+    return found[0] if found else ""
+
+
+def _one(raw: str, rs: str) -> str:
+    """The first repetition that is not empty."""
+    if rs not in raw and raw != '""':
+        return raw
+    found = _reps(raw, rs)
+    return found[0] if found else ""
+
+
+def _comp(raw: str, rs: str, cs: str, i: int) -> str:
+    """A component (from 0) of the first repetition that is not empty."""
+    if not raw:
+        return raw
+    if rs in raw or raw == '""':
+        raw = _one(raw, rs)
+    parts = raw.split(cs, i + 1)
+    return parts[i] if i < len(parts) else ""
+
+
+def _nth(raw: str, rs: str, i: int) -> str:
+    if not raw:
+        return raw
+    parts = raw.split(rs)
+    return parts[i] if i < len(parts) else ""
+
+
+def _only(raw: str, rs: str) -> str:
+    """The one valued repetition; "" when there are several."""
+    if not raw:
+        return raw
+    found = [r for r in _reps(raw, rs) if r.strip(_BLANK)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _part(raw: str, sep: str, i: int) -> str:
+    if not raw:
+        return raw
+    parts = raw.split(sep)
+    return parts[i] if i < len(parts) else ""
+
+
+def _traced_one(raw: str, rs: str) -> str:
+    found = _reps(raw, rs)
+    return found[0] if found else ""
+
+
+def _traced_comp(raw: str, rs: str, cs: str, i: int) -> str:
+    return _part(_traced_one(raw, rs), cs, i)
+
+
+# -- questions -------------------------------------------------------------------------------------------------------
+
+
+def _valued(raw: str) -> bool:
+    return bool(raw) and raw != '""' and bool(raw.strip(_BLANK))
+
+
+def _looks(text: str, like: str) -> bool:
+    if like == "number":
+        return decimal_of(text) is not None
+    if like == "date":
+        return read_date(text) is not None
+    raise MapError(f"looks like {like}", remedy="use number or date")
+
+
+def _number(text: str, op: str, bound: float) -> bool:
+    n = decimal_of(text)
+    if n is None:
+        return False
+    return {"<": n < bound, ">": n > bound, "<=": n <= bound, ">=": n >= bound}[op]
+
+
+def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    at: Any = o
+    for step in path:
+        if isinstance(at, list):
+            at = next((e for e in at if isinstance(e, dict)), {})
+        if step.endswith("[x]"):
+            stem = step[:-3]
+            return any(k.startswith(stem) and k[len(stem) : len(stem) + 1].isupper() for k in at)
+        at = at.get(step) if isinstance(at, dict) else None
+        if at is None:
+            return False
+    return bool(at) or at is False or at == 0
+
+
+# -- laying values down ----------------------------------------------------------------------------------------------
+
+
+def _same_identifier(a: Any, b: Any) -> bool:
+    return (
+        isinstance(a, dict)
+        and isinstance(b, dict)
+        and "value" in a
+        and "system" in a
+        and a.get("system") == b.get("system")
+        and a["value"] == b.get("value")
+    )
+
+
+def put_list(
+    o: dict[str, Any],
+    labels: dict[str, list[str]],
+    name: str,
+    label: str,
+    entries: list[Any],
+    before: Mapping[str, frozenset[str]],
+) -> None:
+    """Append the entries of one labelled row: exact duplicates once, identifiers of one system and value
+    merged."""
+    have = o.get(name)
+    if have is None:
+        if len(entries) == 1:
+            o[name], labels[name] = [entries[0]], [label]
+            return
+        have = o[name] = []
+        labels[name] = []
+    elif label and label in before.get(name, ()):
+        return  # an earlier segment map of this resource filled it (ORC-2 precedes OBR-2)
+    marks = labels[name]
+    for e in entries:
+        if _add(have, e, name):
+            marks.append(label)
+
+
+def _add(have: list[Any], e: Any, name: str) -> bool:
+    """Append an entry unless the list has it; an Identifier known by system and value takes what it lacks."""
+    for i, h in enumerate(have):
+        if h == e:
+            have[i] = absorb(h, e)
+            return False
+        if name == "identifier" and _same_identifier(h, e):
+            for k, v in e.items():
+                if k not in h:
+                    h[k] = v
+            have[i] = absorb(h, {k: v for k, v in e.items() if h.get(k) == v})
+            return False
+    have.append(e)
+    return True
+
+
+def _put_entries(o: dict[str, Any], name: str, entries: list[Any]) -> None:
+    """The same for a list inside an element, whose labels nobody keeps."""
+    have = o.get(name)
+    if have is None:
+        if len(entries) == 1:
+            o[name] = [entries[0]]
+            return
+        have = o[name] = []
+    for e in entries:
+        _add(have, e, name)
+
+
+def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
+    """The twin's assignment: an equal value from a second row lends its source, another value is flagged."""
+    if name in o:
+        if o[name] == value:
+            o[name] = absorb(o[name], value)
+        return
+    if any(k != name and _same_choice(k, name) for k in o):
+        return
+    o[name] = value
+
+
+_CHOICES = (
+    "value", "effective", "onset", "deceased", "multipleBirth", "occurrence", "performed", "collected", "abatement",
+    "timing", "medication", "asNeeded", "bounds", "allowed", "recorded", "born", "age",
+)  # fmt: skip
+_NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
+
+
+def _same_choice(a: str, b: str) -> bool:
+    for stem in _CHOICES:
+        if a.startswith(stem) and b.startswith(stem) and a[len(stem) :][:1].isupper() and b[len(stem) :][:1].isupper():
+            return a not in _NOT_CHOICES and b not in _NOT_CHOICES
+    return False
+
+
+def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
+    for k, v in t.items():
+        if k not in o:
+            o[k] = v
+        elif isinstance(v, list):
+            o[k] = o[k] + [e for e in v if e not in o[k]]
+
+
+def _onto(have: dict[str, Any], more: dict[str, Any]) -> None:
+    for k, v in more.items():
+        if k not in have:
+            have[k] = v
+        elif have[k] == v:
+            have[k] = absorb(have[k], v)
+
+
+def _beside(o: dict[str, Any], name: str, extra: dict[str, Any]) -> None:
+    """Put an extension beside the last entry of a list of primitives (FHIR R4 JSON: `_name` runs parallel)."""
+    n = len(o.get(name, ()))
+    if n:
+        o["_" + name] = [None] * (n - 1) + [extra]
+
+
+def _put_all_of(
+    o: dict[str, Any],
+    lab: dict[str, list[str]],
+    name: str,
+    label: str,
+    entries: list[Any],
+    spots: list[Any],
+    x: Any,
+) -> None:
+    """Append the entries that `each` made of segments: none is collapsed, and each is known by its
+    segment."""
+    o.setdefault(name, []).extend(entries)
+    lab.setdefault(name, []).extend([label] * len(entries))
+    x.spots.setdefault((name, label), []).extend(zip(spots, entries, strict=True))
+
+
+# -- segments --------------------------------------------------------------------------------------------------------
+
+
+def _fields(s: Any) -> list[str]:
+    """The raw fields of a segment, as many as any row may ask for."""
+    f: list[str] = s.fields
+    n = len(f)
+    return f if n >= WIDTH else f + _PADS[n]
+
+
+def _traced_fields(s: Any) -> list[str]:
+    if hasattr(s, "traced"):
+        merged: list[str] = s.traced()
+        return merged + EMPTY[len(merged) :]
+    out: list[str] = [TStr(v, (Address(s.name, s.n, i),)) for i, v in enumerate(s.fields)]
+    return out + EMPTY[len(out) :]
+
+
+def _near(x: Any, g: Any, name: str) -> list[str]:
+    """The padded fields of the segment `name` for a row standing in `g`; EMPTY where there is none."""
+    try:
+        return g.padded[name]  # type: ignore[no-any-return]
+    except KeyError:
+        pass
+    if name not in x.names:
+        return EMPTY
+    above = g.parent
+    if above is None or g.groups or name in g.own:
+        s = x.near(g, name)
+        found = EMPTY if s is None else _fields(s)
+    else:  # read from outside: all repetitions of this group read the same
+        key = (name, g.name)
+        found = above.padded.get(key)
+        if found is None:
+            s = x.near(g, name)
+            found = above.padded[key] = EMPTY if s is None else _fields(s)
+    g.padded[name] = found
+    return found  # type: ignore[no-any-return]
+
+
+def _around(x: Any, g: Any, name: str, segments: frozenset[str], fn: Callable[[Any, Any], Any]) -> Any:
+    """What the map `name` reads outside its own segment: worked out once for all repetitions of a group."""
+    above = g.parent
+    if above is None or g.groups or not segments.isdisjoint(g.own):
+        return fn(x, g)
+    key = (name, g.name)
+    found = above.padded.get(key)
+    if found is None:
+        found = above.padded[key] = fn(x, g)
+    return found
+
+
+def _near_traced(x: Any, g: Any, name: str) -> list[str]:
+    s = x.near(g, name)
+    return EMPTY if s is None else _traced_fields(s)
+
+
+# -- values seen before ----------------------------------------------------------------------------------------------
+
+KEPT = 20_000
+"""Values kept per site and set of delimiters; then all are dropped and learned anew."""
+LONGEST = 400
+"""Longer texts are rarely sent twice."""
+
+
+def copier(v: Any) -> Callable[[], Any]:
+    """Return a function that gives a fresh copy of a small value of dicts, lists and leaves at every call."""
+    if type(v) is dict:
+        nested = [(k, copier(w)) for k, w in v.items() if type(w) is dict or type(w) is list]
+        if not nested:
+            return v.copy
+        if len(nested) == 1:
+            ((name, inner),) = nested
+
+            def with_one() -> Any:
+                out = v.copy()
+                out[name] = inner()
+                return out
+
+            return with_one
+
+        def with_several() -> Any:
+            out = v.copy()
+            for name, inner in nested:
+                out[name] = inner()
+            return out
+
+        return with_several
+    if type(v) is list:
+        if not any(type(w) is dict or type(w) is list for w in v):
+            return v.copy
+        inners = [copier(w) for w in v]
+        if len(inners) == 1:
+            (only,) = inners
+            return lambda: [only()]
+        return lambda: [inner() for inner in inners]
+    return lambda: v
+
+
+def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
+    """Make a value and keep it for the next time this text comes; one that left a trace in the run (a flag, a
+    failure) or whose text needs the message's character set is made anew every time."""
+    before = (
+        len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held,
+    )  # fmt: skip
+    value = make()
+    raw = key[1]
+    if (
+        len(raw) <= LONGEST
+        and '""' not in raw
+        and not (x.es and x.es in raw)
+        and before == (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held)
+    ):
+        if len(x.cache) >= KEPT:
+            x.cache.clear()
+        x.cache[key] = copier(copier(value)())  # a copy of its own: the value goes to the caller
+    return value
+
+
+def _memo(x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any]) -> Any:
+    """A datatype's value; most texts of codes, units, names and places come again and again."""
+    found = x.cache.get((name, raw))
+    if found is not None:
+        return found()
+    return remember(x, (name, raw), lambda: fn(raw.split(sep), x))
+
+
+def _concept(
+    x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any], translate: Callable[..., Any], *how: Any
+) -> Any:
+    """The same for a value translated through a code table; `how`: table, place, what if unmapped, any system."""
+    found = x.cache.get((name, raw))
+    if found is not None:
+        return found()
+
+    def make() -> Any:
+        parts = raw.split(sep)
+        table, *rest = how
+        return translate(table, fn(parts, x), parts, *rest)
+
+    return remember(x, (name, raw), make)
+
+
+SPACE: dict[str, Any] = {
+    "reps": _reps, "count": _count, "first": _first, "one": _one, "comp": _comp, "nth": _nth, "only": _only, "part": _part,
+    "valued": _valued, "looks": _looks, "number": _number, "is_set": _is_set,
+    "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all, "put_all_of": _put_all_of,
+    "beside": _beside, "onto": _onto, "memo": _memo, "concept": _concept,
+    "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {},
+    **{f"B_{name}": fn for name, fn in BUILTIN.items()},
+}  # fmt: skip
+TRACED: dict[str, Any] = {"one": _traced_one, "comp": _traced_comp, "near": _near_traced, "fields": _traced_fields}
