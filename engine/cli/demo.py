@@ -90,15 +90,16 @@ def stream(
     lines = {url: send(_poured(box), url) for url, box in boxes.items()}
     tally = Tally()
     began = time.monotonic()
-    registered: set[int] = set()
+    registered: list[int] = []
     while (count is None or tally.sent < count) and (seconds is None or time.monotonic() - began < seconds):
         late = began + tally.sent / rate - time.monotonic()
         if late > 0:
             time.sleep(late)
-        who = patient(r.randrange(_PATIENTS))
+        again = bool(registered) and r.random() < _RESULTS / (_RESULTS + 1)
+        who = patient(r.choice(registered) if again else r.randrange(_PATIENTS))
         control, now = f"D{run}{tally.sent:05}", datetime.now(UTC)
-        if who.number not in registered or r.random() < 1 / (_RESULTS + 1):
-            registered.add(who.number)
+        if not again:
+            registered.append(who.number)
             url, message = adt, admission(who, control, now)
         else:
             url, message = oru, result(who, control, now, r)

@@ -23,7 +23,7 @@ from engine.channels.definition import Channel, load_channels
 from engine.channels.opening import check_pair
 from engine.cli.opened import Opened, opened
 from engine.console.figures import Gauge
-from engine.console.health import STALE, processes
+from engine.console.health import processes
 from engine.journal.database import exists
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config, load_config
@@ -32,6 +32,7 @@ from engine.kernel.errors import HubError
 __all__ = ["Finding", "examine"]
 
 _SECRET = {"key", "root"}
+_FRESH = 8.0  # seconds; processes that run renew their metrics more often
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,14 @@ def examine(root: Path) -> list[Finding]:
     except HubError as e:
         return [*found, _wrong("config", "config.yaml", e)]
     found += _settings(config)
-    found += _files(config)
+    found += _clock()
     try:
         channels = load_channels(root)
         found += _ports(config, channels)
     except HubError as e:
         channels = []
-        found.append(_wrong("channels", "channels", e))
-    found += _clock()
+        found.append(_wrong("ports", "channels", e))
+    found += _files(config)
     if not exists(config.journal_url):
         found.append(
             Finding("data", "journal", "nothing has been received yet", "look", "start the hub: hub serve")
@@ -137,7 +138,7 @@ def _files(config: Config) -> Iterator[Finding]:
 
 
 def _ports(config: Config, channels: list[Channel]) -> Iterator[Finding]:
-    running = any(seconds is not None and seconds <= STALE for seconds in processes(config).values())
+    running = any(seconds is not None and seconds <= _FRESH for seconds in processes(config).values())
     addresses = [
         (f"channel {c.name}", c.mllp.mllp.host, c.mllp.mllp.port) for c in channels if c.mllp is not None
     ]
@@ -158,7 +159,13 @@ def _ports(config: Config, channels: list[Channel]) -> Iterator[Finding]:
                 "ports", name, f"{text}, but this hub is not running", "wrong", "another program has the port"
             )
         else:
-            yield Finding("ports", name, f"{text}, but the hub is running", "wrong", "look at its log")
+            yield Finding(
+                "ports",
+                name,
+                f"{text}, but the hub is running",
+                "look",
+                "it has just stopped, or its log says why",
+            )
 
 
 def _answers(host: str, port: int) -> bool:

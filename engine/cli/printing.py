@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from engine.cli.doctor import Finding
 from engine.cli.follow import Became
@@ -34,18 +33,11 @@ __all__ = [
 ]
 
 _COLOURS = {"done": "green", "parked": "yellow", "waiting": "cyan", "skipped": "dim"}
-_MARKS = {"ok": "[green]ok[/]", "look": "[yellow]look[/]", "wrong": "[red]wrong[/]"}
+_MARKS = {"ok": "[green]ok   [/]", "look": "[yellow]look [/]", "wrong": "[red]wrong[/]"}
 
 
 def _out() -> Console:
     return Console(highlight=False, soft_wrap=True)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def print_json(value: Any) -> None:
@@ -59,17 +51,18 @@ def _state(status: str) -> str:
 
 def print_found(found: Sequence[Found]) -> None:
     """Print a list of messages, newest first."""
+    out = _out()
     if not found:
-        _out().print("no message found")
+        out.print("no message found")
         return
-    table = _table("entry", "received", "channel", "type", "sender", "status", "why")
-    for one in found:
-        why = f"{one.cause}{f' at {one.where}' if one.where else ''}" if one.status == "parked" else ""
-        row = (one.channel, one.type, one.sender)
-        table.add_row(
-            str(one.entry), one.received[:19] + "Z", *map(escape, row), _state(one.status), escape(why)
-        )
-    Console(highlight=False).print(table)
+    rows = [(str(f.entry), f"{f.received[:19]}Z", f.channel, f.type, f.sender) for f in found]
+    heads = ("entry", "received", "channel", "type", "sender")
+    wide = [max(len(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
+    out.print("  ".join(h.ljust(w) for h, w in zip(heads, wide, strict=True)) + "  status", style="bold")
+    for one, row in zip(found, rows, strict=True):
+        text = "  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True))
+        why = f" {one.cause}{f' at {one.where}' if one.where else ''}" if one.status == "parked" else ""
+        out.print(f"{escape(text)}  {_state(one.status)}{escape(why)}")
 
 
 def print_message(made: dict[str, Any]) -> None:
@@ -149,12 +142,10 @@ def print_became(became: Became | None, entry_known: bool) -> None:
 
 def print_changes(rows: Sequence[dict[str, Any]], next_: int) -> None:
     """Print changes of the feed."""
-    table = _table("position", "at", "change", "resource", "version", "entry")
     for row in rows:
         address = f"{row['type']}/{row['id']}"
-        cells = (row["position"], row["at"], row["op"], address, row["version"], row["entry"])
-        table.add_row(*map(str, cells))
-    Console(highlight=False, soft_wrap=True).print(table)
+        version = f"version {row['version']}"
+        print(f"{row['position']:>9}  {row['at']}  {row['op']:<7} {address} {version}, entry {row['entry']}")
     print(f"go on with: hub feed --since {next_}")
 
 
@@ -166,7 +157,7 @@ def print_findings(found: Sequence[Finding]) -> None:
         if one.topic != topic:
             topic = one.topic
             out.print(f"\n{topic}", style="bold")
-        out.print(f"  {_MARKS[one.state]:<16} {one.name:<16} {escape(one.value)}")
+        out.print(f"  {_MARKS[one.state]} {one.name:<16} {escape(one.value)}")
         if one.remedy and one.state != "ok":
             out.print(f"                        -> {escape(one.remedy)}", style="dim")
 
@@ -192,9 +183,8 @@ def print_trial(trial: Trial, trace: bool) -> None:
         return
     for entry in (trial.bundle or {}).get("entry", ()):
         out.print(f"  {entry['resource']['resourceType']:<18} {entry.get('fullUrl', '')}")
-    table = _table("from", "to", "row")
+    wide = max((len(m.target) for m in trial.report.mapped), default=0)
     for m in trial.report.mapped:
-        table.add_row(escape(m.source), escape(m.target), escape(m.row))
+        out.print(f"  {escape(f'{m.source:<18} {m.target:<{wide}}')} [dim]{escape(m.row)}[/]")
     for u in trial.report.unmapped:
-        table.add_row(escape(u.source), "-", escape(u.why), style="dim")
-    Console(highlight=False, soft_wrap=True).print(table)
+        out.print(f"  {escape(f'{u.source:<18} -')} [dim]{escape(u.why)}[/]")
