@@ -28,8 +28,8 @@ def merged(texts: dict[str, str]) -> str:
         family = ""
         for line in text.splitlines():
             if line.startswith("# "):
-                _, word, rest = line.split(" ", 2)
-                if word in ("HELP", "TYPE"):
+                word, _, rest = line[2:].partition(" ")
+                if word in ("HELP", "TYPE") and rest:
                     family = rest.split(" ", 1)[0]
                     described.setdefault(family, {}).setdefault(word, line)
                     families.setdefault(family, [])

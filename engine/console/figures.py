@@ -148,7 +148,7 @@ class Gauge:
             newest[name] = max(entry, newest.get(name, 0))
         query = sa.select(_e.id, _e.received).where(_e.id.in_(list(newest.values())))
         with reporting("journal"), self._journal.engine.connect() as connection:
-            times: dict[int, int] = dict(connection.execute(query).tuples().all())
+            times = {row.id: row.received for row in connection.execute(query)}
         for name, entry in newest.items():
             lines[name].last = times.get(entry)
 

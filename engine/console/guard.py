@@ -46,22 +46,26 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun = ended = False
 
         async def sending(message: Any) -> None:
-            nonlocal begun
+            nonlocal begun, ended
             if message["type"] == "http.response.start":
                 begun = True
                 self._count(scope["path"], message["status"])
                 own = {name.lower() for name, _ in message["headers"]}
                 extra = [*_HEADERS, (b"cache-control", b"no-store")]
                 message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in own)]
+            elif not message.get("more_body"):
+                ended = True
             await send(message)
 
         try:
             await self._app(scope, receive, sending)
         except Exception as e:
             log.error("internal error %s", place(e))
+            if ended:
+                return  # the framework has said 500 already
             if begun:
                 raise RuntimeError("the answer broke off") from None
             start = {

@@ -1,0 +1,125 @@
+"""A real project in a folder of its own for tests: this one's channels, maps and tables, ports chosen freely.
+
+`Hub` is its journal, store and worker in this process; `take` is a message received and worked off.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.channels.definition import Channel, load_channels
+from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
+from engine.channels.pipeline import Pipeline
+from engine.channels.worker import Worker
+from engine.formats.hl7v2.header import peek
+from engine.journal.sql import SqlJournal
+from engine.kernel.clock import now_ms
+from engine.kernel.config import Config, load_config
+from engine.kernel.message import NewEntry
+from engine.mapping.project import Maps
+from engine.security.keys import Keyring
+from engine.store.sql import SqlStore
+
+HERE = Path(__file__).resolve().parents[1]
+TOKEN = "a-token-of-the-test-suite-0123456789"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports that were free a moment ago."""
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in taken]
+    for one in taken:
+        one.close()
+    return ports
+
+
+def make_project(root: Path) -> Path:
+    """Copy this project to `root`, with free ports."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name in ("channels", "mappings", "terminology", "sample_messages"):
+        shutil.copytree(HERE / name, root / name)
+    web, lab, adt = free_ports(3)
+    text = (HERE / "config.yaml").read_text()
+    (root / "config.yaml").write_text(f"{text}\nconsole: {{listen: '127.0.0.1:{web}'}}\ndisk_reserve_mb: 1\n")
+    for name, old, new in (("lab_oru", 2575, lab), ("adt", 2576, adt)):
+        path = root / "channels" / f"{name}.yaml"
+        before = path.read_text()
+        after = before.replace(f"mllp: {{port: {old}}}", f"mllp: {{port: {new}}}")
+        assert after != before
+        path.write_text(after)
+    return root
+
+
+@dataclass
+class Hub:
+    """One hub in this process."""
+
+    root: Path
+    config: Config
+    keyring: Keyring
+    channels: list[Channel]
+    journal: SqlJournal
+    store: SqlStore
+    worker: Worker
+    entries: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, root: Path) -> Hub:
+        config = load_config(root)
+        prepare_folder(config)
+        config.token_file.write_text(TOKEN + "\n")
+        config.token_file.chmod(0o600)
+        keyring = open_keyring(config)
+        channels = load_channels(root)
+        journal, store = open_journal(config, keyring), open_store(config, keyring)
+        maps = Maps.open(root, config.identity_base)
+        worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16))
+        return cls(root, config, keyring, channels, journal, store, worker)
+
+    def receive(self, channel: str, body: bytes, kind: str = "message", reason: str = "") -> int:
+        """Put a message into the journal as a listener does; returns its entry."""
+        header = peek(body)
+        patient = next((line.split(b"|")[3] for line in body.split(b"\r") if line.startswith(b"PID|")), b"")
+        new = NewEntry(
+            channel,
+            body,
+            now_ms(),
+            sender=f"{header.sending_application}|{header.sending_facility}",
+            peer="127.0.0.1",
+            control_id=header.control_id,
+            message_type=f"{header.code}^{header.event}",
+            kind=kind,
+            order_keys=(patient.decode("latin-1"),) if patient else (),
+            reason=reason,
+        )
+        return self.journal.append([new])[0].id
+
+    def sample(self, name: str) -> bytes:
+        """Return a sample message, e.g. `lab/oru_final`."""
+        return (self.root / "sample_messages" / f"{name}.hl7").read_bytes()
+
+    def work(self) -> None:
+        """Work off all that waits."""
+        while self.worker.step():
+            pass
+
+    def take(self, channel: str, name: str, changes: dict[str, str] | None = None) -> int:
+        """Receive a sample and work it off; returns its entry. `changes`: texts to put in place of others."""
+        body = self.sample(name)
+        for old, new in (changes or {}).items():
+            assert old.encode() in body
+            body = body.replace(old.encode(), new.encode())
+        entry = self.entries[name] = self.receive(channel, body)
+        self.work()
+        return entry
+
+    def written(self, entry: int, kind: str) -> str:
+        """Return the id of the resource of a type that an entry wrote."""
+        return next(id_ for type_, id_, *_ in self.store.written_by(entry) if type_ == kind)
+
+    def close(self) -> None:
+        self.store.close()
+        self.journal.close()
