@@ -63,6 +63,7 @@ class Site:
     tests: tuple[TestDef, ...] = ()
     file: str = ""
     digest: str = ""
+    replaces: Map | None = None  # map -> row -> hash of the standard row that a change was written for
 
     def matches(self, headers: Mapping[str, str]) -> bool:
         """Say whether a message with these MSH fields comes from here; patterns may hold `*`."""
@@ -325,4 +326,5 @@ def _read_site(m: Any, file: str) -> Site:
         tests=read_tests(m.get("tests"), file, str(m["site"])),
         file=file,
         digest=hashlib.sha256(repr(plain(m)).encode()).hexdigest(),
+        replaces=m.get("replaces"),
     )

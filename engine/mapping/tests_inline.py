@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.fhir import definitions
+from engine.formats.hl7v2.dictionary import datatype_names, segment_names
 from engine.formats.hl7v2.groups import Group
 from engine.formats.hl7v2.parse import Message, parse
 from engine.kernel.errors import HubError
@@ -26,10 +27,11 @@ from engine.mapping.run import Run, TracedRun
 from engine.mapping.scope import scope_of
 from engine.mapping.traced import plain
 
-__all__ = ["Result", "collect", "run_all", "run_test"]
+__all__ = ["Result", "collect", "run_all", "run_test", "touched"]
 
 HEADER = "MSH|^~\\&|SENDER|FACILITY|HUB|CDR|||ZZZ^Z01|T1|P|2.5.1"
 _FAULT = "this is a fault of the engine, please report it"
+_DATATYPES = datatype_names() - segment_names()
 _STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*(?:\[x\])?)(?:\(([^()]*)\))?")
 
 
@@ -88,6 +90,42 @@ def run_test(maps: Maps, test: TestDef, site: str = "standard") -> Result:
     return Result(name, test.name, test.place, site, tuple(found))
 
 
+def touched(maps: Maps) -> frozenset[tuple[str, str, str, int]]:
+    """Return (FHIR type, element, segment or datatype, field or component) of all that inline tests reach."""
+    hits: set[tuple[str, str, str, int]] = set()
+    jobs = [(t, "standard") for m in maps.maps.values() for t in m.tests]
+    jobs += [(t, "standard") for m in maps.messages.values() for t in m.tests]
+    jobs += [(t, s.name) for s in maps.sites.values() for t in s.tests]
+    for test, site in jobs:
+        try:
+            made = _run(maps.program(site, trace=True), test, True)
+        except HubError:
+            continue
+        definition = maps.maps.get(test.map)
+        to = definition.to if definition is not None else ""
+        for body in made.bodies:
+            kind = body.get("resourceType") or to
+            for name, value in body.items():
+                _reach(hits, kind, name, value)
+        if made.value is not None:
+            _reach(hits, to, "", made.value)
+    return frozenset(hits)
+
+
+def _reach(hits: set[tuple[str, str, str, int]], kind: str, name: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for v in value.values():
+            _reach(hits, kind, name, v)
+    elif isinstance(value, list):
+        for v in value:
+            _reach(hits, kind, name, v)
+    for a in getattr(value, "src", ()):
+        stem = name.lstrip("_")
+        element = definitions.element(kind, stem) if kind in definitions.types() and stem else None
+        shown = element.name.removesuffix("[x]") if element is not None and element.choice else stem
+        hits.add((kind, shown, a.segment, a.component if a.segment in _DATATYPES else a.field))
+
+
 def _twins(fast: _Made, slow: _Made) -> Iterator[str]:
     """Say where the fast program and its twin part; they never may."""
     if plain(slow.value) != fast.value or [plain(b) for b in slow.bodies] != fast.bodies:
@@ -110,8 +148,6 @@ def _run(program: SiteProgram, test: TestDef, trace: bool) -> _Made:
 
 def definitions_of_segments(program: SiteProgram) -> frozenset[str]:
     """Return every segment name that a map may read from, those of the sender included."""
-    from engine.formats.hl7v2.dictionary import segment_names
-
     return segment_names() | frozenset(program.library.z_segments)
 
 
