@@ -16,6 +16,7 @@ from typing import Any
 from engine.kernel.errors import MapError
 from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
+from engine.mapping.hoist import OFTEN, hoisted
 from engine.mapping.locate import locate
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
 from engine.mapping.run import lit
@@ -77,12 +78,16 @@ class Program:
         e = Emitter(self.library, self.rows, self.trace)
         env = Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"})
         body = self._body(e, m.rows, m.to, env, lab="lab")
-        head = [f"def M_{m.name}(s, g, x, o, lab):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)"]
-        head += self._prefetch(e)
+        head = f"def M_{m.name}(s, g, x, o, lab):"
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
         self._needs(e)
-        self._exec(m.name, head + (body or ["    pass"]) + ["", *keys])
+        if self.trace:
+            lines = [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e), *(body or ["    pass"])]
+        else:
+            lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
+            self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
+        self._exec(m.name, [*lines, "", *keys])
 
     def _prefetch(self, e: Emitter) -> list[str]:
         out = []
@@ -101,9 +106,11 @@ class Program:
         for source in m.key:
             self._key_source(e, m, source, env)
         e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
-        head = [f"def K_{m.name}(s, g, x, o, lab):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e)]
+        head = f"def K_{m.name}(s, g, x, o, lab):"
         self._needs(e)
-        return head + e.lines
+        if not self.trace:
+            return hoisted(m.name, head, e.lines, sorted(e.segments), False)
+        return [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e), *e.lines]
 
     def _key_source(self, e: Emitter, m: MapDef, source: Source, env: Env) -> None:
         if isinstance(source, First):

@@ -109,6 +109,8 @@ class Emitter:
         self.needs: set[tuple[str, str]] = set()  # (function prefix + map, level)
         self.segments: set[str] = set()
         self.lists: dict[tuple[str, str, str], str] = {}  # (container, element, label) -> the variable of its entries
+        self.late: frozenset[tuple[str, str]] = frozenset()  # (element, label) of lists that rows come back to
+        self.types: dict[str, str] = {}  # variable -> type of the element it holds
         self.spot = ""
         self.in_case = False
         self.base = "0"  # failures before this function began are not its own to settle
@@ -135,7 +137,8 @@ class Emitter:
 
     def block(self, rows: tuple[Row, ...], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write all rows of one element: ordinary rows first, then those that test what has become of the target."""
-        outer, self.lists = self.lists, {}
+        outer, self.lists, self.types[var] = (self.lists, self.late), {}, type_
+        self.late = frozenset((r.target[0].name, r.target[0].label) for r in rows if r.target and _tests_target(r))
         for late in (False, True):
             groups: dict[str, list[Row]] = {}
             for r in rows:
@@ -143,7 +146,7 @@ class Emitter:
                     groups.setdefault(r.target[0].name if r.target else "", []).append(r)
             for name, group in groups.items():
                 self.element(name, group, type_, var, lab, env, path)
-        self.lists = outer
+        self.lists, self.late = outer
 
     def element(self, name: str, group: list[Row], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
         if name.endswith("[x]"):
@@ -165,6 +168,12 @@ class Emitter:
             by_label.setdefault(r.target[0].label, []).append(r)
         for label, rows in by_label.items():
             again = self.lists.get((var, name, label))
+            sent = ""
+            if not again and (name, label) not in self.late and not any(map(is_constant, rows)):
+                sent = self.guard(rows, env)
+            if sent:
+                self.put(f"if {sent}:")
+                self.depth += 1
             made = again or self.name("L")
             self.lists[var, name, label] = made
             if again:
@@ -198,6 +207,7 @@ class Emitter:
                 self.put(f"if {made}: {self.add(var, lab, name, label, made, 'NONE')}")
             if beside:
                 self.put(f"if {beside}: beside({var}, {name!r}, {beside})")
+            self.depth -= bool(sent)
 
     def add(self, var: str, lab: str, name: str, label: str, entries: str, before: str) -> str:
         """Return the call that appends entries to a list. Labels of lists deeper than the resource are kept by the
@@ -290,8 +300,16 @@ class Emitter:
         found = definitions.element(type_, name)
         if found is None or not found.choice or found.name == name:
             return ""
-        names = sorted(definitions.concrete_name(found.name, k) for k in definitions.element(type_, found.name).types)  # type: ignore[union-attr]
-        return self.library.constant_set(tuple(names))
+        return self.alternatives(type_, found.name)
+
+    def alternatives(self, type_: str, name: str) -> str:
+        """Return the name of the set of the elements that `value[x]` stands for, or ""."""
+        from engine.fhir import definitions
+
+        found = definitions.element(type_, name)
+        if found is None or not found.choice:
+            return ""
+        return self.library.constant_set(tuple(sorted(definitions.concrete_name(found.name, k) for k in found.types)))
 
     # -- one element, one value --------------------------------------------------------------------------------------
 
@@ -575,8 +593,15 @@ class Emitter:
         for r in rows:
             if r.skip or is_constant(r):
                 continue
-            if r.by is not None or r.each or r.default or r.failed:
+            if r.default or r.failed:
                 return False
+            if r.each:
+                found[f"{r.each!r} in x.names"] = None
+                continue
+            if r.by is not None:
+                if not self._feeding(r.by, r, env, found) or not all(self._case_feeds(c, env, found) for c in r.cases):
+                    return False
+                continue
             if r.source is not None:
                 if not self._feeding(r.source, r, env, found) or not self._feeds(r.children, env, found):
                     return False
@@ -585,6 +610,13 @@ class Emitter:
             if not inner or not self._feeds(inner, env, found):
                 return False
         return True
+
+    def _case_feeds(self, case: Case, env: Env, found: dict[str, None]) -> bool:
+        """A case that stands when nothing was sent must not say anything by itself."""
+        unsent = "else" in case.values or '""' in case.values
+        if unsent and any(not r.skip and (r.flag or is_constant(r)) for r in case.rows):
+            return False
+        return self._feeds(case.rows, env, found)
 
     def _feeding(self, source: Source, row: Row, env: Env, found: dict[str, None]) -> bool:
         if isinstance(source, Locate):
@@ -599,6 +631,10 @@ class Emitter:
 
     def each(self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], many: bool) -> None:
         s, f = self.name("s"), self.name("f")
+        depth = self.depth
+        if not self.trace:
+            self.put(f"if {row.each!r} in x.names:")
+            self.depth += 1
         self.put(f"for {s} in x.each(g, s, {row.each!r}):")
         self.depth += 1
         self.put(f"{f} = fields({s})")
@@ -615,9 +651,7 @@ class Emitter:
                 self.put(f"{spot}.append({s})")
 
         self.value(bare, target, inner, path, taken, lambda _: "pass", many=many)
-        if row.when is not None:
-            self.depth -= 1
-        self.depth -= 1
+        self.depth = depth
 
     def by(self, row: Row, env: Env, write: Callable[[Row], None]) -> None:
         """Write a `by` table: the value chooses the case; no case and no else = nothing, flagged."""
@@ -1093,15 +1127,17 @@ class Emitter:
         if isinstance(c, C.Cleared):
             return f"({h.raw_field or h.expr} == '\"\"')"
         if isinstance(c, C.Compare) and c.function == "count":
+            if h.raw_field and not self.trace:
+                return f"count({h.raw_field}, rs) {'==' if c.op == '=' else c.op} {c.values[0]}"
             return f"len({h.expr}) {'==' if c.op == '=' else c.op} {c.values[0]}" if h.repeats else f"int(bool({h.expr})) {'==' if c.op == '=' else c.op} {c.values[0]}"
         if h.repeats:
             if isinstance(c, C.Valued) and not loc.component:
-                return f"valued({h.raw_field or _first(h.expr)})"
+                return self.valued(h.raw_field or _first(h.expr))
             h = replace(h, expr=_first(h.expr), repeats=False)
             if loc.component:
                 h = self.narrow(h, loc)
         if isinstance(c, C.Valued):
-            return f"valued({h.expr})"
+            return self.valued(h.expr)
         text = f"x.text({self.textual(h)})"
         if isinstance(c, C.Looks):
             return f"looks({text}, {c.like!r})"
@@ -1112,6 +1148,10 @@ class Emitter:
             values = tuple("" if v == '""' else v for v in c.values)
             return f"{text} {'in' if c.op == '=' else 'not in'} {values!r}"
         return f"number({text}, {c.op!r}, {c.values[0]})"
+
+    def valued(self, expr: str) -> str:
+        """Ask whether raw text says something; most fields are empty, which needs no call to see."""
+        return f"({expr} and valued({expr}))" if _RAW.fullmatch(expr) and not self.trace else f"valued({expr})"
 
     def target_set(self, element: str, env: Env) -> str:
         steps: list[Step] = []
@@ -1126,6 +1166,12 @@ class Emitter:
         rest = steps[len(best) :]
         if not rest:
             return f"bool({var})"
+        if len(rest) == 1 and not self.trace:  # no element is ever empty
+            if not rest[0].name.endswith("[x]"):
+                return f"({rest[0].name!r} in {var})"
+            names = self.alternatives(self.types.get(var, ""), rest[0].name)
+            if names:
+                return f"(not {names}.isdisjoint({var}))"
         return f"is_set({var}, {tuple(s.name for s in rest)!r})"
 
 

@@ -87,6 +87,7 @@ class Run:
         self.sender, self.tables, self.fns, self.identify = sender, tables, functions, identify
         self.names = {s.name for s in message.segments}
         self.flags: list[Flag] = []
+        self.marks = 0  # goes up with everything that a value leaves behind besides itself
         self.fails = 0
         self.failed_at: list[tuple[str, str]] = []
         self.lost = ""
@@ -123,10 +124,12 @@ class Run:
 
     def flag(self, code: str, where: str, text: str = "", work: bool = False) -> None:
         """Take a note for people; never holds patient data."""
+        self.marks += 1
         self.flags.append(Flag(code, self.where + where, text, work))
 
     def fail(self, code: str, raw: str) -> None:
         """Say that a value was there but could not be held by its type; a `failed:` case or a flag follows."""
+        self.marks += 1
         self.fails += 1
         self.failed_at.append((code, raw))
 
@@ -145,6 +148,7 @@ class Run:
 
     def hold(self, code: str, where: str, text: str) -> None:
         """Hold the message for a person: nothing of it is written."""
+        self.marks += 1
         if self.held is None:
             self.held = Flag(code, self.where + where, text, True)
 
@@ -172,6 +176,7 @@ class Run:
             return None
         if when.lost:
             self.lost = when.lost
+            self.marks += 1
         return when.value
 
     def keep_original(self, o: dict[str, Any] | None, name: str, v: str, where: str) -> None:
@@ -407,6 +412,7 @@ class Run:
 
         A resource without a usable key is contained in the one being built and never matched by name.
         """
+        self.marks += 1
         if not self.tracing:
             known = self.made.get((name, raw))
             if known is not None:
@@ -422,6 +428,7 @@ class Run:
 
     def enter(self) -> tuple[Any, ...]:
         """Begin a resource made inside another; returns what `leave` or `drop` needs to come back."""
+        self.marks += 1
         frame = (self.contained, self.cleared, self.before)
         self.contained, self.cleared, self.before = [], [], {}
         return frame

@@ -361,18 +361,18 @@ def copier(v: Any) -> Callable[[], Any]:
 
 
 def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
-    """Make a value and keep it for the next time this text comes; one that left a trace in the run (a flag, a
-    failure) or whose text needs the message's character set is made anew every time."""
-    before = (
-        len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held,
-    )  # fmt: skip
+    """Make a value and keep it for the next time this text comes; one that left a mark on the run (a flag, a
+    failure, a resource made) or whose text needs the message's character set is made anew every time."""
+    marks, cleared, weak = x.marks, len(x.cleared), len(x.weak)
     value = make()
     raw = key[1]
     if (
-        len(raw) <= LONGEST
+        x.marks == marks
+        and len(x.cleared) == cleared
+        and len(x.weak) == weak
+        and len(raw) <= LONGEST
         and '""' not in raw
         and not (x.es and x.es in raw)
-        and before == (len(x.flags), len(x.drafts), len(x.contained), len(x.cleared), x.fails, x.lost, x.held)
     ):
         if len(x.cache) >= KEPT:
             x.cache.clear()

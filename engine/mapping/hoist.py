@@ -1,0 +1,130 @@
+"""Takes what is worked out again and again in a generated function and does it once, without changing its result.
+
+In: the lines of a segment function as the emitter wrote them. Out: the same function where (1) questions about one
+own field that are asked several times are answered at its head, and (2) whatever depends on other segments alone (the
+order, the patient, MSH) stands in a function of its own, `A_name`, which runs once for all repetitions of a group.
+Only steps without side effects are moved; the twin is never touched.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+__all__ = ["OFTEN", "hoisted"]
+
+PURE = frozenset("reps count first one comp nth only part valued looks number len int bool".split())
+PURE_METHODS = frozenset({"text", "pick"})
+OFTEN = frozenset("OBX NK1 AL1 DG1 PR1 IN1 PRT ROL SPM".split())
+"""Segments that stand many times in one message, below segments that they read."""
+
+
+def _names(node: ast.expr) -> set[str] | None:
+    """The variables that an expression reads; None where it does more than read."""
+    found: set[str] = set()
+    for n in ast.walk(node):
+        if isinstance(n, ast.Call):
+            if n.keywords:
+                return None
+            if isinstance(n.func, ast.Attribute):
+                of_run = isinstance(n.func.value, ast.Name) and n.func.value.id == "x"
+                if n.func.attr not in PURE_METHODS if of_run else n.func.attr != "split":
+                    return None
+            elif not (isinstance(n.func, ast.Name) and n.func.id in PURE):
+                return None
+        elif isinstance(n, ast.Name):
+            if n.id not in PURE and n.id != "x":
+                found.add(n.id)
+        elif not isinstance(
+            n, ast.Constant | ast.Subscript | ast.BoolOp | ast.UnaryOp | ast.Compare | ast.Tuple | ast.Attribute | ast.expr_context
+            | ast.boolop | ast.unaryop | ast.cmpop
+        ):  # fmt: skip
+            return None
+    return found - {"rs", "cs", "ss"}
+
+
+def _piece(node: ast.AST) -> bool:
+    """Say whether it is one piece of a split text."""
+    return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call)
+
+
+class _Outside(ast.NodeTransformer):
+    """Replaces expressions that read other segments alone by a variable."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Call | ast.BoolOp | ast.Compare | ast.UnaryOp) or _piece(node):
+            names = _names(node)
+            if names and all(n.startswith("f_") for n in names):
+                text = ast.unparse(node)
+                return ast.Name(self.found.setdefault(text, f"w{len(self.found) + 1}"), ast.Load())
+        return self.generic_visit(node)
+
+
+class _Asked(ast.NodeTransformer):
+    """Replaces the questions about own fields that are asked several times."""
+
+    def __init__(self, chosen: dict[str, str]) -> None:
+        self.chosen = chosen
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Call) and (name := self.chosen.get(ast.unparse(node))) is not None:
+            return ast.Name(name, ast.Load())
+        return self.generic_visit(node)
+
+
+def _questions(tree: ast.AST) -> dict[str, str]:
+    """`x.text(one(f[2], rs))` and `count(f[5], rs)` where they stand twice -> the names of their answers."""
+    asked: Counter[str] = Counter()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Call):
+            text = ast.unparse(n)
+            if text.startswith(("x.text(one(f[", "count(f[")) and _names(n) == {"f"}:
+                asked[text] += 1
+    out = {}
+    for text, n in asked.items():
+        number = text.split("f[", 1)[1].split("]", 1)[0]
+        if n > 1 and number.isdigit() and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)"):
+            out[text] = ("text" if text[0] == "x" else "count") + number
+    return out
+
+
+def _used(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+
+
+def hoisted(name: str, head: str, body: list[str], segments: list[str], outside: bool) -> list[str]:
+    """Return the lines of the function `head` and, before it, of what it needs from outside.
+
+    `segments` are those it reads besides its own; `outside` says whether what they say is worked out apart.
+    """
+    tree = ast.parse("def _():\n" + "\n".join(body or ["    pass"]))
+    chosen = _questions(tree)
+    tree = ast.fix_missing_locations(_Asked(chosen).visit(tree))
+    apart = _Outside()
+    if outside:
+        tree = ast.fix_missing_locations(apart.visit(tree))
+    function = tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    used = _used(tree)
+    lines = [head]
+    if used & {"cs", "rs", "ss"} or chosen:
+        lines.append("    cs, rs, ss = x.cs, x.rs, x.ss")
+    if "f" in used or chosen:
+        lines.append("    f = fields(s)")
+    before: list[str] = []
+    near = [f"    f_{s} = near(x, g, {s!r})" for s in segments]
+    if apart.found:
+        given = [f"f_{s}" for s in segments if f"f_{s}" in used] + list(apart.found.values())
+        before = [f"def A_{name}(x, g):", "    cs, rs, ss = x.cs, x.rs, x.ss", *near]
+        before += [f"    {v} = {text}" for text, v in apart.found.items()]
+        before += [f"    return ({', '.join(given)},)", ""]
+        lines.append(f"    ({', '.join(given)},) = around(x, g, {name!r}, OUTSIDE_{name}, A_{name})")
+    else:
+        lines += [n for n, s in zip(near, segments, strict=True) if f"f_{s}" in used]
+    for text, v in chosen.items():
+        number = text.split("f[", 1)[1].split("]", 1)[0]
+        lines.append(f"    {v} = {text} if f[{number}] else {'0' if v.startswith('count') else repr('')}")
+    return before + lines + ["    " + line for n in function.body for line in ast.unparse(n).splitlines()]
