@@ -47,7 +47,9 @@ def tables() -> str:
             for name, field in model.model_fields.items()
             if (model, name) not in SET_BY_US
         ]
-        parts.append("\n".join([f"### {title}", "", "| setting | is | default | |", "|---|---|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"### {title}", "", "| setting | is | default | |", "|---|---|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 
@@ -62,7 +64,9 @@ def _kind(annotation: Any) -> str:
         return f"list of {_kind(inside[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "`accept` lines" if annotation is Accepts else "see below"
-    return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}[annotation]
+    return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}[
+        annotation
+    ]
 
 
 def _default(field: FieldInfo) -> str:
