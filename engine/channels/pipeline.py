@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-
 from engine.channels.definition import Channel
 from engine.fhir.ids import keyed_uuid
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
-from engine.kernel.message import Entry, Flag, Work
+from engine.kernel.message import Draft, Entry, Flag, Work
 from engine.mapping.convert import headers, map_message
 from engine.mapping.project import Maps
 from engine.mapping.run import Run
+from engine.store.columns import patient_reference
+from engine.store.plan import SHARED_BY_MANY
+from engine.store.references import references, retired_by
 
 __all__ = ["Pipeline", "search_words"]
 
@@ -101,9 +103,39 @@ class Pipeline:
                     out.parked = flag
                     return
                 out.flags.append(flag)
-            if d.type == "Patient" and not channel.demographics:
-                d.write = "create"
+            if not d.keys and d.write == "merge":
+                d.write = "snapshot"  # known by its place only: replaced, never mixed with who stood there
+        if not channel.demographics:
+            out.parked = _without_authority(built.drafts, message.code)
+        out.parked = out.parked or _mixed(built.drafts)
         out.drafts = built.drafts
+
+
+def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
+    """Let a channel without authority make patients and visits, but neither change nor merge known ones."""
+    for d in drafts:
+        if d.type == "Patient" and retired_by(d.body) is not None:
+            text = "this channel may not merge patients: it is not marked `authority: demographics`"
+            return Flag("no-authority", "MRG", text, True)
+        if d.type == "Patient" or code == "ADT":
+            d.write = "create"
+    return None
+
+
+def _mixed(drafts: list[Draft]) -> Flag | None:
+    """Park a message of several patients in which one's result hangs on another's order, visit or specimen."""
+    if sum(d.type == "Patient" for d in drafts) < 2:
+        return None
+    about = {f"{d.type}/{d.id}": patient_reference(d.body) for d in drafts if d.type not in SHARED_BY_MANY}
+    for d in drafts:
+        whose = about.get(f"{d.type}/{d.id}")
+        if whose is None:
+            continue
+        for name in references(d.body):
+            if about.get(name) not in (None, whose):
+                text = f"{d.type} of one patient refers to a {name.partition('/')[0]} of another"
+                return Flag("mixed-patients", d.name, text, True)
+    return None
 
 
 def _folded(flags: list[Flag]) -> list[Flag]:

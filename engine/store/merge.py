@@ -6,9 +6,9 @@ given is changed in place. Follows the mapping language, "Write": a single eleme
 stays; of a list, the entries this sender and map wrote before under the labels now sent are replaced as a
 whole, entries of others stay.
 
-Ownership is kept per list entry as claims `[sender, map, label]`: an entry leaves when its last claim does.
-It is stored short, `[sender, map, {element: labels}]`, while one map of one sender wrote everything, else as
-`{element: [[claim, ...], ...]}`.
+Ownership is kept per list entry as claims `[sender, map, label]`: an entry leaves when its last claim does. A
+single element counts as one entry. It is stored short, `[sender, map, {element: labels}]`, while one map of
+one sender wrote everything, else as `{element: [[claim, ...], ...]}`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ _CHOICE = re.compile(
 _NESTED = {"hospitalization", "period", "collection"}
 """Single elements whose parts arrive in different messages (admission, then discharge): merged by part."""
 _NEVER = {"resourceType", "id", "meta", "contained"}
+_OF_THE_VALUE = ("interpretation", "referenceRange", "note")
+"""What is said about a result's value: it does not outlive the value it was said about."""
+_GATHERED = {("DiagnosticReport", "result")}
+"""Lists that a later message adds to: a corrected report that repeats one result has not lost the others."""
+_GAP = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
 def owned_by(sender: str, draft: Draft) -> Own:
@@ -59,6 +64,8 @@ def merged(
     new = dict(old)
     lists: dict[str, list[list[Claim]]] = {}
     for element, value in body.items():
+        if _is_gap(value) and old.get(element.lstrip("_")):
+            continue  # "unknown" is said where nothing is known, never over what is
         if element in _NEVER:
             if element == "meta":
                 new["meta"] = _meta(old.get("meta"), value)
@@ -72,28 +79,89 @@ def merged(
                 else []
             )
             labels = draft.labels.get(element) or ("",) * len(value)
+            if (draft.type, element) in _GATHERED:
+                value, labels = _gathered(kept, value, labels)
             _write_list(new, lists, element, _replaced(kept, value, labels, owner, snapshot))
         else:
-            _write_single(new, old, body, element, value)
+            _write_single(new, old, body, element, value, own, None if not snapshot else owner)
     if snapshot:
         for element in draft.owns:
-            if element not in body and element not in _NEVER:
+            if element not in body and element not in _NEVER and element not in draft.weak:
                 _withdraw(new, own, lists, element, owner)
+    if draft.type == "Observation":
+        _follow_value(new, old, lists, body)
     for place in draft.cleared:
         _clear(new, own, lists, place, owner)
-    return new, _ownership(new, own, lists, owner)
+    return new, _ownership(new, old, own, lists, owner, body)
 
 
 def _write_single(
-    new: dict[str, Any], old: dict[str, Any], body: dict[str, Any], element: str, value: Any
+    new: dict[str, Any],
+    old: dict[str, Any],
+    body: dict[str, Any],
+    element: str,
+    value: Any,
+    own: Own,
+    all_of: tuple[str, str] | None,
 ) -> None:
+    """Write a single element; `all_of` tells everything it knows, so that parts it alone wrote and leaves out
+    go.
+    """
     bare = element.lstrip("_")
     for other in _rivals(new, bare):
         if other not in body:
             del new[other]
-    if bare in _NESTED and isinstance(value, dict) and isinstance(old.get(element), dict):
+    parts = bare in _NESTED and isinstance(value, dict) and isinstance(old.get(element), dict)
+    if parts and not (all_of and _alone(own, element, all_of)):
         value = {**old[element], **value}
     new[element] = value
+
+
+def _alone(own: Own, element: str, owner: tuple[str, str]) -> bool:
+    """Say whether nobody but the owner has written a single element."""
+    claims = claims_of(own, element, 1)[0]
+    return bool(claims) and all(claim[:2] == owner for claim in claims)
+
+
+def _is_gap(value: Any) -> bool:
+    """Say whether a value is nothing but the words that it is not known."""
+    if not isinstance(value, dict) or value.keys() != {"extension"}:
+        return False
+    return [one.get("url") for one in value["extension"]] == [_GAP]
+
+
+def _gathered(
+    kept: list[tuple[Any, list[Claim]]], sent: list[Any], labels: tuple[str, ...]
+) -> tuple[list[Any], tuple[str, ...]]:
+    """Return what was sent with what is there and not repeated: nothing of such a list is taken back by
+    silence.
+    """
+    more = [(entry, claims[0][2] if claims else "") for entry, claims in kept if entry not in sent]
+    return [*[entry for entry, _ in more], *sent], (*[label for _, label in more], *labels)
+
+
+def _follow_value(
+    new: dict[str, Any], old: dict[str, Any], lists: dict[str, list[list[Claim]]], body: dict[str, Any]
+) -> None:
+    """Let what was said about a result's old value go with it when the message brings another value."""
+    said = {name for name in body if choice_group(name.lstrip("_")) == "value"}
+    if not said and "component" not in body:
+        return
+    gone = []
+    if "component" not in body:
+        gone.append("component")
+    elif not said:
+        gone += [name for name in new if choice_group(name.lstrip("_")) == "value"]
+    now = {name: value for name, value in new.items() if name not in gone and _is_value(name)}
+    if now == {name: value for name, value in old.items() if _is_value(name)}:
+        return
+    for name in (*gone, *(name for name in _OF_THE_VALUE if name not in body)):
+        if new.pop(name, None) is not None:
+            lists[name] = []
+
+
+def _is_value(name: str) -> bool:
+    return name == "component" or choice_group(name.lstrip("_")) == "value"
 
 
 def _rivals(body: dict[str, Any], element: str) -> list[str]:
@@ -213,7 +281,8 @@ def _withdraw(
         _write_list(new, lists, element, _replaced(entries, [], (), owner, True))
         return
     for name in _rivals(new, element):
-        del new[name]
+        if _alone(own, name, owner):
+            del new[name]
 
 
 def _clear(
@@ -248,7 +317,12 @@ def _clear(
 
 
 def _ownership(
-    new: dict[str, Any], own: Own, lists: dict[str, list[list[Claim]]], owner: tuple[str, str]
+    new: dict[str, Any],
+    old: dict[str, Any],
+    own: Own,
+    lists: dict[str, list[list[Claim]]],
+    owner: tuple[str, str],
+    body: dict[str, Any],
 ) -> Own:
     mine = isinstance(own, list) and (own[0], own[1]) == owner
     if mine and all(
@@ -257,9 +331,16 @@ def _ownership(
         labels = {e: kept for e, kept in own[2].items() if e in new and e not in lists}
         labels |= {e: [c[0][2] for c in made] for e, made in lists.items() if any(c[0][2] for c in made)}
         return [*owner, labels]
-    full = {
-        element: claims_of(own, element, len(value))
-        for element, value in new.items()
-        if isinstance(value, list) and element[0] != "_" and element not in lists
-    }
+    full = {}
+    for element, value in new.items():
+        if element in lists or element in _NEVER:
+            continue
+        if isinstance(value, list) and element[0] != "_":
+            full[element] = claims_of(own, element, len(value))
+            continue
+        claims = claims_of(own, element, 1)[0] if element in old else []
+        if element in body and value == body[element]:
+            others = claims if old.get(element) == value or element in _NESTED else []
+            claims = [*[claim for claim in others if claim[:2] != owner], (*owner, "")]
+        full[element] = [claims]
     return full | {element: claims for element, claims in lists.items() if claims}

@@ -9,7 +9,7 @@ newer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.columns import patient_reference
@@ -19,7 +19,10 @@ from engine.store.people import disagreement
 from engine.store.references import retired_by
 from engine.store.state import Row, State
 
-__all__ = ["Park", "Prepared", "plan", "prepare"]
+__all__ = ["SHARED_BY_MANY", "Park", "Prepared", "plan", "prepare"]
+
+SHARED_BY_MANY = frozenset({"Account"})
+"""Types that several patients may share: a family has one account."""
 
 
 class Park(Exception):
@@ -100,6 +103,9 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             raise Park(cause, "Patient.link", "the survivor and the retired number are one patient already")
         elif other.body != draft.body or other.write != draft.write:
             _two_drafts(other, draft, made)
+    retired = {
+        row.rid for draft, row in zip(work.drafts, rows, strict=True) if retired_by(draft.body) is not None
+    }
     for draft, row, about in zip(work.drafts, rows, prepared.patients, strict=True):
         if drafted[row.rid] is not draft:
             continue
@@ -113,6 +119,10 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 _retire(row, kept, kept in followed, made)
                 _write_retired(draft, row, made, state)
                 continue
+            if row in followed:
+                draft = _by_old_number(draft)
+        elif patient is not None and not confirmed:
+            _check_owner(draft, row, patient, retired, state)
         _write(draft, row, patient, made, state)
     return made
 
@@ -174,6 +184,21 @@ def _check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None
         )
 
 
+def _check_owner(draft: Draft, row: Row, patient: Row, retired: set[int], state: State) -> None:
+    """Park a work whose visit, order or result is another patient's: a number used twice, or a wrong patient.
+
+    Writing would take it from the first patient; linking would put a result under the other's order.
+    """
+    if row.patient is None or not row.exists or draft.type in SHARED_BY_MANY:
+        return
+    if row.patient == patient.rid or row.patient in retired:
+        return
+    state.load_rids([row.patient])
+    owner = state.by_rid.get(row.patient)
+    if owner is None or patient.rid not in (owner.rid, owner.survivor):
+        raise Park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
+
+
 def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
     """Say whether the message speaks of a retired number under the demographics that number had."""
     for system, value in draft.keys:
@@ -183,6 +208,12 @@ def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
             if (known.get("name") or known.get("birthDate")) and not disagreement(draft.body, known):
                 return True
     return False
+
+
+def _by_old_number(draft: Draft) -> Draft:
+    """Let a message about a retired number neither take the survivor's numbers away nor delete by silence."""
+    body = {name: value for name, value in draft.body.items() if name != "identifier"}
+    return replace(draft, body=body, write="create" if draft.write == "create" else "merge")
 
 
 def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
@@ -196,6 +227,13 @@ def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
         raise Park(
             "merge-conflict", "Patient.link", "the number was retired in favour of another patient before"
         )
+    if row.body is not None and survivor.body is not None:
+        different = disagreement(row.body.value, survivor.body.value)
+        if different:
+            text = (
+                f"the two patients that were merged have another {different}: check that they are one person"
+            )
+            made.flags.append(Flag("merge-differs", "Patient.link", text, work=True))
     made.merges.append((row, survivor))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["logical", "renamed", "retired_by"]
+__all__ = ["logical", "references", "renamed", "retired_by"]
 
 
 def retired_by(body: Mapping[str, Any]) -> str | None:
@@ -40,6 +40,19 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
         items = [renamed(item, names) if isinstance(item, (dict, list)) else item for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     return value
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield every reference in a body, as written."""
+    if isinstance(value, dict):
+        for key, held in value.items():
+            if key == "reference" and isinstance(held, str):
+                yield held
+            elif isinstance(held, (dict, list)):
+                yield from references(held)
+    elif isinstance(value, list):
+        for held in value:
+            yield from references(held)
 
 
 def logical(value: Any) -> Iterator[dict[str, Any]]:
