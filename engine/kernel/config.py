@@ -27,8 +27,9 @@ class ConsoleSettings(BaseModel):
 
     listen: str = Field(
         default="127.0.0.1:8080",
-        description="Address and port of the web pages and the FHIR endpoint.",
-        examples=["0.0.0.0:8443"],
+        description="Address and port of the web pages and the FHIR endpoint. Plain HTTP: for others than "
+        "this machine put a proxy with TLS before it.",
+        examples=["10.20.0.5:8080"],
     )
 
 
@@ -84,7 +85,9 @@ class Config(BaseModel):
         examples=["postgresql://hub@db/hub"],
     )
     queue: Literal["in-process"] = Field(
-        default="in-process", description="How workers hear of new entries.", examples=["in-process"]
+        default="in-process",
+        description="How workers hear of new entries; there is one way yet.",
+        examples=["in-process"],
     )
     workers: int = Field(default=1, ge=1, le=64, description="Worker processes.", examples=[2])
     keep: KeepSettings = Field(

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from docs_pages import DOCS, ROOT, Block, all_blocks, blocks, prose
 
 from engine.channels.definition import load_channels
 from engine.channels.opening import check_pair
+from engine.channels.test_files import run_channel_tests
 from engine.cli.convert import convert_paths
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import load_config
@@ -54,6 +56,23 @@ def test_channels_load(block: Block, tmp_path: Path) -> None:
     (tmp_path / "channels/example.yaml").write_text(block.text)
     (channel,) = load_channels(tmp_path)
     assert channel.mllp is not None
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml channel-test"), ids=str)
+def test_tests_of_channels_pass(block: Block, project: Path) -> None:
+    (project / "channels").mkdir()
+    shutil.copytree(ROOT / "sample_messages", project / "sample_messages")
+    (tested,) = re.findall(r"^channel: (\w+)", block.text, re.M)
+    for n, other in enumerate(blocks(block.page, "yaml channel")):
+        (project / f"channels/{n}.yaml").write_text(other.text)
+    (project / f"channels/{tested}.test.yaml").write_text(block.text)
+    results = list(run_channel_tests(project, Maps.open(project), load_channels(project)))
+    assert results and not [d for r in results for d in r.differences]
+
+
+@pytest.mark.parametrize("block", [b for b in all_blocks("yaml") if b.info == "yaml"], ids=str)
+def test_other_yaml_can_be_read(block: Block) -> None:
+    assert yaml.safe_load(block.text)
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml config"), ids=str)

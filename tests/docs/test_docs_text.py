@@ -191,7 +191,15 @@ def test_files_named_exist(page: Path) -> None:
 
 
 def test_blocks_of_yaml_say_what_they_are() -> None:
-    known = {"yaml", "yaml channel", "yaml config", "yaml map", "yaml message", "yaml site"}
+    known = {
+        "yaml",
+        "yaml channel",
+        "yaml channel-test",
+        "yaml config",
+        "yaml map",
+        "yaml message",
+        "yaml site",
+    }
     for block in all_blocks("yaml"):
         assert block.info in known or block.info.startswith("yaml rows "), str(block)
     assert all(isinstance(b, Block) for b in all_blocks("sh"))
