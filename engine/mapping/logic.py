@@ -1,7 +1,9 @@
-"""Can a condition be true at all? A small, careful answer for the linter: "no" is certain, "yes" means "perhaps".
+"""Can a condition be true at all? A small, careful answer for the linter: "no" is certain, "yes" means
+"perhaps".
 
-In: conditions (conditions.py). Out: `possible(c)`, False only where the parts contradict each other whatever the
-message holds. Conditions become sums of products; each product is held against what one location can be at once.
+In: conditions (conditions.py). Out: `possible(c)`, False only where the parts contradict each other
+whatever the message holds. Conditions become sums of products; each product is held against what one
+location can be at once.
 """
 
 from __future__ import annotations

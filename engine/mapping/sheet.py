@@ -1,4 +1,5 @@
-"""A map as a sheet that a person reads: element, source, how, when, and who set it; and the texts of rows' parts.
+"""A map as a sheet that a person reads: element, source, how, when, and who set it; and the texts of rows'
+parts.
 
 In: resolved maps. Out: `Line` records and plain text. `hub map show` prints them, the linter quotes them.
 """
