@@ -227,7 +227,9 @@ class Worker:
         work = self.pipeline.work(entry)
         if self._parks_key(entry) and work.parked is None:
             for kind, value in work.search:
-                if kind == "patient" and self._held_before(value, entry.position):
+                if kind == "patient" and self._held_before(
+                    value, min(entry.position, entry.parent or entry.id)
+                ):
                     text = "an earlier message of this patient is parked, and the channel says park: key"
                     work.parked = Flag("waits-behind", "", text, True)
                     work.drafts = []

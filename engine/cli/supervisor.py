@@ -9,6 +9,7 @@ the supervisor is killed, its children stop too, and the next `hub serve` finds 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -29,6 +30,8 @@ log = logging.getLogger("hub")
 
 SETTINGS = 3  # exit code of a child whose settings cannot be followed
 STOP = 20.0  # seconds the children have to stop
+LONG = 5.0  # seconds after which a death is no reason to wait
+LONGEST_PAUSE = 5.0  # seconds between the starts of a child that dies at once
 LEFT_BEHIND = 15.0  # seconds the children of a killed supervisor have to stop
 
 
@@ -83,6 +86,12 @@ def _alive(pid: str) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _call_this_process(name: str) -> None:
+    """Let ps and top show which process this is, where the system has a way."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 class Supervisor:
@@ -141,6 +150,7 @@ class Supervisor:
             # Ctrl-C reaches every process of the terminal; the supervisor says who stops when.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(self._life[1])
+            _call_this_process(f"hub {child.name}")
             threading.Thread(target=self._outlive, name="supervisor", daemon=True).start()
 
             def ready(text: str) -> None:
@@ -197,7 +207,8 @@ class Supervisor:
                 self._failed = True  # it never ran: what is wrong was said already
                 self._stop()
                 continue
-            child.pause = 0.1 if time.monotonic() - child.started > 30 else min(child.pause * 2, 10.0)
+            lived = time.monotonic() - child.started
+            child.pause = 0.1 if lived > LONG else min(child.pause * 2, LONGEST_PAUSE)
             child.again_at = time.monotonic() + child.pause
             how = f"signal {-code}" if code < 0 else f"code {code}"
             log.error("%s ended (%s); it starts again in %.1f s", child.name, how, child.pause)

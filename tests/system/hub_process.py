@@ -8,6 +8,7 @@ is sent again with the same control id.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.channels.opening import open_journal, open_keyring, open_store
+from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config, load_config
 from engine.store.sql import SqlStore
@@ -126,25 +127,25 @@ class Hub:
     def kill(self) -> None:
         """kill -9 every process of the tree at once."""
         if self.process is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
             self.process = None
 
     def children(self) -> dict[str, int]:
-        """Return the processes below the supervisor, as it started them: listeners, worker-0, ..."""
+        """Return the processes below the supervisor by name: listeners, worker-0, ..."""
         assert self.process is not None
-        listing = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        names = ["listeners"] if "listeners" in self.parts else []
-        names += [f"worker-{i}" for i in range(self.config.workers)] if "workers" in self.parts else []
-        names += ["console"] if "console" in self.parts else []
-        return dict(zip(names, sorted(map(int, listing)), strict=False))
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = {}
+        for pid in task.read_text().split():
+            with contextlib.suppress(OSError):
+                found[Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("hub ")] = int(pid)
+        return found
 
     @contextmanager
     def inside(self) -> Iterator[tuple[SqlJournal, SqlStore]]:
         """Open the journal and the store of the project."""
+        prepare_folder(self.config)
         keyring = open_keyring(self.config)
         journal, store = open_journal(self.config, keyring), open_store(self.config, keyring)
         try:

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 AUTHORITY = "SYSTEST"
 
 
 def result(
-    control: str, mrn: str, value: object, *, order: str = "", status: str = "F", **more: str
+    control: str,
+    mrn: str,
+    value: object,
+    *,
+    order: str = "",
+    status: str = "F",
+    family: str = "",
+    born: str = "19800214",
 ) -> bytes:
     """Make an ORU^R01 with one numeric result of one order; the same order again is the same result."""
-    order = order or f"F{control}"
-    family, born = more.get("family", f"Family{mrn}"), more.get("born", "19800214")
-    obx5 = more.get("obx5", "")
-    kind = "ED" if obx5 else "NM"
+    return header(control) + group(mrn, value, order or f"F{control}", status, family, born)
+
+
+def header(control: str) -> bytes:
+    """Make the MSH of an ORU^R01."""
     return (
         f"MSH|^~\\&|SYSLAB|EAST|HUB|HOSP|20260115093000-0500||ORU^R01^ORU_R01|{control}|P|2.5.1\r"
-        f"PID|1||{mrn}^^^{AUTHORITY}^MR||{family}^Ada||{born}|F\r"
+    ).encode()
+
+
+def group(
+    mrn: str, value: object, order: str, status: str = "F", family: str = "", born: str = "19800214"
+) -> bytes:
+    """Make one PATIENT_RESULT group; a `value` of bytes is a PDF."""
+    obx = f"NM|2823-3^Potassium^LN||{value}|mmol/L^^UCUM"
+    if isinstance(value, bytes):
+        obx = f"ED|11502-2^Report^LN||^application^pdf^Base64^{b64encode(value).decode()}|"
+    at = "20260115084500-0500"
+    return (
+        f"PID|1||{mrn}^^^{AUTHORITY}^MR||{family or 'Family' + mrn}^Ada||{born}|F\r"
         f"ORC|RE|P{order}^EHR|{order}^SYSLAB\r"
-        f"OBR|1|P{order}^EHR|{order}^SYSLAB|2823-3^Potassium^LN|||20260115084500-0500||||||||||||||||||{status}\r"
-        f"OBX|1|{kind}|2823-3^Potassium^LN||{obx5 or value}|{'' if obx5 else 'mmol/L^^UCUM'}|||||{status}|||20260115092000-0500\r"
+        f"OBR|1|P{order}^EHR|{order}^SYSLAB|2823-3^Potassium^LN|||{at}||||||||||||||||||{status}\r"
+        f"OBX|1|{obx}|||||{status}|||{at}\r"
     ).encode()
 
 

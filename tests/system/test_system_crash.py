@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hub_process import Hub, Sender, wait_for
@@ -68,6 +69,11 @@ def in_order(store: SqlStore, mrn: str, sent: int, acked: set[int]) -> None:
     assert observation["valueQuantity"]["value"] == len(values)
 
 
+def answered(senders: list[Sender], more_than: int) -> bool:
+    """Say whether so many messages were acknowledged."""
+    return sum(len(sender.acked) for sender in senders) > more_than
+
+
 def torture(hub: Hub, rounds: int, seed: int) -> None:
     """Kill something at a random moment of each round, while four senders send."""
     rng = random.Random(seed)
@@ -89,10 +95,11 @@ def torture(hub: Hub, rounds: int, seed: int) -> None:
             hub.process.wait()
             hub.start()
         else:
-            pids = hub.children()
-            name = rng.choice([n for n in pids if n.startswith(victim)])
-            os.kill(pids[name], signal.SIGKILL)
-        wait_for(lambda: sum(len(s.acked) for s in senders) > before + SENDERS, f"no answers after {victim}")
+            name = victim if victim == "listeners" else f"worker-{rng.randrange(hub.config.workers)}"
+            wait_for(lambda name=name: name in hub.children(), f"{name} does not run")
+            os.kill(hub.children()[name], signal.SIGKILL)
+        enough = before + SENDERS
+        wait_for(partial(answered, senders, enough), f"no answers after {victim} was killed")
     acked = [control for sender in senders for control in sender.finish()]
     hub.drained()
     assert hub.stop() == 0
