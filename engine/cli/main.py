@@ -243,6 +243,74 @@ def _root_or_none() -> Path | None:
 
 
 @app.command()
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="notes too, e.g. rows that no test touches")] = False,
+) -> None:
+    """Check config, channels, maps and code tables: file:line, what, why, and what to try."""
+    from engine.cli.check import check as run
+
+    raise typer.Exit(run(project_root(), as_json, everything))
+
+
+@app.command()
+def test(
+    name: Annotated[str, typer.Argument(help="a channel, a map or a site; nothing = all")] = "",
+    accept: Annotated[bool, typer.Option("--accept", help="write expected files anew, after a look at the result")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="results as JSON")] = False,
+) -> None:
+    """Run the tests in map, site and channel files."""
+    from engine.cli.maps import test as run
+
+    raise typer.Exit(run(project_root(), name, accept, as_json))
+
+
+@app.command()
+def schema(out: Annotated[Path, typer.Option(help="folder for the schemas")]) -> None:
+    """Write JSON Schemas of the maps, for completion in any editor with a YAML language server."""
+    from engine.cli.schema import write_schemas
+
+    raise typer.Exit(write_schemas(project_root(), out))
+
+
+map_app = typer.Typer(no_args_is_help=True, help="Look at maps.")
+app.add_typer(map_app, name="map")
+_AS = typer.Option("--as", help="as this site sees it")
+
+
+@map_app.command("show")
+def map_show(
+    name: str,
+    site: Annotated[str, _AS] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Print a map as a sheet: element, source, how, when, and who set it."""
+    from engine.cli.maps import map_show as run
+
+    raise typer.Exit(run(project_root(), name, site, as_json))
+
+
+@map_app.command("python")
+def map_python(
+    name: str,
+    site: Annotated[str, _AS] = "",
+    traced: Annotated[bool, typer.Option("--traced", help="the twin that remembers where values came from")] = False,
+) -> None:
+    """Print the Python that a map is compiled to."""
+    from engine.cli.maps import map_python as run
+
+    raise typer.Exit(run(project_root(), name, site, traced))
+
+
+@map_app.command("why")
+def map_why(path: Annotated[str, typer.Argument(help="e.g. Patient.name.use")], site: Annotated[str, _AS] = "") -> None:
+    """Say which rows of which layer can set an element."""
+    from engine.cli.maps import map_why as run
+
+    raise typer.Exit(run(project_root(), path, site))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print(f"hub {__version__}")

@@ -28,7 +28,7 @@ LATER = {"OBX": 33, "ORC": 38, "PRT": 24, "SPM": 35, "OBR": 55, "IN1": 55}
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a row stands: the type around it, what is bound, and under which conditions it is reached at all."""
+    """Where a row stands: the type around it, what is bound, under which conditions it is reached."""
 
     type: str
     root: str

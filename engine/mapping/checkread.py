@@ -30,7 +30,7 @@ def named(place: object, what: str, name: str, known: Iterable[str]) -> Finding:
 
 
 def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[Maps | None, list[Finding]]:
-    """Open the maps of a project without those files that cannot be read, and say what is wrong with these."""
+    """Open the maps of a project without the files that cannot be read, and say what is wrong there."""
     found: list[Finding] = []
     base = root / "mappings"
     if not base.is_dir():

@@ -218,7 +218,7 @@ def _required(c: Check, row: Row, spot: Spot, target: T.Target) -> None:
         return
     if row.unmapped in ("keep", "flag") and row.code:
         c.say(
-            "M06", row.place, f"unmapped: {row.unmapped} would write a code that {row.name or 'this'} does not allow",
+            "M06", row.place, f"unmapped: {row.unmapped} writes what {'.'.join(spot.path)} does not allow",
             "unmapped: drop, or unmapped: hold",
         )  # fmt: skip
     if not row.code and not row.as_:
@@ -291,7 +291,7 @@ def _single(c: Check, row: Row, text: str, spot: Spot) -> None:
         return
     c.say(
         "M04", row.place, f"{text} may repeat and {'.'.join(spot.path) or 'the element'} is single",
-        f"{loc.name}-{loc.field}(1){'.' + str(loc.component) if loc.component else ''}, or a filter such as (5=MR)",
+        f"{loc.name}-{loc.field}(1){f'.{loc.component}' if loc.component else ''}, or a filter like (5=MR)",
     )  # fmt: skip
 
 
