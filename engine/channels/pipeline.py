@@ -63,7 +63,11 @@ class Pipeline:
         except FormatError as e:
             out.parked = Flag("not-readable", e.where, e.what, True)
         except MapError as e:
-            out.parked = Flag("no-map" if e.where == "MSH-9" else "map-error", e.where, str(e), True)
+            if e.where == "MSH-9":  # never in the sender's words: a damaged header may hold anything there
+                text = "no map serves this message type; a file under mappings/hl7v2/messages would, with `for:` naming it"
+                out.parked = Flag("no-map", "MSH-9", text, True)
+            else:
+                out.parked = Flag("map-error", e.where, str(e), True)
         except HubError as e:
             out.parked = Flag("cannot-work", e.where, str(e), True)
         except Exception as e:  # a fault of ours must cost this message a delay, never its neighbours
@@ -96,6 +100,9 @@ class Pipeline:
         if built.held is not None:
             out.parked = built.held
             return
+        out.parked = _deleted_result(message)
+        if out.parked is not None:
+            return
         for d in built.drafts:
             for p in validate(d.body):
                 flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
@@ -107,7 +114,8 @@ class Pipeline:
                 d.write = "snapshot"  # known by its place only: replaced, never mixed with who stood there
         if not channel.demographics:
             out.parked = _without_authority(built.drafts, message.code)
-        out.parked = out.parked or _mixed(built.drafts)
+        if out.parked is None:
+            out.parked = _mixed(built.drafts)
         out.drafts = built.drafts
 
 
@@ -119,6 +127,17 @@ def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
             return Flag("no-authority", "MRG", text, True)
         if d.type == "Patient" or code == "ADT":
             d.write = "create"
+    return None
+
+
+def _deleted_result(message: Message) -> Flag | None:
+    """Park a message that deletes the value of a result (`""` in OBX-5) without taking the result back."""
+    for s in message.segments:
+        if s.name == "OBX" and len(s.fields) > 5 and s.fields[5] == '""':
+            status = s.fields[11].strip() if len(s.fields) > 11 else ""
+            if status not in ("D", "W", "X"):
+                text = "the value of a result is deleted, and its status does not say that it was wrong"
+                return Flag("delete-of-result", f"OBX[{s.n}]-5", text, True)
     return None
 
 
