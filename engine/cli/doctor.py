@@ -71,12 +71,10 @@ def examine(root: Path) -> list[Finding]:
         channels = []
         found.append(_wrong("ports", "channels", e))
     found += _files(config)
-    if not exists(config.journal_url):
-        found.append(
-            Finding("data", "journal", "nothing has been received yet", "look", "start the hub: hub serve")
-        )
-        return found
     try:
+        if not exists(config.journal_url):
+            remedy = "start the hub: hub serve"
+            return [*found, Finding("data", "journal", "nothing has been received yet", "look", remedy)]
         with opened(root) as hub:
             found += _data(hub, channels)
     except HubError as e:
@@ -85,7 +83,8 @@ def examine(root: Path) -> list[Finding]:
 
 
 def _wrong(topic: str, name: str, e: HubError) -> Finding:
-    return Finding(topic, name, str(e), "wrong", e.remedy)
+    text = HubError(e.what, where=e.where, why=e.why)
+    return Finding(topic, name, str(text), "wrong", e.remedy)
 
 
 def _settings(config: Config) -> Iterator[Finding]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from engine.cli.doctor import Finding
-from engine.cli.follow import Became
-from engine.cli.msg import Found
-from engine.cli.send import Answer
-from engine.cli.trial import Trial
 from engine.fhir import jsonio
 from engine.kernel.message import Flag
+
+if TYPE_CHECKING:  # a command pays for what it uses only
+    from engine.cli.doctor import Finding
+    from engine.cli.follow import Became
+    from engine.cli.msg import Found
+    from engine.cli.send import Answer
+    from engine.cli.trial import Trial
 
 __all__ = [
     "print_ack",
