@@ -17,14 +17,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from engine.kernel.config import Config, ConsoleSettings, KeepSettings
-from engine.listeners.ack_rules import Accepts, AckSettings
-from engine.listeners.mllp import MllpSettings
-from engine.listeners.tls import TlsSettings
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from engine.kernel.config import Config, ConsoleSettings, KeepSettings  # noqa: E402
+from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
+from engine.listeners.mllp import MllpSettings  # noqa: E402
+from engine.listeners.tls import TlsSettings  # noqa: E402
 
 __all__ = ["PAGE", "current", "renewed", "tables"]
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/operators/configuration.md"
+PAGE = ROOT / "docs/operators/configuration.md"
 BEGIN, END = "<!-- begin: tools/config_docs.py -->", "<!-- end: tools/config_docs.py -->"
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),

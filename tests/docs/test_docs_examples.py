@@ -18,6 +18,7 @@ from docs_pages import DOCS, ROOT, Block, all_blocks, blocks, prose
 from engine.channels.definition import load_channels
 from engine.channels.opening import check_pair
 from engine.channels.test_files import run_channel_tests
+from engine.cli.check import check_project
 from engine.cli.convert import convert_paths
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import load_config
@@ -177,7 +178,9 @@ def test_new_sender_site_file_does_what_the_page_says(project: Path) -> None:
     left = [
         u for u in report["unmapped"] if not u["why"].startswith(("ignored on purpose", "chose the case"))
     ]
-    assert [(u["source"], u["value"]) for u in left] == [("ZLK[1]-2[1].1", "rerun")]
+    assert [(u["source"], u["value"]) for u in left] == [("OBX[2]-6[1].1", "%"), ("ZLK[1]-2[1].1", "rerun")]
+    found = [f for f in check_project(project) if f.level != "info"]
+    assert not [str(f) for f in found if "lakeside" in str(f) or f.level == "error"]
 
 
 # -- backup ----------------------------------------------------------------------------------------
