@@ -131,6 +131,10 @@ class Reader:
                 words[k] = v
             else:
                 others.append((k, v))
+        for k, v in words.items():
+            if v is None:
+                hint = "a comma inside a one-line { } cuts a row in two; otherwise fill it or take it out"
+                raise MapError(f"{k}: says nothing", where=f"{self.file}:{m.key_lines[k]}", remedy=hint)
         if "by" in words:
             return self.table(target, words, others, m, at, place, choice)
         if "from" in words and "value" in words:
