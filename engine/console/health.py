@@ -78,5 +78,5 @@ def health(config: Config, gauge: Gauge) -> Health:
         if seconds is None:
             reasons.append(f"{name} has not reported yet")
         elif seconds > STALE:
-            reasons.append(f"{name} has not reported for {seconds:.0f} s")
+            reasons.append(f"{name} has not reported for {seconds:.0f} s: is it running? the log says why")
     return Health(tuple(reasons), facts)
