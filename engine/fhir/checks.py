@@ -40,6 +40,7 @@ _rest = re.compile(
 ).fullmatch
 _search = re.compile(r"([A-Za-z]+)\?\S+").fullmatch
 _scheme = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+").fullmatch
+_KNOWN = 50_000
 _PROFILE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -56,6 +57,13 @@ class Shape:
     choices: tuple[frozenset[str], ...] = ()
     resource: bool = False
     backbone: bool = False
+
+
+def known(codings: set[Any], system: Any, code: Any, display: Any) -> None:
+    """Keep a sound Coding that has nothing but these."""
+    if len(codings) >= _KNOWN:
+        codings.clear()
+    codings.add((system, code, display))
 
 
 def add(problems: Problems, path: str, code: str, text: str) -> list[Problem]:
@@ -175,6 +183,7 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
     """Look at every key that the straight-line code did not count."""
     if not o:
         return add(problems, "", "empty", "must not be an empty object")
+    alone: list[str] = []  # companions, whose values may be absent
     for k, v in o.items():
         if v is None:
             problems = add(problems, _printable(k), "null", "must not be null")
@@ -189,6 +198,7 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
             if inner is not None:
                 problems = (_nest_list if k in shape.lists else nest)(problems, k, inner)
         elif k[:1] == "_" and k[1:] in shape.primitives:
+            alone.append(k[1:])
             inner = _companions(o, shape, k, v, extension)
             if inner is not None:
                 problems = inner if problems is None else [*problems, *inner]
@@ -198,9 +208,12 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
     if not shape.resource and len(o) == 1 and "id" in o:
         problems = add(problems, "", "ele-1", "must have content besides an id")
     for group in shape.choices:
-        present = {k.removeprefix("_") for k in o if k.removeprefix("_") in group}
         # Two plain alternatives of a small choice were counted in line; the rest is found here.
-        if len(present) > 1 and (sum(k in o for k in present) < 2 or not group <= shape.inline):
+        counted = group <= shape.inline
+        if counted and group.isdisjoint(alone):
+            continue
+        present = {k.removeprefix("_") for k in o if k.removeprefix("_") in group}
+        if len(present) > 1 and (not counted or sum(k in o for k in present) < 2):
             problems = add(
                 problems, min(present), "choice", f"only one may be present: {_alternatives(present)}"
             )
@@ -296,11 +309,13 @@ def settle(o: dict[str, Any], problems: list[Problem] | None) -> Problems:
     ids: set[str] = set()
     if type(inside) is list:
         ids = {c["id"] for c in inside if type(c) is dict and type(c.get("id")) is str}
-        used = set(_local_words(o))
-        back = any(w == "#" for w in _local_words(inside))
-        for i, c in enumerate(inside):
-            if type(c) is dict and "#" + str(c.get("id")) not in used and not back:
-                problems = add(problems, f"contained[{i}]", "dom-3", "is not referred to by the resource")
+        noted = {p.path.rpartition(".reference#")[2] for p in problems or () if p.code == LOCAL}
+        if len(ids) < len(inside) or not ids <= noted:  # a reference names most; other words may name the rest
+            used = set(_local_words(o))
+            back = any(w == "#" for w in _local_words(inside))
+            for i, c in enumerate(inside):
+                if type(c) is dict and "#" + str(c.get("id")) not in used and not back:
+                    problems = add(problems, f"contained[{i}]", "dom-3", "is not referred to by the resource")
     if problems is None:
         return None
     kept = []
