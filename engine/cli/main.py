@@ -11,7 +11,13 @@ import typer
 from engine import __version__
 from engine.kernel.errors import HubError
 
-app = typer.Typer(name="hub", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="HL7 v2 / FHIR integration engine and interface hub.")
+app = typer.Typer(
+    name="hub",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="HL7 v2 / FHIR integration engine and interface hub.",
+)
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -23,7 +29,12 @@ def project_root(start: Path | None = None) -> Path:
     home = Path(__file__).resolve().parents[2]
     if (home / "config.yaml").is_file():
         return home
-    raise HubError("no config.yaml found", where=str(at), why="neither here nor in a folder above", remedy="start in the project's folder")
+    raise HubError(
+        "no config.yaml found",
+        where=str(at),
+        why="neither here nor in a folder above",
+        remedy="start in the project's folder",
+    )
 
 
 @app.command()
@@ -62,8 +73,12 @@ def parse(
 
 @app.command()
 def serve(
-    only: Annotated[str, typer.Option(help="start only these: listeners, workers, console (comma between)")] = "",
-    listen: Annotated[str, typer.Option(help="address for all listeners and the web side instead of loopback, e.g. 0.0.0.0")] = "",
+    only: Annotated[
+        str, typer.Option(help="start only these: listeners, workers, console (comma between)")
+    ] = "",
+    listen: Annotated[
+        str, typer.Option(help="address for all listeners and the web side instead of loopback, e.g. 0.0.0.0")
+    ] = "",
 ) -> None:
     """Start the hub: listeners, workers and the web side, until Ctrl-C."""
     from engine.cli.serve import serve as run
@@ -100,7 +115,9 @@ Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 @msg.command("find")
 def msg_find(
-    words: Annotated[list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")
+    ] = None,
     status: Annotated[str, typer.Option(help="waiting, done, parked or skipped")] = "",
     channel: Annotated[str, typer.Option(help="of this channel")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many, newest first")] = 20,
@@ -121,7 +138,9 @@ def msg_find(
 @msg.command("show")
 def msg_show(
     entry: Annotated[int, typer.Argument(help="number of the entry")],
-    show_phi: Annotated[bool, typer.Option("--show-phi", help="print the message itself; that is recorded")] = False,
+    show_phi: Annotated[
+        bool, typer.Option("--show-phi", help="print the message itself; that is recorded")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what is known of one message and what it became."""
@@ -190,7 +209,9 @@ def send(
 def try_(
     file: Annotated[Path, typer.Argument(help="one or many HL7 v2 messages")],
     channel: Annotated[str, typer.Option(help="through this channel")],
-    trace: Annotated[bool, typer.Option("--trace", help="show where every value went, and by which row")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="show where every value went, and by which row")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run messages through a channel's pipeline without storing anything."""
@@ -245,7 +266,9 @@ def _root_or_none() -> Path | None:
 @app.command()
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="notes too, e.g. rows that no test touches")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="notes too, e.g. rows that no test touches")
+    ] = False,
 ) -> None:
     """Check config, channels, maps and code tables: file:line, what, why, and what to try."""
     from engine.cli.check import check as run
@@ -256,7 +279,9 @@ def check(
 @app.command()
 def test(
     name: Annotated[str, typer.Argument(help="a channel, a map or a site; nothing = all")] = "",
-    accept: Annotated[bool, typer.Option("--accept", help="write expected files anew, after a look at the result")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="write expected files anew, after a look at the result")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="results as JSON")] = False,
 ) -> None:
     """Run the tests in map, site and channel files."""
@@ -294,7 +319,9 @@ def map_show(
 def map_python(
     name: str,
     site: Annotated[str, _AS] = "",
-    traced: Annotated[bool, typer.Option("--traced", help="the twin that remembers where values came from")] = False,
+    traced: Annotated[
+        bool, typer.Option("--traced", help="the twin that remembers where values came from")
+    ] = False,
 ) -> None:
     """Print the Python that a map is compiled to."""
     from engine.cli.maps import map_python as run
@@ -303,7 +330,9 @@ def map_python(
 
 
 @map_app.command("why")
-def map_why(path: Annotated[str, typer.Argument(help="e.g. Patient.name.use")], site: Annotated[str, _AS] = "") -> None:
+def map_why(
+    path: Annotated[str, typer.Argument(help="e.g. Patient.name.use")], site: Annotated[str, _AS] = ""
+) -> None:
     """Say which rows of which layer can set an element."""
     from engine.cli.maps import map_why as run
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from console_web import BASE, Web
-from hub_project import TOKEN
+from hub_project import HERE, TOKEN
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -281,6 +281,15 @@ def test_the_same_family_of_two_processes_is_described_once() -> None:
         ({"process": "q"}, 1),
         ({"process": "q", "x": "y z"}, 2),
     ]
+
+
+def test_every_documented_cause_has_words() -> None:
+    documented = (
+        (HERE / "docs/analysts/replay.md").read_text().partition("## Why parked")[2].partition("\n## ")[0]
+    )
+    first_cells = [line.split("|")[1] for line in documented.splitlines() if line.startswith("| `")]
+    causes = {cause for cell in first_cells for cause in re.findall(r"`([a-z-]+)`", cell)}
+    assert len(causes) > 15 and causes <= set(CAUSES)
 
 
 def test_times_as_people_say_them() -> None:
