@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 def project_root(start: Path | None = None) -> Path:
-    """Find the project: the nearest folder upwards that holds config.yaml, else the one this code was installed from."""
+    """Find the project: the nearest folder upwards with config.yaml, else the one this code came from."""
     at = (start or Path.cwd()).resolve()
     for folder in (at, *at.parents):
         if (folder / "config.yaml").is_file():
