@@ -911,7 +911,8 @@ class Emitter:
         if not self.trace and local.startswith("memo("):
             sep, fn = local[:-1].rsplit(", ", 2)[1:]
             key = " ".join((method, table, fn, h.where, unmapped, str(bool(h.table))))
-            return f"concept(x, {key!r}, {h.expr}, {sep}, {fn}, x.{method}, {table!r}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
+            made = f"x.{method}({table!r}, {fn}(c, x), c, {h.where!r}, {unmapped!r}, {bool(h.table)})"
+            return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: {made})"
         parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
         return f"x.{method}({table!r}, {local}, {parts}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
 
@@ -936,7 +937,7 @@ class Emitter:
         level = "c" if h.level == "rep" else "s"
         self.needs.add((name, level))
         if self.library.maps[name].levels:
-            return f"CH_{name}_{level}({self.parts(h)}, x)"
+            return f"x.chain({h.expr}, {self.parts(h)}, CH_{name}_{level})"
         return f"x.make({name!r}, {h.expr}, {self.parts(h)}, R_{name}_{level}) if {h.expr} else None"
 
     def make_inline(self, row: Row, env: Env, path: tuple[Step, ...], take: Callable[[str], None], many: bool) -> None:

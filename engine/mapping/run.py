@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from engine.formats.hl7v2.escapes import unescape
 from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import dates
+from engine.mapping.memory import copier, keep
 from engine.mapping.traced import TKey, absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
@@ -88,6 +89,8 @@ class Run:
         self.names = {s.name for s in message.segments}
         self.flags: list[Flag] = []
         self.marks = 0  # goes up with everything that a value leaves behind besides itself
+        self.notes = 0  # the same for flags, failures and holds alone
+        self.chained: list[Any] | None = None  # the levels of the chain being made, for its memory
         self.fails = 0
         self.failed_at: list[tuple[str, str]] = []
         self.lost = ""
@@ -97,11 +100,11 @@ class Run:
         self.contained: list[dict[str, Any]] = []
         self.before: Mapping[str, frozenset[str]] = {}
         self.parent_key: Identity = ("", "")
-        self.made: dict[tuple[str, str], dict[str, Any]] = {}
+        self.made: dict[Any, dict[str, Any]] = {}
         self.drafts: list[Draft] = []
         self.scope: Any = None
         self.held: Flag | None = None
-        self.cache: dict[tuple[str, str], Any] = {}  # values of texts seen before; the caller may share it between runs of one site
+        self.cache: dict[Any, Any] = {}  # values of texts seen before; the caller may share it between runs of one site
         self.merged: list[Any] = []  # segments that mend joined, for the report
         self.spots: dict[tuple[str, str], list[Any]] = {}  # (element, label) -> the segment of each entry that `each` made
         self.weak: list[str] = []  # elements that only a new resource takes
@@ -125,11 +128,13 @@ class Run:
     def flag(self, code: str, where: str, text: str = "", work: bool = False) -> None:
         """Take a note for people; never holds patient data."""
         self.marks += 1
+        self.notes += 1
         self.flags.append(Flag(code, self.where + where, text, work))
 
     def fail(self, code: str, raw: str) -> None:
         """Say that a value was there but could not be held by its type; a `failed:` case or a flag follows."""
         self.marks += 1
+        self.notes += 1
         self.fails += 1
         self.failed_at.append((code, raw))
 
@@ -149,6 +154,7 @@ class Run:
     def hold(self, code: str, where: str, text: str) -> None:
         """Hold the message for a person: nothing of it is written."""
         self.marks += 1
+        self.notes += 1
         if self.held is None:
             self.held = Flag(code, self.where + where, text, True)
 
@@ -387,6 +393,18 @@ class Run:
 
     def join_key(self, raws: Sequence[str]) -> str | None:
         """Glue for a key: the separator is escaped, empty places stay, trailing ones go."""
+        plain = "|".join(raws)
+        if (
+            plain.isascii()
+            and "\\" not in plain
+            and '"' not in plain
+            and (not self.es or self.es not in plain)
+            and plain.count("|") == len(raws) - 1
+            and len(plain.split(None, 1)) == 1
+            and plain.isprintable()
+            and " " not in plain
+        ):
+            return plain.rstrip("|") or None
         parts = [(r if type(r) is _Literal else self.text(r)).replace("\\", "\\\\").replace("|", "\\|") for r in raws]
         while parts and not parts[-1]:
             parts.pop()
@@ -413,18 +431,52 @@ class Run:
         A resource without a usable key is contained in the one being built and never matched by name.
         """
         self.marks += 1
-        if not self.tracing:
-            known = self.made.get((name, raw))
-            if known is not None:
-                return known
+        self.chained = None
+        kind = name.rsplit("_", 1)[-1]
+        if self.tracing:
+            o, labels, keys, inner = self._resource(parts, fn)
+            return self.settle_made(kind, name, o, labels, keys, inner, None) if o else None
+        known = self.made.get((fn, raw))
+        if known is not None:
+            return known
+        seen = self.cache.get((fn, raw))
+        if seen is not None:
+            again, marked, keys = seen
+            return self.settle_made(kind, name, again(), marked(), keys, [], (fn, raw))
+        marks = self.marks
+        o, labels, keys, inner = self._resource(parts, fn)
+        if not o:
+            return None
+        if not inner and self.marks == marks + 1:
+            keep(self, (fn, raw), lambda: (copier(copier(o)()), copier(copier(labels)()), keys))
+        return self.settle_made(kind, name, o, labels, keys, inner, (fn, raw))
+
+    def _resource(self, parts: list[str], fn: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, list[str]], Any, Any]:
+        """Run the function of a resource map: elements, labels, keys, and what it contained."""
         frame = self.enter()
         o: dict[str, Any] = {}
         labels: dict[str, list[str]] = {}
         keys = fn(parts, self, o, labels)
-        inner = self.drop(frame)
-        if not o:
-            return None
-        return self.settle_made(name.rsplit("_", 1)[-1], name, o, labels, keys, inner, (name, str(raw)))
+        return o, labels, keys, self.drop(frame)
+
+    def chain(self, raw: str, parts: list[str], fn: Callable[..., Any]) -> dict[str, Any] | None:
+        """Build the Locations of a PL, once per message and text, and return the Reference to the lowest."""
+        seen = None if self.tracing else self.cache.get((fn, raw))
+        above: dict[str, Any] | None = None
+        if seen is not None:
+            self.marks += 1
+            for kind, name, again, marked, value in seen:
+                o = again()
+                if above is not None:
+                    o["partOf"] = above
+                above = self.settle_made(kind, name, o, marked(), self._place(value), [], None)
+            return above
+        self.chained, notes, cleared = [], self.notes, len(self.cleared)
+        above = fn(parts, self)
+        levels, self.chained = self.chained, None
+        if levels is not None and not self.tracing and (self.notes, len(self.cleared)) == (notes, cleared):
+            keep(self, (fn, raw), lambda: levels)
+        return above
 
     def enter(self) -> tuple[Any, ...]:
         """Begin a resource made inside another; returns what `leave` or `drop` needs to come back."""
@@ -442,11 +494,13 @@ class Run:
     def leave(self, frame: tuple[Any, ...], kind: str, path: str, o: dict[str, Any], labels: dict[str, list[str]]) -> dict[str, Any] | None:
         """End a resource that rows made inline: equal content is one resource; with contained parts it is contained itself."""
         inner = self.drop(frame)
+        self.chained = None
         if not o or all(k == "code" and kind == "PractitionerRole" for k in o):
             return None
         keys: tuple[Identity, ...] = ()
         if not inner and not _refers_inside(o):
-            keys = (("urn:hub:content", json.dumps(plain(o), sort_keys=True, default=str)),)
+            shown = plain(o) if self.tracing else o
+            keys = (("urn:hub:content", json.dumps(shown, sort_keys=True, default=str)),)
         return self.settle_made(kind, path, o, labels, keys, inner, None)
 
     def level(self, frame: tuple[Any, ...], kind: str, name: str, level: str, o: dict[str, Any], labels: dict[str, list[str]], path: list[str]) -> dict[str, Any] | None:
@@ -455,11 +509,19 @@ class Run:
         shown = [i["value"] for i in o.get("identifier", ()) if "value" in i] or [o.get("name", "")]
         path.append(f"{level}={shown[0]}")
         value = "|".join(p.replace("|", "\\|") for p in path)
-        keys = ((f"urn:hub:place:{self.sender.authority}", value),)
-        return self.settle_made(kind, name, o, labels, keys, inner, None)
+        if self.chained is not None:
+            if inner:
+                self.chained = None
+            else:
+                own = {k: v for k, v in o.items() if k != "partOf"}
+                self.chained.append((kind, name, copier(copier(own)()), copier(copier(labels)()), value))
+        return self.settle_made(kind, name, o, labels, self._place(value), inner, None)
+
+    def _place(self, value: str) -> tuple[Identity, ...]:
+        return ((f"urn:hub:place:{self.sender.authority}", value),)
 
     def settle_made(
-        self, kind: str, name: str, o: dict[str, Any], labels: dict[str, list[str]], keys: tuple[Identity, ...], inner: list[dict[str, Any]], memo: tuple[str, str] | None
+        self, kind: str, name: str, o: dict[str, Any], labels: dict[str, list[str]], keys: tuple[Identity, ...], inner: list[dict[str, Any]], memo: Any
     ) -> dict[str, Any] | None:
         """Register a made resource: a draft of its own when a key names it, contained otherwise."""
         body = {"resourceType": kind, **o}
@@ -514,6 +576,8 @@ class Run:
         entries = o.get(name) or []
         if not isinstance(entries, list):
             return [entries]
+        if len(entries) == 1 and name in lab:
+            return entries if not label or lab[name][0] == label else []
         marks = lab.get(name) or [""] * len(entries)
         return [e for e, m in zip(entries, marks, strict=False) if m == label or not label]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
+from engine.mapping.memory import copier, keep
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
@@ -288,7 +289,9 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
     if name not in x.names:
         return EMPTY
     above = g.parent
-    if above is None or g.groups or name in g.own:
+    if name in g.own:
+        found = _fields(g.own[name][0])
+    elif above is None or g.groups:
         s = x.near(g, name)
         found = EMPTY if s is None else _fields(s)
     else:  # read from outside: all repetitions of this group read the same
@@ -320,63 +323,13 @@ def _near_traced(x: Any, g: Any, name: str) -> list[str]:
 
 # -- values seen before ----------------------------------------------------------------------------------------------
 
-KEPT = 20_000
-"""Values kept per site and set of delimiters; then all are dropped and learned anew."""
-LONGEST = 400
-"""Longer texts are rarely sent twice."""
-
-
-def copier(v: Any) -> Callable[[], Any]:
-    """Return a function that gives a fresh copy of a small value of dicts, lists and leaves at every call."""
-    if type(v) is dict:
-        nested = [(k, copier(w)) for k, w in v.items() if type(w) is dict or type(w) is list]
-        if not nested:
-            return v.copy
-        if len(nested) == 1:
-            ((name, inner),) = nested
-
-            def with_one() -> Any:
-                out = v.copy()
-                out[name] = inner()
-                return out
-
-            return with_one
-
-        def with_several() -> Any:
-            out = v.copy()
-            for name, inner in nested:
-                out[name] = inner()
-            return out
-
-        return with_several
-    if type(v) is list:
-        if not any(type(w) is dict or type(w) is list for w in v):
-            return v.copy
-        inners = [copier(w) for w in v]
-        if len(inners) == 1:
-            (only,) = inners
-            return lambda: [only()]
-        return lambda: [inner() for inner in inners]
-    return lambda: v
-
-
 def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
     """Make a value and keep it for the next time this text comes; one that left a mark on the run (a flag, a
     failure, a resource made) or whose text needs the message's character set is made anew every time."""
     marks, cleared, weak = x.marks, len(x.cleared), len(x.weak)
     value = make()
-    raw = key[1]
-    if (
-        x.marks == marks
-        and len(x.cleared) == cleared
-        and len(x.weak) == weak
-        and len(raw) <= LONGEST
-        and '""' not in raw
-        and not (x.es and x.es in raw)
-    ):
-        if len(x.cache) >= KEPT:
-            x.cache.clear()
-        x.cache[key] = copier(copier(value)())  # a copy of its own: the value goes to the caller
+    if x.marks == marks and len(x.cleared) == cleared and len(x.weak) == weak:
+        keep(x, key, lambda: copier(copier(value)()))  # a copy of its own: the value goes to the caller
     return value
 
 
@@ -388,27 +341,11 @@ def _memo(x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any]) -> Any:
     return remember(x, (name, raw), lambda: fn(raw.split(sep), x))
 
 
-def _concept(
-    x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any], translate: Callable[..., Any], *how: Any
-) -> Any:
-    """The same for a value translated through a code table; `how`: table, place, what if unmapped, any system."""
-    found = x.cache.get((name, raw))
-    if found is not None:
-        return found()
-
-    def make() -> Any:
-        parts = raw.split(sep)
-        table, *rest = how
-        return translate(table, fn(parts, x), parts, *rest)
-
-    return remember(x, (name, raw), make)
-
-
 SPACE: dict[str, Any] = {
     "reps": _reps, "count": _count, "first": _first, "one": _one, "comp": _comp, "nth": _nth, "only": _only, "part": _part,
     "valued": _valued, "looks": _looks, "number": _number, "is_set": _is_set,
     "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all, "put_all_of": _put_all_of,
-    "beside": _beside, "onto": _onto, "memo": _memo, "concept": _concept,
+    "beside": _beside, "onto": _onto, "memo": _memo,
     "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {},
     **{f"B_{name}": fn for name, fn in BUILTIN.items()},
 }  # fmt: skip
