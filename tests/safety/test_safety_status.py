@@ -1,0 +1,85 @@
+"""Statuses: what ended stays ended, what was cancelled stays cancelled, until somebody says otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from safety_hub import Hub, adt, orm, oru, stay, who
+
+
+@pytest.mark.parametrize("event", ["A08", "A31"])
+@pytest.mark.parametrize("kind", ["I", ""])
+def test_an_update_does_not_reopen_a_finished_visit(hub: Hub, event: str, kind: str) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    hub.adt(adt("A03", who(), stay(until="20260505")))
+    hub.adt(adt(event, who(), stay(kind=kind)))
+    visit = hub.one("Encounter")
+    assert visit["status"] == "finished"
+    assert visit["class"]["code"] == "IMP"
+
+
+def test_an_update_does_not_revive_a_cancelled_visit(hub: Hub) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    hub.adt(adt("A11", who(), stay()))
+    hub.adt(adt("A08", who(), stay()))
+    assert hub.one("Encounter")["status"] == "cancelled"
+
+
+def test_a_laboratory_does_not_change_a_visit(hub: Hub) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    hub.adt(adt("A03", who(), stay(until="20260505")))
+    hub.lab(oru(visit=stay(kind="O")))
+    visit = hub.one("Encounter")
+    assert (visit["status"], visit["class"]["code"]) == ("finished", "IMP")
+    assert hub.one("Observation")["encounter"]["reference"] == f"Encounter/{visit['id']}"
+
+
+@pytest.mark.parametrize("event", ["A01", "A08", "A11", "A03"])
+def test_a_channel_without_authority_changes_nobody_known(hub: Hub, event: str) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    before = hub.patient("77"), hub.one("Encounter")
+    outcome = hub.lab(adt(event, who(name="DOE^JOAN", rest="|||9 New^^Town"), stay(until="20260506")))
+    assert outcome.status == "done"
+    assert (hub.patient("77"), hub.one("Encounter")) == before
+
+
+def test_a_channel_without_authority_makes_a_minimal_patient(hub: Hub) -> None:
+    assert hub.lab(oru()).status == "done"
+    assert hub.patient("77")["birthDate"] == "1980-01-01"
+
+
+@pytest.mark.parametrize("control", ["SC", "NA", "RE", "CA", "HD", "XO", ""])
+def test_a_cancelled_order_is_not_revived_by_a_message_that_says_nothing_of_it(
+    hub: Hub, control: str
+) -> None:
+    hub.lab(orm("NW"))
+    assert hub.one("ServiceRequest")["status"] == "active"
+    hub.lab(orm("OC"))
+    hub.lab(orm(control))
+    assert hub.one("ServiceRequest")["status"] == "revoked"
+
+
+def test_asking_to_cancel_is_not_cancelled_and_being_cancelled_is(hub: Hub) -> None:
+    hub.lab(orm("NW"))
+    hub.lab(orm("CA"))
+    assert hub.one("ServiceRequest")["status"] == "active"
+    hub.lab(orm("CR"))
+    assert hub.one("ServiceRequest")["status"] == "revoked"
+
+
+def test_the_status_sent_beats_the_control_code(hub: Hub) -> None:
+    hub.lab(orm("NW"))
+    hub.lab(orm("SC", state="CM"))
+    assert hub.one("ServiceRequest")["status"] == "completed"
+
+
+def test_a_result_does_not_change_its_order(hub: Hub) -> None:
+    hub.lab(orm("NW"))
+    before = hub.one("ServiceRequest")
+    hub.lab(oru())
+    assert hub.one("ServiceRequest") == before
+    assert hub.one("Observation")["basedOn"][0]["reference"] == f"ServiceRequest/{before['id']}"
+
+
+def test_a_cancellation_that_comes_first_makes_a_cancelled_order(hub: Hub) -> None:
+    hub.lab(orm("OC"))
+    assert hub.one("ServiceRequest")["status"] == "revoked"
