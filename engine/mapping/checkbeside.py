@@ -85,7 +85,7 @@ def _shadowed(c: Check, rows: list[Row], spot: Spot) -> None:
             if _waits(later) or _waits(first) or exclusive(first, later):
                 continue
             c.say(
-                "M09", later.place, f"{later.name} may give what {first.name} gives (line {first.place.line})",
+                "M09", later.place, f"{later.name} may give what {first.name} gives, line {first.place.line}",
                 "give each a `when` that excludes the other, or write one row with [a, b]",
             )  # fmt: skip
             return

@@ -113,13 +113,13 @@ _COMMA = "a comma inside a one-line { } cuts the row in two: write alternatives 
 _CLASSES = (
     (_DAMAGED, "M18"),
     (re.compile(r"is not an element"), "M17"),
-    (re.compile(r"says nothing"), "M17"),
+    (re.compile(r"says nothing$"), "M17"),
     (re.compile(r"unknown element|has no element"), "M01"),
     (re.compile(r"is not a location|a \w+ map reads only|names a segment, not a field"), "M02"),
     (re.compile(r"no usual way from|joined text cannot become"), "M03"),
     (re.compile(r"no such code|is not a code of|is not a boolean"), "M07"),
     (
-        re.compile(r"no code table|no map |which is no map|there is no (?:map|site|message map)|no rule "),
+        re.compile(r"no code table|no map |which is no map|there is no (?:map|site|message map)\b|no rule "),
         "M19",
     ),
     (re.compile(r"links to|links: "), "M20"),

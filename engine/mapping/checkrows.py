@@ -28,24 +28,6 @@ from engine.mapping.sheet import condition_text
 
 __all__ = ["check_map"]
 
-CLINICAL = frozenset(
-    [
-        *(
-            "status",
-            "intent",
-            "priority",
-            "class",
-            "gender",
-            "clinicalStatus",
-            "verificationStatus",
-            "active",
-        ),
-        *("criticality", "category", "code", "relationship", "role", "function", "mode", "physicalType"),
-        *("dataAbsentReason", "interpretation", "use", "activity", "reason", "severity", "outcome"),
-        *("disposition", "deceasedBoolean"),
-    ]
-)
-"""Elements whose constants state something about a patient, a visit, a result, a person or a place."""
 _NOT_MAPS = frozenset({"systems", "authorities"})
 
 
@@ -233,7 +215,6 @@ def _required(c: Check, row: Row, spot: Spot, target: T.Target) -> None:
 
 def _constant(c: Check, row: Row, text: str, spot: Spot, target: T.Target) -> None:
     kind = target.type
-    name = spot.path[-1] if spot.path else ""
     coded = kind in ("code", "Coding", "CodeableConcept", "boolean")
     if text.startswith("own:"):
         return
@@ -268,11 +249,20 @@ def _constant(c: Check, row: Row, text: str, spot: Spot, target: T.Target) -> No
             f"={text} is not a code of {'.'.join(spot.path)}",
             ", ".join(f"={n}" for n in near),
         )
-    elif coded and name in CLINICAL and not (spot.assumed or row.assumed or spot.cased or _told(spot.under)):
+    elif (
+        coded
+        and _clinical(spot.path)
+        and not (spot.assumed or row.assumed or spot.cased or _told(spot.under))
+    ):
         c.say(
             "M14", row.place, f"{'.'.join(spot.path)}: ={text} is a fact that nobody sent",
             "add `assumed: who says so`",
         )  # fmt: skip
+
+
+def _clinical(path: tuple[str, ...]) -> bool:
+    """Say whether a code there states a fact; the kind of an identifier or of a part is only its name."""
+    return bool(path) and "extension" not in path and path[-1] != "type" and path[0] != "meta"
 
 
 def _told(under: Condition) -> bool:
@@ -317,8 +307,15 @@ def _location(c: Check, text: str, place: Place, spot: Spot) -> None:
         c.say("M02", place, f"{text!r} is not a location", "PID-5.1, PID-3(5=MR).1 or =constant")
         return
     told = missing(loc, spot.varies, c.library.z_segments)
+    if not told and _foreign(loc.name) and not _foreign(c.m.source):
+        told = f"{loc.name} is a datatype; a map of {c.m.source} reads fields"
     if told:
         c.say("M02", place, f"{text}: {told}", "look the number up in your message specification")
+
+
+def _foreign(name: str) -> bool:
+    """Say whether a name is a datatype and no segment."""
+    return name in dictionary.datatype_names() and name not in dictionary.segment_names()
 
 
 def _condition(c: Check, when: Condition | None, spot: Spot, place: Place) -> None:
