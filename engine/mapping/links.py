@@ -144,17 +144,21 @@ def _selected(me: Node, link: Link, others: list[Node], x: Run) -> None:
 def _set(owner: Node, link: Link, targets: Iterable[Node], nth: int, x: Run) -> None:
     """Write References to `targets` at the link's path in the owner's draft."""
     draft = owner.draft
-    last = link.path[-1]
+    path = link.path
+    last = path[-1]
     for t in targets:
         if t.draft.id == draft.id:
             continue
         at: Any = draft.body
-        for step in link.path[:-1]:
-            if step.repeats:
-                at = _entry(owner, at, step, t, nth)
-            else:
-                at = at.setdefault(step.name, {})
-        value = _reference(link, last, t, x)
+        if len(path) > 1:
+            for step in path[:-1]:
+                if step.repeats:
+                    at = _entry(owner, at, step, t, nth)
+                else:
+                    at = at.setdefault(step.name, {})
+        value = x.reference(t.draft.type, t.draft.id)
+        if last.kind != "Reference":
+            value = {"other": value, "type": last.label} if last.kind == "Patient.link" else {link.inner: value}
         if not last.repeats:
             have = at.setdefault(last.name, value)
             if last.kind == "Reference" and "reference" not in have:
@@ -202,13 +206,6 @@ def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
         if top:
             draft.labels[step.name] = (*marks, step.label)
     return mine
-
-
-def _reference(link: Link, last: _At, t: Node, x: Run) -> dict[str, Any]:
-    ref = x.reference(t.draft.type, t.draft.id)
-    if last.kind == "Patient.link":
-        return {"other": ref, "type": last.label}
-    return {link.inner: ref} if link.inner else ref
 
 
 def read_selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -6,6 +6,7 @@ sibling group may be read only if it has exactly one; never another repetition o
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from engine.formats.hl7v2.groups import Group
@@ -19,7 +20,7 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_beside", "_near", "children", "groups", "name", "own", "padded", "parent")
+    __slots__ = ("_beside", "_near", "children", "deep", "groups", "name", "own", "padded", "parent")
 
     def __init__(self, group: Group, parent: Scope | None) -> None:
         self.name = group.name
@@ -38,6 +39,11 @@ class Scope:
             else:
                 self.own.setdefault(child.name, []).append(child)
                 self.children.append(child)
+        deep: Set[str] = self.own.keys()
+        for scopes in self.groups.values():
+            for s in scopes:
+                deep = deep | s.deep
+        self.deep = deep  # names of all segments here and below
 
     def near(self, name: str) -> Any:
         """The segment for a row standing here; None = not sent, False = several and none is nearer."""
@@ -82,8 +88,10 @@ class Scope:
         for group_name, scopes in self.groups.items():
             if group_name != without:
                 for s in scopes:
-                    out += s.own.get(name, ())
-                    out += s.below(name)
+                    if name in s.deep:
+                        out += s.own.get(name, ())
+                        if s.groups:
+                            out += s.below(name)
         return out
 
     def all(self, name: str) -> list[Any]:
