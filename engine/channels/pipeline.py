@@ -100,6 +100,9 @@ class Pipeline:
         if built.held is not None:
             out.parked = built.held
             return
+        if _visit_missed(message, built.drafts):
+            text = "the event is about a visit, and neither a visit number nor a time of admission says which"
+            out.flags.append(Flag("no-visit-number", "PV1[1]-19", text, True))
         out.parked = _deleted_result(message)
         if out.parked is not None:
             return
@@ -128,6 +131,15 @@ def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
         if d.type == "Patient" or code == "ADT":
             d.write = "create"
     return None
+
+
+VISIT_EVENTS = frozenset("A02 A03 A06 A07 A09 A10 A11 A12 A13 A15 A16 A21 A22 A25 A26 A27 A32 A33 A38".split())
+
+
+def _visit_missed(message: Message, drafts: list[Draft]) -> bool:
+    """Say whether a transfer, discharge or cancellation reached no visit: somebody must know that it did not."""
+    visit = message.code == "ADT" and message.event in VISIT_EVENTS
+    return visit and not any(d.type == "Encounter" for d in drafts)
 
 
 def _deleted_result(message: Message) -> Flag | None:

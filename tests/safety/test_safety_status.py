@@ -83,3 +83,9 @@ def test_a_result_does_not_change_its_order(hub: Hub) -> None:
 def test_a_cancellation_that_comes_first_makes_a_cancelled_order(hub: Hub) -> None:
     hub.lab(orm("OC"))
     assert hub.one("ServiceRequest")["status"] == "revoked"
+
+
+def test_a_discharge_that_reaches_no_visit_is_put_on_a_list(hub: Hub) -> None:
+    hub.adt(adt("A01", who(), "PV1|1|I|ICU^2^B"))
+    outcome = hub.adt(adt("A03", who(), "PV1|1|I|ICU^2^B"))
+    assert [f.code for f in outcome.flags if f.work] == ["no-visit-number"]
