@@ -25,6 +25,7 @@ _MIME = "http://hl7.org/fhir/ValueSet/mimetypes"
 _CURRENCY = "http://hl7.org/fhir/ValueSet/currencies"
 _GENERAL = ("id", "extension", "modifierExtension")  # of elements; `rest` sees to them
 _sources: dict[str, str] = {}
+_ready: dict[str, Checker] = {}
 
 
 def _xhtml(v: str) -> str:
@@ -386,11 +387,16 @@ def _typed(o: Any) -> Problems:
     if type(o) is not dict:
         return checks.not_object(o)
     kind = o.get("resourceType")
+    ready = _ready.get(kind) if type(kind) is str else None
+    if ready is not None:
+        return ready(o)
     if type(kind) is not str or kind not in definitions.resource_types():
         text = "is required" if kind is None else "names no resource type of R4"
         return [Problem("resourceType", "resource-type", text)]
     made: Checker = _names[_callee(kind)]
-    return made(o)
+    problems = made(o)
+    _ready[kind] = _names[_callee(kind)]  # the function itself: the first call has made it
+    return problems
 
 
 def resource(o: Any) -> Problems:

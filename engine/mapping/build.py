@@ -90,7 +90,7 @@ class MessagePlan:
     def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
         e = Emitter(self.program.library, [], self.program.trace)
         result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
-        head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s) if s is not None else EMPTY"]
+        head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x) if s is not None else EMPTY"]
         for segment in sorted(e.segments):
             head.append(f"    f_{segment} = near(x, g, {segment!r})")
         self.program._exec(name, [*head, *e.lines, f"    return {result}"])

@@ -18,6 +18,7 @@ from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
 from engine.mapping.hoist import OFTEN, hoisted
 from engine.mapping.locate import locate
+from engine.mapping.read import read_target
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
 from engine.mapping.run import lit
 from engine.mapping.steps import SPACE, TRACED
@@ -83,7 +84,7 @@ class Program:
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
         self._needs(e)
         if self.trace:
-            lines = [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e), *(body or ["    pass"])]
+            lines = [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x)", *self._prefetch(e), *(body or ["    pass"])]
         else:
             lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
             self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
@@ -102,15 +103,28 @@ class Program:
     def _key_lines(self, m: MapDef, env: Env) -> list[str]:
         """Write the function that reads a map's key: identifiers made by labelled rows, or a location's identifiers."""
         e = Emitter(self.library, [], self.trace)
-        e.put("out = []")
-        for source in m.key:
-            self._key_source(e, m, source, env)
-        e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
+        named = [self._element_key(m, source) for source in m.key]
+        if named and all(named):
+            e.put(f"return x.keys_by(o, lab, {tuple(named)!r})")
+        else:
+            e.put("out = []")
+            for source in m.key:
+                self._key_source(e, m, source, env)
+            e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
         head = f"def K_{m.name}(s, g, x, o, lab):"
         self._needs(e)
         if not self.trace:
             return hoisted(m.name, head, e.lines, sorted(e.segments), False)
-        return [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s)", *self._prefetch(e), *e.lines]
+        return [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x)", *self._prefetch(e), *e.lines]
+
+    def _element_key(self, m: MapDef, source: Source) -> tuple[str, str] | None:
+        """Return (element, label) where a key names an element, e.g. identifier(filler)."""
+        if not isinstance(source, Locate) or locate(source.text) is not None:
+            return None
+        (step, *rest) = read_target(source.text, str(m.place))
+        if rest or T.child_of(m.to, step.name) is None:
+            raise MapError(f"key: {source.text} is not an identifier of {m.to}", where=str(m.place))
+        return step.name, step.label
 
     def _key_source(self, e: Emitter, m: MapDef, source: Source, env: Env) -> None:
         if isinstance(source, First):
@@ -128,13 +142,9 @@ class Program:
         if not isinstance(source, Locate):
             raise MapError(f"key of {m.name} is a constant", where=str(m.place))
         text = source.text
-        if locate(text) is None:  # an element, e.g. identifier(filler)
-            from engine.mapping.read import read_target
-
-            (step, *rest) = read_target(text, str(m.place))
-            if rest or T.child_of(m.to, step.name) is None:
-                raise MapError(f"key: {text} is not an identifier of {m.to}", where=str(m.place))
-            e.put(f"out.extend(x.labelled(o, lab, {step.name!r}, {step.label!r}))")
+        named = self._element_key(m, source)
+        if named is not None:
+            e.put(f"out.extend(x.labelled(o, lab, {named[0]!r}, {named[1]!r}))")
             return
         h = e.handle(text, env, m.place)
         e.put(f"for r in {h.expr if h.repeats else f'[{h.expr}] if {h.expr} else ()'}:")

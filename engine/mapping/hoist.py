@@ -113,7 +113,7 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
     if used & {"cs", "rs", "ss"} or chosen:
         lines.append("    cs, rs, ss = x.cs, x.rs, x.ss")
     if "f" in used or chosen:
-        lines.append("    f = fields(s)")
+        lines.append("    f = fields(s, x)")
     before: list[str] = []
     near = [f"    f_{s} = near(x, g, {s!r})" for s in segments]
     if apart.found:

@@ -135,7 +135,7 @@ def _one_note(run: list[Any], x: Run) -> Any:
 
 def note_lines(tree: Group, x: Run) -> None:
     """Consecutive NTE with the same NTE-2, 4, 5 and 6 become one NTE with the lines as repetitions of NTE-3."""
-    if sum(s.name == "NTE" for s in x.message.segments) < 2:
+    if "NTE" not in x.names or sum(s.name == "NTE" for s in x.message.segments) < 2:
         return
     for g in _groups(tree):
         out: list[Any] = []

@@ -90,6 +90,7 @@ class Run:
         self.flags: list[Flag] = []
         self.marks = 0  # goes up with everything that a value leaves behind besides itself
         self.notes = 0  # the same for flags, failures and holds alone
+        self.laid: dict[int, tuple[Any, list[str]]] = {}  # the padded fields of segments, by the segments' ids
         self.chained: list[Any] | None = None  # the levels of the chain being made, for its memory
         self.fails = 0
         self.failed_at: list[tuple[str, str]] = []
@@ -588,6 +589,18 @@ class Run:
             value = i.get("value")
             if value:
                 out[(self._identity_system(i) or self.sender.authority, str(value))] = None
+        return tuple(out)
+
+    def keys_by(
+        self, o: dict[str, Any], lab: dict[str, list[str]], wanted: tuple[tuple[str, str], ...]
+    ) -> tuple[Identity, ...]:
+        """The same for a key that names elements by their labels: `identifier(instance) | identifier(obx)`."""
+        out: dict[Identity, None] = {}
+        for name, label in wanted:
+            for i in self.labelled(o, lab, name, label):
+                value = i.get("value")
+                if value:
+                    out[(self._identity_system(i) or self.sender.authority, str(value))] = None
         return tuple(out)
 
     def made_keys(self, type_: str, identifiers: list[dict[str, Any]]) -> tuple[Identity, ...]:

@@ -265,14 +265,19 @@ def _put_all_of(
 # -- segments --------------------------------------------------------------------------------------------------------
 
 
-def _fields(s: Any) -> list[str]:
+def _fields(s: Any, x: Any) -> list[str]:
     """The raw fields of a segment, as many as any row may ask for."""
+    known = x.laid.get(id(s))
+    if known is not None:
+        return known[1]  # type: ignore[no-any-return]
     f: list[str] = s.fields
     n = len(f)
-    return f if n >= WIDTH else f + _PADS[n]
+    padded = f if n >= WIDTH else f + _PADS[n]
+    x.laid[id(s)] = (s, padded)  # with the segment, so that no other one can come by its id
+    return padded
 
 
-def _traced_fields(s: Any) -> list[str]:
+def _traced_fields(s: Any, x: Any) -> list[str]:
     if hasattr(s, "traced"):
         merged: list[str] = s.traced()
         return merged + EMPTY[len(merged) :]
@@ -290,16 +295,16 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
         return EMPTY
     above = g.parent
     if name in g.own:
-        found = _fields(g.own[name][0])
+        found = _fields(g.own[name][0], x)
     elif above is None or g.groups:
         s = x.near(g, name)
-        found = EMPTY if s is None else _fields(s)
+        found = EMPTY if s is None else _fields(s, x)
     else:  # read from outside: all repetitions of this group read the same
         key = (name, g.name)
         found = above.padded.get(key)
         if found is None:
             s = x.near(g, name)
-            found = above.padded[key] = EMPTY if s is None else _fields(s)
+            found = above.padded[key] = EMPTY if s is None else _fields(s, x)
     g.padded[name] = found
     return found  # type: ignore[no-any-return]
 
@@ -318,7 +323,7 @@ def _around(x: Any, g: Any, name: str, segments: frozenset[str], fn: Callable[[A
 
 def _near_traced(x: Any, g: Any, name: str) -> list[str]:
     s = x.near(g, name)
-    return EMPTY if s is None else _traced_fields(s)
+    return EMPTY if s is None else _traced_fields(s, x)
 
 
 # -- values seen before ----------------------------------------------------------------------------------------------
