@@ -3,8 +3,6 @@ fit."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from engine.journal.database import exists
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -41,8 +39,7 @@ def open_keyring(config: Config) -> Keyring:
 
 
 def _core_exists(config: Config) -> bool:
-    url = config.core_url
-    return Path(url.removeprefix("sqlite:///")).exists() if url.startswith("sqlite") else exists(url)
+    return exists(config.core_url, table="pack")
 
 
 def open_journal(config: Config, keyring: Keyring, window_ms: int | None = None) -> SqlJournal:

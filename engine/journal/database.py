@@ -36,15 +36,15 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def exists(url: str) -> bool:
-    """Tell whether a journal is at `url`, without making one."""
+def exists(url: str, table: str = "entry") -> bool:
+    """Tell whether a database with data of ours (known by one of its tables) is at `url`, without making one."""
     path = file_of(url)
     if path is not None:
         return path.exists() and path.stat().st_size > 0
     engine = connect(url)
     try:
         with engine.connect() as connection:
-            return sa.inspect(connection).has_table("entry")
+            return sa.inspect(connection).has_table(table)
     except DBAPIError as e:
         raise unavailable(e, engine.url.render_as_string(hide_password=True)) from None
     finally:

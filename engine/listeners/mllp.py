@@ -117,6 +117,11 @@ class MllpChannel(BaseModel):
     )
 
 
+def _socket_of(transport: Any) -> Any:
+    """Return the TCP socket of a connection; under TLS it is the socket of the transport below."""
+    return getattr(transport, "transport", transport).getHandle()
+
+
 @implementer(IHandshakeListener, IPushProducer)
 class _Connection(protocol.Protocol):  # type: ignore[misc]
     """One sender's connection."""
@@ -142,8 +147,9 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
             self._send = getattr(self.transport, "writeSomeData", None)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        handle = _socket_of(self.transport)
         for option, value in _KEEPALIVE:
-            self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
         self.transport.registerProducer(self, True)
         self._port.opened(self)
 

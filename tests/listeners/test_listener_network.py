@@ -334,6 +334,21 @@ def test_tls(tls_server: Process, certificates: Certificates) -> None:
     assert [answer.code for answer in answers] == ["AA", "AA"]
 
 
+def test_a_tls_connection_is_watched_like_any_other(certificates: Certificates, tmp_path: Path) -> None:
+    """An idle sender is closed, and counted, under TLS too."""
+    certificate, key = map(str, certificates.issue("idle"))
+    channel = lab(tls={"certificate": certificate, "key": key}, idle_seconds=0.5)
+    with running(tmp_path, channel) as process:
+        context = ssl.create_default_context(cafile=certificates.ca)
+        with context.wrap_socket(process.connect(), server_hostname="localhost") as connection:
+            connection.settimeout(10)
+            connection.sendall(encode(oru(b"I1")))
+            assert b"MSA|AA|I1\r" in read(connection)
+            assert connection.recv(1) == b""  # closed by the hub
+        assert process.closed().get("idle") == 1
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_tls_versions(tls_server: Process, certificates: Certificates, version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context(cafile=certificates.ca)
