@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,25 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from fuzz_listener import SEEDS, check
 
 PIECES = st.sampled_from(
-    [
-        b"\x0b",
-        b"\x1c\r",
-        b"\x1c",
-        b"\r",
-        b"\n",
-        b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1",
-        b"\rPID|1||7^^^H^MR",
-    ]
-    + [
-        b"\rMRG|8",
-        b"FHS|^~\\&|x\r",
-        b"BHS|^~\\&|y\r",
-        b"BTS|2\r",
-        b"FTS|1\r",
-        b"GET / HTTP/1.1\r\n",
-        b"\0",
-        b"\xff\xfe",
-    ]
+    [b"\x0b", b"\x1c\r", b"\x1c", b"\r", b"\n", b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1", b"\rPID|1||7^^^H^MR", b"\rMRG|8", b"FHS|^~\\&|x\r", b"BHS|^~\\&|y\r", b"BTS|2\r", b"FTS|1\r", b"GET / HTTP/1.1\r\n", b"\x00", b"\xff\xfe"]
 )
 
 
@@ -42,11 +23,4 @@ PIECES = st.sampled_from(
 @settings(max_examples=150, deadline=None)
 @example(b"".join(SEEDS), 3)
 def test_any_bytes_cut_anywhere(data: bytes, cut: int) -> None:
-    check(bytes([cut]) + data)
-
-
-@pytest.mark.soak
-@given(st.lists(PIECES | st.binary(max_size=40), max_size=200).map(b"".join), st.integers(0, 255))
-@settings(max_examples=20_000, deadline=None)
-def test_any_bytes_cut_anywhere_for_long(data: bytes, cut: int) -> None:
     check(bytes([cut]) + data)
