@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 __all__ = ["When", "read_date", "read_datetime", "read_instant", "read_time"]
 
 _TS = re.compile(
-    r"(?P<y>\d{4})(?:(?P<m>\d\d)(?:(?P<d>\d\d)(?:(?P<H>\d\d)(?:(?P<M>\d\d)(?:(?P<S>\d\d)(?P<f>\.\d{1,9})?)?)?)?)?)?(?P<z>[+-]\d{4}|Z)?"
+    r"(?P<y>\d{4})(?:(?P<m>\d\d)(?:(?P<d>\d\d)(?:(?P<H>\d\d)(?:(?P<M>\d\d)(?:(?P<S>\d\d)(?P<f>\.\d{1,9})?)?)?)?)?)?(?P<z>[+-]\d{4}|Z)?",
+    re.ASCII,
 )
-_TM = re.compile(r"(?P<H>\d\d)(?:(?P<M>\d\d)(?:(?P<S>\d\d)(?P<f>\.\d{1,9})?)?)?(?P<z>[+-]\d{4}|Z)?")
+_TM = re.compile(r"(?P<H>\d\d)(?:(?P<M>\d\d)(?:(?P<S>\d\d)(?P<f>\.\d{1,9})?)?)?(?P<z>[+-]\d{4}|Z)?", re.ASCII)
 
 
 class When(NamedTuple):

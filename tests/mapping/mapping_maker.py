@@ -123,11 +123,11 @@ def small(
     return run_segment(maps, f"{source}_{to}", segments, next(iter(maps.sites), "standard"))
 
 
-def build(maps: Maps, text: str, site: str = "standard") -> Built:
+def build(maps: Maps, text: str, site: str = "standard", entry: str = "entry") -> Built:
     """Run a whole message, fast and traced, and hold the two against each other."""
     message = message_of(text)
-    fast = map_message(message, maps.program(site), unkeyed, "entry")
-    slow = map_message(message, maps.program(site, trace=True), unkeyed, "entry", TracedRun)
+    fast = map_message(message, maps.program(site), unkeyed, entry)
+    slow = map_message(message, maps.program(site, trace=True), unkeyed, entry, TracedRun)
     assert [d.body for d in fast.drafts] == [plain(d.body) for d in slow.drafts]
     assert [d.id for d in fast.drafts] == [d.id for d in slow.drafts]
     assert [f.code for f in fast.flags] == [f.code for f in slow.flags]

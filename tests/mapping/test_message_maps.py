@@ -1,0 +1,272 @@
+"""Whole messages: scopes, links, keys, resources made on the side, what is held, how each is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mapping_maker import MSH, build, maps_of, of_type, rows, shipped
+
+from engine.mapping.project import Maps
+
+PID = "PID|1||77^^^NORTH^MR||DOE^JO||19800101|F"
+ORU = MSH.replace("ADT^A01^ADT_A01", "ORU^R01^ORU_R01")
+PATIENT = rows("identifier(list): PID-3", key="PID-3(5=MR)")
+REPORT = rows(
+    "status: {value: =final, assumed: x}\ncode: OBR-4\nidentifier(filler): OBR-3", "DiagnosticReport", "OBR"
+)
+RESULT = rows(
+    "status: {value: =final, assumed: x}\ncode: OBX-3\nvalueString: OBX-5\neffectiveDateTime: OBR-7\n"
+    "bodySite: SPM-8\nmethod: OBX-17(1)",
+    "Observation",
+    "OBX",
+)
+SPECIMEN = rows("type: SPM-4\naccessionIdentifier: SPM-2", "Specimen", "SPM")
+MESSAGE = """
+map: ORU_R01
+from: ORU_R01
+for: [ORU^R01]
+to: Bundle
+resources:
+  patient:  {per: PATIENT_RESULT/PATIENT, rows: [PID_Patient]}
+  report:   {per: PATIENT_RESULT/ORDER_OBSERVATION, rows: [OBR_DiagnosticReport],
+             links: {subject: patient, result: result}}
+  specimen: {per: PATIENT_RESULT/ORDER_OBSERVATION/SPECIMEN, rows: [SPM_Specimen], links: {subject: patient}}
+  result:   {per: PATIENT_RESULT/ORDER_OBSERVATION/OBSERVATION, rows: [OBX_Observation],
+             links: {subject: patient, specimen: specimen, derivedFrom(p): result(OBX-3.1 = OBR-26.1.1)}}
+write: merge
+"""  # fmt: skip
+
+
+def lab(message: str = MESSAGE, *more: str) -> Maps:
+    return maps_of(PATIENT, REPORT, RESULT, SPECIMEN, message, *more)
+
+
+def ids(built: Any) -> dict[str, str]:
+    return {d.id: f"{d.type}{n}" for n, d in enumerate(built.drafts)}
+
+
+def refs(value: Any) -> list[str]:
+    entries = value if isinstance(value, list) else [value]
+    return [e["reference"].removeprefix("urn:uuid:") for e in entries]
+
+
+TWO = f"{ORU}\n{PID}\nOBR|1||F1|A|||20260501\nOBX|1|ST|K||a\nOBX|2|ST|N||b\n"
+TWO += "OBR|2||F2|B|||20260502\nOBX|1|ST|C||c"
+
+
+def test_a_name_in_a_group_inside_mine_means_all_of_them_and_none_of_anothers() -> None:
+    built = build(lab(), TWO)
+    first, second = of_type(built, "DiagnosticReport")
+    results = [d.id for d in built.drafts if d.type == "Observation"]
+    assert (refs(first["result"]), refs(second["result"])) == (results[:2], results[2:])
+    patient = next(d.id for d in built.drafts if d.type == "Patient")
+    assert all(refs(o["subject"]) == [patient] for o in of_type(built, "Observation"))
+
+
+def test_a_location_is_read_from_the_nearest_group_never_from_another_repetition() -> None:
+    built = build(lab(), TWO)
+    days = [o["effectiveDateTime"] for o in of_type(built, "Observation")]
+    assert days == ["2026-05-01", "2026-05-01", "2026-05-02"]
+    without = build(lab(), TWO.replace("OBR|2||F2|B|||20260502", "OBR|2||F2|B"))
+    assert "effectiveDateTime" not in of_type(without, "Observation")[2]
+
+
+def test_a_group_beside_may_be_read_only_if_there_is_one() -> None:
+    one = build(lab(), f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nSPM|1|S1||SER||||ARM^Arm^L")
+    (result,) = of_type(one, "Observation")
+    assert result["bodySite"]["text"] == "Arm" and len(refs(result["specimen"])) == 1
+    two = build(
+        lab(), f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nSPM|1|S1||SER||||ARM\nSPM|2|S2||URN||||LEG"
+    )
+    (result,) = of_type(two, "Observation")
+    assert "bodySite" not in result and "specimen" not in result
+    assert "several-in-scope" in [f.code for f in two.flags]
+
+
+def test_a_selector_links_to_the_one_that_fits() -> None:
+    text = f"{ORU}\n{PID}\nOBR|1||F1|CULT\nOBX|1|ST|ORG||coli\nOBR|2||F2|SUS{'|' * 22}ORG\nOBX|1|ST|AMP||S"
+    built = build(lab(), text)
+    isolate, drug = [d for d in built.drafts if d.type == "Observation"]
+    assert refs(drug.body["derivedFrom"]) == [isolate.id]
+    assert "derivedFrom" not in isolate.body
+    several = build(lab(), text.replace("OBX|1|ST|ORG||coli", "OBX|1|ST|ORG||coli\nOBX|2|ST|ORG|2|staph"))
+    drug = [d for d in several.drafts if d.type == "Observation"][-1]
+    assert "derivedFrom" not in drug.body
+    assert "several-match" in [f.code for f in several.flags]
+
+
+def test_me_puts_the_link_into_the_other() -> None:
+    message = MESSAGE.replace(", specimen: specimen", "").replace(
+        "rows: [SPM_Specimen], links: {subject: patient}",
+        "rows: [SPM_Specimen], links: {report.specimen: me}",
+    )
+    built = build(lab(message), f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nSPM|1|S1||SER\nSPM|2|S2||URN")
+    (report,) = of_type(built, "DiagnosticReport")
+    assert refs(report["specimen"]) == [d.id for d in built.drafts if d.type == "Specimen"]
+
+
+# -- keys ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pid3", "cause"),
+    [
+        ("77^^^NORTH^MR", ""),
+        ("77^^^NORTH^PI", "no-patient-key"),
+        ("", "no-patient-key"),
+        ("77^^^NORTH^MR~88^^^NORTH^MR", "ambiguous-patient-key"),
+        ("77^^^NORTH^MR~88^^^SOUTH^MR", "ambiguous-patient-key"),
+        ("77^^^NORTH^MR~77^^^NORTH^MR", ""),
+        ('""', "no-patient-key"),
+    ],
+)
+def test_a_patient_has_exactly_one_key_or_waits(pid3: str, cause: str) -> None:
+    built = build(lab(), f"{ORU}\nPID|1||{pid3}\nOBR|1||F1|A\nOBX|1|ST|K||a")
+    assert (built.held.code if built.held else "") == cause
+
+
+def test_a_number_is_nobody_without_who_gave_it() -> None:
+    def key(pid3: str) -> Any:
+        (draft,) = [
+            d for d in build(lab(), f"{ORU}\nPID|1||{pid3}\nOBR|1||F1|A").drafts if d.type == "Patient"
+        ]
+        return draft.keys, draft.id
+
+    assert len({key("77^^^NORTH^MR"), key("77^^^SOUTH^MR"), key("77^^^^MR"), key("77^^^&1.2&ISO^MR")}) == 4
+    assert key("77^^^NORTH^MR") == key("77^^^NORTH^MR")
+
+
+def test_two_results_of_one_key_are_two() -> None:
+    keyed = RESULT.replace(
+        "rows:\n", "key: identifier(own)\nrows:\n  identifier(own): {system: =own:x, value: OBX-3.1}\n"
+    )
+    maps = maps_of(PATIENT, REPORT, keyed, SPECIMEN, MESSAGE)
+    built = build(maps, f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nOBX|2|ST|K||b\nOBX|3|ST|||c")
+    results = [d for d in built.drafts if d.type == "Observation"]
+    assert [d.body["valueString"] for d in results] == ["a", "b", "c"]
+    assert len({d.id for d in results}) == 3
+    codes = [f.code for f in built.flags]
+    assert "duplicate-key" in codes and "no-key" in codes
+
+
+def test_without_a_key_the_place_below_the_keyed_one_decides() -> None:
+    keyed = REPORT.replace("rows:\n", "key: identifier(filler)\nrows:\n")
+
+    def results(report: str, text: str, entry: str) -> list[str]:
+        built = build(maps_of(PATIENT, report, RESULT, SPECIMEN, MESSAGE), text, entry=entry)
+        return [d.id for d in built.drafts if d.type == "Observation"]
+
+    assert results(keyed, TWO, "a") == results(keyed, TWO, "b")
+    assert set(results(keyed, TWO, "a")).isdisjoint(results(keyed, TWO.replace("||F", "||G"), "a"))
+    # nothing around it has a key: it belongs to its message, and never overwrites another message's
+    assert set(results(REPORT, TWO, "a")).isdisjoint(results(REPORT, TWO, "b"))
+
+
+# -- made on the side ----------------------------------------------------------------------------------
+
+MADE = rows(
+    "identifier(list): PID-3\ngeneralPractitioner: {from: PD1-4, make: XCN_Practitioner}", key="PID-3(5=MR)"
+)
+ALONE = "map: ADT_A01\nfrom: ADT_A01\nto: Bundle\nresources:\n  patient: {per: ., rows: [PID_Patient]}\n"
+
+
+def test_the_same_person_is_made_once() -> None:
+    xcn = "D9^STONE^MAX^^^DR^^^LAB&1.2&ISO"
+    built = build(maps_of(MADE, ALONE), f"{PID}\nPD1||||{xcn}~{xcn}~D8^ROE^ANN^^^^^^LAB&1.2&ISO")
+    assert len(of_type(built, "Practitioner")) == 2
+    (patient,) = of_type(built, "Patient")
+    assert len(patient["generalPractitioner"]) == 2
+
+
+@pytest.mark.parametrize("xcn", ["^STONE^MAX", "D9^STONE^MAX"])
+def test_without_a_number_or_who_gave_it_it_stays_inside(xcn: str) -> None:
+    built = build(maps_of(MADE, ALONE), f"{PID}\nPD1||||{xcn}")
+    assert of_type(built, "Practitioner") == []
+    (patient,) = of_type(built, "Patient")
+    (inside,) = patient["contained"]
+    assert inside["name"][0]["family"] == "STONE"
+    assert patient["generalPractitioner"] == [{"reference": f"#{inside['id']}"}]
+
+
+def test_a_bed_is_known_by_its_whole_path() -> None:
+    text = "status: {value: =planned, assumed: x}\nclass: {from: PV1-2, code: EncounterClass}\n"
+    text += "location(now): {location: {from: PV1-3(1), make: PL_Location}}"
+    message = ALONE + "  encounter: {per: ., rows: [PV1_Encounter], links: {subject: patient}}\n"
+    maps = maps_of(PATIENT, rows(text, "Encounter", "PV1"), message)
+
+    def beds(pl: str) -> list[Any]:
+        built = build(maps, f"{PID}\nPV1|1|I|{pl}")
+        return [(d.keys[0][1], d.body.get("partOf")) for d in built.drafts if d.type == "Location"]
+
+    icu = beds("ICU^2^1^NORTH")
+    assert [k for k, _ in icu][-1] == "facility=NORTH|point of care=ICU|room=2|bed=1"
+    assert [bool(p) for _, p in icu] == [False, True, True, True]
+    assert beds("3W^2^1^NORTH")[-1] != icu[-1]
+
+
+# -- held, refused, written ----------------------------------------------------------------------------
+
+
+def test_what_fhir_demands_and_nobody_sent_holds() -> None:
+    bare = rows("code: OBX-3", "Observation", "OBX")
+    built = build(maps_of(PATIENT, REPORT, bare, SPECIMEN, MESSAGE), f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K")
+    assert built.held is not None and built.held.code == "required-missing"
+    (o,) = of_type(built, "Observation")
+    assert "status" not in o and o["_status"]["extension"][0]["valueCode"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("write", "modes"),
+    [
+        ("write: merge", ("merge", "merge")),
+        ("write: {by: MSH-9.2, A08: snapshot, else: merge}", ("merge", "snapshot")),
+        ("write: {by: MSH-9.2, A01: create}", ("create", "merge")),
+    ],
+)
+def test_write_by_trigger(write: str, modes: tuple[str, str]) -> None:
+    maps = maps_of(PATIENT, f"for: [ADT^A01, ADT^A08]\n{ALONE}{write}\n")
+    for event, mode in zip(("A01", "A08"), modes, strict=True):
+        (draft,) = build(maps, f"{MSH.replace('^A01^', f'^{event}^')}\n{PID}").drafts
+        assert draft.write == mode
+
+
+def test_a_line_may_say_its_own_write() -> None:
+    maps = maps_of(PATIENT, ALONE.replace("rows: [PID_Patient]", "rows: [PID_Patient], write: create"))
+    assert [d.write for d in build(maps, PID).drafts] == ["create"]
+
+
+def test_a_later_segment_fills_only_what_the_earlier_left() -> None:
+    first = rows(
+        "identifier(placer): ORC-2\npriority: {value: =stat, when: ORC-7 valued}", "ServiceRequest", "ORC"
+    )
+    second = rows(
+        "identifier(placer): OBR-2\npriority: {value: =routine, assumed: x}", "ServiceRequest", "OBR"
+    )
+    message = MESSAGE.split("resources:")[0] + (
+        "resources:\n  order:\n    per: PATIENT_RESULT/ORDER_OBSERVATION\n"
+        "    rows: [ORC_ServiceRequest, OBR_ServiceRequest]\n"
+    )
+    maps = maps_of(first, second, message)
+    both = of_type(build(maps, f"{ORU}\n{PID}\nORC|RE|P1|||||x\nOBR|1|P2|F1|A"), "ServiceRequest")
+    assert [i["value"] for i in both[0]["identifier"]] == ["P1"] and both[0]["priority"] == "stat"
+    alone = of_type(build(maps, f"{ORU}\n{PID}\nORC|RE\nOBR|1|P2|F1|A"), "ServiceRequest")
+    assert [i["value"] for i in alone[0]["identifier"]] == ["P2"] and alone[0]["priority"] == "routine"
+
+
+def test_a_merge_into_itself_is_refused() -> None:
+    head = MSH.replace("ADT^A01^ADT_A01", "ADT^A40^ADT_A39")
+    built = build(shipped(), f"{head}\nEVN|A40\n{PID}\nMRG|77^^^NORTH^MR")
+    assert built.held is not None and built.held.code == "refused" and built.drafts == []
+    assert build(shipped(), f"{head}\nEVN|A40\n{PID}\nMRG|88^^^NORTH^MR").held is None
+
+
+def test_lines_of_one_text_are_one_result() -> None:
+    mend = (
+        "mend:\n  - consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 are the lines of one result\n"
+    )
+    joined = RESULT.replace("valueString: OBX-5", "valueString: {join: OBX-5, with: newline}")
+    maps = maps_of(PATIENT, REPORT, joined, SPECIMEN, MESSAGE + mend)
+    text = f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|TX|R||one\nOBX|2|TX|R||two\nOBX|3|TX|S||three\nOBX|4|NM|R||4"
+    assert [o["valueString"] for o in of_type(build(maps, text), "Observation")] == ["one\ntwo", "three", "4"]
+    assert len(of_type(build(lab(), text), "Observation")) == 4
