@@ -285,7 +285,7 @@ def test(
     as_json: Annotated[bool, typer.Option("--json", help="results as JSON")] = False,
 ) -> None:
     """Run the tests in map, site and channel files."""
-    from engine.cli.maps import test as run
+    from engine.cli.maps import run_tests as run
 
     raise typer.Exit(run(project_root(), name, accept, as_json))
 

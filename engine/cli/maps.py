@@ -22,10 +22,10 @@ from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.sheet import Line, condition_text, sheet, source_text
 from engine.mapping.tests_inline import run_all
 
-__all__ = ["map_python", "map_show", "map_why", "test"]
+__all__ = ["map_python", "map_show", "map_why", "run_tests"]
 
 
-def test(root: Path, name: str = "", accept: bool = False, as_json: bool = False) -> int:
+def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = False) -> int:
     """Run the tests of a channel, a map or a site, or all of them; returns the exit code."""
     maps = Maps.open(root, load_config(root).identity_base)
     channels = load_channels(root)

@@ -1,0 +1,146 @@
+"""`hub check`, `hub test`, `hub schema` and `hub map`: what they print, what they write, how they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.cli.check import check
+from engine.cli.maps import map_python, map_show, map_why, run_tests
+from engine.cli.schema import write_schemas
+from engine.kernel.errors import MapError
+from engine.mapping.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("mappings", "terminology", "channels", "sample_messages"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    return tmp_path
+
+
+def spoil(project: Path, name: str, old: str, new: str) -> None:
+    path = project / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+PID = "mappings/hl7v2/segments/PID_Patient.yaml"
+
+
+def test_check_of_a_good_project(capsys: Out) -> None:
+    assert check(ROOT) == 0
+    assert capsys.readouterr().out.startswith("0 errors, 0 warnings")
+
+
+def test_check_names_file_line_rule_and_what_to_try(project: Path, capsys: Out) -> None:
+    spoil(project, PID, "  birthDate:              PID-7", "  birthDat:              PID-7")
+    assert check(project) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"{PID}:") and "error M01: birthDat" in first and "Try: birthDate" in first
+
+
+def test_check_as_json(project: Path, capsys: Out) -> None:
+    spoil(project, PID, "  birthDate:              PID-7", "  birthDate:              PID-5")
+    assert check(project, as_json=True) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert set(found[0]) == {"rule", "level", "place", "what", "why", "try"}
+    assert "M04" in {f["rule"] for f in found if f["level"] == "warning"}
+
+
+def test_warnings_do_not_fail(project: Path, capsys: Out) -> None:
+    spoil(project, PID, "ignore: [", "ignore: [PID-5, ")
+    assert check(project) == 0
+    assert "warning M10: PID-5" in capsys.readouterr().out
+
+
+def test_tests_pass_and_say_how_many(capsys: Out) -> None:
+    assert run_tests(ROOT, "XPN_HumanName") == 0
+    assert capsys.readouterr().out == "4 of 4 tests pass\n"
+    assert run_tests(ROOT, "lab_oru") == 0
+    assert run_tests(ROOT, "acme_lab") == 0
+
+
+def test_a_failing_test_says_what_differs(project: Path, capsys: Out) -> None:
+    spoil(project, "mappings/hl7v2/datatypes/XPN_HumanName.yaml", "out: {family: DOE,", "out: {family: ROE,")
+    assert run_tests(project, "XPN_HumanName") == 1
+    out = capsys.readouterr().out
+    assert "family: expected ROE, found DOE" in out and "3 of 4 tests pass" in out
+    assert run_tests(project, "XPN_HumanName", as_json=True) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0]["differences"] == ["family: expected ROE, found DOE"]
+
+
+def test_a_name_that_nothing_has(capsys: Out) -> None:
+    with pytest.raises(MapError, match="Did you mean XPN_HumanName"):
+        run_tests(ROOT, "XPN_HumanNam")
+    with pytest.raises(MapError, match="Did you mean PID_Patient"):
+        map_show(ROOT, "PID_Patien")
+    with pytest.raises(MapError, match="Sites are: acme_lab"):
+        map_show(ROOT, "PID_Patient", "nowhere")
+
+
+def test_show_tells_who_set_a_row(capsys: Out) -> None:
+    assert map_show(ROOT, "PID_Patient", "acme_lab") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("PID_Patient: PID -> Patient   as acme_lab, revision ")
+    set_by = {line.split()[0]: line.split()[-1] for line in lines[3:] if line and not line.startswith(" ")}
+    assert set_by["name(legal)"] == "standard"
+    assert set_by["name(legal).use"] == "acme_lab"
+    assert set_by["gender"] == "us_core"
+    assert map_show(ROOT, "PID_Patient", as_json=True) == 0
+    assert {"element", "source", "set_by", "place"} <= set(json.loads(capsys.readouterr().out)[0])
+
+
+def test_show_of_a_message_map_lists_its_resources(capsys: Out) -> None:
+    assert map_show(ROOT, "ORU_R01") == 0
+    out = capsys.readouterr().out
+    assert "ORU^R01" in out and "PATIENT_RESULT/ORDER_OBSERVATION" in out and "mend: " in out
+
+
+def test_why_names_the_layers(capsys: Out) -> None:
+    assert map_why(ROOT, "Patient.name.use", "acme_lab") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(x.startswith("mappings/sites/acme_lab.yaml:") and "=official" in x for x in lines)
+    assert any(x.startswith(PID) and "PID-5" in x and "through its datatype map" in x for x in lines)
+    with pytest.raises(MapError, match="no row sets"):
+        map_why(ROOT, "Patient.photo")
+
+
+def test_python_is_what_runs(capsys: Out) -> None:
+    assert map_python(ROOT, "PID_Patient") == 0
+    text = capsys.readouterr().out
+    compile(text, "shown", "exec")
+    assert text.startswith("def M_PID_Patient(")
+    assert map_python(ROOT, "XPN_HumanName", traced=True) == 0
+    assert "x.row = " in capsys.readouterr().out
+
+
+def test_schemas_offer_elements_fields_tables_and_what_a_site_may_change(tmp_path: Path, capsys: Out) -> None:
+    assert write_schemas(ROOT, tmp_path) == 0
+    assert "# yaml-language-server: $schema=file://" in capsys.readouterr().out
+    schema = json.loads((tmp_path / "PID_Patient.json").read_text())
+    elements = schema["properties"]["rows"]["properties"]
+    assert elements["birthDate"]["description"].startswith("The date of birth")
+    assert {"name.family", "deceasedBoolean", "deceased[x]"} <= set(elements)
+    fields = {f["const"]: f["description"] for f in schema["definitions"]["source"]["anyOf"] if "const" in f}
+    assert fields["PID-8"].endswith("table 0001")
+    words = schema["definitions"]["row"]["anyOf"][1]["properties"]
+    assert "AdministrativeSex" in words["code"]["enum"]
+    site = json.loads((tmp_path / "site_acme_lab.json").read_text())
+    rows = site["properties"]["change"]["properties"]["PID_Patient"]["properties"]
+    assert "name(legal)" in rows and rows["gender"]["description"].startswith("us_core")
+
+
+def test_the_page_of_the_rules_is_the_table() -> None:
+    text = (ROOT / "docs/analysts/lint.md").read_text()
+    for r in RULES.values():
+        assert f"| {r.number} | {r.level} | {r.title} | {r.why} |" in text, r.number
