@@ -184,6 +184,7 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
     if not o:
         return add(problems, "", "empty", "must not be an empty object")
     alone: list[str] = []  # companions, whose values may be absent
+    looked = 0  # elements that were not counted in line
     for k, v in o.items():
         if v is None:
             problems = add(problems, _printable(k), "null", "must not be null")
@@ -194,6 +195,7 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
             if inner is not None:
                 problems = _nest_list(problems, k, inner)
         elif (check := shape.others.get(k)) is not None:
+            looked += 1
             inner = check(v)
             if inner is not None:
                 problems = (_nest_list if k in shape.lists else nest)(problems, k, inner)
@@ -210,7 +212,7 @@ def rest(shape: Shape, o: dict[str, Any], problems: Problems, extension: Checker
     for group in shape.choices:
         # Two plain alternatives of a small choice were counted in line; the rest is found here.
         counted = group <= shape.inline
-        if counted and group.isdisjoint(alone):
+        if group.isdisjoint(alone) if counted else looked + len(alone) < 2:
             continue
         present = {k.removeprefix("_") for k in o if k.removeprefix("_") in group}
         if len(present) > 1 and (not counted or sum(k in o for k in present) < 2):

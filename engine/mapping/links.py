@@ -104,11 +104,41 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
                 for me in mine:
                     _selected(me, link, others, x)
                 continue
+            if len(link.path) == 1 and link.path[0].kind == "Reference" and not link.path[0].repeats:
+                _refer(mine, link, relations, x)
+                continue
             many = link.path[-1].repeats
             for nth, me in enumerate(mine):
                 targets = relations.of(me, link.target, many)
                 if targets:
                     _set(me, link, targets, nth, x)
+
+
+def _refer(mine: list[Node], link: Link, relations: _Relations, x: Run) -> None:
+    """Write a link to one resource into an element that holds one Reference: the usual case."""
+    name = link.path[0].name
+    shared: dict[tuple[int, str], list[Node]] = {}  # repetitions of a group see the same above them
+    for me in mine:
+        scope = me.scope
+        parent = scope.parent
+        place = (id(parent), scope.name)
+        if parent is None or scope.groups or relations.inside(scope, link.target):
+            targets = relations.of(me, link.target, False)
+        elif place in shared:
+            targets = shared[place]
+        else:
+            targets = shared[place] = relations.of(me, link.target, False)
+        draft = me.draft
+        for t in targets:
+            to = t.draft
+            if to.id == draft.id:
+                continue
+            have = draft.body.get(name)
+            if have is None:
+                draft.body[name] = x.reference(to.type, to.id)
+            elif "reference" not in have:
+                have.update(x.reference(to.type, to.id))
+            break
 
 
 def _selected(me: Node, link: Link, others: list[Node], x: Run) -> None:
@@ -273,6 +303,10 @@ class _Relations:
             self.by_name.setdefault(n.name, []).append(n)
             self._in.setdefault((id(n.scope), n.name), []).append(n)
         self._above: dict[tuple[int, str, str, bool], list[Node]] = {}
+
+    def inside(self, scope: Scope, name: str) -> bool:
+        """Say whether a resource of that name stands in the very group."""
+        return (id(scope), name) in self._in
 
     def of(self, me: Node, name: str, many: bool) -> list[Node]:
         """All inside my group, or the one above me, or the only one beside me; never one of another repetition of my
