@@ -224,7 +224,9 @@ class Emitter:
             self.put(f"if {sent}:")
             self.depth += 1
         self.put(f"{fresh} = not {made}")
-        self.put(f"for {e} in {made} or [{{}}]:")
+        bare = len(here) == 1 and all(is_constant(r) and not _tests_target(r) and r.target[0].name != "extension" for r in rows)
+        alone = "" if bare else " or [{}]"  # a constant never makes an entry; an extension may say that there is none
+        self.put(f"for {e} in {made}{alone}:")
         self.depth += 1
         self.filled(rows, target.type, e, replace(env.at(here, e), override=False), here)
         self.put(f"if {fresh} and {e}: {made}.append({e})")
@@ -443,10 +445,20 @@ class Emitter:
         depth = self.depth
         for i, option in enumerate(source.options):
             raw = " or ".join(self.raws(replace(row, source=option), env)) or "True"
+            whole = self.whole(option, env)
+            if whole:
+                raw += f" or {whole} == '\"\"'"
             self.put(f"{'if' if i == 0 else 'elif'} {raw}:" if not isinstance(option, Constant) else ("else:" if i else "if True:"))
             self.depth += 1
             self.value(replace(row, source=option), target, env, path, take, clear, many=many, slot=slot)
             self.depth = depth
+
+    def whole(self, source: Source, env: Env) -> str:
+        """The raw field that a component is read from: `""` there deletes the parts too; "" where there is none."""
+        loc = locate(source.text) if isinstance(source, Locate) else None
+        if loc is None or not loc.component or loc.filtered or loc.segment_tests or env.kind != "seg" or (loc.name, loc.field) in env.bound:
+            return ""
+        return f"{self.fields(loc, env)}[{loc.field}]"
 
     def located(
         self, row: Row, source: Locate, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None], clear: Callable[[Handle], str], many: bool, slot: tuple[str, str] | None
@@ -468,8 +480,9 @@ class Emitter:
     ) -> None:
         """Write a row whose location is known to hold something, or whose location is no whole field."""
         loop = many and h.repeats
-        if h.raw_field and env.top in env.paths.values() and len(path) == 1:
-            self.put(f"if {h.raw_field} == '\"\"': {clear(h)}")
+        whole = h.raw_field or self.whole(source, env)
+        if whole and env.top in env.paths.values() and len(path) == 1:
+            self.put(f"if {whole} == '\"\"': {clear(h)}")
         if loop:
             r = self.name("r")
             self.put(f"for {r} in {h.expr}:")
