@@ -54,7 +54,7 @@ class Pipeline:
         channel = self.channels.get(entry.channel)
         out = Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes)
         if entry.kind == "garbage":
-            out.parked = Flag("garbage", "", entry.reason or "not an HL7 message", True)
+            out.parked = Flag("garbage", "", "not an HL7 message", True)
             return out
         try:
             if channel is None:
@@ -89,7 +89,9 @@ class Pipeline:
             message = parse(entry.body, charset=charset)
         out.search = search_words(message)
         if entry.kind == "refused":
-            out.parked = Flag("refused", "MSH-9", entry.reason or "the channel refused it and told the sender", True)
+            # the entry's reason may quote what stood around the message in its frame: it stays sealed there
+            text = "the channel refused it and told the sender; hub msg show says why"
+            out.parked = Flag("refused", "MSH", text, True)
             return
         program = self.maps.program(site)
         out.revision = program.revision
