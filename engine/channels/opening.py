@@ -3,6 +3,9 @@ fit."""
 
 from __future__ import annotations
 
+import os
+import threading
+
 from engine.journal.database import exists
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -19,7 +22,7 @@ def prepare_folder(config: Config) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         config.metrics_dir.mkdir(exist_ok=True)
-        probe = folder / ".writable"
+        probe = folder / f".writable-{os.getpid()}-{threading.get_ident()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as e:

@@ -15,7 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from fuzz_listener import SEEDS, check
 
 PIECES = st.sampled_from(
-    [b"\x0b", b"\x1c\r", b"\x1c", b"\r", b"\n", b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1", b"\rPID|1||7^^^H^MR", b"\rMRG|8", b"FHS|^~\\&|x\r", b"BHS|^~\\&|y\r", b"BTS|2\r", b"FTS|1\r", b"GET / HTTP/1.1\r\n", b"\x00", b"\xff\xfe"]
+    [
+        *(b"\x0b", b"\x1c\r", b"\x1c", b"\r", b"\n", b"\0", b"\xff\xfe", b"GET / HTTP/1.1\r\n"),
+        *(b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1", b"\rPID|1||7^^^H^MR", b"\rMRG|8"),
+        *(b"FHS|^~\\&|x\r", b"BHS|^~\\&|y\r", b"BTS|2\r", b"FTS|1\r"),
+    ]
 )
 
 

@@ -220,12 +220,14 @@ def test_two_processes_write_one_store_while_a_third_reads(make_hub: Callable[..
                 changes = store.feed(seen[-1] if seen else 0, 50)
                 seen.extend(change.seq for change in changes)
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    hub.drained()
-    time.sleep(0.2)
-    stop.set()
-    reader.join()
+    try:
+        hub.drained()
+        time.sleep(0.2)
+    finally:
+        stop.set()
+        reader.join()
     assert hub.stop() == 0
     check(hub, said, 150)
     with sqlite3.connect(hub.config.data_dir / "core.db") as db:
