@@ -67,6 +67,8 @@ class _Line:
         self.owns = frozenset(r.target[0].name for m, _, _ in self.maps for r in m.rows)
         self.per_segment = own
         self.sources = frozenset(m.source for m, _, _ in self.maps)
+        names = [n for m, _, _ in self.maps for n in {r.target[0].name for r in m.rows}]
+        self.retold = tuple(sorted({n for n in names if names.count(n) > 1}))  # elements that several maps fill
         self.must_have_key = self.type in MUST_HAVE_KEY
         fixed = {n: True for n in self.owns}
         for m, _, _ in self.maps:
@@ -212,8 +214,8 @@ class MessagePlan:
                     continue
             anchor = anchor or s
             x.where = f"{s.name}[{s.n}]"
-            if filled:
-                x.before = {k: frozenset(v) for k, v in lab.items()}
+            if filled and line.retold:
+                x.before = {k: tuple(lab[k]) for k in line.retold if k in lab}
             fill(s, scope, x, o, lab)
             filled = True
             if key is not None:

@@ -91,6 +91,92 @@ def _questions(tree: ast.AST) -> dict[str, str]:
     return out
 
 
+# -- tests whose answer is known ------------------------------------------------------------------------------------
+
+
+class _Settled(ast.NodeTransformer):
+    """Drops tests that can only come out one way: of an element just made, of a value just tested."""
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        self.generic_visit(node)
+        node.body = _straight(node.body)
+        node.orelse = _straight(node.orelse)
+        if len(node.body) == 1 and isinstance(inner := node.body[0], ast.If) and not inner.orelse and not node.orelse:
+            if ast.unparse(inner.test) == ast.unparse(node.test):
+                node.body = inner.body
+        if len(node.body) == 2 and isinstance(copy := node.body[0], ast.Assign) and isinstance(inner := node.body[1], ast.If):
+            copied = f"{ast.unparse(copy.value)} is not None" == ast.unparse(node.test)
+            if copied and not inner.orelse and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None":
+                node.body = [copy, *inner.body]
+        return node
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self.generic_visit(node)
+        node.body = _straight(node.body)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.body = _straight(node.body)
+        return node
+
+
+def _straight(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Take `if 'a' not in e:` away where `e` was made in this very block and has no `a` yet."""
+    out: list[ast.stmt] = []
+    fresh: dict[str, set[str]] = {}  # variable -> the elements it may have by now
+    for statement in body:
+        if isinstance(statement, ast.If) and not statement.orelse and _absent(statement.test, fresh):
+            steps = statement.body
+        else:
+            steps = [statement]
+        for step in steps:
+            out.append(step)
+            if (
+                isinstance(step, ast.Assign)
+                and isinstance(step.targets[0], ast.Name)
+                and isinstance(step.value, ast.Dict)
+                and not step.value.keys
+            ):
+                fresh[step.targets[0].id] = set()
+            else:
+                _touched(step, fresh)
+    return out
+
+
+def _absent(test: ast.expr, fresh: dict[str, set[str]]) -> bool:
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.NotIn) and len(test.ops) == 1:
+        of, name = test.comparators[0], test.left
+        return (
+            isinstance(of, ast.Name)
+            and isinstance(name, ast.Constant)
+            and of.id in fresh
+            and name.value not in fresh[of.id]
+        )
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.func.attr == "isdisjoint":
+        return isinstance(of := test.args[0], ast.Name) and fresh.get(of.id) == set()
+    return False
+
+
+def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
+    """Note what a statement may have done to the elements being watched."""
+    named: set[int] = set()
+    for n in ast.walk(step):
+        if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and isinstance(n.slice, ast.Constant):
+            named.add(id(n.value))
+            if isinstance(n.ctx, ast.Store) and n.value.id in fresh:
+                fresh[n.value.id].add(str(n.slice.value))
+        elif isinstance(n, ast.Compare | ast.If | ast.IfExp):
+            for part in (n.test,) if not isinstance(n, ast.Compare) else n.comparators:
+                if isinstance(part, ast.Name):
+                    named.add(id(part))
+        elif isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "isdisjoint":
+            named.update(id(a) for a in n.args)
+    for n in ast.walk(step):
+        if isinstance(n, ast.Name) and n.id in fresh and id(n) not in named:
+            del fresh[n.id]  # handed on: anything may happen to it
+
+
 def _used(tree: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
 
@@ -100,12 +186,13 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
 
     `segments` are those it reads besides its own; `outside` says whether what they say is worked out apart.
     """
-    tree = ast.parse("def _():\n" + "\n".join(body or ["    pass"]))
+    tree: Any = ast.parse("def _():\n" + "\n".join(body or ["    pass"]))
     chosen = _questions(tree)
     tree = ast.fix_missing_locations(_Asked(chosen).visit(tree))
     apart = _Outside()
     if outside:
         tree = ast.fix_missing_locations(apart.visit(tree))
+    tree = ast.fix_missing_locations(_Settled().visit(tree))
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
     used = _used(tree)

@@ -15,7 +15,7 @@ from engine.formats.hl7v2.escapes import unescape
 from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import dates
 from engine.mapping.memory import copier, keep
-from engine.mapping.traced import TKey, absorb, plain, sources_of, traced
+from engine.mapping.traced import TKey, TStr, absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
 __all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun", "lit"]
@@ -99,7 +99,7 @@ class Run:
         self.where = ""  # `OBX[3]`, the segment being mapped
         self.cleared: list[str] = []
         self.contained: list[dict[str, Any]] = []
-        self.before: Mapping[str, frozenset[str]] = {}
+        self.before: Mapping[str, tuple[str, ...]] = {}
         self.parent_key: Identity = ("", "")
         self.made: dict[Any, dict[str, Any]] = {}
         self.drafts: list[Draft] = []
@@ -381,7 +381,7 @@ class Run:
     def join(self, raws: Sequence[str], glue: str) -> str | None:
         """Glue decoded texts; empty ones vanish."""
         said = False
-        out = []
+        out: list[str] = []
         for r in raws:
             if type(r) is _Literal:
                 out.append(r)
@@ -422,9 +422,6 @@ class Run:
         return found
 
     # -- other resources ---------------------------------------------------------------------------------------------
-
-    def reference(self, draft_id: str, display: str | None = None) -> dict[str, Any]:
-        return {"reference": "urn:uuid:" + draft_id}
 
     def make(self, name: str, raw: str, parts: list[str], fn: Callable[..., Any]) -> dict[str, Any] | None:
         """Build the resource that map `name` makes of this value, once per message, and return the Reference to it.
@@ -597,10 +594,14 @@ class Run:
         """The same for a key that names elements by their labels: `identifier(instance) | identifier(obx)`."""
         out: dict[Identity, None] = {}
         for name, label in wanted:
-            for i in self.labelled(o, lab, name, label):
+            entries = o.get(name)
+            if not entries:
+                continue
+            for i in entries if not label and type(entries) is list else self.labelled(o, lab, name, label):
                 value = i.get("value")
                 if value:
-                    out[(self._identity_system(i) or self.sender.authority, str(value))] = None
+                    system = i.get("system") or self._identity_system(i) or self.sender.authority
+                    out[(str(system), str(value))] = None
         return tuple(out)
 
     def made_keys(self, type_: str, identifiers: list[dict[str, Any]]) -> tuple[Identity, ...]:
@@ -755,7 +756,7 @@ class TracedRun(Run):
             if self.text(v):
                 self.failures.extend((a, f"code not in table {table}") for a in getattr(v, "src", ()))
             return None
-        return traced(str(out), getattr(v, "src", ()), self.row)
+        return TStr(str(out), getattr(v, "src", ()), self.row)
 
     def authority(self, v: str) -> str | None:
         return self._named(Run.authority(self, v), v)
@@ -768,7 +769,7 @@ class TracedRun(Run):
             if self.text(v):
                 self.failures.extend((a, "no system is known for this name; the sender's `systems` can say") for a in getattr(v, "src", ()))
             return None
-        return traced(str(out), getattr(v, "src", ()), self.row)
+        return TStr(str(out), getattr(v, "src", ()), self.row)
 
 
 def _tracing(name: str) -> Callable[..., Any]:

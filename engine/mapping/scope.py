@@ -20,11 +20,13 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_beside", "_near", "children", "deep", "groups", "name", "own", "padded", "parent")
+    __slots__ = ("_beside", "_near", "all_groups", "children", "deep", "groups", "name", "own", "padded", "parent")
 
-    def __init__(self, group: Group, parent: Scope | None) -> None:
+    def __init__(self, group: Group, parent: Scope | None, path: tuple[str, ...] = ()) -> None:
         self.name = group.name
         self.parent = parent
+        self.all_groups: dict[tuple[str, ...], list[Scope]] = {} if parent is None else parent.all_groups
+        self.all_groups.setdefault(path, []).append(self)
         self.own: dict[str, list[Any]] = {}
         self.groups: dict[str, list[Scope]] = {}
         self.children: list[Any] = []  # segments and scopes in order
@@ -33,16 +35,16 @@ class Scope:
         self.padded: dict[str, list[str]] = {}  # fields of segments read from here, kept by the compiled maps
         for child in group.children:
             if isinstance(child, Group):
-                inner = Scope(child, self)
+                inner = Scope(child, self, (*path, child.name))
                 self.groups.setdefault(child.name, []).append(inner)
                 self.children.append(inner)
             else:
                 self.own.setdefault(child.name, []).append(child)
                 self.children.append(child)
-        deep: Set[str] = self.own.keys()
+        deep: set[str] = set(self.own)
         for scopes in self.groups.values():
             for s in scopes:
-                deep = deep | s.deep
+                deep |= s.deep
         self.deep = deep  # names of all segments here and below
 
     def near(self, name: str) -> Any:
@@ -142,15 +144,12 @@ class Scope:
         return out
 
     def at(self, path: tuple[str, ...]) -> list[tuple[Scope, Any]]:
-        """(group, segment or None) for every repetition of a group path; its last step may name a segment."""
-        if not path:
-            return [(self, None)]
-        head, rest = path[0], path[1:]
-        if head in self.groups:
-            return [hit for g in self.groups[head] for hit in g.at(rest)]
-        if not rest and head in self.own:
-            return [(self, s) for s in self.own[head]]
-        return []
+        """(group, segment or None) for every repetition of a group path, seen from the message; its last step may
+        name a segment."""
+        groups = self.all_groups.get(path)
+        if groups is not None:
+            return [(g, None) for g in groups]
+        return [(g, s) for g in self.all_groups.get(path[:-1], ()) for s in g.own.get(path[-1], ())]
 
     def within(self, other: Scope) -> bool:
         """Say whether this group is `other` or inside it."""

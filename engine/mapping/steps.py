@@ -151,7 +151,7 @@ def put_list(
     name: str,
     label: str,
     entries: list[Any],
-    before: Mapping[str, frozenset[str]],
+    before: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Append the entries of one labelled row: exact duplicates once, identifiers of one system and value
     merged."""
@@ -306,7 +306,7 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
             s = x.near(g, name)
             found = above.padded[key] = EMPTY if s is None else _fields(s, x)
     g.padded[name] = found
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _around(x: Any, g: Any, name: str, segments: frozenset[str], fn: Callable[[Any, Any], Any]) -> Any:
