@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from mapping_maker import maps_of, rows, shipped
+from mapping_maker import maps_of, rows
 
 from engine.cli.check import check_project
 from engine.mapping.check import check_maps
@@ -401,7 +401,3 @@ def test_m22_the_compiler_has_the_last_word() -> None:
         )
     )
     assert [f.level for f in found] == ["error"]
-
-
-def test_shipped_maps_have_no_code_that_an_element_does_not_allow() -> None:
-    assert [str(f) for f in check_maps(shipped(), False) if f.rule == "M24"] == []
