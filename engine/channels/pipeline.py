@@ -135,7 +135,7 @@ def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
     return None
 
 
-VISIT_EVENTS = frozenset("A02 A03 A06 A07 A09 A10 A11 A12 A13 A15 A16 A21 A22 A25 A26 A27 A32 A33 A38".split())
+VISIT_EVENTS = frozenset(["A02", "A03", "A06", "A07", "A09", "A10", "A11", "A12", "A13", "A15", "A16", "A21", "A22", "A25", "A26", "A27", "A32", "A33", "A38"])
 
 
 def _visit_missed(message: Message, drafts: list[Draft]) -> bool:

@@ -45,7 +45,6 @@ def rotate_now(root: Path) -> int:
         number, sealed = rotate(keyring, journal)
     finally:
         journal.close()
-    print(
-        f"data key {number} is current; {sealed} day keys sealed anew. Restart the hub, and copy the key file again."
-    )
+    print(f"data key {number} is current; {sealed} day keys sealed anew")
+    print("restart the hub, and copy the key file again")
     return 0

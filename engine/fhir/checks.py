@@ -312,7 +312,7 @@ def settle(o: dict[str, Any], problems: list[Problem] | None) -> Problems:
     if type(inside) is list:
         ids = {c["id"] for c in inside if type(c) is dict and type(c.get("id")) is str}
         noted = {p.path.rpartition(".reference#")[2] for p in problems or () if p.code == LOCAL}
-        if len(ids) < len(inside) or not ids <= noted:  # a reference names most; other words may name the rest
+        if len(ids) < len(inside) or not ids <= noted:  # a reference names most, other words the rest
             used = set(_local_words(o))
             back = any(w == "#" for w in _local_words(inside))
             for i, c in enumerate(inside):

@@ -37,7 +37,7 @@ def connect(url: str) -> Engine:
 
 
 def exists(url: str, table: str = "entry") -> bool:
-    """Tell whether a database with data of ours (known by one of its tables) is at `url`, without making one."""
+    """Tell whether data of ours, known by one of its tables, is at `url`, without making any."""
     path = file_of(url)
     if path is not None:
         return path.exists() and path.stat().st_size > 0

@@ -70,7 +70,7 @@ class _Line:
         names = [n for m, _, _ in self.maps for n in {r.target[0].name for r in m.rows}]
         self.retold = tuple(sorted({n for n in names if names.count(n) > 1}))  # elements that several maps fill
         self.must_have_key = self.type in MUST_HAVE_KEY
-        fixed = {n: True for n in self.owns}
+        fixed = dict.fromkeys(self.owns, True)
         for m, _, _ in self.maps:
             for r in m.rows:
                 fixed[r.target[0].name] &= is_constant(r)

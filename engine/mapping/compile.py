@@ -18,8 +18,8 @@ from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
 from engine.mapping.hoist import OFTEN, hoisted
 from engine.mapping.locate import locate
-from engine.mapping.read import read_target
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
+from engine.mapping.read import read_target
 from engine.mapping.run import lit
 from engine.mapping.steps import SPACE, TRACED
 

@@ -26,7 +26,7 @@ PRIMITIVE = {
     "code": "x.token", "id": "x.token", "oid": "x.uri", "uri": "x.uri", "url": "x.uri", "canonical": "x.uri", "uuid": "x.uri",
     "base64Binary": "x.string", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
-FALLIBLE = frozenset("date dateTime instant time decimal integer positiveInt unsignedInt boolean uri url canonical oid uuid".split())
+FALLIBLE = frozenset(["date", "dateTime", "instant", "time", "decimal", "integer", "positiveInt", "unsignedInt", "boolean", "uri", "url", "canonical", "oid", "uuid"])
 _RAW = re.compile(r"\b(?:f\w*|c)\[\d+\]")
 GLUE = {"space": " ", "newline": "\n", "comma": ", ", "": "", "dash": "-"}
 
@@ -749,8 +749,7 @@ class Emitter:
                 self.block(plain, type_, var, lab, env, path)
             for r in case.rows:
                 if not r.target and r.flag and not r.failed:
-                    if isinstance(row.by, Locate) or row.by is not None:
-                        self.put(f"x.flag({_word(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
+                    self.put(f"x.flag({_word(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
 
         b = self.name("b")
         assert row.by is not None

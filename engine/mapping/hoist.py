@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from typing import Any, cast
 
 __all__ = ["OFTEN", "hoisted"]
 
-PURE = frozenset("reps count first one comp nth only part valued looks number len int bool".split())
+PURE = frozenset(["reps", "count", "first", "one", "comp", "nth", "only", "part", "valued", "looks", "number", "len", "int", "bool"])
 PURE_METHODS = frozenset({"text", "pick"})
-OFTEN = frozenset("OBX NK1 AL1 DG1 PR1 IN1 PRT ROL SPM".split())
+OFTEN = frozenset(["OBX", "NK1", "AL1", "DG1", "PR1", "IN1", "PRT", "ROL", "SPM"])
 """Segments that stand many times in one message, below segments that they read."""
 
 
@@ -56,7 +57,7 @@ class _Outside(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Call | ast.BoolOp | ast.Compare | ast.UnaryOp) or _piece(node):
-            names = _names(node)
+            names = _names(cast("ast.expr", node))
             if names and all(n.startswith("f_") for n in names):
                 text = ast.unparse(node)
                 return ast.Name(self.found.setdefault(text, f"w{len(self.found) + 1}"), ast.Load())
@@ -84,9 +85,9 @@ def _questions(tree: ast.AST) -> dict[str, str]:
             if text.startswith(("x.text(one(f[", "count(f[")) and _names(n) == {"f"}:
                 asked[text] += 1
     out = {}
-    for text, n in asked.items():
+    for text, times in asked.items():
         number = text.split("f[", 1)[1].split("]", 1)[0]
-        if n > 1 and number.isdigit() and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)"):
+        if times > 1 and number.isdigit() and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)"):
             out[text] = ("text" if text[0] == "x" else "count") + number
     return out
 

@@ -49,11 +49,12 @@ class _Lines(TStr):
     separator: str
 
     def __new__(cls, text: str, pieces: list[str], separator: str) -> _Lines:
-        self = super().__new__(cls, text, tuple(a for p in pieces for a in getattr(p, "src", ())))
-        self.pieces, self.separator = pieces, separator  # type: ignore[assignment]
-        return self  # type: ignore[return-value]
+        self = str.__new__(cls, text)
+        self.src, self.row = tuple(a for p in pieces for a in getattr(p, "src", ())), -1
+        self.pieces, self.separator = pieces, separator
+        return self
 
-    def split(self, sep: str | None = None, maxsplit: Any = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: Any = -1) -> list[str]:
         if sep == self.separator:
             return list(self.pieces)
         return super().split(sep, maxsplit)

@@ -6,7 +6,6 @@ sibling group may be read only if it has exactly one; never another repetition o
 
 from __future__ import annotations
 
-from collections.abc import Set
 from typing import Any
 
 from engine.formats.hl7v2.groups import Group
@@ -41,11 +40,10 @@ class Scope:
             else:
                 self.own.setdefault(child.name, []).append(child)
                 self.children.append(child)
-        deep: set[str] = set(self.own)
+        self.deep: set[str] = set(self.own)  # names of all segments here and below
         for scopes in self.groups.values():
             for s in scopes:
-                deep |= s.deep
-        self.deep = deep  # names of all segments here and below
+                self.deep |= s.deep
 
     def near(self, name: str) -> Any:
         """The segment for a row standing here; None = not sent, False = several and none is nearer."""

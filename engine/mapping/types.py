@@ -15,6 +15,7 @@ __all__ = [
     "Target",
     "child_of",
     "component_type",
+    "definitions",
     "field_repeats",
     "field_table",
     "field_type",

@@ -2,7 +2,7 @@
 
 In: SQL with `?` places, rows as lists of columns. Out: rows as tuples. The writer holds one raw connection
 and takes the store's one write lock first (SQLite: see `onewriter.py`, PostgreSQL: the row of `core_clock`),
-so that positions become visible in commit order; readers take a connection from the pool and see one snapshot.
+so that positions become visible in commit order; readers take a connection of the pool and see one snapshot.
 Everything the database itself complains of leaves as `StoreUnavailable`, except a broken constraint
 (`Conflict`), which is the work's fault.
 """
