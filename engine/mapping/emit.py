@@ -923,13 +923,17 @@ class Emitter:
                 raise self.error(f"{row.name}: no map from {h.type} to {target.type}", row.place)
             local = self.mapped(name, h, row.place)
         method = "coding" if target.type == "Coding" else "concept"
-        if not self.trace and local.startswith("memo("):
+        rest = f"{h.where!r}, {unmapped!r}, {bool(h.table)}"
+        if self.trace:
+            parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
+            return f"x.{method}({table!r}, {local}, {parts}, {rest})"
+        if local.startswith("memo("):
             sep, fn = local[:-1].rsplit(", ", 2)[1:]
             key = " ".join((method, table, fn, h.where, unmapped, str(bool(h.table))))
-            made = f"x.{method}({table!r}, {fn}(c, x), c, {h.where!r}, {unmapped!r}, {bool(h.table)})"
-            return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: {made})"
+            return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: x.{method}({table!r}, {fn}(c, x), c, {rest}))"
+        key = " ".join((method, table, local.split("(")[0], h.table, h.where, unmapped, str(bool(h.table))))
         parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
-        return f"x.{method}({table!r}, {local}, {parts}, {h.where!r}, {unmapped!r}, {bool(h.table)})"
+        return f"memo(x, {key!r}, {self.textual(h)}, cs, lambda _, x: x.{method}({table!r}, {local}, {parts}, {rest}))"
 
     def mapped(self, name: str, h: Handle, place: Place) -> str:
         if name in BUILTIN:

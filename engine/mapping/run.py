@@ -463,11 +463,11 @@ class Run:
         above: dict[str, Any] | None = None
         if seen is not None:
             self.marks += 1
-            for kind, name, again, marked, value in seen:
-                o = again()
+            for kind, name, again, labels, value in seen:
+                body = again()
                 if above is not None:
-                    o["partOf"] = above
-                above = self.settle_made(kind, name, o, marked(), self._place(value), [], None)
+                    body["partOf"] = above
+                above = self._settle_keyed(kind, name, body, dict(labels), self._place(value))
             return above
         self.chained, notes, cleared = [], self.notes, len(self.cleared)
         above = fn(parts, self)
@@ -511,8 +511,9 @@ class Run:
             if inner:
                 self.chained = None
             else:
-                own = {k: v for k, v in o.items() if k != "partOf"}
-                self.chained.append((kind, name, copier(copier(own)()), copier(copier(labels)()), value))
+                body = {"resourceType": kind, **{k: v for k, v in o.items() if k != "partOf"}}
+                marked = {k: tuple(v) for k, v in labels.items()}
+                self.chained.append((kind, name, copier(copier(body)()), marked, value))
         return self.settle_made(kind, name, o, labels, self._place(value), inner, None)
 
     def _place(self, value: str) -> tuple[Identity, ...]:
@@ -542,6 +543,20 @@ class Run:
             return {"reference": "#" + body["id"]}
         if inner:
             body["contained"] = inner
+        ref = self._settle_keyed(kind, name, body, {k: tuple(v) for k, v in labels.items()}, keys)
+        if memo is not None:
+            self.made[memo] = ref
+        return ref
+
+    def _settle_keyed(
+        self,
+        kind: str,
+        name: str,
+        body: dict[str, Any],
+        labels: dict[str, tuple[str, ...]],
+        keys: tuple[Identity, ...],
+    ) -> dict[str, Any]:
+        """Register a made resource that a key names; one this message made before takes what it lacks."""
         draft_id = self.identify(kind, keys[0][0], keys[0][1])
         for d in self.drafts:
             if d.id == draft_id:
@@ -552,11 +567,8 @@ class Run:
                         d.body[k] = absorb(d.body[k], v)
                 break
         else:
-            self.drafts.append(Draft(name, kind, draft_id, body, keys, "merge", {k: tuple(v) for k, v in labels.items()}, map=name))
-        ref = self.reference(kind, draft_id)
-        if memo is not None:
-            self.made[memo] = ref
-        return ref
+            self.drafts.append(Draft(name, kind, draft_id, body, keys, "merge", labels, map=name))
+        return self.reference(kind, draft_id)
 
     def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
         """Return the Reference to a draft."""

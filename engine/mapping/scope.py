@@ -6,6 +6,7 @@ sibling group may be read only if it has exactly one; never another repetition o
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from engine.formats.hl7v2.groups import Group
@@ -19,11 +20,12 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_beside", "_near", "all_groups", "children", "deep", "groups", "name", "own", "padded", "parent")
+    __slots__ = ("_beside", "_near", "all_groups", "alone", "children", "deep", "groups", "name", "own", "padded", "parent", "top")
 
     def __init__(self, group: Group, parent: Scope | None, path: tuple[str, ...] = ()) -> None:
         self.name = group.name
         self.parent = parent
+        self.top: Scope = self if parent is None else parent.top
         self.all_groups: dict[tuple[str, ...], list[Scope]] = {} if parent is None else parent.all_groups
         self.all_groups.setdefault(path, []).append(self)
         self.own: dict[str, list[Any]] = {}
@@ -40,10 +42,16 @@ class Scope:
             else:
                 self.own.setdefault(child.name, []).append(child)
                 self.children.append(child)
-        self.deep: set[str] = set(self.own)  # names of all segments here and below
+        deep: Set[str] = self.own.keys()
         for scopes in self.groups.values():
             for s in scopes:
-                self.deep |= s.deep
+                deep = deep | s.deep
+        self.deep = deep  # names of all segments here and below
+        if parent is None:  # what stands in no group and never again in one: MSH
+            self.alone = {n for n in self.own if not any(n in s.deep for s in self._inner())}
+
+    def _inner(self) -> list[Scope]:
+        return [s for scopes in self.groups.values() for s in scopes]
 
     def near(self, name: str) -> Any:
         """The segment for a row standing here; None = not sent, False = several and none is nearer."""
@@ -55,6 +63,8 @@ class Scope:
         found: Any
         if here:
             found = here[0]
+        elif name in self.top.alone:
+            found = self.top.own[name][0]
         else:
             below = self.below(name) if self.groups else None
             found = below[0] if below and len(below) == 1 else False if below else None
