@@ -16,8 +16,9 @@ from typing import Any
 from engine.kernel.errors import MapError
 from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
-from engine.mapping.hoist import OFTEN, hoisted
+from engine.mapping.hoist import OFTEN, STEADY, hoisted, own_fields
 from engine.mapping.locate import locate
+from engine.mapping.memory import remembered
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
 from engine.mapping.read import read_target
 from engine.mapping.run import lit
@@ -89,6 +90,8 @@ class Program:
             lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
             self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
         self._exec(m.name, [*lines, "", *keys])
+        if not self.trace and m.source in STEADY and (numbers := own_fields(lines)):
+            self.space[f"M_{m.name}"] = remembered(self.space[f"M_{m.name}"], numbers)
 
     def _prefetch(self, e: Emitter) -> list[str]:
         out = []

@@ -12,12 +12,14 @@ import ast
 from collections import Counter
 from typing import Any, cast
 
-__all__ = ["OFTEN", "hoisted"]
+__all__ = ["OFTEN", "STEADY", "hoisted", "own_fields"]
 
 PURE = frozenset(["reps", "count", "first", "one", "comp", "nth", "only", "part", "valued", "looks", "number", "len", "int", "bool"])
 PURE_METHODS = frozenset({"text", "pick"})
 OFTEN = frozenset(["OBX", "NK1", "AL1", "DG1", "PR1", "IN1", "PRT", "ROL", "SPM"])
 """Segments that stand many times in one message, below segments that they read."""
+STEADY = frozenset({"MSH", "SFT"})
+"""Segments of which a sender repeats in each message what maps read."""
 
 
 def _names(node: ast.expr) -> set[str] | None:
@@ -216,3 +218,18 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
         number = text.split("f[", 1)[1].split("]", 1)[0]
         lines.append(f"    {v} = {text} if f[{number}] else {'0' if v.startswith('count') else repr('')}")
     return before + lines + ["    " + line for n in function.body for line in ast.unparse(n).splitlines()]
+
+
+def own_fields(lines: list[str]) -> tuple[int, ...]:
+    """Return the numbers of the own fields that a function reads; none if it reads anything besides them."""
+    found: set[int] = set()
+    for n in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(n, ast.Name) and (n.id in ("g", "around", "near") or n.id.startswith("f_")):
+            return ()
+        if isinstance(n, ast.Attribute) and n.attr in ("find", "each", "names", "message"):
+            return ()
+        if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id == "f":
+            if not isinstance(n.slice, ast.Constant) or not isinstance(n.slice.value, int):
+                return ()
+            found.add(n.slice.value)
+    return tuple(sorted(found))

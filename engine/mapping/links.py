@@ -104,7 +104,7 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
                 for me in mine:
                     _selected(me, link, others, x)
                 continue
-            if len(link.path) == 1 and link.path[0].kind == "Reference" and not link.path[0].repeats:
+            if len(link.path) == 1 and link.path[0].kind == "Reference":
                 _refer(mine, link, relations, x)
                 continue
             many = link.path[-1].repeats
@@ -115,20 +115,29 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
 
 
 def _refer(mine: list[Node], link: Link, relations: _Relations, x: Run) -> None:
-    """Write a link to one resource into an element that holds one Reference: the usual case."""
-    name = link.path[0].name
+    """Write a link into an element of the resource itself that holds References: the usual case."""
+    name, label, _, many = link.path[0]
     shared: dict[tuple[int, str], list[Node]] = {}  # repetitions of a group see the same above them
     for me in mine:
         scope = me.scope
         parent = scope.parent
         place = (id(parent), scope.name)
         if parent is None or scope.groups or relations.inside(scope, link.target):
-            targets = relations.of(me, link.target, False)
+            targets = relations.of(me, link.target, many)
         elif place in shared:
             targets = shared[place]
         else:
-            targets = shared[place] = relations.of(me, link.target, False)
+            targets = shared[place] = relations.of(me, link.target, many)
+        if not targets:
+            continue
         draft = me.draft
+        if many:
+            if name in draft.body or len(targets) > 1:
+                _set(me, link, targets, 0, x)
+            elif targets[0].draft.id != draft.id:
+                draft.body[name] = [x.reference(targets[0].draft.type, targets[0].draft.id)]
+                draft.labels[name] = (*draft.labels.get(name, ()), label or "link")
+            continue
         for t in targets:
             to = t.draft
             if to.id == draft.id:

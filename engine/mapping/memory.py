@@ -12,12 +12,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["copier", "keep"]
+__all__ = ["copier", "keep", "remembered"]
 
 KEPT = 20_000
 """Values kept per site and set of delimiters; then all are dropped and learned anew."""
 LONGEST = 400
 """Longer texts are rarely sent twice."""
+
+
+def _flat(v: Any) -> bool:
+    return type(v) is dict and not any(type(w) is dict or type(w) is list for w in v.values())
+
+
+def _concept(v: dict[str, Any], name: str, first: dict[str, Any], second: Any = None) -> Callable[[], Any]:
+    """The copier of an element with a list of one or two plain entries: a CodeableConcept, nine times out of ten."""
+
+    def with_entry() -> Any:
+        out = v.copy()
+        out[name] = [first.copy()]
+        return out
+
+    def with_two() -> Any:
+        out = v.copy()
+        out[name] = [first.copy(), second.copy()]
+        return out
+
+    return with_entry if second is None else with_two
 
 
 def copier(v: Any) -> Callable[[], Any]:
@@ -28,6 +48,9 @@ def copier(v: Any) -> Callable[[], Any]:
             return v.copy
         if len(nested) == 1:
             ((name, inner),) = nested
+            entries = v[name]
+            if type(entries) is list and 0 < len(entries) < 3 and all(_flat(e) for e in entries):
+                return _concept(v, name, *entries)
 
             def with_one() -> Any:
                 out = v.copy()
@@ -54,10 +77,41 @@ def copier(v: Any) -> Callable[[], Any]:
     return lambda: v
 
 
-def keep(x: Any, key: tuple[Any, str], made: Callable[[], Any]) -> None:
+def keep(x: Any, key: tuple[Any, ...], made: Callable[[], Any]) -> None:
     """Keep what `made` gives under a key, unless its text is one of those that are never kept."""
     raw = key[1]
     if len(raw) <= LONGEST and '""' not in raw and not (x.es and x.es in raw):
         if len(x.cache) >= KEPT:
             x.cache.clear()
         x.cache[key] = made()
+
+
+def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[..., None]:
+    """Wrap a segment map that reads these fields of its own segment alone: senders say the same in each message.
+
+    Not for a map that fills up what another began; what left a note, made a resource of its own or cleared an element
+    is done anew.
+    """
+
+    def filled(s: Any, g: Any, x: Any, o: dict[str, Any], lab: dict[str, list[str]]) -> None:
+        if lab or x.contained or len(o) > 1:
+            return fill(s, g, x, o, lab)
+        f = s.fields
+        last = len(f)
+        key = (fill, "\r".join([f[n] for n in numbers if n < last]), last)
+        seen = x.cache.get(key)
+        if seen is not None:
+            body, labels, contained = seen
+            o.update(body())
+            lab.update(labels())
+            x.contained.extend(contained())
+            return None
+        kind = o.copy()
+        before = (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots))
+        fill(s, g, x, o, lab)
+        if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)):
+            made = {k: v for k, v in o.items() if k not in kind}
+            keep(x, key, lambda: tuple(copier(copier(v)()) for v in (made, lab, x.contained)))
+        return None
+
+    return filled

@@ -89,6 +89,7 @@ class Run:
         self.names = {s.name for s in message.segments}
         self.flags: list[Flag] = []
         self.marks = 0  # goes up with everything that a value leaves behind besides itself
+        self.settled = 0  # the same for resources made beside the one being filled
         self.notes = 0  # the same for flags, failures and holds alone
         self.laid: dict[int, tuple[Any, list[str]]] = {}  # the padded fields of segments, by the segments' ids
         self.chained: list[Any] | None = None  # the levels of the chain being made, for its memory
@@ -557,6 +558,7 @@ class Run:
         keys: tuple[Identity, ...],
     ) -> dict[str, Any]:
         """Register a made resource that a key names; one this message made before takes what it lacks."""
+        self.settled += 1
         draft_id = self.identify(kind, keys[0][0], keys[0][1])
         for d in self.drafts:
             if d.id == draft_id:
