@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["copier", "keep", "remembered"]
+__all__ = ["copier", "keep", "keeps", "remembered"]
 
 KEPT = 20_000
 """Values kept per site and set of delimiters; then all are dropped and learned anew."""
@@ -77,13 +77,16 @@ def copier(v: Any) -> Callable[[], Any]:
     return lambda: v
 
 
-def keep(x: Any, key: tuple[Any, ...], made: Callable[[], Any]) -> None:
-    """Keep what `made` gives under a key, unless its text is one of those that are never kept."""
-    raw = key[1]
-    if len(raw) <= LONGEST and '""' not in raw and not (x.es and x.es in raw):
-        if len(x.cache) >= KEPT:
-            x.cache.clear()
-        x.cache[key] = made()
+def keeps(x: Any, raw: str) -> bool:
+    """Say whether what a text gave may be kept."""
+    return len(raw) <= LONGEST and '""' not in raw and not (x.es and x.es in raw)
+
+
+def keep(x: Any, key: tuple[Any, ...], again: Any) -> None:
+    """Keep what gives a value again; when there is no more room, all is learned anew."""
+    if len(x.cache) >= KEPT:
+        x.cache.clear()
+    x.cache[key] = again
 
 
 def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[..., None]:
@@ -109,9 +112,9 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
         kind = o.copy()
         before = (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots))
         fill(s, g, x, o, lab)
-        if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)):
+        if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)) and keeps(x, key[1]):
             made = {k: v for k, v in o.items() if k not in kind}
-            keep(x, key, lambda: tuple(copier(copier(v)()) for v in (made, lab, x.contained)))
+            keep(x, key, tuple(copier(copier(v)()) for v in (made, lab, x.contained)))
         return None
 
     return filled

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from engine.formats.hl7v2.escapes import unescape
 from engine.kernel.message import Draft, Flag, Identity
 from engine.mapping import dates
-from engine.mapping.memory import copier, keep
+from engine.mapping.memory import copier, keep, keeps
 from engine.mapping.traced import TKey, TStr, absorb, plain, sources_of, traced
 from engine.mapping.values import decimal_of
 
@@ -22,6 +22,8 @@ __all__ = ["ORIGINAL_TEXT", "Ambiguous", "Identify", "Run", "Sender", "TracedRun
 
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 DELETE = '""'
+DAY_ONLY = "only the day is kept; the time as sent is in the message"
+DAY_AND_TEXT = DAY_ONLY + " and in the originalText extension"
 
 Identify = Callable[[str, str, str], str]
 """(resource type, system, value) -> the id of the resource that this identity names (lower-case UUID text)."""
@@ -192,7 +194,7 @@ class Run:
 
         The value of an extension has no room for another extension; there the flag alone tells.
         """
-        self.flag(self.lost, where, "only the day is kept; the time as sent is in the message" + (" and in the originalText extension" if o is not None else ""))
+        self.flag(self.lost, where, DAY_ONLY if o is None else DAY_AND_TEXT)
         self.lost = ""
         if o is not None and name in o:
             o["_" + name] = {"extension": [{"url": ORIGINAL_TEXT, "valueString": self.keep(self.text(v), v)}]}
@@ -446,8 +448,10 @@ class Run:
         o, labels, keys, inner = self._resource(parts, fn)
         if not o:
             return None
-        if not inner and self.marks == marks + 1:
-            keep(self, (fn, raw), lambda: (copier(copier(o)()), copier(copier(labels)()), keys))
+        if not inner and self.marks == marks + 1 and keeps(self, raw):
+            again = copier(o)
+            keep(self, (fn, raw), (again, copier(copier(labels)()), keys))
+            o = again()
         return self.settle_made(kind, name, o, labels, keys, inner, (fn, raw))
 
     def _resource(self, parts: list[str], fn: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, list[str]], Any, Any]:
@@ -473,8 +477,9 @@ class Run:
         self.chained, notes, cleared = [], self.notes, len(self.cleared)
         above = fn(parts, self)
         levels, self.chained = self.chained, None
-        if levels is not None and not self.tracing and (self.notes, len(self.cleared)) == (notes, cleared):
-            keep(self, (fn, raw), lambda: levels)
+        clean = (self.notes, len(self.cleared)) == (notes, cleared)
+        if levels is not None and not self.tracing and clean and keeps(self, raw):
+            keep(self, (fn, raw), levels)
         return above
 
     def enter(self) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
-from engine.mapping.memory import copier, keep
+from engine.mapping.memory import copier, keep, keeps
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
@@ -333,8 +333,10 @@ def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
     failure, a resource made) or whose text needs the message's character set is made anew every time."""
     marks, cleared, weak = x.marks, len(x.cleared), len(x.weak)
     value = make()
-    if x.marks == marks and len(x.cleared) == cleared and len(x.weak) == weak:
-        keep(x, key, lambda: copier(copier(value)()))  # a copy of its own: the value goes to the caller
+    if x.marks == marks and len(x.cleared) == cleared and len(x.weak) == weak and keeps(x, key[1]):
+        again = copier(value)
+        keep(x, key, again)
+        return again()  # the value itself stays with the memory
     return value
 
 
