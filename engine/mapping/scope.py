@@ -42,6 +42,7 @@ class Scope:
             else:
                 self.own.setdefault(child.name, []).append(child)
                 self.children.append(child)
+        self.deep: Set[str]
         deep: Set[str] = self.own.keys()
         for scopes in self.groups.values():
             for s in scopes:
