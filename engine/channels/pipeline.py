@@ -45,7 +45,9 @@ class Pipeline:
 
         @lru_cache(maxsize=65536)
         def identify(kind: str, system: str, value: str) -> str:
-            return keyed_uuid(lambda name: mac("resource-id", name.decode("utf-8", "surrogatepass")), kind, system, value)
+            return keyed_uuid(
+                lambda name: mac("resource-id", name.decode("utf-8", "surrogatepass")), kind, system, value
+            )
 
         self.identify = identify
 
@@ -58,7 +60,11 @@ class Pipeline:
             return out
         try:
             if channel is None:
-                raise HubError("the channel is gone", where=entry.channel, remedy="bring the channel back, or replay into another")
+                raise HubError(
+                    "the channel is gone",
+                    where=entry.channel,
+                    remedy="bring the channel back, or replay into another",
+                )
             self._fill(out, entry, channel)
         except FormatError as e:
             out.parked = Flag("not-readable", e.where, e.what, True)
@@ -98,7 +104,14 @@ class Pipeline:
         built = map_message(message, program, self.identify, f"urn:hub:entry|{entry.position}", _StoreRun)
         out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
-            out.flags.append(Flag("same-control-id", "MSH[1]-10", f"entry {entry.conflicts_with} has the same control id and other content", True))
+            out.flags.append(
+                Flag(
+                    "same-control-id",
+                    "MSH[1]-10",
+                    f"entry {entry.conflicts_with} has the same control id and other content",
+                    True,
+                )
+            )
         if built.held is not None:
             out.parked = built.held
             return
@@ -135,7 +148,29 @@ def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
     return None
 
 
-VISIT_EVENTS = frozenset(["A02", "A03", "A06", "A07", "A09", "A10", "A11", "A12", "A13", "A15", "A16", "A21", "A22", "A25", "A26", "A27", "A32", "A33", "A38"])
+VISIT_EVENTS = frozenset(
+    [
+        "A02",
+        "A03",
+        "A06",
+        "A07",
+        "A09",
+        "A10",
+        "A11",
+        "A12",
+        "A13",
+        "A15",
+        "A16",
+        "A21",
+        "A22",
+        "A25",
+        "A26",
+        "A27",
+        "A32",
+        "A33",
+        "A38",
+    ]
+)
 
 
 def _visit_missed(message: Message, drafts: list[Draft]) -> bool:
@@ -178,7 +213,10 @@ def _folded(flags: list[Flag]) -> list[Flag]:
     count: dict[tuple[str, str, bool], list[Any]] = {}
     for f in flags:
         count.setdefault((f.code, f.text, f.work), [f.where, 0])[1] += 1
-    return [Flag(code, where if n == 1 else f"{where} and {n - 1} more", text, work) for (code, text, work), (where, n) in count.items()]
+    return [
+        Flag(code, where if n == 1 else f"{where} and {n - 1} more", text, work)
+        for (code, text, work), (where, n) in count.items()
+    ]
 
 
 def _texts(message: Message, segment: str, field: int, component: int = 1) -> Iterator[str]:
@@ -215,5 +253,3 @@ def search_words(message: Message) -> tuple[tuple[str, str], ...]:
         if len(text) >= 8:
             out["birth", text[:8]] = None
     return tuple(out)
-
-

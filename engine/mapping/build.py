@@ -55,7 +55,11 @@ class _Line:
         for name in d.rows:
             m = library.maps.get(name)
             if m is None:
-                raise MapError(f"{d.name}: no map {name}", where=str(d.place), remedy="rows: names files under mappings/hl7v2/segments")
+                raise MapError(
+                    f"{d.name}: no map {name}",
+                    where=str(d.place),
+                    remedy="rows: names files under mappings/hl7v2/segments",
+                )
             if self.type and m.to != self.type:
                 raise MapError(f"{d.name}: {name} makes {m.to}, not {self.type}", where=str(d.place))
             self.type = m.to
@@ -68,7 +72,9 @@ class _Line:
         self.per_segment = own
         self.sources = frozenset(m.source for m, _, _ in self.maps)
         names = [n for m, _, _ in self.maps for n in {r.target[0].name for r in m.rows}]
-        self.retold = tuple(sorted({n for n in names if names.count(n) > 1}))  # elements that several maps fill
+        self.retold = tuple(
+            sorted({n for n in names if names.count(n) > 1})
+        )  # elements that several maps fill
         self.must_have_key = self.type in MUST_HAVE_KEY
         fixed = dict.fromkeys(self.owns, True)
         for m, _, _ in self.maps:
@@ -92,7 +98,11 @@ class MessagePlan:
     def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
         e = Emitter(self.program.library, [], self.program.trace)
         result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
-        head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x) if s is not None else EMPTY"]
+        head = [
+            f"def {name}(s, g, x):",
+            "    cs, rs, ss = x.cs, x.rs, x.ss",
+            "    f = fields(s, x) if s is not None else EMPTY",
+        ]
         for segment in sorted(e.segments):
             head.append(f"    f_{segment} = near(x, g, {segment!r})")
         self.program._exec(name, [*head, *e.lines, f"    return {result}"])
@@ -102,7 +112,9 @@ class MessagePlan:
         if d.when is None:
             return None
         when = d.when
-        return self._function(f"W_{self.message.name}_{d.name}", own, lambda e, env: e.condition(when, env, d.place))
+        return self._function(
+            f"W_{self.message.name}_{d.name}", own, lambda e, env: e.condition(when, env, d.place)
+        )
 
     def mode(self, write: tuple[Case, ...] | str, by: Source | None) -> Callable[..., str]:
         """Compile `write:` into a function of (segment, group, run)."""
@@ -287,13 +299,21 @@ class MessagePlan:
                 elif isinstance(v, list) and isinstance(first.body[k], list):
                     first.body[k] += [e for e in v if e not in first.body[k]]
                 else:
-                    x.flag("said-twice", f" {line.type}.{k}", "the message says this twice and differently; the first stands")
+                    x.flag(
+                        "said-twice",
+                        f" {line.type}.{k}",
+                        "the message says this twice and differently; the first stands",
+                    )
             for k, names in draft.labels.items():
                 n = len(first.body.get(k, ()))
                 first.labels[k] = (first.labels.get(k, ()) + names)[:n]
             first.cleared = tuple(dict.fromkeys(first.cleared + draft.cleared))
             return first
-        x.flag("duplicate-key", f" {line.type}", "two of one message have the same key; both are kept, told apart by their place")
+        x.flag(
+            "duplicate-key",
+            f" {line.type}",
+            "two of one message have the same key; both are kept, told apart by their place",
+        )
         system, value = draft.keys[0] if draft.keys else ("urn:hub:position", draft.id)
         draft.keys = ((system, f"{value}#{position}"),)
         draft.id = x.identify(line.type, system, f"{value}#{position}")
@@ -322,9 +342,17 @@ def _require(d: Draft, x: Run) -> None:
             stem = name[:-3]
             if any(k.lstrip("_").startswith(stem) for k in d.body):
                 continue
-            x.hold("required-missing", f" {d.type}.{stem}", f"FHIR demands {d.type}.{stem} and the message does not give it")
+            x.hold(
+                "required-missing",
+                f" {d.type}.{stem}",
+                f"FHIR demands {d.type}.{stem} and the message does not give it",
+            )
             continue
-        x.hold("required-missing", f" {d.type}.{name}", f"FHIR demands {d.type}.{name} and the message does not give it")
+        x.hold(
+            "required-missing",
+            f" {d.type}.{name}",
+            f"FHIR demands {d.type}.{name} and the message does not give it",
+        )
         gap: Any = {"extension": [dict(ABSENT)]}
         slot = "_" + name if primitive else name
         d.body[slot] = [gap] if repeats else gap

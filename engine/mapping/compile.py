@@ -26,6 +26,7 @@ from engine.mapping.steps import SPACE, TRACED
 
 __all__ = ["Program"]
 
+
 class Program:
     """The compiled maps of one site; `trace=True` gives the twin."""
 
@@ -85,7 +86,13 @@ class Program:
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
         self._needs(e)
         if self.trace:
-            lines = [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x)", *self._prefetch(e), *(body or ["    pass"])]
+            lines = [
+                head,
+                "    cs, rs, ss = x.cs, x.rs, x.ss",
+                "    f = fields(s, x)",
+                *self._prefetch(e),
+                *(body or ["    pass"]),
+            ]
         else:
             lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
             self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
@@ -118,7 +125,13 @@ class Program:
         self._needs(e)
         if not self.trace:
             return hoisted(m.name, head, e.lines, sorted(e.segments), False)
-        return [head, "    cs, rs, ss = x.cs, x.rs, x.ss", "    f = fields(s, x)", *self._prefetch(e), *e.lines]
+        return [
+            head,
+            "    cs, rs, ss = x.cs, x.rs, x.ss",
+            "    f = fields(s, x)",
+            *self._prefetch(e),
+            *e.lines,
+        ]
 
     def _element_key(self, m: MapDef, source: Source) -> tuple[str, str] | None:
         """Return (element, label) where a key names an element, e.g. identifier(filler)."""
@@ -172,22 +185,34 @@ class Program:
         width = 30
         resource = m.to[:1].isupper() and self._is_resource(m.to)
         e.base = "n0"
-        head = ["    cs, rs, ss = x.cs, x.rs, x.ss", "    n0 = x.fails", f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]"]
+        head = [
+            "    cs, rs, ss = x.cs, x.rs, x.ss",
+            "    n0 = x.fails",
+            f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]",
+        ]
         if len(m.rows) >= 1 and T.definitions.is_primitive(m.to):
             lines = self._primitive(e, m, env)
             self._needs(e)
-            self._exec(f"{m.name}_{level}", [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *lines, "    return o.get('value')"])
+            self._exec(
+                f"{m.name}_{level}",
+                [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *lines, "    return o.get('value')"],
+            )
             return
         if resource:
             e.block(m.rows, m.to, "o", "lab", env, ())
             keys = self._resource_key(m, env)
             self._needs(e)
-            self._exec(f"{m.name}_{level}", [f"def R_{m.name}_{level}(c, x, o, lab):", *head, *e.lines, *keys])
+            self._exec(
+                f"{m.name}_{level}", [f"def R_{m.name}_{level}(c, x, o, lab):", *head, *e.lines, *keys]
+            )
             self.space[f"D_{m.name}_{level}"] = self.space[f"R_{m.name}_{level}"]
             return
         e.filled(m.rows, m.to, "o", env, ())
         self._needs(e)
-        self._exec(f"{m.name}_{level}", [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *e.lines, "    return o or None"])
+        self._exec(
+            f"{m.name}_{level}",
+            [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *e.lines, "    return o or None"],
+        )
 
     def _is_resource(self, name: str) -> bool:
         return name in T.definitions.resource_types()
@@ -233,8 +258,10 @@ class Program:
             e.depth -= 1
         e.put("return above")
         self._needs(e)
-        head = [f"def CH_{m.name}_{level}(c, x):", "    cs, rs, ss = x.cs, x.rs, x.ss", "    if len(c) < 30: c = c + EMPTY[:30 - len(c)]"]
+        head = [
+            f"def CH_{m.name}_{level}(c, x):",
+            "    cs, rs, ss = x.cs, x.rs, x.ss",
+            "    if len(c) < 30: c = c + EMPTY[:30 - len(c)]",
+        ]
         self._exec(f"{m.name}_{level}", head + e.lines)
         self.space[f"D_{m.name}_{level}"] = self.space[f"CH_{m.name}_{level}"]
-
-

@@ -14,7 +14,24 @@ from typing import Any, cast
 
 __all__ = ["OFTEN", "STEADY", "hoisted", "own_fields"]
 
-PURE = frozenset(["reps", "count", "first", "one", "comp", "nth", "only", "part", "valued", "looks", "number", "len", "int", "bool"])
+PURE = frozenset(
+    [
+        "reps",
+        "count",
+        "first",
+        "one",
+        "comp",
+        "nth",
+        "only",
+        "part",
+        "valued",
+        "looks",
+        "number",
+        "len",
+        "int",
+        "bool",
+    ]
+)
 PURE_METHODS = frozenset({"text", "pick"})
 OFTEN = frozenset(["OBX", "NK1", "AL1", "DG1", "PR1", "IN1", "PRT", "ROL", "SPM"])
 """Segments that stand many times in one message, below segments that they read."""
@@ -89,7 +106,11 @@ def _questions(tree: ast.AST) -> dict[str, str]:
     out = {}
     for text, times in asked.items():
         number = text.split("f[", 1)[1].split("]", 1)[0]
-        if times > 1 and number.isdigit() and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)"):
+        if (
+            times > 1
+            and number.isdigit()
+            and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)")
+        ):
             out[text] = ("text" if text[0] == "x" else "count") + number
     return out
 
@@ -104,12 +125,25 @@ class _Settled(ast.NodeTransformer):
         self.generic_visit(node)
         node.body = _straight(node.body)
         node.orelse = _straight(node.orelse)
-        if len(node.body) == 1 and isinstance(inner := node.body[0], ast.If) and not inner.orelse and not node.orelse:
+        if (
+            len(node.body) == 1
+            and isinstance(inner := node.body[0], ast.If)
+            and not inner.orelse
+            and not node.orelse
+        ):
             if ast.unparse(inner.test) == ast.unparse(node.test):
                 node.body = inner.body
-        if len(node.body) == 2 and isinstance(copy := node.body[0], ast.Assign) and isinstance(inner := node.body[1], ast.If):
+        if (
+            len(node.body) == 2
+            and isinstance(copy := node.body[0], ast.Assign)
+            and isinstance(inner := node.body[1], ast.If)
+        ):
             copied = f"{ast.unparse(copy.value)} is not None" == ast.unparse(node.test)
-            if copied and not inner.orelse and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None":
+            if (
+                copied
+                and not inner.orelse
+                and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None"
+            ):
                 node.body = [copy, *inner.body]
         return node
 
@@ -165,7 +199,11 @@ def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
     """Note what a statement may have done to the elements being watched."""
     named: set[int] = set()
     for n in ast.walk(step):
-        if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and isinstance(n.slice, ast.Constant):
+        if (
+            isinstance(n, ast.Subscript)
+            and isinstance(n.value, ast.Name)
+            and isinstance(n.slice, ast.Constant)
+        ):
             named.add(id(n.value))
             if isinstance(n.ctx, ast.Store) and n.value.id in fresh:
                 fresh[n.value.id].add(str(n.slice.value))

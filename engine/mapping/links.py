@@ -171,7 +171,9 @@ def _selected(me: Node, link: Link, others: list[Node], x: Run) -> None:
         name, label = link.path[0].name, link.path[0].label
         marks = me.draft.labels.get(name, ())
         body = me.draft.body
-        kept = [(e, m) for e, m in zip(body.get(name, ()), marks, strict=False) if m != label or "reference" in e]
+        kept = [
+            (e, m) for e, m in zip(body.get(name, ()), marks, strict=False) if m != label or "reference" in e
+        ]
         if marks:
             me.draft.labels[name] = tuple(m for _, m in kept)
             if kept:
@@ -197,7 +199,9 @@ def _set(owner: Node, link: Link, targets: Iterable[Node], nth: int, x: Run) -> 
                     at = at.setdefault(step.name, {})
         value = x.reference(t.draft.type, t.draft.id)
         if last.kind != "Reference":
-            value = {"other": value, "type": last.label} if last.kind == "Patient.link" else {link.inner: value}
+            value = (
+                {"other": value, "type": last.label} if last.kind == "Patient.link" else {link.inner: value}
+            )
         if not last.repeats:
             have = at.setdefault(last.name, value)
             if last.kind == "Reference" and "reference" not in have:
@@ -215,7 +219,10 @@ def _set(owner: Node, link: Link, targets: Iterable[Node], nth: int, x: Run) -> 
         marks = draft.labels.get(last.name, ()) if top else ()
         waiting = None
         if last.label and last.kind == "Reference":
-            waiting = next((e for e, m in zip(entries, marks, strict=False) if m == last.label and "reference" not in e), None)
+            waiting = next(
+                (e for e, m in zip(entries, marks, strict=False) if m == last.label and "reference" not in e),
+                None,
+            )
         if waiting is not None:
             waiting.update(value)
         elif value not in entries:
@@ -237,7 +244,9 @@ def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
     if spots is not None:
         mine = next((e for s, e in spots if s is t.segment), None)
     else:
-        labelled = [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)
+        labelled = (
+            [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)
+        )
         mine = labelled[nth] if nth < len(labelled) else None
     if mine is None:
         mine = {}
@@ -256,8 +265,16 @@ def read_selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[
     for part in inside[1:-1].split(" and "):
         left, eq, right = part.partition("=")
         rights = tuple(r.strip() for r in right.split(" or "))
-        if not eq or not all(locate(r) for r in rights) or not (left.strip() == "identifier" or locate(left.strip())):
-            raise MapError(f"link selector {text!r} is not understood", where=where, remedy="write name(OBX-4 = OBR-26.2) or name(identifier = OBR-29.1)")
+        if (
+            not eq
+            or not all(locate(r) for r in rights)
+            or not (left.strip() == "identifier" or locate(left.strip()))
+        ):
+            raise MapError(
+                f"link selector {text!r} is not understood",
+                where=where,
+                remedy="write name(OBX-4 = OBR-26.2) or name(identifier = OBR-29.1)",
+            )
         out.append((left.strip(), rights))
     return tuple(out)
 

@@ -79,10 +79,20 @@ def _groups(g: Group) -> Iterator[Group]:
 
 def text_lines(tree: Group, x: Run) -> None:
     """Consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 become one OBX with the lines as repetitions."""
-    if sum(s.name == "OBX" and len(s.fields) > 2 and s.fields[2][:2] in ("TX", "FT", "ST") for s in x.message.segments) < 2:
+    if (
+        sum(
+            s.name == "OBX" and len(s.fields) > 2 and s.fields[2][:2] in ("TX", "FT", "ST")
+            for s in x.message.segments
+        )
+        < 2
+    ):
         return
     for g in _groups(tree):
-        heads = [(c, _only_obx(c)) for c in g.children if isinstance(c, Group) and c.name in ("OBSERVATION", "OBSERVATION_PRIOR")]
+        heads = [
+            (c, _only_obx(c))
+            for c in g.children
+            if isinstance(c, Group) and c.name in ("OBSERVATION", "OBSERVATION_PRIOR")
+        ]
         run: list[tuple[Group, Any]] = []
         for child, obx in heads:
             if obx is not None and run and _continues(run[-1][1], obx, x):
@@ -123,7 +133,11 @@ def _join_run(g: Group, run: list[tuple[Group, Any]], x: Run) -> None:
     for group, obx in run[1:]:
         first.children += [c for c in group.children if c is not obx]
         g.children.remove(group)
-    x.flag("mended", f"OBX[{run[0][1].n}]", f"{len(run)} consecutive text OBX of one code are the lines of one result")
+    x.flag(
+        "mended",
+        f"OBX[{run[0][1].n}]",
+        f"{len(run)} consecutive text OBX of one code are the lines of one result",
+    )
 
 
 def _one_note(run: list[Any], x: Run) -> Any:
@@ -142,7 +156,12 @@ def note_lines(tree: Group, x: Run) -> None:
         out: list[Any] = []
         run: list[Any] = []
         for child in [*g.children, None]:
-            if child is not None and not isinstance(child, Group) and child.name == "NTE" and (not run or all(_whole(run[0], i) == _whole(child, i) for i in (2, 4, 5, 6))):
+            if (
+                child is not None
+                and not isinstance(child, Group)
+                and child.name == "NTE"
+                and (not run or all(_whole(run[0], i) == _whole(child, i) for i in (2, 4, 5, 6)))
+            ):
                 run.append(child)
                 continue
             if run:
@@ -182,7 +201,12 @@ def _self_merge(root: Scope, x: Run) -> Flag | None:
                 new = {(_cx(r, x)) for r in _whole(pid, 3).split(x.rs) if r}
                 old = {(_cx(r, x)) for r in _whole(mrg, 1).split(x.rs) if r}
                 if old & new:
-                    return Flag("self-merge", f"MRG[{mrg.n}]-1", "the number to be retired is the survivor's own", True)
+                    return Flag(
+                        "self-merge",
+                        f"MRG[{mrg.n}]-1",
+                        "the number to be retired is the survivor's own",
+                        True,
+                    )
     return None
 
 
@@ -214,7 +238,9 @@ def mended(tree: Group, rules: Iterable[tuple[str, Place]], x: Run) -> Group:
     for text, place in rules:
         rule = MEND.get(text)
         if rule is None:
-            raise MapError(f"mend: no rule {text!r}", where=str(place), remedy="the rules are: " + "; ".join(MEND))
+            raise MapError(
+                f"mend: no rule {text!r}", where=str(place), remedy="the rules are: " + "; ".join(MEND)
+            )
         rule(tree, x)
     return tree
 
@@ -224,7 +250,9 @@ def refusals(root: Scope, rules: Iterable[tuple[str, Place]], x: Run) -> Flag | 
     for text, place in rules:
         rule = REFUSE.get(text)
         if rule is None:
-            raise MapError(f"refuse: no rule {text!r}", where=str(place), remedy="the rules are: " + "; ".join(REFUSE))
+            raise MapError(
+                f"refuse: no rule {text!r}", where=str(place), remedy="the rules are: " + "; ".join(REFUSE)
+            )
         found = rule(root, x)
         if found is not None:
             return Flag("refused", found.where, text, True)

@@ -20,7 +20,20 @@ ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
 class Scope:
     """One group: its own segments, its child groups, its parent."""
 
-    __slots__ = ("_beside", "_near", "all_groups", "alone", "children", "deep", "groups", "name", "own", "padded", "parent", "top")
+    __slots__ = (
+        "_beside",
+        "_near",
+        "all_groups",
+        "alone",
+        "children",
+        "deep",
+        "groups",
+        "name",
+        "own",
+        "padded",
+        "parent",
+        "top",
+    )
 
     def __init__(self, group: Group, parent: Scope | None, path: tuple[str, ...] = ()) -> None:
         self.name = group.name
@@ -117,10 +130,14 @@ class Scope:
 
     def following(self, s: Any) -> list[Any]:
         """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong to."""
-        if not any(s is c for c in self.own.get(s.name, ())):  # read from outside: the notes stand where the segment stands
+        if not any(
+            s is c for c in self.own.get(s.name, ())
+        ):  # read from outside: the notes stand where the segment stands
             for groups in self.groups.values():
                 for g in groups:
-                    if any(s is c for c in g.own.get(s.name, ())) or (g.groups and any(s is c for c in g.below(s.name))):
+                    if any(s is c for c in g.own.get(s.name, ())) or (
+                        g.groups and any(s is c for c in g.below(s.name))
+                    ):
                         return g.following(s)
         out: list[Any] = []
         behind = False

@@ -218,7 +218,12 @@ _NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
 
 def _same_choice(a: str, b: str) -> bool:
     for stem in _CHOICES:
-        if a.startswith(stem) and b.startswith(stem) and a[len(stem) :][:1].isupper() and b[len(stem) :][:1].isupper():
+        if (
+            a.startswith(stem)
+            and b.startswith(stem)
+            and a[len(stem) :][:1].isupper()
+            and b[len(stem) :][:1].isupper()
+        ):
             return a not in _NOT_CHOICES and b not in _NOT_CHOICES
     return False
 
@@ -328,6 +333,7 @@ def _near_traced(x: Any, g: Any, name: str) -> list[str]:
 
 # -- values seen before ----------------------------------------------------------------------------------------------
 
+
 def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
     """Make a value and keep it for the next time this text comes; one that left a mark on the run (a flag, a
     failure, a resource made) or whose text needs the message's character set is made anew every time."""
@@ -356,4 +362,9 @@ SPACE: dict[str, Any] = {
     "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {},
     **{f"B_{name}": fn for name, fn in BUILTIN.items()},
 }  # fmt: skip
-TRACED: dict[str, Any] = {"one": _traced_one, "comp": _traced_comp, "near": _near_traced, "fields": _traced_fields}
+TRACED: dict[str, Any] = {
+    "one": _traced_one,
+    "comp": _traced_comp,
+    "near": _near_traced,
+    "fields": _traced_fields,
+}

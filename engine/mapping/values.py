@@ -167,7 +167,9 @@ def ed_attachment(parts: list[str], x: Run) -> dict[str, Any] | None:
         data: bytes | None
         try:
             if encoding in ("BASE64", "B64", ""):
-                compact = "".join(raw.split()) if not x.es or x.es not in raw else "".join(x.text(raw).split())
+                compact = (
+                    "".join(raw.split()) if not x.es or x.es not in raw else "".join(x.text(raw).split())
+                )
                 data = base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
             elif encoding == "HEX":
                 data = bytes.fromhex(x.text(raw))
@@ -188,7 +190,17 @@ def ed_attachment(parts: list[str], x: Run) -> dict[str, Any] | None:
 
 
 _MAIN = {"application", "audio", "image", "text", "video", "multipart", "model", "font"}
-_HL7_MAIN = {"ap": "application", "au": "audio", "im": "image", "ft": "text", "tx": "text", "si": "image", "sd": "image", "ns": "image", "tex": "text"}
+_HL7_MAIN = {
+    "ap": "application",
+    "au": "audio",
+    "im": "image",
+    "ft": "text",
+    "tx": "text",
+    "si": "image",
+    "sd": "image",
+    "ns": "image",
+    "tex": "text",
+}
 _HL7_SUB = {"jpg": "jpeg", "tif": "tiff", "txt": "plain", "rtf": "rtf", "octet-stream": "octet-stream"}
 
 
