@@ -22,6 +22,7 @@ from engine.security.keys import Keyring
 __all__ = ["Batch", "Laid", "Prepared", "control_key", "lay_out", "open_head", "prepare"]
 
 HOUR = 3_600_000
+ALWAYS = -(1 << 62)  # a time before every entry
 _WORD = (
     40  # longer types and charsets come from damaged messages: they are kept in the sealed head, not as names
 )
@@ -45,6 +46,8 @@ class Prepared:
     head: tuple[bytes, bytes]
     body: tuple[bytes, bytes]
     unique: bool  # it came from outside, with a control id: look for its twin
+    since: int  # the oldest receipt, ms, that still counts as its twin's
+    again: bool  # its twin is appended as well, and named
 
 
 @dataclass(slots=True)
@@ -65,8 +68,15 @@ class Laid:
     marks: list[tuple[int, int, int]] = field(default_factory=list)
 
 
-def prepare(entries: Sequence[NewEntry], names: Names, keys: DayKeys, keyring: Keyring, lanes: int) -> Batch:
-    """Do everything that needs no lock."""
+def prepare(
+    entries: Sequence[NewEntry],
+    names: Names,
+    keys: DayKeys,
+    keyring: Keyring,
+    lanes: int,
+    window: int | None = None,
+) -> Batch:
+    """Do everything that needs no lock. `window` holds for entries that bring no duplicate window, in ms."""
     words: list[tuple[Word, Word, Word]] = []
     for e in entries:
         kind = "type", e.message_type if len(e.message_type) <= _WORD else ""
@@ -90,6 +100,8 @@ def prepare(entries: Sequence[NewEntry], names: Names, keys: DayKeys, keyring: K
             head=pack(_head(e)),
             body=pack(e.body),
             unique=bool(e.control_id) and e.kind in KINDS[:2],
+            since=_since(e, window),
+            again=e.duplicates == "flag",
         )
         for e, (from_, kind, charset) in zip(entries, words, strict=True)
     ]
@@ -106,7 +118,7 @@ def lay_out(
 ) -> Laid:
     """Give ids from `last` + 1 on and return the rows; call it under the lock that orders ids.
 
-    `namesake(control, received)` and `twin(control, hash, received)` look for an earlier entry in the
+    `namesake(control, since)` and `twin(control, hash, since)` look for an earlier entry in the
     database; `mark` is the (hour, key id) of the entry before.
     """
     laid = Laid()
@@ -117,10 +129,12 @@ def lay_out(
         conflict = None
         if e.unique and e.control is not None:
             first = twins.get((e.control, e.hash))
-            conflict = controls.get(e.control) or namesake(e.control, e.received)
+            conflict = controls.get(e.control) or namesake(e.control, e.since)
             if first is None and conflict is not None:
-                first = twin(e.control, e.hash, e.received)
-            if first is not None:
+                first = twin(e.control, e.hash, e.since)
+            if first is not None and e.again:
+                conflict = first
+            elif first is not None:
                 laid.accepted.append(Accepted(first, duplicate_of=first))
                 continue
         last += 1
@@ -157,10 +171,15 @@ def control_key(keyring: Keyring, channel: str, sender: str, control_id: str) ->
     return keyring.mac8("journal control", f"{len(channel)}:{channel}{len(sender)}:{sender}{control_id}")
 
 
+def _since(e: NewEntry, window: int | None) -> int:
+    mine = e.duplicate_window_ms if e.duplicate_window_ms is not None else window
+    return ALWAYS if mine is None else e.received - mine
+
+
 def _lanes(e: NewEntry, keyring: Keyring, lanes: int) -> bytes:
-    if not e.order_keys:
+    if not e.order_keys and not e.lanes:
         return bytes((keyring.mac8("sender", f"{len(e.channel)}:{e.channel}{e.sender}") % lanes,))
-    return bytes(sorted({keyring.mac8("lane", key) % lanes for key in e.order_keys}))
+    return bytes(sorted({*e.lanes, *(keyring.mac8("lane", key) % lanes for key in e.order_keys)}))
 
 
 def _head(e: NewEntry) -> bytes:

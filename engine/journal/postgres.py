@@ -53,16 +53,14 @@ _ENTRY = f"INSERT INTO entry SELECT * FROM unnest({','.join(f'%b::{t}[]' for t i
 _BODY = "INSERT INTO body SELECT * FROM unnest(%b::bigint[], %b::bytea[])"
 _MARKS = "INSERT INTO mark VALUES (%b, %b, %b)"
 _NEW_LAST = "UPDATE tail SET last = %b WHERE one = 1"
-_ALWAYS = -(1 << 62)
 
 
 class PostgresTail:
     """The end of a PostgreSQL journal, where entries are added."""
 
-    def __init__(self, engine: Engine, where: str, window: int | None) -> None:
+    def __init__(self, engine: Engine, where: str) -> None:
         self._engine = engine
         self._where = where
-        self._window = window
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
 
@@ -89,12 +87,7 @@ class PostgresTail:
             self._drop()
 
     def _lay_out(self, connection: psycopg.Connection[Any], batch: Batch, keys: DayKeys) -> Laid:
-        window = self._window
-        wanted = [
-            (e.control, e.hash, _ALWAYS if window is None else e.received - window)
-            for e in batch.entries
-            if e.unique
-        ]
+        wanted = [(e.control, e.hash, e.since) for e in batch.entries if e.unique]
         known: psycopg.Cursor[Any] | None = None
         with connection.pipeline():
             connection.execute("BEGIN")

@@ -112,8 +112,8 @@ class SqlJournal:
     ) -> SqlJournal:
         """Open the journal at `url`, making or migrating it first; raises ConfigError or StoreUnavailable.
 
-        `lanes` (1 to 256) counts only when the journal is made. Duplicates are looked for as far back as
-        `duplicate_window_ms` (None: for ever). `log_limit` bounds SQLite's write-ahead log, in bytes.
+        `lanes` (1 to 256) counts only when the journal is made. Duplicates are looked for as far back as an
+        entry says, else `duplicate_window_ms` (None: for ever). `log_limit` bounds SQLite's write-ahead log, in bytes.
         """
         engine = database.connect(url)
         try:
@@ -148,7 +148,7 @@ class SqlJournal:
         tail = self._tail or self._start()
         while True:
             with reporting(self.where):
-                batch = prepare(entries, self.names, self.keys, self.keyring, self.lanes)
+                batch = prepare(entries, self.names, self.keys, self.keyring, self.lanes, self._window)
             try:
                 return tail.append(batch, self.keys)
             except KeyGone as e:
@@ -232,10 +232,10 @@ class SqlJournal:
                 if self._path is None:
                     from engine.journal.postgres import PostgresTail
 
-                    self._tail = PostgresTail(self.engine, self.where, self._window)
+                    self._tail = PostgresTail(self.engine, self.where)
                 else:
                     self._checkpoints = Checkpoints(self.engine, self._path, log_limit=self._log_limit)
-                    self._tail = SqliteTail(self.engine, self.where, self._window, self._checkpoints)
+                    self._tail = SqliteTail(self.engine, self.where, self._checkpoints)
             return self._tail
 
     def _agree(self, lanes: int) -> int:

@@ -33,17 +33,15 @@ _TWIN = "SELECT min(id) FROM entry WHERE control = ? AND hash = ? AND kind < 2 A
 _ENTRY = f"INSERT INTO entry VALUES ({','.join('?' * 14)})"
 _BODY = "INSERT INTO body VALUES (?, ?)"
 _MARKS = "INSERT INTO mark VALUES (?, ?, ?)"
-_ALWAYS = -(1 << 62)
 _PATIENCE = 20.0  # seconds another process may hold the journal
 
 
 class SqliteTail:
     """The end of an SQLite journal, where entries are added."""
 
-    def __init__(self, engine: Engine, where: str, window: int | None, checkpoints: Checkpoints) -> None:
+    def __init__(self, engine: Engine, where: str, checkpoints: Checkpoints) -> None:
         self._engine = engine
         self._where = where
-        self._window = window
         self._checkpoints = checkpoints
         self._lock = checkpoints.lock
         self._connection: sqlite3.Connection | None = None
@@ -89,15 +87,12 @@ class SqliteTail:
         if last != self._last:
             self._last = -1  # another process appended
             self._mark = execute(_MARK).fetchone() or (0, 0)
-        window = self._window
 
-        def namesake(control: int, received: int) -> int | None:
-            since = _ALWAYS if window is None else received - window
+        def namesake(control: int, since: int) -> int | None:
             row = execute(_NAMESAKE, (control, since)).fetchone()
             return row[0] if row else None
 
-        def twin(control: int, digest: bytes, received: int) -> int | None:
-            since = _ALWAYS if window is None else received - window
+        def twin(control: int, digest: bytes, since: int) -> int | None:
             found: int | None = execute(_TWIN, (control, digest, since)).fetchone()[0]
             return found
 

@@ -17,7 +17,7 @@ __all__ = ["KINDS", "REVISION", "body", "entry", "mark", "meta", "metadata", "na
 REVISION = "0001"
 """The newest migration: a journal that has it is opened without loading Alembic."""
 
-KINDS = ("message", "garbage", "replay", "resend", "refused")
+KINDS = ("message", "garbage", "replay", "resend", "refused", "answer")
 """`entry.kind` is the index here; the first two come from outside and are checked for duplicates."""
 
 metadata = sa.MetaData()

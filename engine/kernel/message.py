@@ -28,11 +28,16 @@ class NewEntry:
     control_id: str = ""
     message_type: str = ""
     charset: str = ""
-    kind: str = "message"  # message | garbage | replay | resend
+    kind: str = "message"  # message | garbage | replay | resend | refused | answer
     order_keys: tuple[str, ...] = ()  # plain text here; the journal keeps lanes and keyed hashes only
     parent: int | None = None  # the entry this one replays or edits
     position: int | None = None  # the journal position it counts as; None = its own id
     reason: str = ""  # who and why, for a replay
+    lanes: tuple[int, ...] = ()  # a replay's: the origin's, whatever the settings say today
+    duplicate_window_ms: int | None = (
+        None  # how far back its twin is looked for; None = as the journal was opened
+    )
+    duplicates: str = "skip"  # skip: a twin is not appended | flag: appended, and names the first
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ def test_everything_that_came_in_is_read_again(journal: SqlJournal) -> None:
     entries = [oru(n, order_keys=(f"a{n}", f"b{n}", f"a{n}")) for n in range(1, 8)]
     assert [a.id for a in journal.append(entries[:3]) + journal.append(entries[3:])] == [1, 2, 3, 4, 5, 6, 7]
     got = journal.read(0, 100)
-    shared = [f.name for f in dataclasses.fields(NewEntry) if f.name not in ("order_keys", "position")]
+    own = ("order_keys", "position", "lanes", "duplicate_window_ms", "duplicates")
+    shared = [f.name for f in dataclasses.fields(NewEntry) if f.name not in own]
     for new, entry in zip(entries, got, strict=True):
         assert {name: getattr(entry, name) for name in shared} == {
             name: getattr(new, name) for name in shared
@@ -147,6 +148,33 @@ def test_a_window_bounds_how_far_back_twins_are_looked_for(opened: Open) -> None
     assert journal.append([oru(1, received=NOW + DAY + 1)]) == [Accepted(2)]
     assert journal.append([oru(1, value="9", received=NOW + 3 * DAY)]) == [Accepted(3)]
     assert journal.append([oru(1, received=NOW + 3 * DAY)]) == [Accepted(4, conflicts_with=3)]
+
+
+def test_each_entry_may_bring_its_own_window(journal: SqlJournal) -> None:
+    """Two channels side by side: the longer window of one does not hold for the other."""
+    for channel, window in (("short", DAY), ("long", 30 * DAY), ("ever", None)):
+        first = [oru(1, channel=channel, duplicate_window_ms=window)]
+        (made,) = journal.append(first)
+        later = [oru(1, channel=channel, duplicate_window_ms=window, received=NOW + 2 * DAY)]
+        known = journal.append(later) == [Accepted(made.id, duplicate_of=made.id)]
+        assert known is (channel != "short"), channel
+
+
+def test_a_channel_may_keep_duplicates_and_have_them_flagged(journal: SqlJournal) -> None:
+    journal.append([oru(1, duplicates="flag")])
+    again = [oru(1, duplicates="flag"), oru(1, duplicates="flag")]
+    assert journal.append(again) == [Accepted(2, conflicts_with=1), Accepted(3, conflicts_with=2)]
+    assert [e.conflicts_with for e in journal.read(0, 9)] == [None, 1, 2]
+    assert journal.append([oru(1)]) == [Accepted(1, duplicate_of=1)]
+
+
+def test_a_replay_keeps_the_lanes_of_its_origin(journal: SqlJournal) -> None:
+    journal.append([oru(1, order_keys=("p1", "p2", "p3"))])
+    lanes = journal.heads(0, 1)[0][1]
+    journal.append([oru(1, kind="replay", parent=1, order_keys=(), lanes=lanes)])
+    assert journal.heads(1, 1)[0][1] == lanes
+    journal.append([oru(1, kind="resend", parent=1, order_keys=("p9",), lanes=lanes)])
+    assert set(journal.heads(2, 1)[0][1]) >= set(lanes)
 
 
 def test_what_was_answered_is_there_for_another_process_at_once(opened: Open) -> None:
