@@ -1,0 +1,129 @@
+"""No independent validator objects to anything that any shipped sample becomes.
+
+What pyrofile says and is not a fault of ours stands in `REFUTED`, each with its reason and with what must be
+true of the resource; everything else fails. What our own validator already refuses is parked by a hub, never
+emitted: it is left out, and `PARKED` says which samples are made to show that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fhir_judges
+import pytest
+from fhir_judges import NODE, Json, bundles, distinct, samples, shipped_maps, structure
+
+from engine.cli.convert import convert_bytes
+
+PARKED = {"adt_a01_clock_change.hl7", "adt_a01_v2.8.hl7"}
+"""Samples of a resource that cannot be written: a time that does not exist, a status that nobody sent."""
+
+
+def _at(resource: Any, path: str) -> Any:
+    """Return what stands at `Type.a[0].b`, else None."""
+    for name, index in re.findall(r"\.([A-Za-z_]+)(?:\[(\d+)\])?", path):
+        resource = resource.get(name) if isinstance(resource, dict) else None
+        if isinstance(resource, list):
+            resource = resource[int(index or 0)] if len(resource) > int(index or 0) else None
+    return resource
+
+
+def _primitive_extension(resource: Json, path: str, text: str, source: str) -> bool:
+    """FHIR R4 2.6.0.2: extensions of a primitive stand under `_name`; pyrofile knows that at the root of a
+    resource only."""
+    head, _, name = path.rpartition(".")
+    value = _at(resource, f"{head}._{name.lstrip('_')}")
+    return isinstance(value, dict) and bool(value.get("extension"))
+
+
+def _said_by_sender(resource: Json, path: str, text: str, source: str) -> bool:
+    """A display that stands in the message is the sender's own word for the code; not ours to correct."""
+    return isinstance(said := _at(resource, path), str) and said in source
+
+
+def _of_another_version(resource: Json, path: str, text: str, source: str) -> bool:
+    """FHIR R4 2.1.10.4 (extensions for converting between versions): these exist by rule, in no package."""
+    return re.search(r"/fhir/5\.0/StructureDefinition/extension-[A-Z]\w+\.[a-z]\w+ could", text) is not None
+
+
+Refuted = Callable[[Json, str, str, str], bool]
+REFUTED: tuple[tuple[str, Refuted], ...] = (
+    ("element.unknown", _primitive_extension),
+    ("cardinality.min", _primitive_extension),
+    ("profile.element.cardinality.min", _primitive_extension),
+    ("terminology.display", _said_by_sender),
+    ("extension.unknown", _of_another_version),
+)
+
+
+def test_fhirkit_objects_to_nothing() -> None:
+    made = list(distinct(bundles()))
+    assert len(made) > 300
+    assert [(name, r["resourceType"], said) for name, r in made for said in structure(r)] == []
+
+
+@pytest.fixture(scope="module")
+def pyrofile(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    if not (NODE / "@medplum").is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("HL7's R4 definitions are missing: npm ci --prefix tests/node")
+        pytest.skip("pyrofile NOT ASKED: HL7's R4 definitions are not here; npm ci --prefix tests/node")
+    from pyrofile_validator.config import ValidatorConfig
+    from pyrofile_validator.core.engine import Validator
+
+    folder = fhir_judges.unpack(tmp_path_factory.mktemp("r4"))
+    settings = {"localPackagePaths": [str(folder)], "terminology": {"mode": "local"}}
+    return Validator(ValidatorConfig.load_dict(settings))
+
+
+def _errors(pyrofile: Any, resource: Json) -> list[tuple[str, str, str, str]]:
+    """Return (code, resource id, path, text) of every error; pyrofile prints as it works."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        issues = pyrofile.validate_resource(resource).issues
+    return [
+        (i.code, str(i.resource_id or ""), i.path, i.message)
+        for i in issues
+        if i.severity.name in ("ERROR", "FATAL")
+    ]
+
+
+def test_pyrofile_knows_a_fault_when_it_sees_one(pyrofile: Any) -> None:
+    """The control: without it an empty list of objections would prove nothing."""
+    good = {"resourceType": "Patient", "gender": "female", "birthDate": "1980-01-01"}
+    assert _errors(pyrofile, good) == []
+    for wrong in (
+        {"gender": "F"},
+        {"birthDate": "01/01/1980"},
+        {"nickname": "Jo"},
+        {"contact": [{"gender": "male"}]},
+    ):
+        assert _errors(pyrofile, {**good, **wrong}), wrong
+
+
+@pytest.mark.parametrize("path", samples(), ids=lambda p: p.name)
+def test_pyrofile_objects_to_nothing(pyrofile: Any, path: Path) -> None:
+    source = path.read_bytes().decode("utf-8", "replace")
+    objections = []
+    for result in convert_bytes(path.read_bytes(), shipped_maps()):
+        assert result.bundle is not None
+        refused = {e["source"] for e in result.report["errors"]}
+        assert not refused or path.name in PARKED, refused
+        bundle = next(b for n, b in bundles() if n == f"{path.name} {result.number}")
+        by_kind: dict[str, list[Json]] = {}
+        for entry in bundle.get("entry", ()):
+            by_kind.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+        for code, id_, where, text in _errors(pyrofile, bundle):
+            same_kind = by_kind.get(where.split(".")[0], [])
+            meant = [r for r in same_kind if r.get("id") == id_] or same_kind
+            if any(where == r or where.startswith(f"{r}.") for r in refused):
+                continue
+            if any(code == c and any(f(r, where, text, source) for r in meant) for c, f in REFUTED):
+                continue
+            objections.append((code, where, text))
+    assert objections == []
