@@ -18,17 +18,15 @@ from engine.mapping import types as T
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env, is_constant
 from engine.mapping.links import Link, Node, inner_of, link_all, read_selector, steps_of
-from engine.mapping.mend import mended, refusals
+from engine.mapping.mend import doubtful_deletes, mended, refusals
 from engine.mapping.model import Case, Constant, MessageDef, ResourceDef, Source
+from engine.mapping.naming import Names, said_again
 from engine.mapping.read import read_target
 from engine.mapping.run import Run
 from engine.mapping.scope import Scope, scope_of
-from engine.mapping.traced import absorb
 
 __all__ = ["Built", "MessagePlan"]
 
-SHARED = frozenset({"Patient", "Encounter", "Organization", "Practitioner", "Location", "Account"})
-"""Types of which a message may speak several times; a result or an order of one key twice is two things."""
 OF_THE_ENTRY = frozenset({"MessageHeader", "Provenance", "Bundle"})
 """Types that tell of this message and not of the patient: without a key they are named after the entry."""
 MUST_HAVE_KEY = frozenset({"Patient"})
@@ -162,8 +160,7 @@ class MessagePlan:
         if refused is not None:
             out.held, out.flags = refused, x.flags
             return out
-        taken: dict[str, Node] = {}
-        parents: dict[int, Identity] = {}  # group -> the first resource in it that has a key
+        names = Names(x, entry_key)
         places: dict[tuple[str, ...], list[tuple[Scope, Any]]] = {}
         for line in self.lines:
             if line.sources.isdisjoint(x.names) or (line.per_segment and line.per_segment not in x.names):
@@ -171,14 +168,14 @@ class MessagePlan:
             where = places.get(line.d.per)
             if where is None:
                 where = places[line.d.per] = root.at(line.d.per)
-            for position, (scope, segment) in enumerate(where, 1):
+            for scope, segment in where:
                 if line.when is not None and not line.when(segment, scope, x):
                     continue
-                node = self._instance(line, scope, segment, x, entry_key, position, parents, taken)
+                node = self._instance(line, scope, segment, x, names)
                 if node is not None:
                     out.nodes.append(node)
                     if node.draft.keys and line.type not in OF_THE_ENTRY:
-                        parents.setdefault(id(scope), node.draft.keys[0])
+                        names.parents.setdefault(id(scope), node.draft.keys[0])
         link_all(self.lines, out.nodes, x)
         seen: dict[str, None] = {}
         for node in out.nodes:
@@ -188,20 +185,11 @@ class MessagePlan:
         out.drafts += [d for d in x.drafts if d.id not in seen]
         for d in out.drafts:
             _require(d, x)
+        doubtful_deletes(x)
         out.flags, out.held = x.flags, x.held
         return out
 
-    def _instance(
-        self,
-        line: _Line,
-        scope: Scope,
-        segment: Any,
-        x: Run,
-        entry_key: str,
-        position: int,
-        parents: dict[int, Identity],
-        taken: dict[str, Node],
-    ) -> Node | None:
+    def _instance(self, line: _Line, scope: Scope, segment: Any, x: Run, names: Names) -> Node | None:
         """Make the resource of one line at one place; None when nothing of it was sent."""
         o: dict[str, Any] = {"resourceType": line.type}
         lab: dict[str, list[str]] = {}
@@ -246,9 +234,9 @@ class MessagePlan:
         if keys:
             draft_id = x.identify(line.type, keys[0][0], keys[0][1])
         else:
-            above = None if line.type in OF_THE_ENTRY or keyed else _parent(scope, parents)
-            parent = entry_key if above is None else f"{above[0]}|{above[1]}"
-            draft_id = x.identify(line.type, "urn:hub:position", f"{parent}|{line.d.rows[0]}|{position}")
+            draft_id = names.keyless(
+                line.type, line.d.rows[0], None if line.type in OF_THE_ENTRY or keyed else scope
+            )
         x.where = ""
         draft = Draft(
             line.name,
@@ -263,13 +251,11 @@ class MessagePlan:
             line.d.rows[0],
             tuple(x.weak),
         )
-        before = taken.get(draft_id)
-        if before is not None:
-            merged = self._again(before, draft, line, x, position)
-            if merged is not None:
-                return Node(line.name, scope, anchor, merged, before.labels, x.spots)
         node = Node(line.name, scope, anchor, draft, lab, x.spots)
-        taken[draft.id] = node
+        before = names.taken.get(draft_id)
+        if before is not None and said_again(before, draft, names, x):
+            return Node(line.name, scope, anchor, before.draft, before.labels, x.spots)
+        names.taken[draft.id] = node
         return node
 
     def _check_keys(self, line: _Line, keys: tuple[Identity, ...], x: Run) -> None:
@@ -284,40 +270,6 @@ class MessagePlan:
             code = "no-patient-key" if not keys else "ambiguous-patient-key"
             many = "more than one identifier could decide which patient this is"
             x.hold(code, "", many if keys else "no identifier decides which patient this is")
-
-    def _again(self, before: Node, draft: Draft, line: _Line, x: Run, position: int) -> Draft | None:
-        """Deal with a second resource of the same key in one message: never overwrite, never lose."""
-        first = before.draft
-        agree = all(first.body.get(k, v) == v for k, v in draft.body.items() if not isinstance(v, list))
-        if line.type in SHARED or agree or draft.write == "create":
-            for k, v in draft.body.items():
-                if k not in first.body:
-                    first.body[k] = v
-                elif first.body[k] == v:
-                    if x.tracing:
-                        first.body[k] = absorb(first.body[k], v)
-                elif isinstance(v, list) and isinstance(first.body[k], list):
-                    first.body[k] += [e for e in v if e not in first.body[k]]
-                else:
-                    x.flag(
-                        "said-twice",
-                        f" {line.type}.{k}",
-                        "the message says this twice and differently; the first stands",
-                    )
-            for k, names in draft.labels.items():
-                n = len(first.body.get(k, ()))
-                first.labels[k] = (first.labels.get(k, ()) + names)[:n]
-            first.cleared = tuple(dict.fromkeys(first.cleared + draft.cleared))
-            return first
-        x.flag(
-            "duplicate-key",
-            f" {line.type}",
-            "two of one message have the same key; both are kept, told apart by their place",
-        )
-        system, value = draft.keys[0] if draft.keys else ("urn:hub:position", draft.id)
-        draft.keys = ((system, f"{value}#{position}"),)
-        draft.id = x.identify(line.type, system, f"{value}#{position}")
-        return None
 
 
 ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
@@ -357,14 +309,3 @@ def _require(d: Draft, x: Run) -> None:
         slot = "_" + name if primitive else name
         d.body[slot] = [gap] if repeats else gap
         d.weak = (*d.weak, slot)
-
-
-def _parent(scope: Scope, parents: dict[int, Identity]) -> Identity | None:
-    """The key of the resource that a keyless one belongs to: the first of its group, else of a group around it."""
-    at: Scope | None = scope
-    while at is not None:
-        found = parents.get(id(at))
-        if found is not None:
-            return found
-        at = at.parent
-    return None

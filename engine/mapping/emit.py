@@ -247,6 +247,9 @@ class Emitter(Cases):
             guard = self.condition(row.when, env) if row.when is not None else "True"
         self.put(f"if {guard}:")
         self.depth += 1
+        aside = self.name("u") if self.trace and free != "True" else ""
+        if aside:
+            self.put(f"{aside} = None if {free} else x.aside()")
 
         def take(value: str) -> None:
             if self.trace and not over:
@@ -266,6 +269,8 @@ class Emitter(Cases):
             many=False,
             slot=(var, name),
         )
+        if aside:
+            self.put(f"if {aside} is not None: x.back({aside})")
         self.depth -= 1
         if row.default and all(not r.target for r in row.default):
             empty = " and ".join(f"not {e}" for e in self.raws(row, env)) or "True"

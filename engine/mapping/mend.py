@@ -17,7 +17,7 @@ from engine.mapping.run import Run
 from engine.mapping.scope import Scope
 from engine.mapping.traced import Address, TStr
 
-__all__ = ["MEND", "REFUSE", "Merged", "mended", "refusals"]
+__all__ = ["MEND", "REFUSE", "Merged", "doubtful_deletes", "mended", "refusals"]
 
 
 class Merged:
@@ -257,3 +257,17 @@ def refusals(root: Scope, rules: Iterable[tuple[str, Place]], x: Run) -> Flag | 
         if found is not None:
             return Flag("refused", found.where, text, True)
     return None
+
+
+def doubtful_deletes(x: Run) -> None:
+    """Flag `""` beside other repetitions of a field: it deletes nothing there, and somebody meant something by it."""
+    raw = x.message.raw
+    if b'""' not in raw and b'"\0"' not in raw:
+        return
+    for s in x.message.segments:
+        for n, field in enumerate(s.fields):
+            if '""' in field and x.rs in field and '""' in field.split(x.rs):
+                text = (
+                    "an explicit delete stands beside other repetitions; it was ignored, nothing is deleted"
+                )
+                x.flag("delete-beside-values", f"{s.name}[{s.n}]-{n}", text, work=True)

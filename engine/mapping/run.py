@@ -96,6 +96,18 @@ class TracedRun(Run):
         marks += [""] * (len(o.get(name, ())) - len(marks))
         return labels
 
+    def aside(self) -> tuple[Any, ...]:
+        """Begin a row whose element is filled already: it lends its source where it says the same, and no more."""
+        return len(self.flags), self.held, len(self.cleared), len(self.contained), len(self.drafts)
+
+    def back(self, was: tuple[Any, ...]) -> None:
+        """End such a row: the fast program never ran it."""
+        self.held = was[1]
+        for left, n in zip(
+            (self.flags, self.cleared, self.contained, self.drafts), (was[0], *was[2:]), strict=True
+        ):
+            del left[n:]
+
     def text(self, v: str) -> str:
         out = Run.text(self, v)
         src = getattr(v, "src", ())

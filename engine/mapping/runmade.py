@@ -120,7 +120,7 @@ class RunMaking(State):
         inner = self.drop(frame)
         shown = [i["value"] for i in o.get("identifier", ()) if "value" in i] or [o.get("name", "")]
         path.append(f"{level}={shown[0]}")
-        value = "|".join(p.replace("|", "\\|") for p in path)
+        value = "|".join(p.replace("\\", "\\\\").replace("|", "\\|") for p in path)
         if self.chained is not None:
             if inner:
                 self.chained = None

@@ -129,7 +129,9 @@ def build(maps: Maps, text: str, site: str = "standard", entry: str = "entry") -
     fast = map_message(message, maps.program(site), unkeyed, entry)
     slow = map_message(message, maps.program(site, trace=True), unkeyed, entry, TracedRun)
     assert [d.body for d in fast.drafts] == [plain(d.body) for d in slow.drafts]
-    assert [d.id for d in fast.drafts] == [d.id for d in slow.drafts]
+    assert [(d.id, d.cleared, d.labels) for d in fast.drafts] == [
+        (d.id, d.cleared, d.labels) for d in slow.drafts
+    ]
     assert [f.code for f in fast.flags] == [f.code for f in slow.flags]
     return fast
 

@@ -254,6 +254,24 @@ def test_a_later_segment_fills_only_what_the_earlier_left() -> None:
     assert [i["value"] for i in alone[0]["identifier"]] == ["P2"] and alone[0]["priority"] == "routine"
 
 
+def test_a_row_that_comes_too_late_deletes_and_flags_nothing_in_the_twin_either() -> None:
+    first = rows(
+        "priority: {value: =stat, when: ORC-7 valued}\nsubject.display: ORC-4", "ServiceRequest", "ORC"
+    )
+    second = rows("priority: {from: OBR-5, code: RequestPriority}", "ServiceRequest", "OBR")
+    message = MESSAGE.split("resources:")[0] + (
+        "resources:\n  order:\n    per: PATIENT_RESULT/ORDER_OBSERVATION\n"
+        "    rows: [ORC_ServiceRequest, OBR_ServiceRequest]\n"
+    )
+    maps = maps_of(first, second, message)
+    for late in ('""', "no such priority"):
+        built = build(maps, f"{ORU}\n{PID}\nORC|RE|P1|||||x\nOBR|1|P2|F1|A|{late}")
+        assert of_type(built, "ServiceRequest")[0]["priority"] == "stat"
+        assert built.drafts[0].cleared == () and "unmapped-code" not in [f.code for f in built.flags]
+    alone = build(maps, f'{ORU}\n{PID}\nORC|RE|P1||G\nOBR|1|P2|F1|A|""')
+    assert alone.drafts[0].cleared == ("priority",)
+
+
 def test_a_merge_into_itself_is_refused() -> None:
     head = MSH.replace("ADT^A01^ADT_A01", "ADT^A40^ADT_A39")
     built = build(shipped(), f"{head}\nEVN|A40\n{PID}\nMRG|77^^^NORTH^MR")
