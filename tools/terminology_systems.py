@@ -30,11 +30,13 @@ FHIR = "http://hl7.org/fhir/"
 
 # HL7 tables that our code tables start from, point to, or that constants name
 TABLES = (
-    "0001 0002 0003 0004 0006 0007 0009 0038 0052 0061 0062 0063 0065 0069 0074 0076 0078 0080 0085 0091 "
-    "0092 0103 0116 0119 0121 0123 0127 0128 0130 0131 0136 0155 0162 0163 0177 0189 0190 0200 0201 "
-    "0202 0203 0204 0206 0207 0208 0215 0217 0223 0272 0290 0299 0301 0315 0322 0335 0338 0354 0356 0357 "
-    "0360 0364 0369 0371 0396 0406 0416 0429 0430 0432 0440 0443 0444 0465 0482 0485 0487 0488 0489 0490 "
-    "0491 0492 0493 0494 0507 0527 0528 0529 0535 0544 0550 0553 0912 0914"
+    "0001 0002 0003 0004 0006 0007 0009 0017 0038 0052 0061 0062 0063 0065 0069 0074 0076 0078 0080 0085 "
+    "0091 0092 0103 0116 0119 0121 0123 0127 0128 0130 0131 0136 0155 0161 0162 0163 0164 0165 0166 0167 "
+    "0177 0180 0183 0189 0190 0200 0201 0202 0203 0204 0206 0207 0208 0215 0217 0223 0270 0271 0272 0273 "
+    "0276 0277 0278 0280 0281 0282 0283 0284 0286 0287 0290 0299 0301 0311 0315 0321 0322 0323 0335 "
+    "0338 0354 0356 0357 0360 0364 0369 0371 0396 0406 0416 0429 0430 0432 0440 0443 0444 0465 0480 0482 "
+    "0484 0485 0487 0488 0489 0490 0491 0492 0493 0494 0495 0507 0527 0528 0529 0535 0544 0550 0553 0912 "
+    "0914"
 )
 VERSION3 = (
     "ActCode ActPriority ActReason Confidentiality DataOperation EncounterSpecialCourtesy GTSAbbreviation "
@@ -46,7 +48,9 @@ TERMINOLOGY = (
     "condition-ver-status coverage-selfpay data-absent-reason diagnosis-role diet discharge-disposition "
     "encounter-special-arrangements flag-category location-physical-type observation-category "
     "organization-type practitioner-role provenance-participant-type referencerange-meaning "
-    "special-values subscriber-relationship contactentity-type coverage-class admit-source service-type"
+    "special-values subscriber-relationship contactentity-type coverage-class admit-source service-type "
+    "participant-type goal-achievement immunization-funding-source immunization-program-eligibility "
+    "immunization-recommendation-status medication-admin-status medicationdispense-status"
 )
 CORE = (
     "account-status address-type address-use administrative-gender allergy-intolerance-category "
@@ -55,8 +59,11 @@ CORE = (
     "document-reference-status encounter-location-status encounter-status event-status fm-status "
     "device-status device-nametype identifier-use link-type location-mode location-status name-use "
     "observation-status quantity-comparator reaction-event-severity request-intent request-priority "
-    "request-status specimen-status task-status http-verb publication-status narrative-status"
+    "appointmentstatus participationstatus goal-status document-relationship-type "
+    "chargeitem-status permitted-data-type observation-range-category request-status "
+    "specimen-status task-status http-verb publication-status narrative-status"
 )
+MEDICATION = "medicationrequest-status medicationrequest-intent"
 
 # Codes that HL7 has added to its tables since the R4 copy and that our maps need, from HL7 Terminology (CC0)
 ADDED = {"v2-0203": {"FGN": "Filler Group Number", "PGN": "Placer Group Number"}}
@@ -65,7 +72,8 @@ ADDED = {"v2-0203": {"FGN": "Filler Group Number", "PGN": "Placer Group Number"}
 def wanted() -> dict[str, str]:
     """Return file stem -> canonical URL of every system to write."""
     return (
-        {f"v2-{t}": V2 + t for t in TABLES.split()}
+        {s: FHIR + "CodeSystem/" + s for s in MEDICATION.split()}
+        | {f"v2-{t}": V2 + t for t in TABLES.split()}
         | {f"v3-{s}": V3 + s for s in VERSION3.split()}
         | {s: THO + s for s in TERMINOLOGY.split()}
         | {s: FHIR + s for s in CORE.split()}
