@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from engine import __version__
+from engine.cli.commands import audit_app, key_app, msg_app
+from engine.cli.project import project_root
 from engine.kernel.errors import HubError
 
 app = typer.Typer(
@@ -18,23 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="HL7 v2 / FHIR integration engine and interface hub.",
 )
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Find the project: the nearest folder upwards with config.yaml, else the one this code came from."""
-    at = (start or Path.cwd()).resolve()
-    for folder in (at, *at.parents):
-        if (folder / "config.yaml").is_file():
-            return folder
-    home = Path(__file__).resolve().parents[2]
-    if (home / "config.yaml").is_file():
-        return home
-    raise HubError(
-        "no config.yaml found",
-        where=str(at),
-        why="neither here nor in a folder above",
-        remedy="start in the project's folder",
-    )
 
 
 @app.command()
@@ -72,6 +57,17 @@ def parse(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="folder of the new project; nothing = this one")] = Path("."),
+) -> None:
+    """Write a new project: config.yaml, channels, maps, code tables, sample messages."""
+    from engine.cli.project import make_project
+
+    print(f"project {folder.resolve()}: {', '.join(make_project(folder))}")
+    print("next:  hub serve" if folder.resolve() == Path.cwd() else f"next:  cd {folder} && hub serve")
+
+
+@app.command()
 def serve(
     only: Annotated[
         str, typer.Option(help="start only these: listeners, workers, console (comma between)")
@@ -83,7 +79,7 @@ def serve(
     """Start the hub: listeners, workers and the web side, until Ctrl-C."""
     from engine.cli.serve import serve as run
 
-    raise typer.Exit(run(project_root(), only, listen or None))
+    raise typer.Exit(run(project_root(own=True), only, listen or None))
 
 
 @app.command()
@@ -93,86 +89,13 @@ def keep(
     """Delete message bodies that keep: in config.yaml no longer covers, and say what that costs."""
     from engine.cli.keep import keep_now
 
-    raise typer.Exit(keep_now(project_root(), dry_run))
+    raise typer.Exit(keep_now(project_root(own=True), dry_run))
 
 
-key_app = typer.Typer(no_args_is_help=True, help="The data key.")
 app.add_typer(key_app, name="key")
-
-
-@key_app.command("rotate")
-def key_rotate() -> None:
-    """Make a new data key current; what was sealed with older ones still opens."""
-    from engine.cli.keep import rotate_now
-
-    raise typer.Exit(rotate_now(project_root()))
-
-
-msg = typer.Typer(no_args_is_help=True, help="Messages: find them, look at one, run one again.")
-app.add_typer(msg, name="msg")
+app.add_typer(msg_app, name="msg")
+app.add_typer(audit_app, name="audit")
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
-
-
-@msg.command("find")
-def msg_find(
-    words: Annotated[
-        list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")
-    ] = None,
-    status: Annotated[str, typer.Option(help="waiting, done, parked or skipped")] = "",
-    channel: Annotated[str, typer.Option(help="of this channel")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many, newest first")] = 20,
-    json: Json = False,
-) -> None:
-    """List messages, newest first; without words all of them. Shows no patient data."""
-    from dataclasses import asdict
-
-    from engine.cli.msg import find
-    from engine.cli.opened import opened, who
-    from engine.cli.printing import print_found, print_json
-
-    with opened(project_root()) as hub:
-        found = find(hub, words or [], who(), status=status, channel=channel, limit=limit)
-    print_json([asdict(f) for f in found]) if json else print_found(found)
-
-
-@msg.command("show")
-def msg_show(
-    entry: Annotated[int, typer.Argument(help="number of the entry")],
-    show_phi: Annotated[
-        bool, typer.Option("--show-phi", help="print the message itself; that is recorded")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Show what is known of one message and what it became."""
-    from engine.cli.msg import show
-    from engine.cli.opened import opened, who
-    from engine.cli.printing import print_json, print_message
-
-    with opened(project_root()) as hub:
-        made = show(hub, entry, who(), phi=show_phi)
-    print_json(made) if json else print_message(made)
-
-
-@msg.command("replay")
-def msg_replay(
-    entry: Annotated[int, typer.Argument(help="number of the entry")],
-    why: Annotated[str, typer.Option(help="the reason; it stays with what the replay writes")],
-    file: Annotated[Path | None, typer.Option(help="an edited message to run instead")] = None,
-) -> None:
-    """Run a message again with the maps of today, and what came later on the same resources behind it."""
-    from engine.cli.follow import follow_entry
-    from engine.cli.msg import replay
-    from engine.cli.opened import opened, who
-    from engine.cli.printing import print_became
-
-    try:
-        body = file.read_bytes() if file is not None else None
-    except OSError as e:
-        raise HubError("cannot read this file", where=str(file), why=e.strerror or "") from None
-    with opened(project_root()) as hub:
-        accepted = replay(hub, entry, who(), why, body)
-        print(f"entry {entry} runs again as entry {accepted.id}")
-        print_became(follow_entry(hub, accepted.id, 3), True)
 
 
 @app.command()
@@ -186,7 +109,7 @@ def feed(
     from engine.cli.opened import opened
     from engine.cli.printing import print_changes, print_json
 
-    with opened(project_root()) as hub:
+    with opened(project_root(own=True)) as hub:
         rows, next_ = changes(hub, since, limit)
     print_json({"changes": rows, "next": next_}) if json else print_changes(rows, next_)
 

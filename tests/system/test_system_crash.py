@@ -78,6 +78,7 @@ def torture(hub: Hub, rounds: int, seed: int) -> None:
     """Kill something at a random moment of each round, while four senders send."""
     rng = random.Random(seed)
     done: Counter[str] = Counter()
+    victims: Counter[str] = Counter()
     hub.start()
     senders = [Sender(hub.ports["lab_oru"], evolving(n, done)) for n in range(SENDERS)]
     for sender in senders:
@@ -86,6 +87,7 @@ def torture(hub: Hub, rounds: int, seed: int) -> None:
         before = sum(len(sender.acked) for sender in senders)
         time.sleep(rng.uniform(0.05, 0.9))
         victim = rng.choice(["listeners", "worker", "tree", "supervisor"])
+        victims[victim] += 1
         if victim == "tree":
             hub.kill()
             hub.start()
@@ -104,6 +106,9 @@ def torture(hub: Hub, rounds: int, seed: int) -> None:
     hub.drained()
     assert hub.stop() == 0
     check(hub, done, acked)
+    print(
+        f"{rounds} kills ({dict(victims)}), {hub.config.workers} workers: {len(acked)} messages acknowledged"
+    )
 
 
 def test_nothing_acknowledged_is_lost_doubled_or_out_of_order(make_hub: Callable[..., Hub]) -> None:
