@@ -133,9 +133,10 @@ def _checked(c: Check, row: Row, spot: Spot, target: T.Target | None) -> None:
         return
     spot = replace(spot, under=both(spot.under, row.when), assumed=spot.assumed or bool(row.assumed))
     if row.each:
-        if row.each not in dictionary.segment_names() and row.each not in c.library.z_segments:
-            c.say("M02", row.place, f"each: {row.each} is no segment", "name a segment, e.g. each: NTE")
-        names = frozenset(b for b in spot.bound if b[0] != row.each)
+        for name in row.each.split("/"):
+            if name not in dictionary.segment_names() and name not in c.library.z_segments:
+                c.say("M02", row.place, f"each: {name} is no segment", "name a segment, e.g. each: NTE")
+        names = frozenset(b for b in spot.bound if b[0] != row.each_segment)
         spot = replace(spot, bound=names)
     _source(c, row, spot, target)
     bound = spot

@@ -85,10 +85,10 @@ class Emitter(Cases):
                 self.put(f"N{made} = len({made})")
             else:
                 self.put(f"{made} = []")
-            spots = any(r.each and r.each not in ("NTE",) for r in rows) and bool(lab)
+            spots = any(r.each and r.each_segment != "NTE" for r in rows) and bool(lab)
             if spots:
                 self.put(f"M{made} = []")
-                self.spot = f"M{made}"
+                self.spot, self.spot_of = f"M{made}", (name, label)
             here = (*path, Step(name, label))
             for r in (r for r in rows if len(r.target) == 1):
                 self.mark(r)

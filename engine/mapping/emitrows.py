@@ -358,21 +358,22 @@ class Rows(Values):
         s, f = self.name("s"), self.name("f")
         depth = self.depth
         if not self.trace:
-            self.put(f"if {row.each!r} in x.names:")
+            self.put(f"if {row.each_segment!r} in x.names:")
             self.depth += 1
         self.put(f"for {s} in x.each(g, s, {row.each!r}):")
         self.depth += 1
         self.put(f"{f} = fields({s}, x)")
         inner = replace(
             env,
-            fields={**env.fields, row.each: f},
-            bound={k: v for k, v in env.bound.items() if k[0] != row.each},
+            fields={**env.fields, row.each_segment: f},
+            bound={k: v for k, v in env.bound.items() if k[0] != row.each_segment},
         )
+        guarded = self.depth
         if row.when is not None:
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        spot = self.spot if row.each != "NTE" else ""
+        spot = self.spot if row.each_segment != "NTE" else ""
 
         def taken(value: str) -> None:
             take(value)
@@ -380,4 +381,7 @@ class Rows(Values):
                 self.put(f"{spot}.append({s})")
 
         self.value(bare, target, inner, path, taken, lambda _: "pass", many=many)
+        if row.when is not None and spot:
+            self.depth = guarded
+            self.put(f"else: x.refuse({self.spot_of!r}, {s})")
         self.depth = depth

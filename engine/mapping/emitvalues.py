@@ -343,7 +343,7 @@ class Values(Reading):
             if r.default or r.failed:
                 return False
             if r.each:
-                found[f"{r.each!r} in x.names"] = None
+                found[f"{r.each_segment!r} in x.names"] = None
                 continue
             if r.by is not None:
                 if not self._feeding(r.by, r, env, found) or not all(

@@ -133,6 +133,11 @@ class Row:
         """The target as written: `telecom(home).use`."""
         return ".".join(str(s) for s in self.target)
 
+    @property
+    def each_segment(self) -> str:
+        """The segment that `each` repeats over: NTE for `each: AIS/NTE`, the notes behind every AIS."""
+        return self.each.rpartition("/")[2]
+
     def under(self, prefix: tuple[Step, ...]) -> Row:
         """The same row with its target below `prefix`."""
         return replace(self, target=prefix + self.target)

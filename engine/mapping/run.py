@@ -33,7 +33,10 @@ class Run(RunValues, RunMaking):
         return found
 
     def each(self, g: Any, s: Any, name: str) -> Any:
-        """The segments `name` of this group; NTE: those that stand directly after `s`."""
+        """The segments `name` of this group; NTE: those that stand directly after `s`; AIS/NTE: after every AIS."""
+        if "/" in name:
+            holder, _, name = name.partition("/")
+            return [n for h in g.all(holder) for n in g.following(h) if n.name == name]
         if name == "NTE":
             return g.following(s)
         return g.positioned(s, name) if name in ("ROL", "PRT") else g.all(name)
@@ -102,11 +105,8 @@ class TracedRun(Run):
 
     def back(self, was: tuple[Any, ...]) -> None:
         """End such a row: the fast program never ran it."""
-        self.held = was[1]
-        for left, n in zip(
-            (self.flags, self.cleared, self.contained, self.drafts), (was[0], *was[2:]), strict=True
-        ):
-            del left[n:]
+        flags, self.held, cleared, contained, drafts = was
+        del self.flags[flags:], self.cleared[cleared:], self.contained[contained:], self.drafts[drafts:]
 
     def text(self, v: str) -> str:
         out = Run.text(self, v)

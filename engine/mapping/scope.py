@@ -14,7 +14,7 @@ from engine.formats.hl7v2.groups import Group
 __all__ = ["Scope", "scope_of"]
 
 HOLDERS = frozenset({"PID", "PV1", "PR1", "IN1", "ORC", "OBR", "OBX", "SPM"})
-ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD"})
+ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD", "TQ1", "TQ2"})
 
 
 class Scope:
@@ -127,6 +127,15 @@ class Scope:
         if found or self.parent is None:
             return found
         return self.parent.all(name)
+
+    def holds(self, group: str) -> bool:
+        """Say whether this group, or one around it, holds a group of that name."""
+        at: Scope | None = self
+        while at is not None:
+            if group in at.groups:
+                return True
+            at = at.parent
+        return False
 
     def following(self, s: Any) -> list[Any]:
         """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong to."""
