@@ -16,6 +16,7 @@ from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import line_of
 from engine.mapping import types as T
 from engine.mapping.checkread import named
+from engine.mapping.conditions import groups_of
 from engine.mapping.locate import locate
 from engine.mapping.mend import MEND, REFUSE
 from engine.mapping.model import MapDef, MessageDef, ResourceDef
@@ -44,6 +45,9 @@ def check_message(m: MessageDef, maps: Maps, resolved: dict[str, MapDef]) -> Ite
         for step in r.per if groups else ():
             if step not in groups and not (step == r.per[-1] and step in dictionary.segment_names()):
                 yield named(r.place, f"{r.name}: {m.structure} has no group {step}", step, groups)
+        for name in groups_of(r.when) if groups else ():
+            if name not in groups:
+                yield named(r.place, f"{r.name}: {m.structure} has no group {name}", name, groups)
         for path, selector in r.links:
             yield from _link(r, path, selector, lines, types)
     for rules, known, word in ((m.mend, MEND, "mend"), (m.refuse, REFUSE, "refuse")):

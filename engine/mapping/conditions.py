@@ -17,11 +17,13 @@ __all__ = [
     "Cleared",
     "Compare",
     "Condition",
+    "GroupThere",
     "Looks",
     "Not",
     "Or",
     "TargetSet",
     "Valued",
+    "groups_of",
     "locations_of",
     "parse",
     "targets_of",
@@ -68,6 +70,13 @@ class TargetSet:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupThere:
+    """`TIMING_ENCODED valued`: the group, or the nearest around it, holds such a group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """The opposite."""
 
@@ -88,7 +97,7 @@ class Or:
     parts: tuple[Condition, ...]
 
 
-Condition = Valued | Cleared | Compare | Looks | TargetSet | Not | And | Or
+Condition = Valued | Cleared | Compare | Looks | TargetSet | GroupThere | Not | And | Or
 
 LOCATION = r"[A-Z][A-Z0-9]{1,2}(?:\([^()]*\))?(?:[-.]\d+(?:\([^()]*\))?(?:\.\d+){0,2})?"
 ELEMENT = (
@@ -99,6 +108,7 @@ _TOKEN = re.compile(
     rf"\s*(?:(?P<func>length|count)\(\s*(?P<farg>{LOCATION})\s*\)"
     rf"|(?P<op>!=|<=|>=|=|<|>)\s*(?P<vals>(?:{VALUE})(?:\s*\|\s*(?:{VALUE}))*)"
     rf"|(?P<word>(?:not\s+valued|valued|cleared|not\s+set|set|looks\s+like\s+[a-z]+|and|or|not)\b)"
+    r"|(?P<group>[A-Z][A-Z0-9_]{3,})(?![-.(])"
     rf"|(?P<loc>{LOCATION})(?![A-Za-z])"
     rf"|(?P<elem>{ELEMENT})"
     r"|(?P<open>\()|(?P<close>\)))"
@@ -203,6 +213,11 @@ class _Reader:
                         return Cleared(text)
                     return Looks(text, word.removeprefix("looks like "))
             raise self.error(f"says nothing about {text}")
+        if kind == "group":
+            said = self.take()
+            if said in (("word", "valued"), ("word", "not valued")):
+                return GroupThere(text) if said[1] == "valued" else Not(GroupThere(text))
+            raise self.error(f"says nothing about {text}; a group can be `valued` or `not valued`")
         if kind == "elem":
             said = self.take()
             if said == ("word", "set"):
@@ -236,8 +251,15 @@ def _walk(c: Condition) -> list[Condition]:
 def locations_of(c: Condition | None) -> list[str]:
     """Return every location the condition reads."""
     return (
-        [] if c is None else [x.location for x in _walk(c) if not isinstance(x, TargetSet | And | Or | Not)]
+        []
+        if c is None
+        else [x.location for x in _walk(c) if not isinstance(x, TargetSet | GroupThere | And | Or | Not)]
     )
+
+
+def groups_of(c: Condition | None) -> list[str]:
+    """Return every group the condition asks about."""
+    return [] if c is None else [x.group for x in _walk(c) if isinstance(x, GroupThere)]
 
 
 def targets_of(c: Condition | None) -> list[str]:

@@ -38,7 +38,8 @@ class Reading(ABC):
             frozenset()
         )  # (element, label) of lists that rows come back to
         self.types: dict[str, str] = {}  # variable -> type of the element it holds
-        self.spot = ""
+        self.spot = ""  # the variable of the segments of the entries that `each` makes
+        self.spot_of = ("", "")  # and the element and label of these
         self.in_case = False
         self.base = "0"  # failures before this function began are not its own to settle
 
@@ -267,6 +268,10 @@ class Reading(ABC):
             return f"not {self.condition(c.inner, env, place)}"
         if isinstance(c, C.TargetSet):
             return self.target_set(c.element, env)
+        if isinstance(c, C.GroupThere):
+            if env.kind != "seg":
+                raise self.error(f"{c.group}: a datatype stands in no group", place)
+            return f"g.holds({c.group!r})"
         loc = locate(c.location)
         if loc is None:
             raise self.error(f"{c.location!r} is not a location", place)

@@ -192,6 +192,10 @@ def _set(owner: Node, link: Link, targets: Iterable[Node], nth: int, x: Run) -> 
             continue
         at: Any = draft.body
         if len(path) > 1:
+            if _refused(owner, path[0], t):
+                gone = f"{path[0].name}@{x.reference(t.draft.type, t.draft.id)['reference']}"
+                draft.cleared = (*draft.cleared, gone)
+                continue
             for step in path[:-1]:
                 if step.repeats:
                     at = _entry(owner, at, step, t, nth)
@@ -231,6 +235,12 @@ def _set(owner: Node, link: Link, targets: Iterable[Node], nth: int, x: Run) -> 
                 draft.labels[last.name] = (*marks, last.label or "link")
 
 
+def _refused(owner: Node, step: _At, t: Node) -> bool:
+    """Say whether the row that makes such entries of segments wants none of the target's segment."""
+    spots = owner.spots.get((step.name, step.label), ())
+    return any(s is t.segment and e is None for s, e in spots)
+
+
 def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
     """Return the entry of a list in which the target's Reference belongs: the one made of its segment, else the one
     of its number, else a new one."""
@@ -242,7 +252,7 @@ def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
     marks = draft.labels.get(step.name, ()) if top else ()
     spots = owner.spots.get((step.name, step.label))
     if spots is not None:
-        mine = next((e for s, e in spots if s is t.segment), None)
+        mine = next((e for s, e in spots if s is t.segment and e is not None), None)
     else:
         labelled = (
             [e for e, m in zip(entries, marks, strict=False) if m == step.label] if marks else list(entries)

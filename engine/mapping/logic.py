@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.mapping.conditions import And, Cleared, Compare, Condition, Looks, Not, Or, TargetSet, Valued
+from engine.mapping.conditions import (
+    And,
+    Cleared,
+    Compare,
+    Condition,
+    GroupThere,
+    Looks,
+    Not,
+    Or,
+    TargetSet,
+    Valued,
+)
 from engine.mapping.locate import locate
 from engine.mapping.model import Case, First, Join, Locate, Row, Source
 
@@ -130,6 +141,9 @@ def _consistent(product: tuple[Literal, ...]) -> bool:
     for c, positive in product:
         if isinstance(c, TargetSet):
             _flag(known.setdefault(("target", c.element), _Known()), c.element, positive)
+            continue
+        if isinstance(c, GroupThere):
+            _flag(known.setdefault(("group", c.group), _Known()), c.group, positive)
             continue
         assert isinstance(c, Valued | Cleared | Compare | Looks)
         function = c.function if isinstance(c, Compare) else ""

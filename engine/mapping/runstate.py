@@ -107,7 +107,7 @@ class State:
         self.merged: list[Any] = []  # segments that mend joined, for the report
         self.spots: dict[
             tuple[str, str], list[Any]
-        ] = {}  # (element, label) -> the segment of each entry that `each` made
+        ] = {}  # (element, label) -> (segment, entry) of each that `each` made; None for one that `when` refused
         self.weak: list[str] = []  # elements that only a new resource takes
 
     # -- text ------------------------------------------------------------------------------------------------------
@@ -158,6 +158,11 @@ class State:
         self.notes += 1
         if self.held is None:
             self.held = Flag(code, self.where + where, text, True)
+
+    def refuse(self, entries: tuple[str, str], s: Any) -> None:
+        """Remember that `each` wants no entry of this segment: links make none either."""
+        self.marks += 1
+        self.spots.setdefault(entries, []).append((s, None))
 
     def chose(self, v: str) -> None:
         """Remember that a value chose a case (the traced twin tells of it)."""

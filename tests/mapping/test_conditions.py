@@ -9,10 +9,12 @@ from engine.kernel.errors import MapError
 from engine.mapping.conditions import (
     And,
     Compare,
+    GroupThere,
     Not,
     Or,
     TargetSet,
     Valued,
+    groups_of,
     locations_of,
     parse,
     targets_of,
@@ -26,6 +28,9 @@ def test_words_become_a_tree() -> None:
     assert parse("PID-29 not valued") == Not(Valued("PID-29"))
     assert parse("OBX-2 = NM|SN") == Compare("", "OBX-2", "=", ("NM", "SN"))
     assert parse("count(PID-11) = 1") == Compare("count", "PID-11", "=", ("1",))
+    assert parse("TIMING_ENCODED not valued") == Not(GroupThere("TIMING_ENCODED"))
+    assert groups_of(parse("PR1_GROUP valued and PR1 valued")) == ["PR1_GROUP"]
+    assert locations_of(parse("PR1_GROUP valued and PR1-3.1 = X")) == ["PR1-3.1"]
     assert parse("value[x] not set") == Not(TargetSet("value[x]"))
     assert parse("ORC valued or OBR-2 valued and PID-5 valued") == Or(
         (Valued("ORC"), And((Valued("OBR-2"), Valued("PID-5"))))
@@ -37,6 +42,7 @@ def test_words_become_a_tree() -> None:
     [
         "PID-5 valued",
         "PID-29 not valued and count(PID-11) = 1",
+        "TIMING_ENCODED not valued and RXE valued",
         "(PRT-5 valued or PRT-8 valued) and PRT-2 != D|DE|UN",
         "not (OBX-2 = NM|SN)",
         "length(PID-7) > 8",

@@ -272,6 +272,31 @@ def test_a_row_that_comes_too_late_deletes_and_flags_nothing_in_the_twin_either(
     assert alone.drafts[0].cleared == ("priority",)
 
 
+def test_a_line_may_ask_for_a_group() -> None:
+    report = "per: PATIENT_RESULT/ORDER_OBSERVATION, rows: [OBR_DiagnosticReport],"
+    for asked, who in (
+        ("SPECIMEN valued", ["F1"]),
+        ("SPECIMEN not valued", ["F2"]),
+        ("PATIENT valued", ["F1", "F2"]),
+    ):
+        built = build(
+            lab(MESSAGE.replace(report, f"{report} when: {asked},")),
+            f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nSPM|1|S1||SER\nOBR|2||F2|B\nOBX|1|ST|K||b",
+        )
+        assert [r["identifier"][0]["value"] for r in of_type(built, "DiagnosticReport")] == who
+    inner = RESULT.replace("bodySite: SPM-8", "bodySite: {from: OBX-20(1), when: SPECIMEN valued}")
+    maps = maps_of(PATIENT, REPORT, inner, SPECIMEN, MESSAGE)
+    text = f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a" + "|" * 15 + "ARM^Arm"
+    assert [
+        "bodySite" in o
+        for t in (text, f"{text}\nSPM|1|S1||SER")
+        for o in of_type(build(maps, t), "Observation")
+    ] == [
+        False,
+        True,
+    ]
+
+
 def test_a_merge_into_itself_is_refused() -> None:
     head = MSH.replace("ADT^A01^ADT_A01", "ADT^A40^ADT_A39")
     built = build(shipped(), f"{head}\nEVN|A40\n{PID}\nMRG|77^^^NORTH^MR")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from safety_hub import Hub, adt, orm, oru, stay, who
 
@@ -89,3 +91,49 @@ def test_a_discharge_that_reaches_no_visit_is_put_on_a_list(hub: Hub) -> None:
     hub.adt(adt("A01", who(), "PV1|1|I|ICU^2^B"))
     outcome = hub.adt(adt("A03", who(), "PV1|1|I|ICU^2^B"))
     assert [f.code for f in outcome.flags if f.work] == ["no-visit-number"]
+
+
+def places(visit: dict[str, Any]) -> list[str]:
+    return [p.get("status", "") for p in visit["location"]]
+
+
+@pytest.mark.parametrize("event", ["A08", "A31"])
+@pytest.mark.parametrize("until", ["", "20260505"])
+def test_nobody_lies_in_the_bed_of_a_visit_that_has_ended(hub: Hub, event: str, until: str) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    assert places(hub.one("Encounter")) == ["active"]
+    hub.adt(adt("A03", who(), stay(until="20260505")))
+    hub.adt(adt(event, who(), stay(until=until)))
+    visit = hub.one("Encounter")
+    assert (visit["status"], places(visit), visit["period"]["end"]) == (
+        "finished",
+        ["completed"],
+        "2026-05-05",
+    )
+    hub.adt(adt("A13", who(), stay(until=until)))
+    visit = hub.one("Encounter")
+    assert (visit["status"], places(visit)) == ("in-progress", ["active"]) and "end" not in visit["period"]
+
+
+def test_nobody_lies_in_the_bed_of_a_cancelled_visit(hub: Hub) -> None:
+    hub.adt(adt("A01", who(), stay()))
+    hub.adt(adt("A11", who(), stay()))
+    hub.adt(adt("A08", who(), stay()))
+    visit = hub.one("Encounter")
+    assert (visit["status"], places(visit)) == ("cancelled", [""])
+
+
+def dg1(code: str, action: str = "A") -> str:
+    return f"DG1|1||{code}^x^I10C|||F{'|' * 15}{action}"
+
+
+@pytest.mark.parametrize("event", ["A01", "A08"])
+def test_a_diagnosis_that_is_taken_back_is_of_no_visit(hub: Hub, event: str) -> None:
+    hub.adt(adt("A01", who(), stay(), dg1("I21.4"), dg1("I10")))
+    both = [d["condition"]["reference"] for d in hub.one("Encounter")["diagnosis"]]
+    hub.adt(adt("A01", who(), stay(), dg1("I21.4", "D")))
+    assert [d["condition"]["reference"] for d in hub.one("Encounter")["diagnosis"]] == both[1:]
+    wrong = [c["code"]["coding"][0]["code"] for c in hub.all("Condition") if "verificationStatus" in c]
+    assert wrong == ["I21.4"]
+    hub.adt(adt(event, who(), stay(), dg1("I10", "D")))
+    assert "diagnosis" not in hub.one("Encounter") and len(hub.all("Condition")) == 2
