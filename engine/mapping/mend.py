@@ -227,9 +227,16 @@ def _by_store(root: Scope, x: Run) -> Flag | None:
     return None
 
 
+def _for_a_person(root: Scope, x: Run) -> Flag | None:
+    """Always: what these events undo or move, no rule can tell whose it is."""
+    return Flag("for-a-person", "MSH[1]-9", "who the records belong to has to be decided by a person", True)
+
+
 REFUSE: dict[str, Callable[[Scope, Run], Flag | None]] = {
     "MRG-1 names the survivor": _self_merge,
     "survivor is itself retired": _by_store,
+    "two people who were one wait for a person": _for_a_person,
+    "numbers that move to another person wait for a person": _for_a_person,
 }
 
 

@@ -58,6 +58,7 @@ _OTHERS = {
     "STI_S30": "SLR_S28",
     "MFN_M14": "MFN_Znn",
 }
+_TWO_PATIENTS = ("ADT_A17", "ADT_A24", "ADT_A37")
 _WITHOUT_EVENT = {
     "ORU": "ORU_R01",
     "ORM": "ORM_O01",
@@ -155,8 +156,16 @@ def tree(
     for number in reversed(versions()):
         found = version(number).structure(name)
         if found is not None:
-            return _adapted(found, frozenset(dropped))
+            adapted = _adapted(found, frozenset(dropped))
+            return _paired(adapted) if name in _TWO_PATIENTS else adapted
     return None
+
+
+def _paired(group: GroupDef) -> GroupDef:
+    """Put what is said of the second patient into a group of its own."""
+    second = [i for i, child in enumerate(group.children) if child.name == "PID"][1]
+    other = GroupDef("OTHER", 1, 1, group.children[second:])
+    return GroupDef(group.name, group.min, group.max, (*group.children[:second], other), group.choice)
 
 
 def _of_event(code: str, event: str) -> str:
