@@ -48,7 +48,8 @@ TERMINOLOGY = (
     "condition-ver-status coverage-selfpay data-absent-reason diagnosis-role diet discharge-disposition "
     "encounter-special-arrangements flag-category location-physical-type observation-category "
     "organization-type practitioner-role provenance-participant-type referencerange-meaning "
-    "special-values subscriber-relationship contactentity-type coverage-class admit-source service-type "
+    "special-values subscriber-relationship dose-rate-type contactentity-type coverage-class "
+    "admit-source service-type "
     "participant-type goal-achievement immunization-funding-source immunization-program-eligibility "
     "immunization-recommendation-status medication-admin-status medicationdispense-status"
 )
