@@ -1,7 +1,7 @@
-"""A map as a sheet that a person reads: element, source, how, when, and who set it; and the texts of rows'
-parts.
+"""A map as a sheet that a person reads: element, source, how, when, and who set it.
 
-In: resolved maps. Out: `Line` records and plain text. `hub map show` prints them, the linter quotes them.
+In: resolved maps. Out: `Line` records. `hub map show` prints them, `hub map diff` compares them, `hub map export`
+puts them into cells.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from engine.mapping.conditions import And, Cleared, Compare, Condition, Looks, Not, Or, TargetSet, Valued
-from engine.mapping.model import Constant, First, Join, Locate, MapDef, Row, Source
+from engine.mapping.entries import Entry, entries
+from engine.mapping.model import MapDef
+from engine.mapping.sheettext import condition_text, source_text
 
-__all__ = ["Line", "condition_text", "sheet", "source_text"]
+__all__ = ["Line", "condition_text", "lines", "sheet", "source_text"]
+
+HOW = ("as", "code", "unmapped", "make", "each", "split", "by", "flag", "skip", "assumed")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the sheet; `depth` tells how far it belongs under the line above."""
+    """One line of the sheet; `depth` tells how far it belongs under the line above, `path` which element it is."""
 
     element: str
     source: str
@@ -26,102 +29,36 @@ class Line:
     set_by: str
     place: str
     depth: int = 0
+    path: tuple[str, ...] = ()
 
 
-def source_text(s: Source | None) -> str:
-    """Return a source as a map file says it."""
-    if s is None:
-        return ""
-    if isinstance(s, Locate):
-        return s.text
-    if isinstance(s, Constant):
-        return f"={s.text}"
-    if isinstance(s, First):
-        return "[" + ", ".join(source_text(o) for o in s.options) + "]"
-    assert isinstance(s, Join)
-    if not s.with_:
-        return " + ".join(source_text(p) for p in s.parts)
-    return "join [" + ", ".join(source_text(p) for p in s.parts) + f"] with {s.with_}"
-
-
-def condition_text(c: Condition | None) -> str:
-    """Return a condition as a map file says it."""
-    if c is None:
-        return ""
-    if isinstance(c, And | Or):
-        word = " and " if isinstance(c, And) else " or "
-        return word.join(
-            f"({condition_text(p)})" if isinstance(p, And | Or) else condition_text(p) for p in c.parts
-        )
-    if isinstance(c, Not):
-        if isinstance(c.inner, Valued):
-            return f"{c.inner.location} not valued"
-        if isinstance(c.inner, TargetSet):
-            return f"{c.inner.element} not set"
-        return f"not ({condition_text(c.inner)})"
-    if isinstance(c, Valued):
-        return f"{c.location} valued"
-    if isinstance(c, Cleared):
-        return f"{c.location} cleared"
-    if isinstance(c, Looks):
-        return f"{c.location} looks like {c.like}"
-    if isinstance(c, TargetSet):
-        return f"{c.element} set"
-    assert isinstance(c, Compare)
-    left = f"{c.function}({c.location})" if c.function else c.location
-    return f"{left} {c.op} {'|'.join(c.values)}"
-
-
-def how_text(row: Row) -> str:
-    """Return everything a row says beside its source and condition."""
-    parts = []
-    if row.as_:
-        parts.append(f"as {row.as_}")
-    if row.code:
-        parts.append(f"code {row.code}" + (f" (unmapped: {row.unmapped})" if row.unmapped else ""))
-    if row.make:
-        parts.append(f"make {row.make}")
-    if row.each:
-        parts.append(f"each {row.each}")
-    if row.split:
-        parts.append(f"split {row.split}")
-    if row.by is not None:
-        parts.append(f"by {source_text(row.by)}")
-    if row.flag:
-        parts.append(f"flag: {row.flag}")
-    if row.skip:
-        parts.append(f"skip: {row.skip}")
-    if row.assumed:
-        parts.append(f"assumed: {row.assumed}")
+def how_text(e: Entry) -> str:
+    """Return everything an entry says beside its source and condition."""
+    parts: list[str] = []
+    for word in HOW:
+        text = e.words.get(word, "")
+        if word == "unmapped" and parts and text:
+            parts[-1] += f" (unmapped: {text})"
+        elif text:
+            parts.append(f"{word}: {text}" if word in ("flag", "skip", "assumed") else f"{word} {text}")
     return "; ".join(parts)
 
 
 def sheet(m: MapDef) -> Iterator[Line]:
     """Give the lines of a map, in the order of its rows."""
-    for level in m.levels:
-        yield Line(f"[{level.name}]", "", "", condition_text(level.when), level.place.layer, str(level.place))
-        yield from lines(level.rows, 1)
-    yield from lines(m.rows, 0)
+    return lines(entries(m), 0, ())
 
 
-def lines(rows: Iterable[Row], depth: int, word: str = "") -> Iterator[Line]:
-    """Give the lines of some rows and of what hangs below them."""
-    for r in rows:
-        name = r.name or word or "(this element)"
-        label = f"{word} {name}" if word and r.name and word != name else name
-        yield Line(
-            label,
-            source_text(r.source),
-            how_text(r),
-            condition_text(r.when),
-            r.place.layer,
-            str(r.place),
-            depth,
-        )
-        yield from lines(r.children, depth + 1)
-        yield from lines(r.make_rows, depth + 1)
-        for case in r.cases:
-            shown = "|".join(v or '""' for v in case.values)
-            yield from lines(case.rows, depth + 1, f"{shown}:")
-        yield from lines(r.default, depth + 1, "default:")
-        yield from lines(r.failed, depth + 1, "failed:")
+def lines(rows: Iterable[Entry], depth: int, path: tuple[str, ...]) -> Iterator[Line]:
+    """Give the lines of some entries and of what hangs below them."""
+    for e in rows:
+        at = path
+        if e.kind == "element":
+            at = (*path, *e.key.split("."))
+        elif e.kind == "case" and path and path[-1].endswith("[x]"):
+            at = path[:-1]
+        key = e.key or '""'
+        name = {"element": key, "level": f"[{key}]", "case": f"= {key}"}.get(e.kind, f"{key}:")
+        when = e.words.get("when", "")
+        yield Line(name, e.words.get("from", ""), how_text(e), when, e.place.layer, str(e.place), depth, at)
+        yield from lines(e.inside, depth + 1, at)
