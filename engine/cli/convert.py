@@ -2,7 +2,9 @@
 stored.
 
 A message that cannot be converted is named on stderr as `file, message number, location, reason`; its
-neighbours go on. Both cores work on many files.
+neighbours go on. Both cores work on many files. A file is read in pieces and a message forgotten once it is
+written: memory is that of the maps, one piece (1 MiB) and twice the longest message with what it became,
+however long the file.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -23,12 +27,12 @@ from engine.fhir import jsonio
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import parse
-from engine.formats.hl7v2.split import split_messages
+from engine.formats.hl7v2.split import iter_messages
 from engine.kernel.errors import HubError
 from engine.mapping.convert import headers, trace_message
 from engine.mapping.project import Maps
 
-__all__ = ["Result", "convert_bytes", "convert_paths", "expand", "stems"]
+__all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
 
 _maps: Maps | None = None
 
@@ -41,6 +45,7 @@ class Result:
     bundle: dict[str, Any] | None
     report: dict[str, Any]
     error: tuple[str, str] | None = None
+    size: int = 0  # bytes of the message
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -82,12 +87,25 @@ def stems(files: list[Path]) -> list[str]:
 
 
 def convert_bytes(data: bytes, maps: Maps, site: str = "") -> Iterator[Result]:
-    """Convert every message of one file."""
-    found = False
-    for number, record in enumerate(split_messages(data), 1):
-        found = True
-        yield _convert_one(number, bytes(record.data), maps, site)
-    if not found:
+    """Convert every message in bytes."""
+    return convert_file(BytesIO(data), maps, site)
+
+
+def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]:
+    """Convert every message of one file, read in pieces."""
+    number = 0
+    try:
+        for record in iter_messages(file):
+            number = record.number
+            result = _convert_one(number, bytes(record.data), maps, site)
+            result.size = len(record.data)
+            yield result
+    except HubError as e:  # a message too long to be one: what came before it is converted
+        number += 1
+        report = _empty_report("")
+        report["errors"].append({"source": e.where, "text": str(e)})
+        yield Result(number, None, report, (e.where, str(e)))
+    if not number:
         yield Result(1, None, _empty_report(""), ("MSH", "no HL7 v2 message found"))
 
 
@@ -148,28 +166,61 @@ def _start(root: str, identity_base: str) -> None:
     _maps = Maps.open(Path(root), identity_base)
 
 
-def _file(job: tuple[str, str, str, str]) -> tuple[int, list[str]]:
-    """Convert one file and write what it gives; returns (messages converted, lines for stderr)."""
+Job = tuple[str, str, str, str]  # file, stem, folder, site
+
+
+def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]) -> None:
+    """Convert one file and write what it gives; `say` hears what is wrong, `moved` of bytes done."""
     path, stem, out_dir, site = job
     assert _maps is not None
-    out = Path(out_dir)
+    out, left = Path(out_dir), _size(Path(path))
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            results = convert_file(file, _maps, site)
+            first = next(results)
+            second = next(results, None)
+            # only now it is known whether the file holds one message, and so what the first is called
+            rest = () if second is None else chain((second,), results)
+            for r in chain((first,), rest):
+                name = stem if second is None else f"{stem}.{r.number}"
+                if r.bundle is None:
+                    where, why = r.error or ("", "")
+                    say(f"{path}, {r.number}, {where or '-'}, {why}")
+                _write(out / f"{name}.report.json", orjson.dumps(r.report, option=orjson.OPT_INDENT_2))
+                if r.bundle is not None:
+                    _write(out / f"{name}.json", jsonio.dumps_pretty(r.bundle))
+                moved(r.size)
+                left -= r.size
+            moved(left)  # what belongs to no message: batch headers, blank lines
     except OSError as e:
-        return 0, [f"{path}, 0, -, cannot be read: {e.strerror}"]
-    results = list(convert_bytes(data, _maps, site))
+        say(f"{path}, 0, -, cannot be read: {e.strerror}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as e:
+        raise _unwritable(path, e) from None
+
+
+def _unwritable(path: Path, e: OSError) -> HubError:
+    return HubError(
+        "the result cannot be written", where=str(path), why=e.strerror or "", remedy="name another --out"
+    )
+
+
+def _file(job: Job) -> tuple[int, list[str]]:
+    """Convert one file in a process of the pool; returns (bytes of the file, lines for stderr)."""
     problems: list[str] = []
-    done = 0
-    for r in results:
-        name = stem if len(results) == 1 else f"{stem}.{r.number}"
-        (out / f"{name}.report.json").write_bytes(orjson.dumps(r.report, option=orjson.OPT_INDENT_2))
-        if r.bundle is None:
-            where, why = r.error or ("", "")
-            problems.append(f"{path}, {r.number}, {where or '-'}, {why}")
-            continue
-        (out / f"{name}.json").write_bytes(jsonio.dumps_pretty(r.bundle))
-        done += 1
-    return done, problems
+    _one_file(job, problems.append, lambda size: None)
+    return _size(Path(job[0])), problems
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def convert_paths(
@@ -178,35 +229,53 @@ def convert_paths(
     root: Path,
     identity_base: str = "urn:hub:own",
     site: str = "",
-    progress: Any = None,
+    moved: Callable[[int], None] = lambda size: None,
 ) -> int:
-    """Convert files and folders into `out`; returns the exit code (0 all converted, 1 otherwise)."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Convert files and folders into `out`; returns the exit code (0 all converted, 1 otherwise).
+
+    `moved` hears of bytes converted. Raises HubError when `out` cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise _unwritable(out, e) from None
     files = expand(paths)
     jobs = [(str(f), stem, str(out), site) for f, stem in zip(files, stems(files), strict=True)]
     if not jobs:
         print("nothing to convert: no file at these paths", file=sys.stderr)
         return 1
     bad = False
+
+    def say(line: str) -> None:
+        nonlocal bad
+        bad = True
+        print(line, file=sys.stderr)
+
     workers = min(os.cpu_count() or 1, len(jobs))
     if workers > 1 and len(jobs) > 8:
         with ProcessPoolExecutor(workers, initializer=_start, initargs=(str(root), identity_base)) as pool:
-            results: Iterable[tuple[int, list[str]]] = pool.map(
-                _file, jobs, chunksize=max(1, min(16, len(jobs) // (workers * 4)))
-            )
-            bad = _tell(results, progress)
+            chunk = max(1, min(16, len(jobs) // (workers * 4)))
+            for size, problems in pool.map(_file, jobs, chunksize=chunk):
+                for line in problems:
+                    say(line)
+                moved(size)
     else:
         _start(str(root), identity_base)
-        bad = _tell(map(_file, jobs), progress)
+        for job in jobs:
+            _one_file(job, say, moved)
     return 1 if bad else 0
 
 
-def _tell(results: Iterable[tuple[int, list[str]]], progress: Any) -> bool:
-    bad = False
-    for _, problems in results:
-        for line in problems:
-            bad = True
-            print(line, file=sys.stderr)
-        if progress is not None:
-            progress()
-    return bad
+def convert_with_bar(paths: list[Path], out: Path, root: Path, identity_base: str, site: str = "") -> int:
+    """Convert as `convert_paths` does, with a bar of the bytes done where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return convert_paths(paths, out, root, identity_base, site)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("converting"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=sum(map(_size, expand(paths))))
+        return convert_paths(
+            paths, out, root, identity_base, site, moved=lambda size: bar.advance(task, size)
+        )

@@ -29,20 +29,11 @@ def convert(
     site: Annotated[str, typer.Option(help="use this site's maps whatever MSH-3/4 say")] = "",
 ) -> None:
     """Convert files to FHIR: DIR/<stem>.json and DIR/<stem>.report.json a message."""
-    from engine.cli.convert import convert_paths, expand
+    from engine.cli.convert import convert_with_bar
     from engine.kernel.config import load_config
 
     root = project_root()
-    base = load_config(root).identity_base
-    if sys.stderr.isatty():
-        from rich.progress import Progress
-
-        with Progress(transient=True) as bar:
-            task = bar.add_task("converting", total=len(expand(paths)))
-            code = convert_paths(paths, out, root, base, site=site, progress=lambda: bar.advance(task))
-    else:
-        code = convert_paths(paths, out, root, base, site=site)
-    raise typer.Exit(code)
+    raise typer.Exit(convert_with_bar(paths, out, root, load_config(root).identity_base, site))
 
 
 @app.command()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from engine.cli.convert import convert_paths, expand, stems
 from engine.cli.parse import parse_paths
 from engine.formats.hl7v2.leaves import leaves
 from engine.formats.hl7v2.parse import parse
+from engine.kernel.errors import HubError
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_messages/lab/oru_potassium.hl7"
@@ -114,3 +120,85 @@ def test_parse_lists_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert parse_paths([damaged]) == 0
     (tree,) = json.loads(capfd.readouterr().out)
     assert [r["code"] for r in tree["repairs"]]
+
+
+def test_a_batch_in_pieces_gives_what_each_message_alone_gives(tmp_path: Path) -> None:
+    """Messages that lie across the pieces a file is read in are neither cut nor doubled."""
+    samples = [f.read_bytes() for f in sorted((ROOT / "sample_messages/lab").glob("oru_*.hl7"))[:4]]
+    bodies = [body for n in range(4) for body in samples]
+    filler = b"NTE|9|L|" + b"x" * 90_000 + b"\r"  # so that a few messages fill a piece of 1 MiB
+    bodies = [body.rstrip(b"\r\n") + b"\r" + filler for body in bodies]
+    batch = tmp_path / "batch.hl7"
+    batch.write_bytes(b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + b"".join(bodies) + b"BTS|16\rFTS|1\r")
+    assert batch.stat().st_size > 1 << 20
+    assert convert([batch], tmp_path / "batch") == 0
+    assert len(list((tmp_path / "batch").iterdir())) == 2 * len(bodies)
+    for n, body in enumerate(bodies[:4], 1):
+        alone = tmp_path / f"{n}.hl7"
+        alone.write_bytes(body)
+        assert convert([alone], tmp_path / "alone") == 0
+        for end in (".json", ".report.json"):
+            once = (tmp_path / f"alone/{n}{end}").read_bytes()
+            assert (tmp_path / f"batch/batch.{n}{end}").read_bytes() == once
+            assert (tmp_path / f"batch/batch.{n + 12}{end}").read_bytes() == once
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from engine.cli.convert import convert_paths
+root, warm, batch, out = map(Path, sys.argv[1:])
+assert convert_paths([warm], out / "warm", root) == 0
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert convert_paths([batch], out / "batch", root) == 0
+print(before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("megabytes", [3, pytest.param(50, marks=pytest.mark.soak)])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, megabytes: int) -> None:
+    body = SAMPLE.read_bytes().rstrip(b"\r\n") + b"\r" + (b"NTE|9|L|" + b"x" * 5000 + b"\r") * 20
+    warm, batch = tmp_path / "warm.hl7", tmp_path / "batch.hl7"
+    warm.write_bytes(body)
+    count = (megabytes << 20) // len(body)
+    with batch.open("wb") as file:
+        for _ in range(count):
+            file.write(body)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, ROOT, warm, batch, tmp_path / "out"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = map(int, done.stdout.split())
+    print(f"{megabytes} MB, {count} messages: {before} MB before, {after} MB at the highest")
+    assert len(list((tmp_path / "out/batch").iterdir())) == 2 * count
+    assert after - before < 25
+
+
+def test_a_folder_that_cannot_be_written_is_one_line() -> None:
+    with pytest.raises(HubError, match="Name another --out"):
+        convert([SAMPLE], Path("/proc/hub"))
+
+
+def test_a_bar_counts_bytes_on_a_terminal(tmp_path: Path) -> None:
+    reading, terminal = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "engine.cli.main", "convert", BATCH, "--out", tmp_path / "out"],
+        cwd=ROOT,
+        stderr=terminal,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(terminal)
+    said = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := os.read(reading, 65536):
+            said += part
+    os.close(reading)
+    assert done.wait(60) == 0 and done.stdout is not None
+    assert done.stdout.read() == b""
+    done.stdout.close()
+    size = f"{BATCH.stat().st_size / 1000:.1f}/{BATCH.stat().st_size / 1000:.1f} kB"
+    assert b"converting" in said and size.encode() in said, said
