@@ -10,16 +10,6 @@ import pytest
 from hub_process import Hub
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long forms out unless they are asked for with `-m soak`."""
-    if "soak" in config.option.markexpr:
-        return
-    slow = [item for item in items if item.get_closest_marker("soak")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
-
-
 @pytest.fixture
 def make_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     """Make hubs in folders of their own."""
