@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.fhir.ids import keyed_uuid
 from engine.fhir.validate import validate
@@ -94,6 +95,9 @@ class Pipeline:
         if charset and not entry.charset:
             message = parse(entry.body, charset=charset)
         out.search = search_words(message)
+        if entry.kind == "answer":
+            out.note = "acknowledgement"  # an ACK is kept, and there is nothing to do
+            return
         if entry.kind == "refused":
             # the entry's reason may quote what stood around the message in its frame: it stays sealed there
             text = "the channel refused it and told the sender; hub msg show says why"
@@ -101,14 +105,16 @@ class Pipeline:
             return
         program = self.maps.program(site)
         out.revision = program.revision
-        built = map_message(message, program, self.identify, f"urn:hub:entry|{entry.position}", _StoreRun)
+        origin = f"urn:hub:entry|{entry.position}"
+        built = map_message(message, program, self.identify, origin, _StoreRun, channel.map)
         out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
             out.flags.append(
                 Flag(
                     "same-control-id",
                     "MSH[1]-10",
-                    f"entry {entry.conflicts_with} has the same control id and other content",
+                    f"entry {entry.conflicts_with} has the same control id"
+                    + (", and may be the same message" if _keeps_twins(channel) else " and other content"),
                     True,
                 )
             )
@@ -134,7 +140,13 @@ class Pipeline:
             out.parked = _without_authority(built.drafts, message.code)
         if out.parked is None:
             out.parked = _mixed(built.drafts)
+        date_drafts(built, message, program.sender("").zone)
         out.drafts = built.drafts
+
+
+def _keeps_twins(channel: Channel) -> bool:
+    """Say whether the channel keeps duplicates (`then: flag`)."""
+    return channel.mllp is not None and channel.mllp.duplicates == "flag"
 
 
 def _without_authority(drafts: list[Draft], code: str) -> Flag | None:

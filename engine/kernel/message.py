@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Accepted", "Draft", "Entry", "Flag", "Identity", "NewEntry", "Outcome", "Work"]
+__all__ = ["Accepted", "Draft", "Entry", "Flag", "Identity", "NewEntry", "Outcome", "Told", "Work"]
 
 Identity = tuple[str, str]
 """(system, value): a business identifier. A bare number is never an identity."""
@@ -82,13 +82,22 @@ class Flag:
     work: bool = False
 
 
+class Told(NamedTuple):
+    """The sender's own time of what it tells: where it stood, first and last millisecond it can mean."""
+
+    kind: str  # EVN-2 | OBR-22 | MSH-7; only times of one kind are compared
+    first: int
+    last: int
+
+
 @dataclass(slots=True)
 class Draft:
     """One FHIR resource as a map made it from one message, before the store has seen it.
 
     `body` is the resource without `id` and `meta.versionId`/`lastUpdated`. `labels` runs parallel to the
     entries of each top-level list of the body and says which labelled row made each (`telecom` -> ("home",
-    "work")). `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`). `owns` holds
+    "work")). `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`), and
+    `element@Type/id` where entries that refer to a resource go (a diagnosis taken back). `owns` holds
     the top-level elements the map is able to set; a `snapshot` write removes those that were not sent.
     """
 
@@ -105,6 +114,7 @@ class Draft:
     weak: tuple[
         str, ...
     ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
+    told: Told | None = None  # None: the sender gives no time that can be compared
 
 
 @dataclass(slots=True)

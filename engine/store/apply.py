@@ -70,6 +70,7 @@ def commit_plan(made: Plan, writer: Writer) -> None:
     """Take a plan over: hand out versions, bind keys, note touches."""
     work = made.work
     for version in made.versions:
+        version.row.times = None
         if version.patient is not None:
             version.row.patient = version.patient.rid
     if made.versions:
@@ -84,10 +85,14 @@ def commit_plan(made: Plan, writer: Writer) -> None:
             writer.write(work.entry, made.versions, work.position)
     for key, row in made.bound.items():
         writer.bind(key, row)
+    for row, times in made.heard:
+        row.times = times
     for row in made.unchanged:
         writer.move(row, work.position)
-    for row in (*made.unchanged, *made.superseded):
+    for row in made.unchanged:
         writer.touch(row, work)
+    for row in made.superseded:
+        writer.touch(row, work, late=True)
     for mac, row in made.pending:
         writer.pend(mac, row)
     if made.merges:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import orjson
+
 from engine.store.database import Session
 from engine.store.tables import ENTRY_ERA
 
-__all__ = ["Link", "chain_of", "touches_of"]
+__all__ = ["Link", "chain_of", "times_heard", "touches_of"]
 
 
 class Link(NamedTuple):
@@ -60,4 +62,19 @@ def touches_of(session: Session, rids: Sequence[int], after: int) -> dict[int, l
     for rid, position, entry in session.among(sql, rids):
         if position > after:
             found.setdefault(rid, []).append((position, entry))
+    return found
+
+
+def times_heard(session: Session, rids: Sequence[int], after: int, before: int) -> dict[int, dict[str, int]]:
+    """Return the latest times that senders gave for each resource, between two positions, beside versions."""
+    eras = ",".join(map(str, range(max(after, 0) >> ENTRY_ERA, (max(before, 0) >> ENTRY_ERA) + 1)))
+    sql = (
+        f"SELECT rid, position, times FROM touch WHERE era IN ({eras}) AND times IS NOT NULL AND rid IN (...)"
+    )
+    found: dict[int, dict[str, int]] = {}
+    for rid, position, times in session.among(sql, rids):
+        if after <= position < before:
+            known = found.setdefault(rid, {})
+            for key, at in orjson.loads(times).items():
+                known[key] = max(at, known.get(key, at))
     return found

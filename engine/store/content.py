@@ -8,17 +8,17 @@ else), because walking every draft costs more than everything else here together
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.fhir import jsonio
 from engine.kernel.message import Draft, Flag, Work
-from engine.store.merge import merged, owned_by, without_duplicates
+from engine.store.merge import dated, merged, owned_by, times_of, without_duplicates
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Row, State
 
-__all__ = ["Plan", "Version", "add_version"]
+__all__ = ["Plan", "Version", "add_version", "is_older", "times_now"]
 
 _URN = b'"reference":"urn:uuid:'
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[^"]+)"')
@@ -50,14 +50,56 @@ class Plan:
     unchanged: list[Row] = field(default_factory=list)
     superseded: list[Row] = field(default_factory=list)
     merges: list[tuple[Row, Row]] = field(default_factory=list)  # (retired, survivor)
+    heard: list[tuple[Row, dict[str, int]]] = field(default_factory=list)  # unchanged, but said again later
     pending: list[tuple[int, Row]] = field(default_factory=list)  # hash of a target that is not there yet
     flags: list[Flag] = field(default_factory=list)
 
 
+def times_now(row: Row) -> dict[str, int]:
+    """Return by what times of their own the senders have spoken of a resource."""
+    if row.times is not None:
+        return row.times
+    return times_of(row.body.own) if row.body is not None else {}
+
+
+def is_older(draft: Draft, row: Row, sender: str) -> bool:
+    """Say whether the sender dates a draft before what it has already said of the resource."""
+    told = draft.told
+    if told is None or row.body is None:
+        return False
+    known = times_now(row).get(f"{told.kind} {sender}")
+    return known is not None and told.last < known
+
+
+def _times(draft: Draft, row: Row, sender: str) -> dict[str, int]:
+    """Return the times of a resource once the draft has spoken of it."""
+    times, told = times_now(row), draft.told
+    if told is None:
+        return times
+    key = f"{told.kind} {sender}"
+    return times if times.get(key, -1) >= told.first else {**times, key: told.first}
+
+
+def _said_again(draft: Draft, row: Row, made: Plan) -> None:
+    made.unchanged.append(row)
+    times = _times(draft, row, made.work.sender)
+    if times is not times_now(row):
+        made.heard.append((row, times))
+
+
 def add_version(
-    draft: Draft, body: dict[str, Any], row: Row, patient: Row | None, made: Plan, state: State
+    draft: Draft,
+    body: dict[str, Any],
+    row: Row,
+    patient: Row | None,
+    made: Plan,
+    state: State,
+    older: bool = False,
 ) -> None:
-    """Work out the version that `body` (the draft's, or part of it) makes of a resource."""
+    """Work out the version that `body` (the draft's, or part of it) makes of a resource.
+
+    `older`: by its sender's own time; where it would change anything it is late.
+    """
     before, sender = row.body, made.work.sender
     if draft.weak and before is not None:
         body = {name: value for name, value in body.items() if name not in draft.weak}
@@ -67,23 +109,39 @@ def add_version(
         sent = _linked(sent, draft, row, made, state)
         patient = patient or state.patient_of(jsonio.loads(sent))
     if before is None and without_duplicates(body):
-        content = Body(sent, body if sent == plain else None, owned_by(sender, draft))
+        own = dated(owned_by(sender, draft), _times(draft, row, sender))
+        content = Body(sent, body if sent == plain else None, own)
         made.versions.append(Version(row, content, body, None, patient))
         return
     memo = (sender, draft.map, draft.write, sent)
     if before is not None and not draft.cleared and (sent == before.raw or before.same == memo):
-        made.unchanged.append(row)
+        _said_again(draft, row, made)
         return
     value = body if sent == plain else jsonio.loads(sent)
     old, own = (before.value, before.own) if before is not None else ({}, [sender, draft.map, {}])
+    if made.names and any("@" in place for place in draft.cleared):
+        draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     new, own = merged(old, own, draft, value, sender)
     raw = jsonio.dumps(new)
     if before is not None and before.raw == raw:
         if not draft.cleared:
             before.same = memo
-        made.unchanged.append(row)
+        _said_again(draft, row, made)
         return
+    if older:
+        made.superseded.append(row)
+        made.flags.append(_late(draft, row))
+        return
+    own = dated(own, _times(draft, row, sender))
     made.versions.append(Version(row, Body(raw, new, own), new, before, patient))
+
+
+def _late(draft: Draft, row: Row) -> Flag:
+    """Flag what the sender dates before what it said already; people look, except at a mere first word."""
+    assert draft.told is not None
+    text = f"by its own time ({draft.told.kind}) the sender said newer things before: not written"
+    work = row.patient is not None and draft.body.get("status") not in ("preliminary", "registered")
+    return Flag("late", draft.name, text, work)
 
 
 def _rewritten(raw: bytes, made: Plan) -> bytes:
@@ -99,6 +157,12 @@ def _rewritten(raw: bytes, made: Plan) -> bytes:
         names = made.names
         raw = _REFERENCE.sub(lambda match: b'"reference":"' + names.get(match[1], match[1]) + b'"', raw)
     return raw
+
+
+def _renamed(place: str, made: Plan) -> str:
+    """Give the resource in `element@Type/id` the id that it has in the store."""
+    element, at, name = place.partition("@")
+    return element + at + made.names.get(name.encode(), name.encode()).decode()
 
 
 def _linked(sent: bytes, draft: Draft, row: Row, made: Plan, state: State) -> bytes:

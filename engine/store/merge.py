@@ -8,7 +8,8 @@ whole, entries of others stay.
 
 Ownership is kept per list entry as claims `[sender, map, label]`: an entry leaves when its last claim does. A
 single element counts as one entry. It is stored short, `[sender, map, {element: labels}]`, while one map of
-one sender wrote everything, else as `{element: [[claim, ...], ...]}`.
+one sender wrote everything, else as `{element: [[claim, ...], ...]}`. With it stands, fourth or under `""`,
+by what times of its own each sender has spoken: `{"OBR-22 ACME": milliseconds}`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from functools import lru_cache
 from typing import Any
 
 from engine.kernel.message import Draft
+from engine.store.visits import settle_visit
 
-__all__ = ["claims_of", "merged", "owned_by", "without_duplicates"]
+__all__ = ["claims_of", "dated", "merged", "owned_by", "times_of", "without_duplicates"]
 
 Claim = tuple[str, str, str]  # sender, map, label
 Own = Any
@@ -43,6 +45,21 @@ _GAP = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 def owned_by(sender: str, draft: Draft) -> Own:
     """Return the ownership of a resource that this draft alone has written."""
     return [sender, draft.map, {element: labels for element, labels in draft.labels.items() if any(labels)}]
+
+
+def times_of(own: Own) -> dict[str, int]:
+    """Return the latest time that each sender gave for what it said, by kind of time and sender."""
+    if isinstance(own, list):
+        return own[3] if len(own) > 3 else {}
+    found: dict[str, int] = own.get("", {})
+    return found
+
+
+def dated(own: Own, times: dict[str, int]) -> Own:
+    """Return the ownership with these times."""
+    if not times:
+        return own
+    return [*own[:3], times] if isinstance(own, list) else {**own, "": times}
 
 
 def claims_of(own: Own, element: str, entries: int) -> list[list[Claim]]:
@@ -92,6 +109,8 @@ def merged(
         _follow_value(new, old, lists, body)
     for place in draft.cleared:
         _clear(new, own, lists, place, owner)
+    if draft.type == "Encounter":
+        settle_visit(new, old)
     return new, _ownership(new, old, own, lists, owner, body)
 
 
@@ -289,8 +308,9 @@ def _clear(
     new: dict[str, Any], own: Own, lists: dict[str, list[list[Claim]]], place: str, owner: tuple[str, str]
 ) -> None:
     """Follow an explicit delete: `element`, `element(label)`, or one of these with a part,
-    `element(label).part`.
+    `element(label).part`; `element@Type/id` deletes the entries that refer to a resource.
     """
+    place, _, target = place.partition("@")
     name, _, part = place.partition(".")
     element, _, label = name.rstrip(")").partition("(")
     held = new.get(element)
@@ -299,6 +319,9 @@ def _clear(
         entries: list[tuple[Any, list[Claim]]] = []
         for entry, claimed in zip(held, claims, strict=True):
             mine = not label or (*owner, label) in claimed
+            if target:
+                parts = entry.values() if isinstance(entry, dict) else ()
+                mine = any(isinstance(p, dict) and p.get("reference") == target for p in parts)
             if mine and part and isinstance(entry, dict):
                 entry = {key: value for key, value in entry.items() if key not in (part, "_" + part)}
                 mine = not entry

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.columns import patient_reference
-from engine.store.content import Plan, add_version
+from engine.store.content import Plan, add_version, is_older
 from engine.store.keys import Keys, id_bytes
 from engine.store.people import disagreement
 from engine.store.references import retired_by
@@ -240,7 +240,7 @@ def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
 def _write_retired(draft: Draft, row: Row, made: Plan, state: State) -> None:
     """Write the retired half of a merge: the link and `active` hold even where newer ones wrote the rest."""
     body = draft.body
-    if row.position > made.work.position:
+    if row.position > made.work.position or is_older(draft, row, made.work.sender):
         body = {name: body[name] for name in ("link", "active") if name in body}
         made.superseded.append(row)
     add_version(draft, body, row, row, made, state)
@@ -257,4 +257,10 @@ def _write(draft: Draft, row: Row, patient: Row | None, made: Plan, state: State
             made.flags.append(Flag("late", draft.name, "a newer message has written it"))
             return
         body = {"link": link}  # a merge is recorded, however late it comes
-    add_version(draft, body, row, patient, made, state)
+        add_version(draft, body, row, patient, made, state)
+        return
+    older = is_older(draft, row, made.work.sender)
+    if older and draft.type == "Patient" and "link" in body:
+        made.superseded.append(row)
+        body, older = {"link": body["link"]}, False
+    add_version(draft, body, row, patient, made, state, older)

@@ -14,6 +14,7 @@ from engine.store.read import Reader
 
 __all__ = ["entry_of", "provenance", "provenance_about"]
 
+_LATE = "Older than what was already there: the targets marked `not written` were left as they are."
 _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
@@ -25,12 +26,15 @@ def entry_of(id_: str) -> int | None:
 
 
 def provenance(reader: Reader, entry: int) -> dict[str, Any] | None:
-    """Return the Provenance of one entry, or None if it wrote nothing."""
+    """Return the Provenance of one entry, or None if it neither wrote anything nor came too late to."""
     written = reader.written_by(entry)
     known = record(reader.session, reader.keys, entry)
-    if not written or known is None:
+    if known is None:
         return None
     outcome, facts = known
+    late = reader.left_by(entry, facts["position"]) if outcome.superseded else []
+    if not written and not late:
+        return None
     code = "CREATE" if all(op == "create" for *_, op in written) else "UPDATE"
     agents = [_agent("assembler", f"channel {facts['channel']}")]
     if facts["sender"]:
@@ -49,6 +53,11 @@ def provenance(reader: Reader, entry: int) -> dict[str, Any] | None:
     }
     if outcome.revision:
         made["policy"] = [f"urn:hub:revision:{outcome.revision}"]
+    if late:
+        made["activity"]["text"] = _LATE
+        made["target"] += [{"reference": f"{kind}/{id_}", "display": "not written"} for kind, id_ in late]
+        if not written:
+            del made["activity"]["coding"]
     if facts["position"] != entry:
         origin = {"system": "urn:hub:entry", "value": str(facts["position"])}
         made["entity"].append({"role": "revision", "what": {"identifier": origin}})
@@ -60,8 +69,10 @@ def provenance(reader: Reader, entry: int) -> dict[str, Any] | None:
 
 
 def provenance_about(reader: Reader, kind: str, id_: str) -> list[dict[str, Any]]:
-    """Return the Provenance of every entry that wrote a version of a resource, newest first."""
-    entries = dict.fromkeys(v.entry for v in reader.versions(kind, id_))
+    """Return the Provenance of every entry that wrote a resource or came too late to, newest first."""
+    row = reader.row(kind, id_)
+    late = reader.late_about(row) if row is not None else []
+    entries = sorted({*late, *(v.entry for v in reader.versions(kind, id_))}, reverse=True)
     return [made for entry in entries if (made := provenance(reader, entry)) is not None]
 
 

@@ -16,7 +16,7 @@ from engine.store.database import Session
 from engine.store.keys import Keys, id_bytes, id_text
 from engine.store.pack import Bodies, Body
 from engine.store.state import COLUMNS, Row, Types, load_bodies, row_from
-from engine.store.tables import OP_DELETE, OPS, PACK_SLOTS
+from engine.store.tables import ENTRY_ERA, OP_DELETE, OPS, PACK_SLOTS
 
 __all__ = ["Change", "Reader", "StoredVersion"]
 
@@ -140,6 +140,24 @@ class Reader:
             (entry,),
         )
         return [(self.types.name(self.session, n), id_text(bytes(k)), v, OPS[op]) for n, k, v, op in rows]
+
+    def left_by(self, entry: int, position: int) -> list[tuple[str, str]]:
+        """Return (type, id) of what an entry spoke of too late: newer was there, and it was not written."""
+        rows = self.session.all(
+            "SELECT r.type, r.id FROM touch t JOIN resource r ON r.rid = t.rid "
+            "WHERE t.era = ? AND t.entry = ? AND t.late = 1 ORDER BY r.rid",
+            (position >> ENTRY_ERA, entry),
+        )
+        return [(self.types.name(self.session, n), id_text(bytes(k))) for n, k in rows]
+
+    def late_about(self, row: Row) -> list[int]:
+        """Return the entries that spoke of a resource too late, newest first."""
+        ((newest,),) = self.session.all("SELECT COALESCE(MAX(era), 0) FROM touch")
+        sql = (
+            f"WITH RECURSIVE e(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM e WHERE n < {newest}) "
+            "SELECT t.entry FROM e CROSS JOIN touch t WHERE t.era = e.n AND t.rid = ? AND t.late = 1"
+        )
+        return sorted((entry for (entry,) in self.session.all(sql, (row.rid,))), reverse=True)
 
 
 def resource(

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from engine.fhir import jsonio
 from engine.kernel.message import Flag, Outcome, Work
 from engine.store.apply import load_for, outcome_of, parked
-from engine.store.chain import Link, chain_of, touches_of
-from engine.store.content import Plan, Version
+from engine.store.chain import Link, chain_of, times_heard, touches_of
+from engine.store.content import Plan, Version, times_now
 from engine.store.pack import Body
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
@@ -42,7 +42,7 @@ class Stopped(Exception):
 class _Original:
     body: Body | None
     position: int
-    blank: bool = False
+    times: dict[str, int] | None
 
 
 @dataclass(slots=True)
@@ -140,9 +140,9 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
             or any(link.op == OP_DELETE for link in since)
         ):
             continue
-        run.originals[row.rid] = _Original(row.body, row.position)
+        run.originals[row.rid] = _Original(row.body, row.position, row.times)
         base = next((link for link in chain if link.position < first), None)
-        row.body = None
+        row.body, row.times = None, None
         if base is None or base.op == OP_DELETE:
             row.position, row.blank = -1, True
         else:
@@ -153,6 +153,21 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
         row = bases[seq][0]
         value = renamed(body.value, names) if names and row.type != "Patient" else body.value
         row.body = body if value is body.value else Body(jsonio.dumps(value), value, body.own)
+    _hear(bases, first, state)
+
+
+def _hear(bases: dict[int, tuple[Row, Link]], before: int, state: State) -> None:
+    """Give rows set back the times by which senders had said the same again before the first of the works."""
+    if not bases:
+        return
+    since = min(link.position for _, link in bases.values())
+    rows = {row.rid: row for row, _ in bases.values()}
+    for rid, heard in times_heard(state.session, list(rows), since, before).items():
+        row = rows[rid]
+        times = dict(times_now(row))
+        for key, at in heard.items():
+            times[key] = max(at, times.get(key, at))
+        row.times = times
 
 
 def _survivors(rows: list[Row], state: State) -> dict[str, str]:
@@ -169,8 +184,8 @@ def _take(made: Plan, run: _Run) -> None:
     late = {row.rid for row in made.superseded}
     for version in made.versions:
         row = version.row
-        run.originals.setdefault(row.rid, _Original(version.before, row.position))
-        row.body, row.blank = version.body, False
+        run.originals.setdefault(row.rid, _Original(version.before, row.position, row.times))
+        row.body, row.blank, row.times = version.body, False, None
         if row.rid not in late:
             row.position = work.position
         if version.patient is not None:
@@ -179,10 +194,14 @@ def _take(made: Plan, run: _Run) -> None:
     for key, row in made.bound.items():
         run.writer.bind(key, row)
     for row in made.unchanged:
-        run.originals.setdefault(row.rid, _Original(row.body, row.position))
+        run.originals.setdefault(row.rid, _Original(row.body, row.position, row.times))
         row.position = max(row.position, work.position)
-    for row in (*made.unchanged, *made.superseded):
+    for row, times in made.heard:
+        row.times = times
+    for row in made.unchanged:
         run.writer.touch(row, work)
+    for row in made.superseded:
+        run.writer.touch(row, work, late=True)
     for mac, row in made.pending:
         run.writer.pend(mac, row)
     for retired, survivor in made.merges:
@@ -208,8 +227,12 @@ def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
         ):
             if last is not None:
                 unchanged[last[1].entry] = unchanged.get(last[1].entry, 0) + 1
-            reached = row.position
+            reached, times = row.position, times_now(row)
             row.body, row.position, row.blank = original.body, original.position, False
+            row.times = original.times
+            known = times_now(row)
+            if any(at > known.get(key, -1) for key, at in times.items()):
+                row.times = {**times, **{key: max(at, times.get(key, at)) for key, at in known.items()}}
             run.writer.move(row, reached)
             continue
         by_entry.setdefault(last[1].entry, []).append(

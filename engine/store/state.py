@@ -21,7 +21,8 @@ from engine.store.pack import Bodies, Body, open_pack
 __all__ = ["COLUMNS", "Row", "State", "Types", "load_bodies", "row_from", "token_query"]
 
 COLUMNS = (
-    "r.rid, r.type, r.id, r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, r.deleted"
+    "r.rid, r.type, r.id, r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, "
+    "r.deleted, r.times"
 )
 
 
@@ -44,6 +45,7 @@ class Row:
         "rid",
         "seq",
         "survivor",
+        "times",
         "type",
         "version",
     )
@@ -62,6 +64,7 @@ class Row:
         self.date_to: int | None = None
         self.deleted = 0
         self.survivor: int | None = None
+        self.times: dict[str, int] | None = None  # None: those that stand with the body's ownership
         self.body: Body | None = None
         self.blank = False  # being rebuilt from nothing: its versions so far do not count
 
@@ -111,6 +114,7 @@ def row_from(columns: tuple[Any, ...], types: Types, session: Session) -> Row:
         row.date_to,
         row.deleted,
     ) = columns[3:11]
+    row.times = orjson.loads(columns[11]) if columns[11] else None
     return row
 
 

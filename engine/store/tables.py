@@ -125,6 +125,7 @@ RESOURCE = Table(
     Column("date_from", BIG),  # first and last millisecond of the clinically relevant time
     Column("date_to", BIG),
     Column("deleted", SmallInteger, nullable=False),
+    Column("times", Text),  # JSON: senders' own times of what was said again since; else they are in the pack
     _partial("resource_by_patient", "patient", "type", "rid"),
     Index(
         "resource_by_code",
@@ -177,6 +178,7 @@ ALIAS = Table(
     Column("survivor", BIG, nullable=False),
     Column("entry", BIG, nullable=False),
     Column("at", BIG, nullable=False),
+    Column("numbers", LargeBinary),  # sealed: (number, authority) of both as the merge wrote them
     Index("alias_by_survivor", "survivor"),
 )
 
@@ -187,6 +189,8 @@ TOUCH = Table(
     Column("rid", BIG, primary_key=True, autoincrement=False),
     Column("position", BIG, primary_key=True, autoincrement=False),
     Column("entry", BIG, primary_key=True, autoincrement=False),
+    Column("late", SmallInteger),  # 1: older than what was there, not written
+    Column("times", Text),  # as in RESOURCE, once this entry had spoken
     sqlite_with_rowid=False,
 )
 

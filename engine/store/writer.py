@@ -52,7 +52,7 @@ class Writer:
         self._moved: dict[int, Row] = {}
         self._tokens: set[tuple[int, int, int]] = set()
         self._codings: set[tuple[int, int]] = set()
-        self._touches: set[tuple[int, int, int, int]] = set()
+        self._touches: dict[tuple[int, int, int, int], tuple[int | None, str | None]] = {}
         self._outcomes: list[tuple[Any, ...]] = []
         self._search: set[tuple[int, int, int]] = set()
         self._deliveries: list[tuple[Any, ...]] = []
@@ -162,10 +162,11 @@ class Writer:
             row.position = position
             self._moved[row.rid] = row
 
-    def touch(self, row: Row, work: Work) -> None:
+    def touch(self, row: Row, work: Work, late: bool = False) -> None:
         """Note that an entry spoke of a patient's resource without making a version."""
         if row.patient is not None:
-            self._touches.add((work.position >> ENTRY_ERA, row.rid, work.position, work.entry))
+            key = (work.position >> ENTRY_ERA, row.rid, work.position, work.entry)
+            self._touches[key] = (1 if late else None, _text(row.times))
 
     def outcome(self, outcome: Outcome, work: Work, reason: str = "") -> None:
         """Record what became of an entry, its search keys, its deliveries and its lanes."""
@@ -227,39 +228,40 @@ class Writer:
         session.insert(
             "resource",
             "rid bigint, type bigint, id bytea, seq bigint, version bigint, position bigint, patient bigint, "
-            "code bigint, date_from bigint, date_to bigint, deleted smallint",
+            "code bigint, date_from bigint, date_to bigint, deleted smallint, times text",
             new,
         )
         session.update(
             "resource",
             "rid",
             "seq bigint, version bigint, position bigint, patient bigint, code bigint, "
-            "date_from bigint, date_to bigint, deleted smallint",
-            [
-                (r.seq, r.version, r.position, r.patient, r.code, r.date_from, r.date_to, r.deleted, r.rid)
-                for r in self._changed.values()
-            ],
+            "date_from bigint, date_to bigint, deleted smallint, times text",
+            [(*_resource(r, 0)[3:], r.rid) for r in self._changed.values()],
         )
         moved = [
-            (r.position, r.rid)
+            (r.position, _text(r.times), r.rid)
             for r in self._moved.values()
             if r.rid not in self._new and r.rid not in self._changed
         ]
-        session.update("resource", "rid", "position bigint", moved)
+        session.update("resource", "rid", "position bigint, times text", moved)
         session.insert("identity", "key bytea, rid bigint", self._bindings)
         session.insert("token", "era bigint, mac bigint, rid bigint", sorted(self._tokens), nothing)
         session.insert("concept", "mac bigint, concept bigint", list(self._codings), nothing)
         session.insert(
-            "touch", "era bigint, rid bigint, position bigint, entry bigint", sorted(self._touches), nothing
+            "touch",
+            "era bigint, rid bigint, position bigint, entry bigint, late smallint, times text",
+            [(*key, *self._touches[key]) for key in sorted(self._touches)],
+            nothing,
         )
         session.insert("pending_reference", "mac bigint, rid bigint", sorted(self._pending), nothing)
         self._flush_outcomes()
         for rows in (self._bindings, self._packs, self._history, self._outcomes, self._deliveries):
             rows.clear()
-        for gathered in (self._tokens, self._codings, self._touches, self._search, self._pending):
+        for gathered in (self._tokens, self._codings, self._search, self._pending):
             gathered.clear()
         for mapping in (self._new, self._changed, self._moved, self._lanes):
             mapping.clear()
+        self._touches.clear()
 
     def _flush_outcomes(self) -> None:
         session = self.state.session
@@ -303,4 +305,9 @@ def _resource(r: Row, kind: int) -> tuple[Any, ...]:
         r.date_from,
         r.date_to,
         r.deleted,
+        _text(r.times),
     )
+
+
+def _text(times: dict[str, int] | None) -> str | None:
+    return orjson.dumps(times).decode() if times else None

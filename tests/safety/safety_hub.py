@@ -19,6 +19,7 @@ from engine.kernel.message import Outcome
 from engine.listeners.ack_rules import AckRules
 from engine.listeners.intake import Intake, Source
 from engine.listeners.metrics import Metrics
+from engine.listeners.senders import Senders
 from engine.mapping.project import Maps
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
@@ -72,7 +73,8 @@ class Hub:
         mllp = self.channels[channel].mllp
         assert mllp is not None
         data = message if isinstance(message, bytes) else message.replace("\n", "\r").encode()
-        self.intake.accept(line, Source(channel, AckRules(mllp.rules)), data)
+        senders = Senders(channel, mllp.sender, mllp.senders, mllp.order)
+        self.intake.accept(line, Source(channel, AckRules(mllp.rules), senders, mllp.sender), data)
         for turn in self._turns:
             turn()
         self._turns.clear()
@@ -159,13 +161,19 @@ def obx(
 
 
 def group(
-    pid: str, *lines: str, filler: str = "F1^LIS", placer: str = "P1^EHR", status: str = "F", visit: str = ""
+    pid: str,
+    *lines: str,
+    filler: str = "F1^LIS",
+    placer: str = "P1^EHR",
+    status: str = "F",
+    visit: str = "",
+    reported: str = "20260501115900-0500",
 ) -> str:
     """One PATIENT_RESULT with one order."""
     parts = [pid, visit, f"ORC|RE|{placer}|{filler}"]
     parts.append(
         f"OBR|1|{placer}|{filler}|24320-4^Panel^LN|||20260501083000-0500"
-        f"|||||||||||||||20260501115900-0500||LAB|{status}"
+        f"|||||||||||||||{reported}||LAB|{status}"
     )
     return "\n".join(filter(None, [*parts, *(lines or (obx(),))]))
 
