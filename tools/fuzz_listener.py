@@ -43,6 +43,7 @@ with guide:
     from engine.listeners.ack_rules import AckRules, AckSettings
     from engine.listeners.intake import Intake, Source
     from engine.listeners.metrics import Metrics
+    from engine.listeners.senders import Senders
     from engine.wire.mllp import Framer
 
 SEEDS = (
@@ -112,7 +113,7 @@ def check(data: bytes) -> None:
         journal, turns = _Journal(), []
         connection = _Connection(journal)
         intake = Intake(journal, turns.append, Metrics(), time.monotonic)
-        source = Source("fuzz", AckRules(AckSettings(), None))
+        source = Source("fuzz", AckRules(AckSettings(), None), Senders("fuzz"))
         framer = Framer(1 << 16)
         frames = []
         for piece in pieces:

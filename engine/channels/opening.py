@@ -45,9 +45,9 @@ def _core_exists(config: Config) -> bool:
     return exists(config.core_url, table="pack")
 
 
-def open_journal(config: Config, keyring: Keyring, window_ms: int | None = None) -> SqlJournal:
+def open_journal(config: Config, keyring: Keyring) -> SqlJournal:
     """Open the journal."""
-    return SqlJournal.open(config.journal_url, keyring, duplicate_window_ms=window_ms)
+    return SqlJournal.open(config.journal_url, keyring)
 
 
 def open_store(config: Config, keyring: Keyring) -> SqlStore:

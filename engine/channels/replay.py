@@ -7,12 +7,17 @@ transaction, so the end is what it would have been. Deliveries are not repeated.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
+from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.order_keys import order_keys
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import HubError
 from engine.kernel.message import Accepted, Entry, NewEntry, Work
+from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
 __all__ = ["ask_replay", "origin_released", "rerun_set"]
@@ -20,8 +25,19 @@ __all__ = ["ask_replay", "origin_released", "rerun_set"]
 MOST = 500  # entries that one replay may take along
 
 
-def ask_replay(journal: SqlJournal, entry: int, who: str, why: str, body: bytes | None = None) -> Accepted:
-    """Put a replay of `entry` into the journal. `body`: an edited message, which counts as a new one."""
+def ask_replay(
+    journal: SqlJournal,
+    entry: int,
+    who: str,
+    why: str,
+    body: bytes | None = None,
+    channels: Iterable[Channel] = (),
+) -> Accepted:
+    """Put a replay of `entry` into the journal. `body`: an edited message, which counts as a new one.
+
+    A replay stands in the lanes of its origin, an edited one also in those of what it says now, as its
+    channel would order it.
+    """
     origin = journal.get(entry)
     if origin is None:
         raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
@@ -38,12 +54,23 @@ def ask_replay(journal: SqlJournal, entry: int, who: str, why: str, body: bytes 
         message_type=origin.message_type,
         charset=origin.charset,
         kind="resend" if edited else "replay",
-        order_keys=tuple(dict.fromkeys((*order_keys(origin.body), *order_keys(body or b"")))),
+        order_keys=_keys(origin, body, channels) if body is not None and edited else (),
+        lanes=origin.lanes,
         parent=origin.id,
         position=None if edited else origin.position,
         reason=f"{who}: {why}",
     )
     return journal.append([new])[0]
+
+
+def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:
+    """Return the ordering keys of an edited message, as the channel of its origin gives them."""
+    ports = (c.mllp for c in channels if c.name == origin.channel and c.mllp is not None)
+    port = next(ports, None)
+    if port is None:
+        return order_keys(body)
+    senders = Senders(port.channel, port.sender, port.senders, port.order, lambda _: origin.sender)
+    return senders.keys(peek(body), body)
 
 
 def rerun_set(

@@ -51,7 +51,7 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
     except HubError as e:
         found.append(unreadable(e))
     try:
-        channels = load_channels(root)
+        channels = load_channels(root, sites={})
     except HubError as e:
         found.append(unreadable(e))
     maps, read_findings = open_what_can_be_read(root, identity_base)
@@ -60,10 +60,10 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
         found += check_maps(maps)
         for c in channels:
             if c.site and c.site not in maps.sites:
-                found.append(named(f"{c.file}:1", f"sender: there is no site {c.site}", c.site, maps.sites))
+                found.append(named(c.at("sender"), f"sender: there is no site {c.site}", c.site, maps.sites))
             if c.map and c.map not in maps.messages:
                 found.append(
-                    named(f"{c.file}:1", f"map: there is no message map {c.map}", c.map, maps.messages)
+                    named(c.at("steps"), f"map: there is no message map {c.map}", c.map, maps.messages)
                 )
     found += _channel_tests(root, {c.name for c in channels})
     return ordered(found)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.channels.definition import load_channels
 from engine.channels.replay import ask_replay
 from engine.cli.opened import Opened
 from engine.formats.hl7v2.header import peek
@@ -187,4 +188,5 @@ def replay(hub: Opened, entry: int, who: str, why: str, body: bytes | None = Non
     """Ask for a message to be run again, as it is or edited; audited first."""
     _line(hub, entry)
     hub.store.audit.record(Access(who, "msg:replay", f"entry/{entry}", why))
-    return ask_replay(hub.journal, entry, who, why, body)
+    channels = load_channels(hub.config.root) if body is not None else []
+    return ask_replay(hub.journal, entry, who, why, body, channels)

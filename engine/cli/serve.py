@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from engine.channels.definition import Channel, load_channels
+from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
 from engine.channels.worker import Worker
@@ -63,6 +63,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         only_one(config.data_dir, part)  # held until this process and its children are gone
     keyring = open_keyring(config)
     maps = Maps.open(root, config.identity_base)
+    agree(channels, maps)
     _first_open(config, keyring)
     token = _token(config)
     host, port = _address(config.console.listen)
@@ -169,8 +170,8 @@ def _listeners(
     config: Config, channels: list[Channel], keyring: Keyring, ready: Callable[[str], None]
 ) -> None:
     from engine.listeners.listen import ListenSettings, run
+    from engine.listeners.senders import concealed_by
 
-    windows = [c.duplicate_window_ms for c in channels if c.duplicate_window_ms is not None]
     settings = ListenSettings(
         metrics=config.metrics_dir,
         journal_disk=config.data_dir if config.journal_url.startswith("sqlite") else None,
@@ -180,10 +181,11 @@ def _listeners(
     run(
         settings,
         ports,
-        lambda: open_journal(config, keyring, max(windows) if windows else None),
+        lambda: open_journal(config, keyring),
         ready=lambda addresses: ready(
             " ".join(f"{p.channel}={a}" for p, a in zip(ports, addresses, strict=True))
         ),
+        conceal=concealed_by(keyring.mac16),
     )
 
 

@@ -70,7 +70,7 @@ def _try(number: int, data: bytes, maps: Maps, channel: Channel) -> Trial:
         charset = next((s.charset for s in reversed(maps.chain(trial.site)) if s.charset), "")
         if charset:
             message = parse(data, charset=charset)
-        done = trace_message(message, maps, trial.site, "urn:hub:entry|0")
+        done = trace_message(message, maps, trial.site, "urn:hub:entry|0", map_=channel.map)
     except HubError as e:
         trial.refused = str(e)
         return trial

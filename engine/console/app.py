@@ -8,8 +8,11 @@ identifiers.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -31,12 +34,15 @@ from engine.console.recorder import Recorder
 from engine.console.tokens import Tokens
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
-from engine.kernel.errors import ConfigError
+from engine.kernel.errors import ConfigError, HubError
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
 
 __all__ = ["create_app", "run_console"]
 
+log = logging.getLogger("hub.console")
+
+_ALARMS = 5.0  # seconds between looks at the alarms
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM, _MOST_PAIRS = 65_536, 100
@@ -165,7 +171,8 @@ def run_console(
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
-        gauge = Gauge(channels, journal, config.core_url)
+        gauge = Gauge(channels, journal, config.core_url, config.data_dir / "alerts.json")
+        _watch(gauge)
         server: list[_Server] = []
         app = create_app(config, keyring, store, gauge, token, lambda: bool(server) and server[0].should_exit)
         settings: dict[str, Any] = {
@@ -185,6 +192,20 @@ def run_console(
         for one in (gauge, store, journal):
             if one is not None:
                 one.close()
+
+
+def _watch(gauge: Gauge) -> None:
+    """Judge the alarms every few seconds, whether anybody looks at the page or not."""
+
+    def watch() -> None:
+        while not gauge.closed:
+            try:
+                gauge.now()
+            except HubError as e:
+                log.warning("alarms cannot be judged: %s", e.what)
+            time.sleep(_ALARMS)
+
+    threading.Thread(target=watch, name="alarms", daemon=True).start()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -94,6 +94,9 @@ def backlog(figures: Figures | None, alive: dict[str, bool], disk_free: int | No
     for channel in figures.channels:
         metrics.set("hub_backlog_entries", channel.waiting, (("channel", channel.name),))
         metrics.set("hub_journal_entries", channel.received, (("channel", channel.name),))
+    metrics.gauge("hub_alert", "1 for every alarm of a channel's file that is on.")
+    for alarm in figures.alarms:
+        metrics.set("hub_alert", 1, (("channel", alarm.channel), ("when", alarm.when)))
     metrics.gauge("hub_parked_entries", "Entries that wait for a person.")
     for (channel_name, cause), count in figures.parked.items():
         metrics.set("hub_parked_entries", count, (("channel", channel_name), ("cause", cause)))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import sqlalchemy as sa
 
+from engine.channels.alerts import Alarm, Alarms, State
 from engine.channels.definition import Channel
 from engine.journal import tables
 from engine.journal.database import reporting
@@ -25,6 +27,7 @@ from engine.store.database import Database, Session
 __all__ = ["ChannelFigures", "Figures", "Gauge"]
 
 _KEPT = 1.0  # seconds
+_DAY = 86_400_000  # ms
 _e = tables.entry.c
 _WINDOWS, _WINDOW = 25, 2000
 
@@ -41,6 +44,7 @@ class ChannelFigures:
     last: int | None = None
     waiting: int = 0
     parked: int = 0
+    unmapped: int = 0  # messages with a code that no table has, in the last 24 hours
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class Figures:
     oldest: int | None  # when the oldest waiting entry was received
     channels: list[ChannelFigures]
     parked: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, cause) -> entries
+    alarms: list[Alarm] = field(default_factory=list)
 
     @property
     def oldest_seconds(self) -> float:
@@ -62,9 +67,11 @@ class Figures:
 
 
 class Gauge:
-    """Takes the figures; may be asked by several threads."""
+    """Takes the figures; may be asked by several threads. `told` keeps what was said of alarms."""
 
-    def __init__(self, channels: Sequence[Channel], journal: SqlJournal, core_url: str) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], journal: SqlJournal, core_url: str, told: Path | None = None
+    ) -> None:
         self._channels = channels
         self._journal = journal
         self._core = Database(core_url)
@@ -75,10 +82,16 @@ class Gauge:
         self._sources: dict[int, str] = {}  # source -> channel
         self._again: dict[int, list[int]] = {}  # entry -> its replays
         self._last: tuple[float, Figures] | None = None
+        self.alarms = Alarms({c.name: c.alerts for c in channels}, now_ms(), told)
+        self._flagged: int | None = None  # outcomes up to this entry were looked at for codes
+        self.closed = False
+        self._codes: deque[tuple[int, str, int]] = deque()  # when, channel, messages
 
     def close(self) -> None:
         """Close its connections."""
-        self._core.close()
+        self.closed = True
+        with self._lock:
+            self._core.close()
 
     def now(self) -> Figures:
         """Return the figures, at most a second old. Raises StoreUnavailable."""
@@ -98,6 +111,7 @@ class Gauge:
                 session.all("SELECT channel, count(*) FROM outcome WHERE entry > ? GROUP BY channel", (low,))
             )
             parked = self._parked(session)
+            codes = self._unmapped(session, low)
         arrived = self._arrived(low, head)
         lines = {c.name: _line(c) for c in self._channels}
         for source, count in self._received.items():
@@ -107,10 +121,15 @@ class Gauge:
             lines[name].waiting = max(0, count - worked.get(name, 0))
         for (name, _), count in parked.items():
             lines.setdefault(name, ChannelFigures(name, known=False)).parked += count
+        for name, count in codes.items():
+            lines.setdefault(name, ChannelFigures(name, known=False)).unmapped = count
         self._times(lines)
         waiting = sum(line.waiting for line in lines.values())
         oldest = self._oldest(low, marks) if waiting else None
-        return Figures(now_ms(), head, position, waiting, oldest, list(lines.values()), parked)
+        at = now_ms()
+        states = {n: State(c.parked, c.waiting, c.unmapped, c.last) for n, c in lines.items()}
+        alarms = self.alarms.look(states, at)
+        return Figures(at, head, position, waiting, oldest, list(lines.values()), parked, alarms)
 
     def _count(self) -> int:
         """Count what arrived since the last look, by source, and note replays; returns the newest entry."""
@@ -165,6 +184,26 @@ class Gauge:
             for channel, cause in session.among(sql, solved):
                 found[channel, cause or ""] -= 1
         return {key: count for key, count in sorted(found.items()) if count > 0}
+
+    def _unmapped(self, session: Session, low: int) -> Counter[str]:
+        """Count messages with a code that no table has: those worked off since the last look, for a day."""
+        now = now_ms()
+        if self._flagged is None:
+            self._flagged = low
+        if low > self._flagged:
+            sql = (
+                "SELECT channel, count(*) FROM outcome WHERE entry > ? AND entry <= ? "
+                "AND (flags LIKE ? OR cause = ?) GROUP BY channel"
+            )
+            given = (self._flagged, low, '%"unmapped-code"%', "unmapped-code")
+            self._codes.extend((now, channel, count) for channel, count in session.all(sql, given))
+            self._flagged = low
+        while self._codes and self._codes[0][0] < now - _DAY:
+            self._codes.popleft()
+        found: Counter[str] = Counter()
+        for _, channel, count in self._codes:
+            found[channel] += count
+        return found
 
     def _oldest(self, low: int, marks: dict[int, int]) -> int | None:
         """Return when the oldest entry that no watermark has passed was received."""

@@ -111,6 +111,10 @@ def facts(config: Config, figures: Figures | None, health: Health) -> dict[str, 
         }
         for c in figures.channels
     ]
+    made["alerts"] = [
+        {"channel": a.channel, "when": a.when, "say": a.say, "value": a.value, "since": iso(a.since)}
+        for a in figures.alarms
+    ]
     made["parked"] = [
         {"cause": cause, "count": count, "channels": sorted({n for n, c in figures.parked if c == cause})}
         for cause, count in causes.most_common()
@@ -174,6 +178,8 @@ def _state(figures: Figures | None, health: Health) -> tuple[str, str]:
     """Return the state of the hub as (class, words)."""
     if not health.ok:
         return "bad", "Needs help"
+    if figures is not None and figures.alarms:
+        return "look", "Running, an alarm is on"
     if figures is not None and figures.parked:
         return "look", "Running, some messages need a person"
     if figures is not None and figures.waiting:

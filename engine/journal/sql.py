@@ -113,7 +113,8 @@ class SqlJournal:
         """Open the journal at `url`, making or migrating it first; raises ConfigError or StoreUnavailable.
 
         `lanes` (1 to 256) counts only when the journal is made. Duplicates are looked for as far back as an
-        entry says, else `duplicate_window_ms` (None: for ever). `log_limit` bounds SQLite's write-ahead log, in bytes.
+        entry says, else `duplicate_window_ms` (None: for ever). `log_limit` bounds SQLite's write-ahead log,
+        in bytes.
         """
         engine = database.connect(url)
         try:

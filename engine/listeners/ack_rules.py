@@ -22,7 +22,7 @@ from engine.kernel.errors import ConfigError
 __all__ = ["ROWS", "Accepts", "AckRules", "AckSettings", "Decision", "Kind", "OutcomeWord", "Row", "worst"]
 
 OutcomeWord = Literal["accept", "error", "reject"]
-Kind = Literal["message", "garbage", "refused"]
+Kind = Literal["message", "garbage", "refused", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ ROWS: dict[str, Row] = {
     "good": Row("accept", "message"),
     "not-hl7": Row("reject", "garbage", "100", "MSH", "this is not an HL7 v2 message: it has no MSH segment"),
     "no-type": Row("reject", "refused", "101", "MSH-9", "the message type is missing"),
-    "acknowledgement": Row("reject", "refused", answered=False),  # answering an answer would never end
+    "acknowledgement": Row("accept", "answer", answered=False),  # answering an answer would never end
+    "query": Row("reject", "refused", "200", "MSH-9.1", "this hub answers no queries"),
     "wrong-type": Row(
         "reject", "refused", "200", "MSH-9.1", "this channel does not accept this message type"
     ),
@@ -67,6 +68,14 @@ ROWS: dict[str, Row] = {
     ),
 }
 """Checked from top to bottom, the first that fits decides; `batch-count` is about a whole frame."""
+
+QUERIES = frozenset(
+    ("EQQ", "NMQ", "OSQ", "QBP", "QCN", "QRY", "QSB", "QSX", "QVR", "RQQ", "SPQ", "SQM", "VQQ", "VXQ")
+)
+"""MSH-9.1 of what asks for data (HL7 v2.5.1 ch. 5, table 0076): AA would promise an answer."""
+
+ANSWERS = frozenset(("ACK", "MCF"))
+"""MSH-9.1 of what acknowledges and says nothing else (ch. 2.14.1, 2.14.2)."""
 
 _RANK: dict[OutcomeWord, int] = {"accept": 0, "error": 1, "reject": 2}
 
@@ -184,6 +193,8 @@ class AckRules:
             if len(self._known) >= _CACHED:
                 self._known.clear()
             self._known[key] = decision
+        if decision.row in ("wrong-type", "wrong-event") and _answers(message):
+            return _decision("acknowledgement")
         if self._strict is not None and decision.row == "good":
             errors = tuple(self._strict(message))[:_MOST_ERRORS]
             if errors:
@@ -201,8 +212,10 @@ class AckRules:
             return "not-hl7"
         if not header.code:
             return "no-type"
-        if header.code == "ACK":
+        if header.code in ANSWERS:
             return "acknowledgement"
+        if header.code in QUERIES:
+            return "query"
         if self._accepts:
             typed = [a for a in self._accepts if a.code == header.code]
             if not typed:
@@ -242,6 +255,11 @@ class _Accept:
 def worst(outcomes: Sequence[OutcomeWord]) -> OutcomeWord:
     """Return the outcome that one answer for several messages must carry."""
     return max(outcomes, key=_RANK.__getitem__)
+
+
+def _answers(message: bytes) -> bool:
+    """Say whether a message answers one of ours, by its MSA segment (ORR, ORL, RSP and the like)."""
+    return b"\rMSA" in message or b"\nMSA" in message
 
 
 def _decision(name: str) -> Decision:

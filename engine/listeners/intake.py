@@ -16,15 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.formats.hl7v2.ack import AckError, acknowledge, fast_ack, timestamp
+from engine.formats.hl7v2.ack import acknowledge, fast_ack, timestamp
 from engine.formats.hl7v2.header import Header, peek
-from engine.formats.hl7v2.order_keys import order_keys
+from engine.formats.hl7v2.query_refusal import query_refusal
 from engine.formats.hl7v2.split import MessageSlice, split_messages
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Accepted, NewEntry
-from engine.listeners.ack_rules import ROWS, AckRules, Decision, worst
+from engine.listeners.ack_rules import AckRules, Decision, worst
+from engine.listeners.batches import BatchAnswer
 from engine.listeners.metrics import SECONDS, SIZES, Metrics
+from engine.listeners.senders import Senders
 
 __all__ = ["Appends", "Budget", "Connection", "Intake", "Source"]
 
@@ -67,8 +69,10 @@ class Source:
 
     channel: str
     rules: AckRules
+    senders: Senders
     sender: str = ""  # empty: MSH-3|MSH-4 of each message
-    authority: str = ""
+    duplicate_window_ms: int | None = None
+    duplicates: str = "skip"
 
 
 @dataclass(slots=True)
@@ -77,8 +81,9 @@ class _Frame:
     source: Source
     header: Header  # the one that is answered
     decisions: list[Decision]
-    short: bool  # a batch that promised another number of messages
     since: float
+    batch: BatchAnswer | None = None
+    query: bytes = b""  # the message, where its answer must repeat a part of it
 
 
 class Intake:
@@ -136,22 +141,32 @@ class Intake:
             decision = source.rules.decide(header, frame)
             self._entries.append(_entry(source, connection.peer, received, frame, header, decision))
             self._frames.append(
-                _Frame(connection, source, header if header.ok else _NOBODY, [decision], False, since)
+                _Frame(
+                    connection,
+                    source,
+                    header if header.ok else _NOBODY,
+                    [decision],
+                    since,
+                    query=frame if decision.row == "query" else b"",
+                )
             )
             return
         decisions = []
+        batch = None
+        if any(s.batch for s in slices):
+            batch = BatchAnswer(source.rules, self._number, self._moment(received), received)
         for s in slices:
             header = peek(s.data)
             decision = source.rules.decide(header, s.data)
             decisions.append(decision)
+            if batch is not None:
+                batch.take(s.batch, header if header.ok else _NOBODY, decision)
             reason = f"{decision.row}; " if decision.row != "good" else ""
             reason += f"message {s.number} of {len(slices)} in one frame"
             if s.number == 1:
                 reason += _wrapper(frame, slices)
             self._entries.append(_entry(source, connection.peer, received, s.data, header, decision, reason))
-        promised = slices[0].batch.declared if slices[0].batch else None
-        short = promised is not None and promised != sum(s.batch is slices[0].batch for s in slices)
-        self._frames.append(_Frame(connection, source, _batch_header(slices), decisions, short, since))
+        self._frames.append(_Frame(connection, source, peek(slices[0].data), decisions, since, batch))
 
     def keep(self, connection: Connection, source: Source, frame: bytes, reason: str) -> None:
         """Journal bytes that nobody is to be answered for."""
@@ -162,7 +177,7 @@ class Intake:
         )
         self._entries.append(entry)
         silent = Decision(reason, "reject", "garbage", answered=False)
-        self._frames.append(_Frame(connection, source, _NOBODY, [silent], False, self._monotonic()))
+        self._frames.append(_Frame(connection, source, _NOBODY, [silent], self._monotonic()))
 
     def flush(self) -> None:
         """Commit everything this turn brought and answer it."""
@@ -229,8 +244,6 @@ class Intake:
         acks: dict[Connection, list[bytes]] = {}
         counts: dict[Connection, int] = {}
         now = now_ms()
-        if self._stamp[0] != now // 1000:
-            self._stamp = (now // 1000, timestamp(now // 1000 * 1000))
         at = 0
         for frame in frames:
             mine = accepted[at : at + len(frame.decisions)]
@@ -263,26 +276,37 @@ class Intake:
 
     def _ack(self, frame: _Frame, now: int) -> bytes:
         header = frame.header
-        number = f"{self._boot}{next(self._numbers)}"
-        if len(frame.decisions) == 1 and not frame.short:
+        if frame.batch is not None:
+            return frame.batch.finish()
+        if len(frame.decisions) == 1:
             decision = frame.decisions[0]
             if not decision.answered or not (code := frame.source.rules.answer(header, decision.outcome)):
                 return b""
             if not decision.errors:
-                return fast_ack(header, code, number, self._stamp[1])
-            return acknowledge(header, code, errors=decision.errors, control_id=number, at_ms=now)
-        outcomes = [d.outcome for d in frame.decisions]
+                return fast_ack(header, code, self._number(), self._moment(now))
+            ack = acknowledge(header, code, errors=decision.errors, control_id=self._number(), at_ms=now)
+            return query_refusal(ack, frame.query) if frame.query else ack
+        answered = [(n, d) for n, d in enumerate(frame.decisions, 1) if d.answered]
         errors = [
-            e._replace(text=f"message {n} of {len(outcomes)}: {e.text}")
-            for n, d in enumerate(frame.decisions, 1)
+            e._replace(text=f"message {n} of {len(frame.decisions)}: {e.text}")
+            for n, d in answered
             for e in d.errors
         ]
-        if frame.short:
-            row = ROWS["batch-count"]
-            outcomes.append(row.outcome)
-            errors.append(AckError("E", row.code, row.where, row.text))
-        code = frame.source.rules.answer(header, worst(outcomes))
-        return acknowledge(header, code, errors=errors[:20], control_id=number, at_ms=now) if code else b""
+        if not answered or not (
+            code := frame.source.rules.answer(header, worst([d.outcome for _, d in answered]))
+        ):
+            return b""
+        return acknowledge(header, code, errors=errors[:20], control_id=self._number(), at_ms=now)
+
+    def _number(self) -> str:
+        """Return the control id of the next answer."""
+        return f"{self._boot}{next(self._numbers)}"
+
+    def _moment(self, now: int) -> str:
+        """Return a time in ms as MSH-7 has it, to the second."""
+        if self._stamp[0] != now // 1000:
+            self._stamp = (now // 1000, timestamp(now // 1000 * 1000))
+        return self._stamp[1]
 
     def _count(self, frame: _Frame, accepted: list[Accepted | None]) -> None:
         channel = ("channel", frame.source.channel)
@@ -326,33 +350,22 @@ def _entry(
         return NewEntry(
             source.channel, body, received, source.sender, peer, kind="garbage", reason=reason or decision.row
         )
-    fields = header.fields
+    sender, keys = source.senders.facts(header, body)
     return NewEntry(
         channel=source.channel,
         body=body,
         received=received,
-        sender=source.sender or f"{fields[3]}|{fields[4]}"[:200],
+        sender=sender,
         peer=peer,
         control_id=header.control_id[:200],
         message_type=header.message_type[:40],
-        charset=fields[18][:80],
+        charset=header.fields[18][:80],
         kind=decision.kind,
-        order_keys=order_keys(body, source.authority),
+        order_keys=keys,
         reason=reason or ("" if decision.row == "good" else decision.row),
+        duplicate_window_ms=source.duplicate_window_ms,
+        duplicates=source.duplicates,
     )
-
-
-def _batch_header(slices: Sequence[MessageSlice]) -> Header:
-    """Make the header that a batch is answered from: the first message's, named as BHS-11 says."""
-    first = peek(slices[0].data)
-    batch = slices[0].batch
-    if batch is not None:
-        for wrapper in (batch.header, batch.file_header):
-            fields = wrapper.decode("ascii", "ignore").split(first.separator)
-            if len(fields) > 10 and fields[10].strip():
-                first.fields[10] = fields[10].strip()
-                break
-    return first
 
 
 def _wrapper(frame: bytes, slices: Sequence[MessageSlice]) -> str:

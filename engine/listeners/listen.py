@@ -76,6 +76,7 @@ class Listening:
         journal: Appends,
         reactor: Any,
         strict: Strict | None = None,
+        conceal: Callable[[str], str] | None = None,
     ) -> None:
         self.metrics = Metrics()
         self._settings = settings
@@ -90,7 +91,7 @@ class Listening:
         )
         budget = Budget()
         self.ports = [
-            MllpPort(c, self.intake, self.metrics, reactor.seconds, budget, strict) for c in channels
+            MllpPort(c, self.intake, self.metrics, reactor.seconds, budget, strict, conceal) for c in channels
         ]
 
     def start(self) -> list[str]:
@@ -156,8 +157,12 @@ def run(
     *,
     ready: Callable[[list[str]], None] = lambda addresses: None,
     strict: Strict | None = None,
+    conceal: Callable[[str], str] | None = None,
 ) -> None:
-    """Listen for these channels until SIGTERM or SIGINT. Raises ConfigError before anything is answered."""
+    """Listen for these channels until SIGTERM or SIGINT. Raises ConfigError before anything is answered.
+
+    `conceal` makes the words that stand for a sender whose name may hold patient data.
+    """
     from twisted.internet import reactor
 
     _raise_file_limit()
@@ -165,7 +170,7 @@ def run(
     try:
         if any(channel.rules.strict for channel in channels):
             strict = strict or _standard()
-        listening = Listening(settings, channels, journal, reactor, strict)
+        listening = Listening(settings, channels, journal, reactor, strict, conceal)
         addresses = listening.start()
         reactor.addSystemEventTrigger("before", "shutdown", listening.stop)
         gc.collect()

@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from twisted.internet import defer, protocol
@@ -26,6 +26,7 @@ from engine.listeners.ack_rules import AckRules, AckSettings, Strict
 from engine.listeners.allow import AllowList
 from engine.listeners.intake import Budget, Intake, Source
 from engine.listeners.metrics import Metrics
+from engine.listeners.senders import BY_PATIENT, KnownSender, Senders
 from engine.listeners.tls import TlsSettings, tls_options
 from engine.wire.mllp import END, START, Framer, Violation
 
@@ -112,8 +113,28 @@ class MllpChannel(BaseModel):
         description="Name of the sender. Empty: MSH-3 and MSH-4 of each message.",
         examples=["acme_lab"],
     )
-    authority: str = Field(
-        default="", description="Assigning authority of identifiers without CX-4.", examples=["ACME"]
+    senders: tuple[KnownSender, ...] = Field(
+        default=(),
+        description="What the site files say of those who send here; the first that fits counts.",
+        examples=[({"match": (("MSH-3", ("ACMELIS",)),), "authority": "ACME"},)],
+    )
+    order: str = Field(
+        default=BY_PATIENT,
+        description="Whose messages never overtake each other, beside each patient's: `sender`, or all that "
+        "have the same value at a place such as `PV1-19`.",
+        examples=["PID-3", "sender", "PV1-19"],
+    )
+    duplicate_window_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="How far back the same message is looked for. Empty: for ever.",
+        examples=[604_800_000],
+    )
+    duplicates: Literal["skip", "flag"] = Field(
+        default="skip",
+        description="`skip`: the same message is answered again and not kept twice. "
+        "`flag`: it is kept and worked on.",
+        examples=["skip", "flag"],
     )
 
 
@@ -282,10 +303,16 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
         now: Callable[[], float],
         budget: Budget,
         strict: Strict | None = None,
+        conceal: Callable[[str], str] | None = None,
     ) -> None:
         self.settings = channel.mllp
         self.source = Source(
-            channel.channel, AckRules(channel.rules, strict), channel.sender, channel.authority
+            channel.channel,
+            AckRules(channel.rules, strict),
+            Senders(channel.channel, channel.sender, channel.senders, channel.order, conceal),
+            channel.sender,
+            channel.duplicate_window_ms,
+            channel.duplicates,
         )
         self.intake = intake
         self.now = now

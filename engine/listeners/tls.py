@@ -13,10 +13,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from pydantic import BaseModel, ConfigDict, Field
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer  # type: ignore[import-untyped]
 
 from engine.kernel.errors import ConfigError
 
-__all__ = ["TlsSettings", "tls_options"]
+__all__ = ["ServerTls", "TlsSettings", "tls_options"]
 
 
 class TlsSettings(BaseModel):
@@ -40,19 +42,29 @@ class TlsSettings(BaseModel):
         examples=[True],
     )
 
+    def below(self, root: Path) -> TlsSettings:
+        """Return the same with relative names made full: they start at the project's root."""
+        full = {
+            name: root.resolve() / path
+            for name in ("certificate", "key", "client_ca")
+            if (path := getattr(self, name)) is not None
+        }
+        return self.model_copy(update=full)
 
-class _Contexts:
-    """Hands one context to every connection, as Twisted asks for it."""
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """Makes the TLS side of every connection from one context, as Twisted asks for it."""
 
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
 
-    def getContext(self) -> SSL.Context:
-        """Return the context."""
-        return self._context
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Return the TLS state of one new connection."""
+        return SSL.Connection(self._context, None)
 
 
-def tls_options(tls: TlsSettings) -> _Contexts:
+def tls_options(tls: TlsSettings) -> ServerTls:
     """Read the certificates and return what Twisted's listenSSL wants of them. Raises ConfigError."""
     if tls.require_client and tls.client_ca is None:
         raise ConfigError(
@@ -86,4 +98,4 @@ def tls_options(tls: TlsSettings) -> _Contexts:
     if tls.client_ca is not None:
         demand = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if tls.require_client else 0)
         context.set_verify(demand, lambda _connection, _certificate, _code, _depth, good: bool(good))
-    return _Contexts(context)
+    return ServerTls(context)

@@ -54,8 +54,8 @@ def authority_of(h: dict[str, str]) -> str:
     return f"urn:hub:sender:{h.get('MSH-3.1', '')}|{h.get('MSH-4.1', '')}"
 
 
-def _tree(message: Message, program: SiteProgram, general: bool = False) -> tuple[Any, Any]:
-    plan = program.plan_for(message.code, message.event)
+def _tree(message: Message, program: SiteProgram, general: bool = False, map_: str = "") -> tuple[Any, Any]:
+    plan = program.plan(map_) if map_ else program.plan_for(message.code, message.event)
     if plan is None and general and "ANY" in program.maps.messages:
         return program.plan("ANY"), Group("", "", list(message.segments))
     if plan is None:
@@ -71,10 +71,18 @@ def _tree(message: Message, program: SiteProgram, general: bool = False) -> tupl
 
 
 def map_message(
-    message: Message, program: SiteProgram, identify: Identify, entry_key: str, run: type[Run] = Run
+    message: Message,
+    program: SiteProgram,
+    identify: Identify,
+    entry_key: str,
+    run: type[Run] = Run,
+    map_: str = "",
 ) -> Built:
-    """Map one message with the fast program. Raises MapError where no map serves its type."""
-    plan, tree_ = _tree(message, program)
+    """Map one message with the fast program; `map_` names a message map, else its type chooses one.
+
+    Raises MapError where no map serves its type.
+    """
+    plan, tree_ = _tree(message, program, map_=map_)
     h = headers(message)
     x = run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
     x.cache = program.cache(message.delims)
@@ -88,11 +96,12 @@ def trace_message(
     entry_key: str,
     identify: Identify = unkeyed,
     general: bool = False,
+    map_: str = "",
 ) -> Conversion:
-    """Map one message with the traced twin and report on every leaf; `general` falls back on the map ANY,
-    flagged."""
+    """Map one message with the traced twin and report on every leaf; `map_` names a message map, else its type
+    chooses one; `general` falls back on the map ANY, flagged."""
     program = maps.program(site, trace=True)
-    plan, tree_ = _tree(message, program, general)
+    plan, tree_ = _tree(message, program, general, map_)
     h = headers(message)
     x = TracedRun(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
     if plan.message.name == "ANY":
@@ -103,9 +112,8 @@ def trace_message(
         )
     built = plan.build(tree_, x, entry_key)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
-    found = report(
-        message, built, x, program.program.rows, ignored_by(program.resolved, names, plan.message.ignore)
-    )
+    ignored = ignored_by(program.resolved, names, plan.message.ignore)
+    found = report(message, built, x, program.program.rows, ignored, program.resolved, plan.message)
     for d in built.drafts:
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)

@@ -27,7 +27,7 @@ from engine.mapping.model import MapDef, MessageDef, TestDef
 from engine.mapping.read import read_map, read_message, read_tests
 from engine.terminology.translate import Terminology
 
-__all__ = ["Maps", "Site", "Sites"]
+__all__ = ["Maps", "Site", "Sites", "authority_of_site", "read_sites"]
 
 SITE_WORDS = {
     "site",
@@ -148,13 +148,7 @@ class Maps:
                         f"map {d.name} exists twice", where=shown, why=f"also in {maps[d.name].place.file}"
                     )
                 maps[d.name] = d
-        sites: Sites = {}
-        for path in sorted((base / "sites").glob("*.yaml")):
-            site = _read_site(
-                load(path, name=path.relative_to(root).as_posix()), path.relative_to(root).as_posix()
-            )
-            sites[site.name] = site
-        return cls(root, terminology, maps, messages, sites, identity_base)
+        return cls(root, terminology, maps, messages, read_sites(root), identity_base)
 
     def site_for(self, headers: Mapping[str, str]) -> Site:
         """Return the site whose `match` fits the message's MSH fields (`{"MSH-3": ..}`), else the standard
@@ -278,6 +272,27 @@ class SiteProgram:
             h.update(self.maps.terminology.digest.encode())
             cached = self._revision = h.hexdigest()[:12]
         return cached
+
+
+def read_sites(root: Path) -> Sites:
+    """Read `mappings/sites/` below the project's root. Raises MapError or ConfigError with file:line."""
+    sites: Sites = {}
+    for path in sorted((root / "mappings/sites").glob("*.yaml")):
+        shown = path.relative_to(root).as_posix()
+        site = _read_site(load(path, name=shown), shown)
+        sites[site.name] = site
+    return sites
+
+
+def authority_of_site(sites: Sites, site: str) -> str:
+    """Return the assigning authority that stands in for an empty CX-4: the site's own, else of what it lies over."""
+    seen: set[str] = set()
+    while site in sites and site not in seen:
+        seen.add(site)
+        if sites[site].authority:
+            return sites[site].authority
+        site = sites[site].over
+    return ""
 
 
 def _read_site(m: Any, file: str) -> Site:

@@ -51,6 +51,7 @@ MESSAGES: dict[str, tuple[list[bytes], bytes]] = {
     "not-hl7": ([], b'{"resourceType": "Patient"}'),
     "no-type": ([], changed(f9=b"")),
     "acknowledgement": ([], changed(f9=b"ACK^R01")),
+    "query": ([], changed(f9=b"QBP^Q22^QBP_Q21")),
     "wrong-type": ([], changed(f9=b"MDM^T02")),
     "wrong-event": ([], changed(f9=b"ORU^R40")),
     "wrong-processing-id": ([], changed(f11=b"T")),
@@ -63,6 +64,8 @@ MESSAGES: dict[str, tuple[list[bytes], bytes]] = {
     "batch": ([], TWO),
     "batch-partly": ([], batch(oru(b"M1"), changed(f9=b"MDM^T02"))),
     "batch-count": ([], batch(oru(b"M1"), count=2)),
+    "several": ([], oru(b"M1") + oru(b"M2")),
+    "several-partly": ([], oru(b"M1") + changed(f9=b"MDM^T02")),
 }
 
 
@@ -94,7 +97,9 @@ def test_messages(row: list[str], mode: str, make_bench: MakeBench) -> None:
     line = bench.exchange(frame)
 
     expected = original if mode == "original" else in_enhanced
-    assert line.codes == ([] if expected == "none" else [expected])
+    codes = [text.decode() for ack in line.acks for text in re.findall(rb"\rMSA\|(\w+)\|", ack)]
+    assert codes == ([] if expected == "none" else expected.split())
+    assert len(line.acks) == (expected != "none")  # one frame, one answer
     assert [e.kind for e in bench.journal.entries[known:]] == expand(kept, frame)
     if err != "none":
         code, place = err.split()
@@ -245,15 +250,104 @@ def test_when_nothing_can_be_written(row: list[str], bench: Bench) -> None:
 def test_several_messages_in_one_frame(make_bench: MakeBench) -> None:
     bench = make_bench(LAB)
     line = bench.exchange(batch(oru(b"M1"), changed(f9=b"MDM^T02"), oru(b"M3")))
-    [ack] = line.acks
-    assert (msa(ack, 1), msa(ack, 2)) == ("AR", "B7")
-    assert b"message 2 of 3: " in ack
+    [answer] = line.acks
+    assert pairs(answer) == [("AA", "M1"), ("AR", "M1"), ("AA", "M3")]
     assert bench.journal.appends == [3]
     assert [e.control_id for e in bench.journal.entries] == ["M1", "M1", "M3"]
     assert bench.journal.entries[0].body == oru(b"M1")
     assert "BHS|^~\\&|LAB||||||||B7" in bench.journal.entries[0].reason
     assert "BTS|3\rFTS|1" in bench.journal.entries[0].reason
 
+    plain = make_bench(LAB).exchange(oru(b"M1") + changed(f9=b"MDM^T02"))
+    assert [(msa(ack, 1), msa(ack, 2)) for ack in plain.acks] == [("AR", "M1")]
+    assert b"message 2 of 2: " in plain.acks[0]
     plain = make_bench().exchange(oru(b"M1") + oru(b"M2"))
     assert [msa(ack, 2) for ack in plain.acks] == ["M1"]
     assert [e.body for e in plain.bench.journal.entries] == [oru(b"M1"), oru(b"M2")]
+
+
+def pairs(answer: bytes) -> list[tuple[str, str]]:
+    """Return (MSA-1, MSA-2) of every ACK of a batch of answers."""
+    return [(a.decode(), b.decode()) for a, b in re.findall(rb"\rMSA\|(\w+)\|([^|\r]*)", answer)]
+
+
+def test_a_batch_is_answered_by_a_batch(make_bench: MakeBench) -> None:
+    asked = (
+        b"FHS|^~\\&|LAB|NORTH|HUB|MERCY|20260201||||F3\rBHS|^~\\&|LAB|NORTH|HUB|MERCY|20260201||||B7\r"
+        + oru(b"M1")
+        + changed(f10=b"M2", f15=b"NE")
+        + changed(f10=b"M3", f15=b"AL")
+        + b"BTS|3\rBHS|^~\\&|LAB||||||||B8\r"
+        + changed(f9=b"ACK^R01", f10=b"M4")
+        + changed(f9=b"MDM^T02", f10=b"M5")
+        + b"BTS|2\rFTS|2\r"
+    )
+    [answer] = make_bench(LAB).exchange(asked).acks
+    lines = [line.split("|") for line in answer.decode().strip("\r").split("\r")]
+    assert [line[0] for line in lines] == (
+        ["FHS", "BHS", "MSH", "MSA", "MSH", "MSA", "BTS", "BHS", "MSH", "MSA", "ERR", "BTS", "FTS"]
+    )
+    file, first, second = lines[0], lines[1], lines[7]
+    assert file[2:6] == first[2:6] == ["HUB", "MERCY", "LAB", "NORTH"]
+    assert (file[11], first[11], second[11]) == ("F3", "B7", "B8")
+    assert [line[1] for line in lines if line[0] in ("BTS", "FTS")] == ["2", "1", "2"]
+    assert pairs(answer) == [("AA", "M1"), ("CA", "M3"), ("AR", "M5")]  # M2 wants none, M4 is an ACK
+    ids = [line[9] for line in lines if line[0] == "MSH"] + [line[10] for line in (file, first, second)]
+    assert all(ids) and len(set(ids)) == len(ids)
+
+
+def test_a_batch_that_wants_no_answers_gets_none(make_bench: MakeBench) -> None:
+    silent = [changed(f10=n, f15=b"NE") for n in (b"M1", b"M2")]
+    assert make_bench(LAB).exchange(batch(*silent)).acks == []
+    assert make_bench(LAB).exchange(batch(*silent, count=3)).acks == []
+    [answer] = make_bench(LAB).exchange(batch(oru(b"M1"), count=3)).acks
+    assert pairs(answer) == [("AA", "M1"), ("AE", "B7")]
+
+
+@pytest.mark.parametrize("kind", [b"ACK", b"ACK^R01^ACK", b"MCF^Q02", b"ORR^O02", b"RSP^K22"])
+def test_an_answer_is_kept_and_never_answered(kind: bytes, make_bench: MakeBench) -> None:
+    bench = make_bench(LAB)
+    answer = changed(f9=kind, f15=b"AL", f16=b"AL").replace(b"\rPID", b"\rMSA|AA|OURS1\rPID")
+    assert bench.exchange(answer).acks == []
+    assert [e.kind for e in bench.journal.entries] == ["answer"]
+
+
+def test_an_answer_that_the_channel_wants_is_a_message(make_bench: MakeBench) -> None:
+    bench = make_bench(AckSettings(accept=(Accepts(type="RSP^K22"),)))
+    assert bench.exchange(changed(f9=b"RSP^K22").replace(b"\rPID", b"\rMSA|AA|Q1\rPID")).codes == ["AA"]
+    assert [e.kind for e in bench.journal.entries] == ["message"]
+
+
+QPD = b"QPD|Q22^Find Candidates^HL7|TAG7|@PID.3.1^A1001"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"QBP^Q22^QBP_Q21", "RSP^K22^RSP_K22"),
+        (b"QBP^Q13^QBP_Q13", "RTB^K13^RTB_K13"),
+        (b"QBP^Q15", "RDY^K15^RDY_K15"),
+        (b"QVR^Q17", "RSP^K17^RSP_K17"),
+    ],
+)
+def test_a_query_is_refused_in_the_form_its_sender_reads(
+    kind: bytes, expected: str, make_bench: MakeBench
+) -> None:
+    query = changed(f9=kind).split(b"\r")[0] + b"\r" + QPD + b"\rRCP|I\r"
+    [answer] = make_bench().exchange(query).acks
+    lines = answer.decode().strip("\r").split("\r")
+    assert lines[0].split("|")[8] == expected
+    assert [line[:3] for line in lines] == ["MSH", "MSA", "ERR", "QAK", "QPD"]
+    assert lines[1].startswith("MSA|AR|M1") and "200^" in lines[2]
+    assert lines[3] == "QAK|TAG7|AR|Q22^Find Candidates^HL7"
+    assert lines[4].encode() == QPD
+    [accept] = make_bench().exchange(enhanced(query)).acks
+    assert pairs(accept) == [("CR", "M1")] and b"QAK" not in accept  # the accept level speaks of receipt only
+
+
+@pytest.mark.parametrize("kind", [b"QRY^A19", b"QRY^R02", b"VXQ^V01", b"QBP^Z04", b"QBP"])
+def test_other_queries_get_a_plain_refusal(kind: bytes, make_bench: MakeBench) -> None:
+    query = changed(f9=kind).split(b"\r")[0] + b"\rQRD|20260201|R|I|Q1|||1^RD|A1001|DEM\r"
+    accepting = AckSettings(accept=(Accepts(type=kind.decode()),))
+    [answer] = make_bench(accepting).exchange(query).acks
+    assert pairs(answer) == [("AR", "M1")] and b"ACK" in answer.split(b"\r")[0]

@@ -301,5 +301,9 @@ def test_whatever_comes_nothing_is_raised_and_a_good_neighbour_is_answered(
 
 
 def line_is_framed(line: Line) -> bool:
-    """Say whether everything written to a sender is whole frames with one MSA each."""
-    return all(ack.startswith(b"MSH") and ack.count(b"\rMSA") == 1 for ack in line.acks)
+    """Say whether everything written to a sender is whole frames: one ACK, or a batch of them."""
+    return all(
+        ack.startswith((b"MSH", b"BHS", b"FHS"))
+        and ack.count(b"\rMSA") == ack.count(b"\rMSH") + ack.startswith(b"MSH") > 0
+        for ack in line.acks
+    )

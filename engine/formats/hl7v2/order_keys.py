@@ -9,7 +9,7 @@ side or one after the other without need; identity itself is decided by the maps
 
 from __future__ import annotations
 
-__all__ = ["order_keys"]
+__all__ = ["field_keys", "order_keys"]
 
 _LINE_ENDS = (10, 13)
 _FIELDS = {b"PID": 3, b"MRG": 1}
@@ -38,6 +38,32 @@ def order_keys(data: bytes, authority: str = "") -> tuple[str, ...]:
                     for key in _identifiers(fields[number], cs, rs, data[start + 7 : start + 8], own):
                         keys[key] = None
             at = data.find(mark, at + 4)
+    return tuple(keys)
+
+
+def field_keys(data: bytes, segment: str, field: int, component: int = 1) -> tuple[str, ...]:
+    """Return `SEG-F.C|value` for every value of one field, over all repetitions of its segment, each once.
+
+    Nothing is raised and nothing unescaped; the header (MSH) has no such fields.
+    """
+    start = data.find(b"MSH", 0, 4096)
+    if start < 0 or len(data) < start + 8:
+        narrow = data.replace(b"\0", b"")
+        wide = len(narrow) < len(data) and b"MSH" in narrow[:2048]
+        return field_keys(narrow, segment, field, component) if wide else ()
+    fs, cs, rs, ss = (data[start + n : start + n + 1] for n in (3, 4, 5, 7))
+    mark = segment.encode() + fs
+    keys: dict[str, None] = {}
+    at = data.find(mark, start)
+    while at >= 0:
+        if at and data[at - 1] in _LINE_ENDS:
+            fields = data[at : _line_end(data, at)].split(fs, field + 1)
+            for repetition in fields[field].split(rs) if len(fields) > field else ():
+                parts = repetition.split(cs)
+                value = parts[component - 1].partition(ss)[0].strip() if len(parts) >= component else b""
+                if value and value != b'""' and len(value) <= _LONGEST:
+                    keys[f"{segment}-{field}.{component}|{value.decode('latin-1')}"] = None
+        at = data.find(mark, at + 4)
     return tuple(keys)
 
 
