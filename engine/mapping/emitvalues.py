@@ -23,7 +23,7 @@ PRIMITIVE = {
     "date": "x.date", "dateTime": "x.date_time", "instant": "x.instant", "time": "x.time", "decimal": "x.decimal",
     "integer": "x.integer", "positiveInt": "x.positive", "unsignedInt": "x.integer", "boolean": "x.boolean",
     "code": "x.token", "id": "x.token", "oid": "x.uri", "uri": "x.uri", "url": "x.uri", "canonical": "x.uri", "uuid": "x.uri",
-    "base64Binary": "x.string", "string": "x.string", "markdown": "x.string",
+    "base64Binary": "x.base64", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
 FALLIBLE = frozenset(
     [
@@ -124,6 +124,8 @@ class Values(Reading):
             raise self.error(f"joined text cannot become {target.type}", row.place)
         if target.type in FALLIBLE:
             expr = f"{PRIMITIVE[target.type]}({v} or '')"
+        elif target.type == "base64Binary":
+            expr = f"x.encoded({v})"
         self.put(f"if {v} is not None:")
         self.depth += 1
         w = self.name("v")

@@ -7,6 +7,7 @@ the row says. HL7 v2.8.2 §2A; FHIR R4 §2.24.0.1.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,6 +132,17 @@ class RunValues(State):
 
     def string(self, v: str) -> str | None:
         return self.text(v) or None
+
+    def base64(self, v: str) -> str | None:
+        """Text as FHIR keeps bytes: UTF-8 in Base64."""
+        t = self.text(v)
+        return self.encoded(t) if t else None
+
+    def encoded(self, text: str | None) -> str | None:
+        """The same for text that is already decoded (joined lines)."""
+        if not text:
+            return None
+        return self.keep(b64encode(text.encode("utf-8")).decode("ascii"), text)
 
     # -- codes -----------------------------------------------------------------------------------------------------
 
