@@ -91,7 +91,7 @@ Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 @app.command()
 def feed(
-    since: Annotated[int, typer.Option(min=0, help="after this position")] = 0,
+    since: Annotated[str, typer.Option(help="after this cursor: what the last call ended with")] = "0",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="at most so many")] = 50,
     json: Json = False,
 ) -> None:

@@ -142,7 +142,7 @@ def print_became(became: Became | None, entry_known: bool) -> None:
         out.print(f"   {op:<7} {kind}/{id_}" + (f" version {version}" if version > 1 else ""))
 
 
-def print_changes(rows: Sequence[dict[str, Any]], next_: int) -> None:
+def print_changes(rows: Sequence[dict[str, Any]], next_: str) -> None:
     """Print changes of the feed."""
     for row in rows:
         address = f"{row['type']}/{row['id']}"

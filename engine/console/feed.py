@@ -1,8 +1,9 @@
 """`GET /feed`: what changed in the core store, in commit order, for whoever keeps a copy (the EHR core).
 
-In: `since` (a feed position; 0 = from the beginning), `limit`, `types`, `bodies`. Out: the changes after it
-and `next`, the position to ask from the next time: no change is ever skipped, and one position never means
-two changes. JSON, or JSON lines where the Accept header says `application/x-ndjson`.
+In: `since` (0 = from the beginning, then the last `next`), `limit`, `types`, `bodies`. Out: the changes after
+it and `next`, the cursor to ask with the next time: no change is ever skipped, and a cursor from before an
+older backup was restored is refused with 410 (see `engine.store.cursor`). JSON, or JSON lines where the
+Accept header says `application/x-ndjson`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from engine.console.exchange import Ask, Reply
 from engine.fhir import jsonio
 from engine.fhir.definitions import resource_types
 from engine.kernel.clock import iso
+from engine.store.cursor import FeedRestored, cursor_at, position_of
 from engine.store.read import Change
 from engine.store.sql import SqlStore
 
@@ -23,7 +25,7 @@ _LOOKED_AT = 20_000  # changes looked at in one call, when only some types are w
 
 
 class BadFeed(Exception):
-    """A question the feed cannot answer. `status` is 400 or 409."""
+    """A question the feed cannot answer. `status` is 400 or 410."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
@@ -38,7 +40,7 @@ class FeedAsk:
         unknown = set(given) - {"since", "limit", "types", "bodies", "wait"}
         if unknown or len(given) != len(ask.query):
             raise BadFeed("known are since, limit, types, bodies and wait, each once")
-        self.since = _whole(given, "since", 0)
+        self.since = given.get("since", "0")
         self.limit = min(max(1, _whole(given, "limit", _LIMIT)), _MOST)
         self.wait = min(float(_whole(given, "wait", 0)), _LONGEST)
         self.types = frozenset(t for t in given.get("types", "").split(",") if t)
@@ -58,34 +60,35 @@ def understand(ask: Ask) -> FeedAsk:
 
 
 def read_feed(store: SqlStore, ask: FeedAsk) -> tuple[Reply, bool]:
-    """Return the answer as of now, and whether it moves on; BadFeed: `since` lies in the future."""
+    """Return the answer as of now, and whether it moves on; BadFeed: `since` is no cursor of this store."""
+    try:
+        since = position_of(store, ask.since)
+    except ValueError as e:
+        raise BadFeed(f"since: {e}") from None
+    except FeedRestored as e:
+        raise BadFeed(str(e), 410) from None
     head = store.head()
-    if ask.since > head:
-        raise BadFeed(
-            f"since: {ask.since} is after the newest change ({head}); this store is older than your copy: "
-            "it was restored, ask the hub's operators, then read again from 0",
-            409,
-        )
-    changes, next_ = _changes(store, ask)
+    changes, at = _changes(store, ask, since)
+    next_ = cursor_at(store, at)
     rows = [_row(change, ask.bodies) for change in changes]
     if ask.lines:
         body = b"".join(jsonio.dumps(row) + b"\n" for row in [*rows, {"next": next_, "head": head}])
     else:
         body = jsonio.dumps({"changes": rows, "next": next_, "head": head})
     media = "application/x-ndjson" if ask.lines else "application/json"
-    about = f"since {ask.since} next {next_} changes {len(rows)} bodies {str(ask.bodies).lower()}"
+    about = f"since {since} next {at} changes {len(rows)} bodies {str(ask.bodies).lower()}"
     if ask.types:
         about += f" types {','.join(sorted(ask.types))}"
-    return Reply(200, body, media, action="read", what="feed", detail=about), next_ > ask.since
+    return Reply(200, body, media, action="read", what="feed", detail=about), at > since
 
 
-def _changes(store: SqlStore, ask: FeedAsk) -> tuple[list[Change], int]:
+def _changes(store: SqlStore, ask: FeedAsk, since: int) -> tuple[list[Change], int]:
     """Return the changes that are wanted and the position up to which all were looked at."""
     if not ask.types:
-        found = store.feed(ask.since, ask.limit, bodies=ask.bodies)
-        return found, found[-1].seq if found else ask.since
+        found = store.feed(since, ask.limit, bodies=ask.bodies)
+        return found, found[-1].seq if found else since
     wanted: list[Change] = []
-    at = ask.since
+    at = since
     for _ in range(_LOOKED_AT // _MOST):
         page = store.feed(at, _MOST)
         for change in page:

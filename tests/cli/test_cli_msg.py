@@ -14,6 +14,7 @@ from engine.cli.follow import channel_at, follow, follow_entry
 from engine.cli.msg import find, readable, replay, show
 from engine.cli.opened import Opened, opened
 from engine.kernel.errors import ConfigError, HubError
+from engine.store.cursor import FeedRestored, cursor_at
 
 ME = "cli:tester"
 PATIENT_DATA = ("Doe", "Jane", "100234", "19800101", "Springfield")
@@ -170,9 +171,10 @@ def test_a_sent_message_is_followed_to_what_it_became(here: Opened, project: Pat
 
 
 def test_the_feed_in_pieces_is_the_feed(here: Opened) -> None:
-    whole, end = changes(here, 0, 10_000)
-    assert end == here.store.head() == whole[-1]["position"]
-    found, at = [], 0
+    whole, end = changes(here, "0", 10_000)
+    assert end == cursor_at(here.store, here.store.head())
+    assert here.store.head() == whole[-1]["position"]
+    found, at = [], "0"
     while True:
         rows, following = changes(here, at, 7)
         found += rows
@@ -181,6 +183,16 @@ def test_the_feed_in_pieces_is_the_feed(here: Opened) -> None:
         at = following
     assert found == whole
     assert not any(word in str(whole) for word in PATIENT_DATA)
+
+
+def test_a_cursor_that_this_store_never_gave_is_refused(here: Opened) -> None:
+    head = here.store.head()
+    for wrong in (f"{head + 1}", f"{head}-00000000", f"{head + 1}-00000000"):
+        with pytest.raises(FeedRestored, match="a backup was restored"):
+            changes(here, wrong, 7)
+    for wrong in ("-1", "x", "1-", "1-2-3", " 1"):
+        with pytest.raises(ConfigError, match="--since"):
+            changes(here, wrong, 7)
 
 
 def test_nothing_is_made_where_nothing_was(tmp_path: Path) -> None:

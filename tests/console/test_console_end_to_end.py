@@ -132,7 +132,7 @@ def test_a_stranger_sends_reads_follows_and_stops(running: Running) -> None:
     more = running.typed("send", "sample_messages/adt/adt_a01_admit.hl7", "--to", running.address("adt"))
     assert more.exit_code == 0 and "Encounter/" in more.output, more.output
     later = httpx.get(f"{running.web}/feed?since={feed['next']}&wait=20", headers=bearer, timeout=30).json()
-    assert later["changes"] and later["changes"][0]["position"] == feed["next"] + 1
+    assert later["changes"] and later["changes"][0]["position"] == feed["head"] + 1
 
     # the pages of operators
     wait("good health", lambda: httpx.get(f"{running.web}/healthz").status_code == 200)

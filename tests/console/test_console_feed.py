@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
-from console_web import Web
+import pytest
+from console_web import Web, web_side
+from hub_project import Hub, make_project
 
 from engine.fhir import jsonio
+from engine.store.cursor import FeedRestored, cursor_at, position_of
+
+
+def place(cursor: str) -> int:
+    return int(cursor.partition("-")[0])
 
 
 def all_changes(web: Web, query: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    since = 0
+    since = "0"
     while True:
         page = web.get(f"/feed?since={since}&{query}")
-        assert page["next"] >= since
+        assert place(page["next"]) >= place(since)
         if page["next"] == since:
-            assert page["changes"] == [] and since <= page["head"]
+            assert page["changes"] == [] and place(since) <= page["head"]
             return found
         found += page["changes"]
         since = page["next"]
@@ -40,7 +50,7 @@ def test_only_some_types_still_moves_on_past_the_others(web: Web) -> None:
     assert some == [c for c in whole if c["type"] in ("Observation", "Patient")]
     assert all_changes(web, "types=Binary") == []
     page = web.get("/feed?types=Binary&limit=1")
-    assert page["next"] == page["head"]  # all were looked at: the next call starts behind them
+    assert place(page["next"]) == page["head"]  # all were looked at: the next call starts behind them
 
 
 def test_bodies_come_when_asked_for(web: Web) -> None:
@@ -65,13 +75,47 @@ def test_lines_of_json(web: Web) -> None:
     answer = web.client.get("/feed?limit=5&bodies=true", headers={"Accept": "application/x-ndjson"})
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     rows = [jsonio.loads(line) for line in answer.content.splitlines()]
-    assert len(rows) == 6 and rows[-1]["next"] == rows[-2]["position"]
+    assert len(rows) == 6 and place(rows[-1]["next"]) == rows[-2]["position"]
     assert json.loads(json.dumps(rows[0], default=str))["position"] == 1
 
 
 def test_a_position_of_the_future_is_refused_and_the_reason_said(web: Web) -> None:
     answer = web.client.get(f"/feed?since={web.hub.store.head() + 1}")
-    assert answer.status_code == 409 and "older than your copy" in answer.json()["error"]
+    assert answer.status_code == 410 and "older than your copy" in answer.json()["error"]
+
+
+def test_a_cursor_of_another_past_is_refused_however_far_the_store_has_grown(tmp_path: Path) -> None:
+    """An older core store is restored; it works off the journal again and overtakes a reader."""
+    root = make_project(tmp_path / "project")
+    hub = Hub.open(root)
+    hub.take("lab_oru", "lab/oru_preliminary")
+    early = web_side(hub).get("/feed?since=0&limit=1000")["next"]
+    backup = tmp_path / "core.db"
+    with sqlite3.connect(root / "var/core.db") as live, sqlite3.connect(backup) as copy:
+        live.backup(copy)
+    hub.take("lab_oru", "lab/oru_final")
+    late = web_side(hub).get("/feed?since=0&limit=1000")["next"]
+    assert place(late) > place(early)
+    hub.close()
+
+    for path in (root / "var").glob("core.db*"):
+        path.unlink()
+    shutil.copy(backup, root / "var/core.db")
+    hub = Hub.open(root)
+    web = web_side(hub)
+    behind = web.client.get(f"/feed?since={late}")
+    assert behind.status_code == 410 and "since=0" in behind.json()["error"]
+    hub.work()
+    hub.take("lab_oru", "lab/oru_potassium")
+    assert hub.store.head() > place(late)
+    for wait in ("", "&wait=5", "&types=Observation"):
+        overtaken = web.client.get(f"/feed?since={late}{wait}")
+        assert overtaken.status_code == 410 and "another change" in overtaken.json()["error"]
+    assert web.get(f"/feed?since={early}")["changes"]  # read before the backup was taken: goes on
+    with pytest.raises(FeedRestored, match="Read again from since=0"):
+        position_of(hub.store, late)
+    assert position_of(hub.store, str(place(late))) == place(late)  # a bare number cannot be judged
+    hub.close()
 
 
 def test_what_makes_no_sense_is_refused(web: Web) -> None:
@@ -97,10 +141,11 @@ def test_who_waits_gets_the_change_when_it_comes(fresh: Any) -> None:
     waiting.start()
     web.hub.take("lab_oru", "lab/oru_final")
     waiting.join(30)
-    assert answers and answers[0]["next"] > head and answers[0]["changes"]
+    assert answers and place(answers[0]["next"]) > head and answers[0]["changes"]
 
 
 def test_who_waits_in_vain_gets_an_empty_answer_and_the_same_position(web: Web) -> None:
     head = web.hub.store.head()
-    page = web.get(f"/feed?since={head}&wait=1")
-    assert page == {"changes": [], "next": head, "head": head}
+    cursor = cursor_at(web.hub.store, head)
+    page = web.get(f"/feed?since={cursor}&wait=1")
+    assert page == {"changes": [], "next": cursor, "head": head}
