@@ -95,7 +95,8 @@ class RunMaking(State):
     def leave(
         self, frame: tuple[Any, ...], kind: str, path: str, o: dict[str, Any], labels: dict[str, list[str]]
     ) -> dict[str, Any] | None:
-        """End a resource that rows made inline: equal content is one resource; with contained parts it is contained itself."""
+        """End a resource that rows made inline: a number with who gave it names it, else its
+        content within what this sender says; with contained parts it is contained itself."""
         inner = self.drop(frame)
         self.chained = None
         if not o or all(k == "code" and kind == "PractitionerRole" for k in o):
@@ -103,7 +104,10 @@ class RunMaking(State):
         keys: tuple[Identity, ...] = ()
         if not inner and not _refers_inside(o):
             shown = plain(o) if self.tracing else o
-            keys = (("urn:hub:content", json.dumps(shown, sort_keys=True, default=str)),)
+            keys = self.made_keys(kind, [] if kind == "PractitionerRole" else o.get("identifier", []))
+            if not keys:
+                content = json.dumps(shown, sort_keys=True, default=str)
+                keys = ((f"urn:hub:content:{self.sender.authority}", content),)
         return self.settle_made(kind, path, o, labels, keys, inner, None)
 
     def level(

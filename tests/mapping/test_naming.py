@@ -156,3 +156,28 @@ def test_a_delete_beside_other_repetitions_deletes_nothing_and_is_told(pid3: str
     if where:
         (patient,) = built.drafts
         assert patient.cleared == () and [i["value"] for i in patient.body["identifier"]] == ["77"]
+
+
+# -- made with rows of its own -------------------------------------------------------------------------
+
+
+def payors(company: str, facility: str = "FAC", street: str = "") -> list[str]:
+    coverage = rows(
+        "status: =active\npayor:\n  make: Organization\n  rows: {identifier(company): IN1-3, address: IN1-5}",
+        "Coverage",
+        "IN1",
+    )
+    message = ADT.split("  allergy")[0] + "  coverage: {per: INSURANCE, rows: [IN1_Coverage]}\n"
+    text = f"{MSH.replace('|FAC|', f'|{facility}|')}\n{PID}\nIN1|1|EPO|{company}||{street}"
+    drafts = build(maps_of(PATIENT, coverage, message), text).drafts
+    return [d.id for d in drafts if d.type == "Organization"]
+
+
+def test_a_company_is_named_by_its_number_and_who_gave_it() -> None:
+    assert payors("C80^^^ELM") == payors("C80^^^ELM", "OTHER", "1 Bank St") != payors("C80^^^OAK")
+    assert len(payors("C80^^^ELM")) == 1
+
+
+def test_a_number_that_nobody_vouches_for_is_the_senders() -> None:
+    assert payors("C80") == payors("C80")
+    assert payors("C80") != payors("C80", "OTHER")
