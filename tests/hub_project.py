@@ -43,7 +43,9 @@ def make_project(root: Path) -> Path:
         shutil.copytree(HERE / name, root / name)
     web, lab, adt = free_ports(3)
     text = (HERE / "config.yaml").read_text()
-    (root / "config.yaml").write_text(f"{text}\nconsole: {{listen: '127.0.0.1:{web}'}}\ndisk_reserve_mb: 1\n")
+    (root / "config.yaml").write_text(
+        f"{text}\nconsole: {{listen: '127.0.0.1:{web}'}}\ndisk_reserve_mb: 1\nworkers: 1\n"
+    )
     for name, old, new in (("lab_oru", 2575, lab), ("adt", 2576, adt)):
         path = root / "channels" / f"{name}.yaml"
         before = path.read_text()

@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.kernel.config import Config, ConsoleSettings, KeepSettings  # noqa: E402
+from engine.kernel.config import Config, ConsoleSettings, KeepSettings, WebTlsSettings  # noqa: E402
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
 from engine.listeners.mllp import MllpSettings  # noqa: E402
 from engine.listeners.tls import TlsSettings  # noqa: E402
@@ -33,12 +33,13 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),
     ("config.yaml, `keep:`", "keep.", KeepSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),
+    ("config.yaml, `console: {tls: ...}`", "console.tls.", WebTlsSettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
     ("A line of `accept:`", "", Accepts),
 )
-SET_BY_US = {(Config, "root")}  # filled in when the file is read
+SET_BY_US = {(Config, "root"), (Config, "lines"), (Config, "literal_key")}  # filled in when the file is read
 
 
 def tables() -> str:
@@ -73,6 +74,8 @@ def _kind(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return ""  # the description says what it depends on
     if field.default is PydanticUndefined:
         return "must be set"
     value = field.default

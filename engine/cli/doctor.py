@@ -21,6 +21,7 @@ from pathlib import Path
 from engine import __version__
 from engine.channels.definition import Channel, load_channels
 from engine.channels.opening import check_pair
+from engine.channels.production import judge
 from engine.cli.opened import Opened, opened
 from engine.console.figures import Gauge
 from engine.console.health import processes
@@ -31,7 +32,7 @@ from engine.kernel.errors import HubError
 
 __all__ = ["Finding", "examine"]
 
-_SECRET = {"key", "root"}
+_SECRET = {"key", "root", "lines", "literal_key"}
 _FRESH = 8.0  # seconds; processes that run renew their metrics more often
 
 
@@ -70,6 +71,10 @@ def examine(root: Path) -> list[Finding]:
     except HubError as e:
         channels = []
         found.append(_wrong("ports", "channels", e))
+    try:
+        judge(config, channels)
+    except HubError as e:
+        found.append(_wrong("config", "profile", e))
     found += _files(config)
     try:
         if not exists(config.journal_url):

@@ -22,7 +22,9 @@ from pathlib import Path
 from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
+from engine.channels.production import judge
 from engine.channels.worker import Worker
+from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.supervisor import Child, Supervisor, only_one
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError
@@ -58,6 +60,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
             where=str(root / "channels"),
             remedy="write one, see docs/analysts/channels.md",
         )
+    judge(config, channels, listen)
     prepare_folder(config)
     for part in parts:
         only_one(config.data_dir, part)  # held until this process and its children are gone
@@ -161,6 +164,8 @@ def _children(
     if "workers" in parts:
         for i in range(config.workers):
             out.append(Child(f"worker-{i}", partial(_worker, config, channels, keyring, maps, i)))
+        if is_wanted(config):
+            out.append(Child("keeper", partial(run_keeper, config, keyring)))
     if "console" in parts:
         out.append(Child("console", partial(_console, config, keyring, channels, host, port, token)))
     return out
@@ -261,12 +266,15 @@ def _tell(
             say(f"  {addresses[channel.name]:<28} channel {channel.name}: {channel.purpose}")
     if "console" in parts:
         host, port = web
-        say(f"  http://{host}:{port}/{'':<14} status page; FHIR at /fhir, changes at /feed")
+        scheme = "https" if c.console.tls else "http"
+        say(f"  {scheme}://{host}:{port}/{'':<14} status page; FHIR at /fhir, changes at /feed")
         say(f"  token: {c.token_file} (Authorization: Bearer ...)")
     if any(
         "://127." not in a and "://[::1]" not in a and "://localhost" not in a for a in addresses.values()
     ):
         say("  note: a listener is open to the network; give it tls: before patient data comes in")
+    if "workers" in parts and is_wanted(c):
+        say(f"  keep: messages older than {c.keep.messages} are deleted every day at {c.keep.at}")
     sample = c.root / "sample_messages/lab/oru_potassium.hl7"
     first = next(iter(addresses.values()), "mllp://127.0.0.1:2575")
     lab = addresses.get("lab_oru", first)

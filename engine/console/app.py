@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -69,14 +70,14 @@ def create_app(
     @app.api_route("/fhir", methods=_METHODS)
     @app.api_route("/fhir/{path:path}", methods=_METHODS)
     async def fhir(request: Request, path: str = "") -> Response:
-        ask = await _ask(request, tuple(part for part in path.split("/") if part))
+        ask = await _ask(request, tuple(p for p in path.split("/") if p), config.console.proxy)
         who = request.headers.get("authorization", "")
         return _response(await run_in_threadpool(desk.fhir, ask, who, _peer(request)))
 
     @app.get("/feed")
     async def feed(request: Request) -> Response:
         nonlocal waiting
-        ask = await _ask(request, ())
+        ask = await _ask(request, (), config.console.proxy)
         who = request.headers.get("authorization", "")
         loop = asyncio.get_running_loop()
         end = loop.time() + (_seconds(ask) if waiting < _WAITING else 0)
@@ -101,7 +102,7 @@ def create_app(
     return guard
 
 
-async def _ask(request: Request, path: tuple[str, ...]) -> Ask:
+async def _ask(request: Request, path: tuple[str, ...], proxy: str = "") -> Ask:
     query = _pairs(request.scope["query_string"].decode("latin-1"))
     form = None
     if (
@@ -114,7 +115,7 @@ async def _ask(request: Request, path: tuple[str, ...]) -> Ask:
             if len(body) > _MOST_FORM:
                 raise HTTPException(413)
         form = _pairs(body.decode("utf-8", "replace"))
-    base = str(request.base_url).rstrip("/") + "/fhir"
+    base = (proxy or str(request.base_url)).rstrip("/") + "/fhir"
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Ask(request.method, path, query, headers, form, base)
 
@@ -184,6 +185,7 @@ def run_console(
             "timeout_graceful_shutdown": 5,
             "limit_concurrency": 500,
         }
+        settings |= _tls(config)
         server.append(_Server(uvicorn.Config(app, **settings), ready))
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has stopped
         server[0].run(sockets=[listening])
@@ -192,6 +194,23 @@ def run_console(
         for one in (gauge, store, journal):
             if one is not None:
                 one.close()
+
+
+def _tls(config: Config) -> dict[str, Any]:
+    """Return uvicorn's settings for TLS, none without it. Raises ConfigError where a file cannot be used."""
+    tls = config.console.tls
+    if tls is None:
+        return {}
+    certificate, key = config.below_root(tls.certificate), config.below_root(tls.key)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as e:
+        raise ConfigError(
+            "the certificate or key of the web side cannot be used",
+            where=config.at("console.tls"),
+            why="it is no PEM file, or they do not fit" if isinstance(e, ssl.SSLError) else e.strerror or "",
+        ) from None
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 def _watch(gauge: Gauge) -> None:

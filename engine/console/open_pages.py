@@ -53,9 +53,10 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
     """Add the routes to an application."""
 
     def allowed(request: Request) -> bool:
-        return (
-            is_local(request) or tokens.who(request.headers.get("authorization", ""), basic=True) is not None
-        )
+        # Behind a proxy everybody comes from its address: nobody is taken for somebody on this machine.
+        return (not config.console.proxy and is_local(request)) or tokens.who(
+            request.headers.get("authorization", ""), basic=True
+        ) is not None
 
     def challenge() -> Response:
         wanted = {"WWW-Authenticate": 'Basic realm="hub: any name, the token as password", charset="UTF-8"'}
@@ -73,7 +74,7 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
         if not allowed(request):
             return challenge()
         figures, found = await run_in_threadpool(look)
-        web = str(request.base_url).rstrip("/")
+        web = config.console.proxy.rstrip("/") or str(request.base_url).rstrip("/")
         return Response(page(config, figures, found, web), media_type="text/html; charset=utf-8")
 
     @app.get("/status.json")

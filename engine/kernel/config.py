@@ -17,7 +17,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, load, plain
 
-__all__ = ["Config", "ConsoleSettings", "KeepSettings", "load_config", "one_line"]
+__all__ = [
+    "Config",
+    "ConsoleSettings",
+    "KeepSettings",
+    "WebTlsSettings",
+    "default_workers",
+    "load_config",
+    "one_line",
+]
+
+
+class WebTlsSettings(BaseModel):
+    """TLS 1.2 or 1.3 for the web side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path = Field(
+        description="PEM file: the certificate, then any intermediate ones.", examples=["tls/web.pem"]
+    )
+    key: Path = Field(description="PEM file: the private key of the certificate.", examples=["tls/web.key"])
 
 
 class ConsoleSettings(BaseModel):
@@ -27,9 +46,21 @@ class ConsoleSettings(BaseModel):
 
     listen: str = Field(
         default="127.0.0.1:8080",
-        description="Address and port of the web pages and the FHIR endpoint. Plain HTTP: for others than "
-        "this machine put a proxy with TLS before it.",
-        examples=["10.20.0.5:8080"],
+        description="Address and port of the web pages and the FHIR endpoint. For others than this machine "
+        "set `tls`, or put a proxy with TLS before it and say so with `proxy`.",
+        examples=["10.20.0.5:8443"],
+    )
+    tls: WebTlsSettings | None = Field(
+        default=None,
+        description="Certificate of the web side. Empty: plain HTTP.",
+        examples=[{"certificate": "tls/web.pem", "key": "tls/web.key"}],
+    )
+    proxy: str = Field(
+        default="",
+        description="Address that people type where a proxy with TLS passes requests on. Links begin with "
+        "it, and every page then asks for the token.",
+        examples=["https://hub.mercy.example"],
+        pattern=r"^(https://[^/\s]+(/[^\s?#]*)?)?$",
     )
 
 
@@ -43,9 +74,21 @@ class KeepSettings(BaseModel):
         description="Raw message bodies: forever, or a time such as `7 years`.",
         examples=["7 years"],
     )
+    at: str = Field(
+        default="02:00",
+        description="Time of day, on this machine's clock, at which the running hub deletes what is past its "
+        "time; `never` leaves that to the command `hub keep`.",
+        examples=["03:30"],
+        pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|never)$",
+    )
     audit: str = Field(
         default="6 years", description="Who saw and did what; never less than 6 years.", examples=["10 years"]
     )
+
+
+def default_workers() -> int:
+    """Return how many workers run where nobody says: two share the work of two cores, more need measuring."""
+    return 2 if len(os.sched_getaffinity(0)) >= 2 else 1
 
 
 class Config(BaseModel):
@@ -89,7 +132,13 @@ class Config(BaseModel):
         description="How workers hear of new entries; there is one way yet.",
         examples=["in-process"],
     )
-    workers: int = Field(default=1, ge=1, le=64, description="Worker processes.", examples=[2])
+    workers: int = Field(
+        default_factory=default_workers,
+        ge=1,
+        le=64,
+        description="Worker processes. Empty: 2 where the machine has two cores or more, else 1.",
+        examples=[2],
+    )
     keep: KeepSettings = Field(
         default=KeepSettings(), description="How long things stay.", examples=[{"messages": "forever"}]
     )
@@ -112,6 +161,25 @@ class Config(BaseModel):
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]
     )
+    lines: dict[str, int] = Field(
+        default={},
+        description="Line of every word in config.yaml; set when it is read.",
+        examples=[{"hub": 1}],
+    )
+    literal_key: bool = Field(
+        default=False,
+        description="Whether the key stands in config.yaml itself; set when it is read.",
+        examples=[False],
+    )
+
+    def at(self, word: str) -> str:
+        """Return `config.yaml:line` of a word; `console.listen` is a word below another."""
+        line = self.lines.get(word) or self.lines.get(word.partition(".")[0])
+        return f"config.yaml:{line}" if line else "config.yaml"
+
+    def below_root(self, path: Path) -> Path:
+        """Return a path made full: relative ones start at the project's root."""
+        return self.root.resolve() / path
 
     @property
     def data_dir(self) -> Path:
@@ -199,31 +267,23 @@ def load_config(root: Path, **over: Any) -> Config:
     if not isinstance(data, Map):
         raise ConfigError("must be `name: value` lines", where="config.yaml")
     values = plain(data)
+    literal = bool(values.get("key")) and not _SECRET.search(str(values["key"]))
     values = _secrets(values, str(values.get("secrets", "env")), "config.yaml")
     values.update({k: v for k, v in over.items() if v is not None})
-    values["root"] = root
+    values |= {"root": root, "lines": _lines(data), "literal_key": literal}
     try:
         config = Config(**values)
     except ValidationError as e:
         top = str(e.errors()[0]["loc"][0]) if e.errors()[0]["loc"] else ""
         line = data.key_lines.get(top, 0) if hasattr(data, "key_lines") else 0
         raise one_line(e, f"config.yaml:{line}") from None
-    _judge(config)
     return config
 
 
-def _judge(config: Config) -> None:
-    """Refuse what the production profile does not allow, all findings in one error."""
-    if config.profile != "production":
-        return
-    weak = []
-    if not config.key:
-        weak.append(
-            "key: is empty (a key file made at first start is for development); set key: ${secret:DATA_KEY}"
-        )
-    if config.identity_base == "urn:hub:own":
-        weak.append("identity_base: is the default; set a URL of your own before the first message")
-    if weak:
-        raise ConfigError(
-            "the production profile refuses these settings", where="config.yaml", why="; ".join(weak)
-        )
+def _lines(data: Map) -> dict[str, int]:
+    """Return the line of every word, those below another as `console.listen`."""
+    found = dict(getattr(data, "key_lines", {}))
+    for word, value in data.items():
+        if isinstance(value, Map):
+            found |= {f"{word}.{inner}": line for inner, line in value.key_lines.items()}
+    return found

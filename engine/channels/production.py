@@ -1,0 +1,102 @@
+"""`profile: production`: what a hub with real patients may not do, all of it said in one message.
+
+In: the settings and the channels. Out: nothing, or one ConfigError that lists every weak setting with its
+file, line and remedy. The development profile on this machine asks for nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from engine.channels.definition import Channel
+from engine.kernel.config import Config
+from engine.kernel.errors import ConfigError
+
+__all__ = ["is_loopback", "judge", "weaknesses"]
+
+
+def judge(config: Config, channels: Iterable[Channel], web_host: str | None = None) -> None:
+    """Refuse a production hub its weak settings. `web_host`: where the web side listens, if not as set."""
+    weak = list(weaknesses(config, channels, web_host)) if config.profile == "production" else []
+    if weak:
+        lines = "".join(f"\n  {where}: {what}\n    try: {remedy}" for where, what, remedy in weak)
+        raise ConfigError(
+            f"the production profile refuses {len(weak)} setting{'s' if len(weak) > 1 else ''}:{lines}",
+            where=config.at("profile"),
+        )
+
+
+def weaknesses(
+    config: Config, channels: Iterable[Channel], web_host: str | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Give (file:line, what is weak, remedy) of every weak setting."""
+    yield from _keys(config)
+    if config.identity_base == "urn:hub:own":
+        yield (
+            config.at("identity_base"),
+            "identity_base: is the default",
+            "set a URL of your own before the first message, e.g. https://hub.mercy.example",
+        )
+    yield from _token(config)
+    host = web_host or config.console.listen.rpartition(":")[0].strip("[]")
+    if not is_loopback(host) and config.console.tls is None and not config.console.proxy:
+        yield (
+            config.at("console.listen"),
+            f"console: listen: {host} is open to the network without TLS",
+            "set console: tls:, or listen on 127.0.0.1 behind a proxy with TLS and declare it, "
+            "console: proxy: https://...",
+        )
+    for c in channels:
+        if c.mllp is not None and c.mllp.mllp.tls is None and not c.plain:
+            host = c.mllp.mllp.host
+            if not is_loopback(host):
+                yield (
+                    c.at("receive"),
+                    f"channel {c.name} listens on {host} without TLS",
+                    "give mllp: a tls:, or write plain: accepted because ... at the top of the file",
+                )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _keys(config: Config) -> Iterator[tuple[str, str, str]]:
+    remedy = "set key: ${secret:DATA_KEY}, and secrets: to a place outside the project"
+    root = config.root.resolve()
+    if not config.key:
+        yield config.at("key"), "key: is empty, so a key file lies beside the data it seals", remedy
+    elif config.literal_key:
+        yield config.at("key"), "key: stands in config.yaml itself", remedy
+    if config.secrets.startswith("file:"):
+        folder = (root / config.secrets[5:]).resolve()
+        if folder.is_relative_to(root):
+            yield config.at("secrets"), "secrets: are files in the project folder", "name a folder outside it"
+    if config.key and config.key_file.exists() and config.key_file.resolve().is_relative_to(root):
+        yield (
+            config.at("data"),
+            f"a key file lies in the project folder: {config.key_file.name}",
+            f"supply its text as the secret, then remove {config.key_file}",
+        )
+
+
+def _token(config: Config) -> Iterator[tuple[str, str, str]]:
+    remedy = f"write one line `name token` for everybody who reads into {config.token_file}, mode 600"
+    try:
+        lines = config.token_file.read_text("utf-8").splitlines()
+    except OSError:
+        yield str(config.token_file), "there are no tokens of your own, and a start would make one", remedy
+        return
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if len(words) == 1 and not line.startswith("#"):
+            yield (
+                f"{config.token_file}:{number}",
+                "the default token: it has no name, so the audit cannot say who read",
+                remedy,
+            )

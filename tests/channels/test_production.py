@@ -1,0 +1,108 @@
+"""The production profile refuses every weak setting, all of them in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.channels.definition import load_channels
+from engine.channels.production import judge
+from engine.kernel.config import load_config
+from engine.kernel.errors import ConfigError
+
+GOOD = "profile: production\nidentity_base: https://hub.example\nkey: ${secret:DATA_KEY}\n"
+TLS = "{port: 2580, host: 0.0.0.0, tls: {certificate: a.pem, key: a.key}}"
+
+Judge = Callable[..., str]
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Return what is refused of a project, empty when nothing is."""
+    monkeypatch.setenv("HUB_SECRET_DATA_KEY", "s" * 44)
+
+    def run(
+        config: str = GOOD,
+        mllp: str = "{port: 2580}",
+        words: str = "",
+        token: str | None = "ehr " + "x" * 40,
+        key_file: bool = False,
+        listen: str | None = None,
+    ) -> str:
+        (tmp_path / "channels").mkdir(exist_ok=True)
+        (tmp_path / "channels/lab.yaml").write_text(f"channel: lab\nreceive: {{mllp: {mllp}}}\n{words}")
+        (tmp_path / "config.yaml").write_text(config)
+        (tmp_path / "var").mkdir(exist_ok=True)
+        if token is not None:
+            (tmp_path / "var/token").write_text(token + "\n")
+        if key_file:
+            (tmp_path / "var/hub.key").write_text("k")
+        try:
+            judge(load_config(tmp_path), load_channels(tmp_path, listen), listen)
+        except ConfigError as e:
+            return str(e)
+        return ""
+
+    return run
+
+
+def test_sound_settings_pass(judged: Judge) -> None:
+    assert judged() == ""
+    assert judged(mllp=TLS) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "told"),
+    [
+        ({"config": GOOD.replace("key: ${secret:DATA_KEY}\n", "")}, "config.yaml", "key: is empty"),
+        ({"config": GOOD.replace("${secret:DATA_KEY}", "s" * 44)}, "config.yaml:3", "key: stands in config"),
+        (
+            {"config": GOOD.replace("https://hub.example", "urn:hub:own")},
+            "config.yaml:2",
+            "identity_base: is",
+        ),
+        ({"key_file": True}, "config.yaml", "a key file lies in the project folder: hub.key"),
+        ({"token": None}, "var/token", "there are no tokens of your own"),
+        ({"token": "x" * 43}, "var/token:1", "the default token"),
+        ({"mllp": "{port: 2580, host: 0.0.0.0}"}, "channels/lab.yaml:2", "channel lab listens on 0.0.0.0"),
+        ({"mllp": "{port: 2580, host: lab.example}"}, "channels/lab.yaml:2", "listens on lab.example"),
+        ({"listen": "0.0.0.0"}, "channels/lab.yaml:2", "channel lab listens on 0.0.0.0 without TLS"),
+        ({"config": GOOD + "console: {listen: '10.1.1.1:80'}\n"}, "config.yaml:4", "open to the network"),
+    ],
+)
+def test_each_weak_setting(judged: Judge, given: dict[str, object], where: str, told: str) -> None:
+    text = judged(**given)
+    assert told in text and f"{where}: " in text and "try: " in text
+
+
+def test_secrets_in_the_project_folder(judged: Judge, tmp_path: Path) -> None:
+    inside = tmp_path / "secrets"
+    inside.mkdir()
+    (inside / "DATA_KEY").write_text("s" * 44)
+    assert "config.yaml:4: secrets: are files in the project" in judged(GOOD + f"secrets: file:{inside}\n")
+
+
+def test_all_of_them_in_one_message(judged: Judge) -> None:
+    text = judged(
+        "profile: production\nconsole: {listen: '0.0.0.0:80'}\n",
+        mllp="{port: 2580, host: '::'}",
+        token="x" * 43,
+    )
+    assert text.count("try: ") == 5 and "refuses 5 settings" in text
+    assert text.startswith("config.yaml:1: ")
+
+
+def test_what_is_accepted_knowingly(judged: Judge) -> None:
+    plain = "plain: accepted because the line is a VPN to one laboratory\n"
+    assert judged(mllp="{port: 2580, host: 0.0.0.0}", words=plain) == ""
+    proxied = GOOD + "console: {listen: '0.0.0.0:80', proxy: https://hub.example}\n"
+    assert judged(proxied) == ""
+    assert judged(GOOD + "console: {listen: '0.0.0.0:443', tls: {certificate: a, key: b}}\n") == ""
+    assert "console.proxy" in judged(GOOD + "console: {proxy: http://hub.example}\n")
+
+
+def test_development_asks_for_nothing(judged: Judge) -> None:
+    assert judged("", token=None) == ""
+    assert judged("hub: X\n", mllp="{port: 2580, host: 0.0.0.0}", token="x" * 43) == ""
