@@ -10,6 +10,7 @@ import typer
 
 from engine import __version__
 from engine.cli.commands import audit_app, key_app, msg_app
+from engine.cli.mapcommands import map_app
 from engine.cli.project import project_root
 from engine.kernel.errors import HubError
 
@@ -134,10 +135,13 @@ def try_(
     from engine.cli.printing import print_trial
     from engine.cli.trial import try_file
     from engine.fhir.jsonio import dumps_pretty
+    from engine.mapping.lineage import two_way
 
     trials = try_file(project_root(), file, channel)
     if json:
-        print(dumps_pretty([asdict(t) for t in trials]).decode(), end="")
+        both_ways = [{"lineage": two_way(t.report)} if trace else {} for t in trials]
+        made = [{**asdict(t), **ways} for t, ways in zip(trials, both_ways, strict=True)]
+        print(dumps_pretty(made).decode(), end="")
     else:
         for trial in trials:
             print_trial(trial, trace)
@@ -212,45 +216,7 @@ def schema(out: Annotated[Path, typer.Option(help="folder for the schemas")]) ->
     raise typer.Exit(write_schemas(project_root(), out))
 
 
-map_app = typer.Typer(no_args_is_help=True, help="Look at maps.")
 app.add_typer(map_app, name="map")
-_AS = typer.Option("--as", help="as this site sees it")
-
-
-@map_app.command("show")
-def map_show(
-    name: str,
-    site: Annotated[str, _AS] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
-) -> None:
-    """Print a map as a sheet: element, source, how, when, and who set it."""
-    from engine.cli.maps import map_show as run
-
-    raise typer.Exit(run(project_root(), name, site, as_json))
-
-
-@map_app.command("python")
-def map_python(
-    name: str,
-    site: Annotated[str, _AS] = "",
-    traced: Annotated[
-        bool, typer.Option("--traced", help="the twin that remembers where values came from")
-    ] = False,
-) -> None:
-    """Print the Python that a map is compiled to."""
-    from engine.cli.maps import map_python as run
-
-    raise typer.Exit(run(project_root(), name, site, traced))
-
-
-@map_app.command("why")
-def map_why(
-    path: Annotated[str, typer.Argument(help="e.g. Patient.name.use")], site: Annotated[str, _AS] = ""
-) -> None:
-    """Say which rows of which layer can set an element."""
-    from engine.cli.maps import map_why as run
-
-    raise typer.Exit(run(project_root(), path, site))
 
 
 @app.command()

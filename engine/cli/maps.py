@@ -1,4 +1,4 @@
-"""`hub test`, `hub map` and `hub schema`: what an analyst asks of the maps from the command line.
+"""`hub test`, `hub map show` and `hub map python`: what an analyst asks of the maps from the command line.
 
 In: the project's folder and names of maps, channels and sites. Out: text on stdout (or JSON), files for
 editors; exit codes: 0 well, 1 a test failed.
@@ -6,14 +6,21 @@ editors; exit codes: 0 well, 1 a test failed.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from engine.channels.definition import load_channels
 from engine.channels.test_files import run_channel_tests
+from engine.cli.printing import print_json
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
 from engine.kernel.errors import MapError
@@ -22,7 +29,7 @@ from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.sheet import Line, condition_text, sheet, source_text
 from engine.mapping.tests_inline import run_all
 
-__all__ = ["map_python", "map_show", "map_why", "run_tests"]
+__all__ = ["map_python", "map_show", "open_program", "print_table", "run_tests", "set_by", "the_map"]
 
 
 def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = False) -> int:
@@ -63,14 +70,16 @@ def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = 
     return 1 if failed else 0
 
 
-def _program(root: Path, site: str) -> SiteProgram:
+def open_program(root: Path, site: str) -> SiteProgram:
+    """Open the maps as one site sees them. Raises MapError."""
     maps = Maps.open(root, load_config(root).identity_base)
     if site and site not in maps.sites and site != "standard":
         raise MapError(f"there is no site {site}", remedy=f"sites are: {', '.join(maps.sites) or 'none'}")
     return maps.program(site or "standard")
 
 
-def _map(program: SiteProgram, name: str) -> MapDef:
+def the_map(program: SiteProgram, name: str) -> MapDef:
+    """Return a map by its name. Raises MapError that says which names are near."""
     found = program.resolved.get(name)
     if found is None:
         near = get_close_matches(name, sorted({*program.resolved, *program.maps.messages}), 3, 0.5)
@@ -79,26 +88,21 @@ def _map(program: SiteProgram, name: str) -> MapDef:
 
 
 def map_show(root: Path, name: str, site: str = "", as_json: bool = False) -> int:
-    """Print a map as a sheet: element, source, how, when, and which layer set it."""
-    program = _program(root, site)
+    """Print a map as a sheet: element, source, how, when, and which layer set it where."""
+    program = open_program(root, site)
     message = program.maps.messages.get(name)
     if message is not None:
-        _show_message(message)
+        _show_message(message, as_json)
         return 0
-    m = _map(program, name)
+    m = the_map(program, name)
     lines = list(sheet(m))
     if as_json:
-        keys = ("element", "source", "how", "when", "set_by", "place", "depth")
-        print(
-            orjson.dumps(
-                [{k: getattr(x, k) for k in keys} for x in lines], option=orjson.OPT_INDENT_2
-            ).decode()
-        )
+        print_json([asdict(x) for x in lines])
         return 0
     print(f"{m.name}: {m.source} -> {m.to}   as {program.name}, revision {program.revision}")
     if m.key_text:
         print(f"key: {' | '.join(source_text(k) for k in m.key)}")
-    _table([("element", "comes from", "how", "when", "set by"), *(_cells(x) for x in lines)])
+    print_table(("element", "comes from", "how", "when", "set by"), [_cells(x) for x in lines])
     if m.ignore:
         print(f"ignored: {', '.join(m.ignore)}")
     if m.note:
@@ -107,24 +111,58 @@ def map_show(root: Path, name: str, site: str = "", as_json: bool = False) -> in
 
 
 def _cells(x: Line) -> tuple[str, ...]:
-    return ("  " * x.depth + x.element, x.source, x.how, x.when, x.set_by)
+    return ("  " * x.depth + x.element, x.source, x.how, x.when, set_by(x))
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
-    """Print columns; a long cell pushes its line out and not the whole table."""
-    widths = [min(max(len(r[i]) for r in rows), most) for i, most in enumerate((44, 44, 40, 48, 24))]
-    for r in rows:
-        print("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip())
+def set_by(x: Line) -> str:
+    """Return who set a line, and where: `acme_lab acme_lab.yaml:19`."""
+    return f"{x.set_by} {x.place.rsplit('/', 1)[-1]}"
 
 
-def _show_message(m: MessageDef) -> None:
-    served = ", ".join("^".join(t for t in trigger if t) for trigger in m.triggers)
-    print(f"{m.name}: {m.structure}, for {served}")
-    rows: list[tuple[str, ...]] = [("resource", "once for every", "maps", "when", "links")]
-    for r in m.resources:
-        links = ", ".join(f"{'.'.join(path)}: {to}" for path, to in r.links)
-        rows.append((r.name, "/".join(r.per) or "message", ", ".join(r.rows), condition_text(r.when), links))
-    _table(rows)
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns that fit the terminal, long cells over several lines; a pipe gets one line a row."""
+    narrow = sys.stdout.isatty()
+    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    out = Console(highlight=False, width=None if narrow else 4000, emoji=False)
+    with out.capture() as printed:
+        out.print(table)
+    for line in printed.get().splitlines():
+        print(line.rstrip())
+
+
+def _show_message(m: MessageDef, as_json: bool) -> None:
+    served = ["^".join(t for t in trigger if t) for trigger in m.triggers]
+    rows = [
+        (
+            r.name,
+            "/".join(r.per) or "message",
+            ", ".join(r.rows),
+            condition_text(r.when),
+            ", ".join(f"{'.'.join(path)}: {to}" for path, to in r.links),
+            f"{r.place.layer} {str(r.place).rsplit('/', 1)[-1]}",
+        )
+        for r in m.resources
+    ]
+    head = ("resource", "once for every", "maps", "when", "links", "set by")
+    if as_json:
+        keys = ("resource", "per", "maps", "when", "links", "set_by")
+        print_json(
+            {
+                "map": m.name,
+                "structure": m.structure,
+                "for": served,
+                "resources": [dict(zip(keys, row, strict=True)) for row in rows],
+                "mend": [text for text, _ in m.mend],
+                "refuse": [text for text, _ in m.refuse],
+            }
+        )
+        return
+    print(f"{m.name}: {m.structure}, for {', '.join(served)}")
+    print_table(head, rows)
     for word, rules in (("mend", m.mend), ("refuse", m.refuse)):
         for text, _ in rules:
             print(f"{word}: {text}")
@@ -132,7 +170,7 @@ def _show_message(m: MessageDef) -> None:
 
 def map_python(root: Path, name: str, site: str = "", traced: bool = False) -> int:
     """Print the Python that a map is compiled to, with that of the datatype maps it calls left out."""
-    program = _program(root, site)
+    program = open_program(root, site)
     if traced:
         program = program.maps.program(program.name, trace=True)
     if name in program.maps.messages:
@@ -141,7 +179,7 @@ def map_python(root: Path, name: str, site: str = "", traced: bool = False) -> i
             if key.startswith((f"W_{name}_", f"WRITE_{name}_")):
                 print(text)
         return 0
-    m = _map(program, name)
+    m = the_map(program, name)
     if m.source in dictionary.segment_names() or m.source in program.library.z_segments:
         program.program.segment(name)
         print(program.program.sources[name], end="")
@@ -149,42 +187,3 @@ def map_python(root: Path, name: str, site: str = "", traced: bool = False) -> i
         program.program.datatype(name, "c")
         print(program.program.sources[f"{name}_c"], end="")
     return 0
-
-
-def map_why(root: Path, path: str, site: str = "") -> int:
-    """Print which rows of which layer can set an element, e.g. `Patient.name.use`."""
-    program = _program(root, site)
-    kind, _, element = path.partition(".")
-    wanted = [s.split("(")[0] for s in element.split(".") if s]
-    shown = 0
-    for m in program.resolved.values():
-        if m.to != kind:
-            continue
-        for line, at in _with_paths(m):
-            names = [s.split("(")[0] for s in at]
-            if names[: len(wanted)] == wanted or wanted[: len(names)] == names:
-                exact = "" if names[: len(wanted)] == wanted else "   (through its datatype map)"
-                parts = [line.source, line.how, f"when {line.when}" if line.when else ""]
-                said = "; ".join(filter(None, parts))
-                print(f"{line.place}: {line.set_by}: {m.name}: {line.element}: {said}{exact}")
-                shown += 1
-    if not shown:
-        raise MapError(f"no row sets {path}", remedy="write it like Patient.name.use")
-    return 0
-
-
-def _with_paths(m: MapDef) -> list[tuple[Line, list[str]]]:
-    """Give every line of a map with the whole path of its element."""
-    out: list[tuple[Line, list[str]]] = []
-    above: list[tuple[int, list[str]]] = []
-    for line in sheet(m):
-        while above and above[-1][0] >= line.depth:
-            above.pop()
-        start = above[-1][1] if above else []
-        word = line.element.split(": ")[-1].strip()
-        named = word[:1].islower() and " " not in word.split("(")[0] and not word.endswith(":")
-        path = [*start, *word.split(".")] if named else start
-        above.append((line.depth, path))
-        if line.source or line.how:
-            out.append((line, path))
-    return out

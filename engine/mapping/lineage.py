@@ -1,8 +1,9 @@
 """Where every value went and what went nowhere: the report of one message, read off a traced run.
 
 In: a message, its leaves, the drafts of a traced run. Out: `Report` with (source, target, row) for every leaf
-that reached an element, and (source, value, why) for every populated leaf that did not. Nothing is stored:
-the same bytes and the same revision give the same report.
+that reached an element, and (source, value, why) for every populated leaf that did not; `two_way` turns it into
+element -> locations and location -> elements. Nothing is stored: the same bytes and the same revision give the
+same report.
 """
 
 from __future__ import annotations
@@ -16,11 +17,28 @@ from engine.formats.hl7v2.leaves import leaves
 from engine.kernel.message import Draft
 from engine.mapping.build import Built
 from engine.mapping.locate import locate
-from engine.mapping.model import Row
+from engine.mapping.model import MapDef, MessageDef, Place, Row
+from engine.mapping.readings import why_not
 from engine.mapping.run import TracedRun
 from engine.mapping.traced import Address, TKey
 
-__all__ = ["Mapped", "Report", "Unmapped", "report"]
+__all__ = ["STATES", "Mapped", "Report", "Unmapped", "ignored_by", "report", "two_way"]
+
+STATES = (
+    "mapped",  # reached an element
+    "ignored",  # a map says ignore: somebody looked
+    "excluded",  # a row reads it under a condition that does not hold here
+    "not mapped",  # no row, or no row of the datatype map, reads it
+    "decides",  # chose a case or was asked by a condition
+    "key",  # part of an identity only
+    "cleared",  # an explicit delete
+    "unreadable",  # its type, table or system could not take it
+    "no effect",  # read, and nothing new came of it
+)
+"""What can become of a populated location, in one word."""
+
+
+NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +49,19 @@ class Mapped:
     source: str
     target: str
     row: str
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """One populated source leaf that reached no element, and why."""
+    """One populated source leaf that reached no element: why in words, its state in one word, the row if any."""
 
     source: str
     value: str
     why: str
+    state: str = "not mapped"
+    row: str = ""
+    place: Place = NOWHERE
 
 
 @dataclass(slots=True)
@@ -74,10 +96,16 @@ def _names(drafts: list[Draft]) -> list[str]:
 
 
 def report(
-    message: Any, built: Built, x: TracedRun, rows: list[Row], ignored: Mapping[tuple[str, int, int], str]
+    message: Any,
+    built: Built,
+    x: TracedRun,
+    rows: list[Row],
+    ignored: Mapping[tuple[str, int, int], str],
+    maps: Mapping[str, MapDef] | None = None,
+    plan: MessageDef | None = None,
 ) -> Report:
     """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at
-    on purpose."""
+    on purpose; with `maps` and `plan` a leaf that no row took is told from one that a condition excluded."""
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
     keys: dict[Address, int] = {}
     for name, d in zip(_names(built.drafts), built.drafts, strict=True):
@@ -98,12 +126,16 @@ def report(
             found = next((hits[a] for a in same[spots[0]] if a in hits), None)
         if found:
             out.mapped += [
-                Mapped(leaf.address, target, _row(rows, row)) for target, row in dict.fromkeys(found)
+                Mapped(leaf.address, target, _row(rows, row), _place(rows, row))
+                for target, row in dict.fromkeys(found)
             ]
             continue
-        out.unmapped.append(
-            Unmapped(leaf.address, leaf.value, _why(leaf, spots, chose, failed, ignored, rows, keys))
-        )
+        unmapped = _why(leaf, spots, chose, failed, ignored, rows, keys)
+        if unmapped is None:
+            why = why_not(leaf.segment.name, (leaf.field, leaf.comp, leaf.sub), maps or {}, plan)
+            place = why.place or NOWHERE
+            unmapped = Unmapped(leaf.address, leaf.value, why.text, why.state, why.row, place)
+        out.unmapped.append(unmapped)
     return out
 
 
@@ -158,23 +190,53 @@ def _why(
     ignored: Mapping[tuple[str, int, int], str],
     rows: list[Row],
     keys: Mapping[Address, int],
-) -> str:
-    if leaf.value.strip() == '""':
-        return "an explicit delete: clears what it would have set"
+) -> Unmapped | None:
+    """Say why a leaf reached nothing, as far as the run itself knows."""
+    at, value = leaf.address, leaf.value
+    if value.strip() == '""':
+        return Unmapped(at, value, "an explicit delete: clears what it would have set", "cleared")
     for a in spots:
         if a in failed:
-            return failed[a]
+            return Unmapped(at, value, failed[a], "unreadable")
     for a in spots:
         if a in chose:
-            return f"chose the case of row {_row(rows, chose[a])}"
+            row = _row(rows, chose[a])
+            return Unmapped(at, value, f"chose the case of row {row}", "decides", row, _place(rows, chose[a]))
     for a in spots:
         if a in keys:
-            return f"only part of an identity key, row {_row(rows, keys[a])}"
+            row = _row(rows, keys[a])
+            why = f"only part of an identity key, row {row}"
+            return Unmapped(at, value, why, "key", row, _place(rows, keys[a]))
     for component in (leaf.comp, 0):
-        why = ignored.get((leaf.segment.name, leaf.field, component))
+        why = ignored.get((leaf.segment.name, leaf.field, component), "")
         if why:
-            return why
-    return "no row reads it"
+            return Unmapped(at, value, why, "ignored")
+    return None
+
+
+def _place(rows: list[Row], n: int) -> Place:
+    return rows[n].place if 0 <= n < len(rows) else NOWHERE
+
+
+def two_way(made: Report) -> dict[str, Any]:
+    """Return the report both ways: element -> locations and rows, and location -> state, elements, why and rows."""
+    elements: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    locations: dict[str, dict[str, Any]] = {}
+    for m in made.mapped:
+        row = _row_of(m.row, m.place)
+        elements[m.target].append({"location": m.source, "row": row})
+        at = locations.setdefault(m.source, {"state": "mapped", "elements": []})
+        at["elements"].append({"element": m.target, "row": row})
+    for u in made.unmapped:
+        at = {"state": u.state, "elements": [], "why": u.why}
+        if u.row:
+            at["row"] = _row_of(u.row, u.place)
+        locations[u.source] = at
+    return {"elements": dict(sorted(elements.items())), "locations": dict(sorted(locations.items()))}
+
+
+def _row_of(name: str, place: Place) -> dict[str, Any]:
+    return {"name": name.split(" (")[0], "file": place.file, "line": place.line, "layer": place.layer}
 
 
 def ignored_by(

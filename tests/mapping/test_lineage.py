@@ -16,6 +16,7 @@ from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import split_messages
 from engine.kernel.errors import HubError
 from engine.mapping.convert import headers, map_message, trace_message, unkeyed
+from engine.mapping.lineage import STATES, two_way
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted((ROOT / "sample_messages").rglob("*.hl7"))
@@ -158,3 +159,41 @@ def test_a_draft_says_nothing_that_is_not_in_the_message_or_the_map() -> None:
     assert [d.body for d in built.drafts] == [
         {"resourceType": "Patient", "name": [{"family": "DOE", "given": ["JO"]}]}
     ]
+
+
+def test_excluded_by_a_condition_is_not_the_same_as_not_mapped() -> None:
+    text = "gender: {from: PID-8, when: PID-7 valued}\nname(legal): PID-5\nbirthDate: {by: PID-2, A: PID-7}\n"
+    done = trace_message(
+        message_of("PID|1|B||Q|DOE^^^^^^^A|||F"), maps_of(rows(text), MESSAGE), "standard", "e"
+    )
+    said = {u.source: u for u in done.report.unmapped}
+    gender = said["PID[1]-8[1].1"]
+    assert gender.state == "excluded" and gender.why.endswith("only when PID-7 valued")
+    assert gender.row.startswith("PID_Patient/gender (small.yaml:") and gender.place.line > 0
+    assert said["PID[1]-5[1].8"].why == "not mapped: XPN_HumanName has no row for PID-5.8"
+    assert said["PID[1]-5[1].8"].state == said["PID[1]-4[1].1"].state == "not mapped"
+    assert said["PID[1]-2[1].1"].state == "decides"
+
+
+def test_both_ways_say_the_same_and_every_leaf_has_a_state() -> None:
+    told = 0
+    for record in records():
+        message = parse(record)
+        site = shipped().site_for(headers(message)).name
+        try:
+            made = trace_message(message, shipped(), site, "e").report
+        except HubError:
+            continue
+        ways = two_way(made)
+        there = {(e, x["location"]) for e, found in ways["elements"].items() for x in found}
+        back = {(x["element"], a) for a, found in ways["locations"].items() for x in found["elements"]}
+        assert there == back
+        told += len(there)
+        for address, found in ways["locations"].items():
+            assert found["state"] in STATES and bool(found["elements"]) is (found["state"] == "mapped"), (
+                address
+            )
+            assert found["elements"] or found["why"]
+            for x in found["elements"]:
+                assert x["row"]["file"].startswith("mappings/") and x["row"]["line"] > 0 and x["row"]["layer"]
+    assert told > 1000
