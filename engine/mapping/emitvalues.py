@@ -229,7 +229,8 @@ class Values(Reading):
             if target.type == "boolean":
                 return f"x.boolean(x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, True) or '')"
             return f"x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, {required})"
-        if h.type in ("ID", "IS", "ST") or h.level == "sub":
+        plain = h.type in ("ID", "IS", "ST") or (h.level == "sub" and not T.is_composite(h.type))
+        if plain:
             url = table_url(h.table) if h.type in ("ID", "IS") else ""
             local = (
                 f"x.local_coding({url!r}, {self.textual(h)})"
@@ -243,7 +244,7 @@ class Values(Reading):
             local = self.mapped(name, h, row.place)
         method = "coding" if target.type == "Coding" else "concept"
         rest = f"{h.where!r}, {unmapped!r}, {bool(h.table)}"
-        if self.trace:
+        if self.trace or (h.level == "sub" and not plain):
             parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
             return f"x.{method}({table!r}, {local}, {parts}, {rest})"
         if local.startswith("memo("):

@@ -148,6 +148,12 @@ class Scope:
                         g.groups and any(s is c for c in g.below(s.name))
                     ):
                         return g.following(s)
+            at = self.parent
+            while at is not None:
+                if any(s is c for c in at.own.get(s.name, ())):
+                    return at.following(s)
+                at = at.parent
+            return []
         out: list[Any] = []
         behind = False
         for child in self.children:

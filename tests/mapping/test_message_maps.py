@@ -297,6 +297,23 @@ def test_a_line_may_ask_for_a_group() -> None:
     ]
 
 
+def test_notes_are_read_from_where_their_segment_stands() -> None:
+    timing = rows(
+        "status: =active\nintent: =order\nsubject.display: PID-5.1\nnote: {each: NTE, text: NTE-3}",
+        "MedicationRequest",
+        "RXE",
+    )
+    message = (
+        "map: RDE_O11\nfrom: RDE_O11\nfor: [RDE^O11]\nto: Bundle\nresources:\n"
+        "  dose: {per: ORDER/TIMING_ENCODED, rows: [RXE_MedicationRequest]}\n"
+    )
+    head = MSH.replace("ADT^A01^ADT_A01", "RDE^O11^RDE_O11")
+    one = "ORC|NW|P1\nRXE||X^Drug^L|1\nNTE|1||{}\nTQ1|1||BID\nTQ1|2||QD\nRXR|PO\n"
+    built = build(maps_of(timing, message), f"{head}\n{PID}\n{one.format('first')}{one.format('second')}")
+    notes = [[n["text"] for n in m["note"]] for m in of_type(built, "MedicationRequest")]
+    assert notes == [["first"], ["first"], ["second"], ["second"]]
+
+
 def test_a_merge_into_itself_is_refused() -> None:
     head = MSH.replace("ADT^A01^ADT_A01", "ADT^A40^ADT_A39")
     built = build(shipped(), f"{head}\nEVN|A40\n{PID}\nMRG|77^^^NORTH^MR")
