@@ -36,6 +36,26 @@ CAUSES = {
         "Number of one person, name or birth date of another",
         "Compare both; somebody must decide.",
     ),
+    "patient-mismatch": (
+        "Same number, but another birth date or name",
+        "Compare with the patient on file; somebody must decide who it is.",
+    ),
+    "duplicate-key": (
+        "Two different things under one number",
+        "Ask the sender which one it means, or name the identifier that tells them apart in the site file.",
+    ),
+    "merge-conflict": (
+        "A number merged into another patient before",
+        "Ask registration which merge holds.",
+    ),
+    "merge-several": (
+        "A merge that names several patients to stay or to go",
+        "Ask registration for one merge a message.",
+    ),
+    "for-a-person": (
+        "Records change hands: no rule can say whose they are",
+        "Registration says what belongs to whom; do it in the chart, then leave this one parked.",
+    ),
     "ambiguous-key": ("Keys of more than one resource", "Compare both; somebody must decide."),
     "no-patient-key": (
         "No number says which patient this is",
