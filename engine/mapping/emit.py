@@ -306,7 +306,8 @@ class Emitter(Cases):
             self.depth -= 1
         if row.default and all(not r.target for r in row.default):
             empty = " and ".join(f"not {e}" for e in self.raws(row, env)) or "True"
-            self.put(f"if not {made} and {empty}:")
+            when = f" and {self.condition(row.when, env)}" if inside else ""
+            self.put(f"if not {made} and {empty}{when}:")
             self.depth += 1
             for d in row.default:
                 self.entries(replace(d, target=row.target), target, made, env, path, shown)
