@@ -1,4 +1,4 @@
-"""Every cause of parking that the code can raise has words on the status page and a row in the analysts' page."""
+"""Every cause of parking that the code can raise has words on the status page and a row for analysts."""
 
 from __future__ import annotations
 
