@@ -6,9 +6,15 @@ from pathlib import Path
 
 from engine.channels.keeping import keep, rotate
 from engine.channels.opening import open_journal, open_keyring, open_store
-from engine.kernel.config import load_config
+from engine.cli.opened import who
+from engine.journal.sql import SqlJournal
+from engine.kernel.config import Config, load_config
+from engine.store.audit import Access
+from engine.store.sql import SqlStore
 
-__all__ = ["keep_now", "rotate_now"]
+__all__ = ["keep_and_tell", "keep_now", "rotate_now"]
+
+_RUNS = 200  # runs of entry numbers that one audit row holds
 
 
 def keep_now(root: Path, dry_run: bool) -> int:
@@ -19,21 +25,39 @@ def keep_now(root: Path, dry_run: bool) -> int:
     try:
         store = open_store(config, keyring)
         try:
-            account = keep(config, journal, store, dry_run=dry_run)
+            for line in keep_and_tell(config, journal, store, who(), dry_run=dry_run):
+                print(line)
         finally:
             store.close()
     finally:
         journal.close()
-    for line in account.lines():
-        print(line)
+    return 0
+
+
+def keep_and_tell(
+    config: Config, journal: SqlJournal, store: SqlStore, who: str, *, dry_run: bool = False
+) -> list[str]:
+    """Apply the policy and return what to say of it; the audit table knows before anything is deleted."""
+    policy = f"messages: {config.keep.messages}"
+    if not dry_run:
+        store.audit.record(Access(who, "keep:begin", "journal", policy))
+    account = keep(config, journal, store, dry_run=dry_run)
+    lines = account.lines()
     word = "would be deleted" if dry_run else "deleted"
-    print(
+    lines.append(
         f"{account.entries} messages {word}, {account.kept} kept because they wait for a person, "
         f"{account.keys} day keys destroyed"
     )
+    if not dry_run:
+        runs = " ".join(f"{first}-{last}" for first, last in account.ids[:_RUNS])
+        more = f" and {len(account.ids) - _RUNS} runs more" if len(account.ids) > _RUNS else ""
+        entries = f"; entries {runs}{more}" if runs else ""
+        store.audit.record(Access(who, "keep:done", "journal", lines[-1] + entries))
     if not account.log_emptied:
-        print("a reader held the database's log: deleted bytes are overwritten when it is next emptied")
-    return 0
+        lines.append(
+            "a reader held the database's log: deleted bytes are overwritten when it is next emptied"
+        )
+    return lines
 
 
 def rotate_now(root: Path) -> int:
