@@ -235,10 +235,13 @@ class Sender(threading.Thread):
         return self.acked
 
 
-def send(port: int, *messages: bytes) -> list[str]:
+def send(port: int, *messages: bytes, patience: float = PATIENCE) -> list[str]:
     """Send messages on one connection; return the codes of their answers."""
     sender = Sender(port, ((str(n), m) for n, m in enumerate(messages)))
     sender.start()
-    sender.join(PATIENCE)
-    assert not sender.is_alive() and sender.trouble is None, sender.trouble
+    sender.join(patience)
+    if sender.is_alive():
+        sender.enough.set()
+        raise AssertionError(f"no answer in {patience:.0f} s")
+    assert sender.trouble is None, sender.trouble
     return [sender.answers[str(n)] for n in range(len(messages))]
