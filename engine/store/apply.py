@@ -7,7 +7,7 @@ leaves as `StoreUnavailable` with nothing done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from engine.kernel.clock import now_ms
 from engine.kernel.message import Flag, Outcome, Work
@@ -31,7 +31,12 @@ def begin(session: Session, keys: Keys, types: Types, bodies: Bodies) -> State:
 
 def load_for(works: Sequence[Prepared], state: State) -> None:
     """Load the rows these works speak of, and the bodies they will be compared and merged with."""
-    state.load({key for work in works for keys in work.keys for key in keys} | _outside(works))
+    state.load(
+        {key for work in works for keys in work.keys for key in keys}
+        | {key for work in works for key in (*work.outside.values(), *work.others)}
+    )
+    people = {row.rid if row.survivor is None else row.survivor for row in _people(works, state)}
+    state.load_numbers(people)
     wanted: dict[int, Row] = {}
     for work in works:
         for draft, keys in zip(work.work.drafts, work.keys, strict=True):
@@ -47,8 +52,18 @@ def load_for(works: Sequence[Prepared], state: State) -> None:
     state.load_current(wanted.values())
 
 
-def _outside(works: Sequence[Prepared]) -> set[bytes]:
-    return {key for work in works for key in work.outside.values()}
+def _people(works: Sequence[Prepared], state: State) -> Iterator[Row]:
+    """Yield the patients, known to the store, whom these works are about."""
+    get = state.by_key.get
+    for work in works:
+        for key in work.outside.values():
+            if (row := get(key)) is not None:
+                yield row
+        for draft, keys in zip(work.work.drafts, work.keys, strict=True):
+            if draft.type == "Patient":
+                for key in keys:
+                    if (row := get(key)) is not None:
+                        yield row
 
 
 def apply_one(prepared: Prepared, state: State, writer: Writer, confirmed: Collection[int]) -> Outcome:
@@ -96,7 +111,7 @@ def commit_plan(made: Plan, writer: Writer) -> None:
     for mac, row in made.pending:
         writer.pend(mac, row)
     if made.merges:
-        record_merges(made.merges, work, writer)
+        record_merges(made.merges, made.numbers, work, writer)
 
 
 def outcome_of(made: Plan, at: int) -> Outcome:

@@ -50,6 +50,7 @@ class Plan:
     unchanged: list[Row] = field(default_factory=list)
     superseded: list[Row] = field(default_factory=list)
     merges: list[tuple[Row, Row]] = field(default_factory=list)  # (retired, survivor)
+    numbers: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # of both, by the retired one
     heard: list[tuple[Row, dict[str, int]]] = field(default_factory=list)  # unchanged, but said again later
     pending: list[tuple[int, Row]] = field(default_factory=list)  # hash of a target that is not there yet
     flags: list[Flag] = field(default_factory=list)

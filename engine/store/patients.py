@@ -7,7 +7,9 @@ them: a merge is no statement about a result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import orjson
 
 from engine.fhir import jsonio
 from engine.kernel.message import Work
@@ -23,19 +25,31 @@ __all__ = ["record_merges"]
 _AT_ONCE = 500
 
 
-def record_merges(pairs: Sequence[tuple[Row, Row]], work: Work, writer: Writer) -> None:
-    """Make retired numbers aliases of their survivors, and re-point what referred to them."""
+def record_merges(
+    pairs: Sequence[tuple[Row, Row]],
+    numbers: Mapping[int, Sequence[tuple[str, str]]],
+    work: Work,
+    writer: Writer,
+) -> None:
+    """Make retired numbers aliases of their survivors, and re-point what referred to them.
+
+    `numbers`: (number, authority) of both, by the retired patient: keys that hold one are looked for by all.
+    """
     state = writer.state
+    state.load_numbers({row.rid for pair in pairs for row in pair})
     for retired, survivor in pairs:
+        state.merged_numbers(survivor.rid, [*numbers[retired.rid], *state.numbers.pop(retired.rid, ())])
         writer.flush()  # the retired row may be new; what this transaction wrote about it must be found below
         retired.survivor = survivor.rid
         for row in state.by_rid.values():
             if row.survivor == retired.rid:
                 row.survivor = survivor.rid
+        sealed = state.keys.keyring.seal(orjson.dumps(numbers[retired.rid]), b"core:alias:%d" % retired.rid)
         state.session.run("UPDATE alias SET survivor = ? WHERE survivor = ?", (survivor.rid, retired.rid))
         state.session.run(
-            "INSERT INTO alias (retired, survivor, entry, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (retired.rid, survivor.rid, work.entry, state.at),
+            "INSERT INTO alias (retired, survivor, entry, at, numbers) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (retired.rid, survivor.rid, work.entry, state.at, sealed),
         )
         _repoint(retired, survivor, work, writer)
 

@@ -12,25 +12,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
+from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_numbers
 from engine.store.columns import patient_reference
 from engine.store.content import Plan, add_version, is_older
 from engine.store.keys import Keys, id_bytes
 from engine.store.people import disagreement
 from engine.store.references import retired_by
-from engine.store.state import Row, State
+from engine.store.state import Park, Row, State
 
 __all__ = ["SHARED_BY_MANY", "Park", "Prepared", "plan", "prepare"]
 
 SHARED_BY_MANY = frozenset({"Account"})
 """Types that several patients may share: a family has one account."""
+NUMBERED = frozenset({"DiagnosticReport", "ServiceRequest"})
+"""Types that have a number of the placer and one of the filler, and may be known by either."""
 
 
-class Park(Exception):
-    """This work cannot be written as it is; a person must look."""
-
-    def __init__(self, cause: str, where: str, text: str) -> None:
-        self.flag = Flag(cause, where, text, work=True)
-        super().__init__(cause)
+def _park(cause: str, where: str, text: str) -> Park:
+    return Park(Flag(cause, where, text, work=True))
 
 
 @dataclass(slots=True)
@@ -41,6 +40,8 @@ class Prepared:
     keys: list[list[bytes]]
     patients: list[str | None]
     outside: dict[str, bytes]  # patients named by id who are no draft of the work
+    others: list[bytes]  # what its reports and orders may be known by instead
+    alone: list[int]  # places of reports and orders that came with one number
 
 
 def prepare(work: Work, keys: Keys) -> Prepared:
@@ -61,7 +62,15 @@ def prepare(work: Work, keys: Keys) -> Prepared:
     outside = {
         name: id_bytes("Patient", name[8:]) for name in set(patients) - own if name and name[:8] == "Patient/"
     }
-    return Prepared(work, found, patients, outside)
+    others: list[bytes] = []
+    alone: list[int] = []
+    for place, draft in enumerate(work.drafts):
+        if draft.type in NUMBERED and draft.keys:
+            more = other_keys(draft, keys)
+            others += more
+            if not more:
+                alone.append(place)
+    return Prepared(work, found, patients, outside, others, alone)
 
 
 def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
@@ -82,10 +91,12 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 known = state.by_rid[known.survivor]
                 made.names[name.encode()] = f"Patient/{known.id}".encode()
             local[name] = known
-    for draft, keys in zip(work.drafts, prepared.keys, strict=True):
+    known_as = _otherwise(prepared, state, made)
+    for place, (draft, keys) in enumerate(zip(work.drafts, prepared.keys, strict=True)):
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
         flagged = len(made.flags)
-        row = _resolved(draft, keys, state, made, follow=retiring is None)
+        kept = local.get(retiring) if retiring else None
+        row = _resolved(draft, keys, state, made, known_as.get(place), kept, retiring is None)
         if len(made.flags) > flagged:
             followed.add(row)
         rows.append(row)
@@ -100,7 +111,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             drafted[row.rid] = draft
         elif retiring is not None or (draft.type == "Patient" and retired_by(other.body) is not None):
             cause = "merge-self" if other.id == draft.id else "merge-chain"
-            raise Park(cause, "Patient.link", "the survivor and the retired number are one patient already")
+            raise _park(cause, "Patient.link", "the survivor and the retired number are one patient already")
         elif other.body != draft.body or other.write != draft.write:
             _two_drafts(other, draft, made)
     retired = {
@@ -116,7 +127,14 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             survivor = retired_by(draft.body)
             if survivor is not None:
                 kept = local.get(survivor)
-                _retire(row, kept, kept in followed, made)
+                numbers = numbers_of(draft.body)
+                numbers += [
+                    pair
+                    for d, r in zip(work.drafts, rows, strict=True)
+                    if r is kept
+                    for pair in numbers_of(d.body)
+                ]
+                _retire(row, kept, kept in followed, numbers, made)
                 _write_retired(draft, row, made, state)
                 continue
             if row in followed:
@@ -127,8 +145,92 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
     return made
 
 
-def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow: bool) -> Row:
-    """Find the one resource the draft's keys name, or make its row."""
+def _otherwise(prepared: Prepared, state: State, made: Plan) -> dict[int, Row]:
+    """Find by their other numbers what the keys of drafts do not find; by the draft's place in the work."""
+    drafts, by_key = prepared.work.drafts, state.by_key
+    people: dict[str, Row] = {}
+    for name, key in prepared.outside.items():
+        if (row := by_key.get(key)) is not None:
+            people[name] = row
+    for draft, keys in zip(drafts, prepared.keys, strict=True):
+        if draft.type == "Patient":
+            for key in keys:
+                if (row := by_key.get(key)) is not None:
+                    people[f"Patient/{draft.id}"] = people[f"urn:uuid:{draft.id}"] = row
+    if not people:
+        return {}
+    people = {
+        name: row if row.survivor is None else state.by_rid[row.survivor] for name, row in people.items()
+    }
+    merged = any(state.numbers.get(row.rid) for row in people.values())
+    alone = any(all(key not in by_key for key in prepared.keys[place]) for place in prepared.alone)
+    if not merged and not alone and all(key not in by_key for key in prepared.others):
+        return {}
+    known = Otherwise(state)
+    every = []
+    for place, (draft, keys, about) in enumerate(zip(drafts, prepared.keys, prepared.patients, strict=True)):
+        if draft.type != "Patient" and draft.keys:
+            own = next((row for key in keys if (row := by_key.get(key)) is not None), None)
+            every.append((place, draft, own, people.get(about) if about else None))
+    for place, draft, own, patient in every:
+        if draft.type in NUMBERED:
+            known.order(place, draft, own, patient)
+    known.rest([one for one in every if one[0] not in known.rows])
+    made.flags += known.flags
+    return known.rows
+
+
+def _prior(draft: Draft, row: Row | None, kept: Row | None, state: State, made: Plan) -> Row | None:
+    """Find the patient that a merge retires by all numbers of MRG-1, and give every one of them to it.
+
+    They are one patient's list (HL7 v2.5.1 ch. 3.4.9.1): where they name two known patients, neither is
+    retired before a person has looked.
+    """
+    numbers = prior_numbers(draft)
+    if len(numbers) < 2:
+        return row
+    named: dict[int, Row] = {}
+    free = []
+    for system, number in numbers:
+        found = state.having("Patient", system, number)
+        if not found and system.startswith("urn:hub:authority:"):
+            found = [r for r in state.having("Patient", "", number) if _has(r, system, number)]
+        named |= {other.rid: other for other in found}
+        if not any(other is kept for other in found):
+            free.append(state.keys.identity("Patient", system, number))
+    for known in (kept, row, state.by_rid.get(row.survivor) if row and row.survivor else None):
+        if known is not None:
+            named.pop(known.rid, None)
+    if len(named) > 1 or (named and row is not None):
+        raise _park("merge-several", "MRG[1]-1", "its numbers belong to more than one known patient")
+    if named:
+        (row,) = named.values()
+    text = f"MRG-1 lists {len(numbers)} numbers: all are the retired patient's from now on"
+    made.flags.append(Flag("merge-several-numbers", "MRG[1]-1", text, True))
+    if row is not None:
+        made.bound.update((key, row) for key in free if key not in state.by_key)
+    return row
+
+
+def _has(row: Row, system: str, number: str) -> bool:
+    display = system.removeprefix("urn:hub:authority:")
+    return row.body is not None and (number, display) in numbers_of(row.body.value)
+
+
+def _resolved(
+    draft: Draft,
+    keys: list[bytes],
+    state: State,
+    made: Plan,
+    other: Row | None,
+    kept: Row | None,
+    follow: bool,
+) -> Row:
+    """Find the one resource the draft's keys name, or make its row.
+
+    `other`: what it is known by else. `follow`: a retired patient's survivor is meant; otherwise the draft
+    retires one, in favour of `kept`.
+    """
     row: Row | None = None
     by_key, bound = state.by_key, made.bound
     for key in keys:
@@ -136,7 +238,7 @@ def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow:
         if found is None:
             continue
         if found.type != draft.type:
-            raise Park("id-conflict", draft.name, f"its id belongs to a {found.type}")
+            raise _park("id-conflict", draft.name, f"its id belongs to a {found.type}")
         if follow and found.survivor is not None:
             found = state.by_rid[found.survivor]
             made.flags.append(
@@ -146,7 +248,11 @@ def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow:
             row = found
         elif row is not found:
             cause = "ambiguous-patient" if draft.type == "Patient" else "ambiguous-key"
-            raise Park(cause, draft.name, f"its keys name more than one {draft.type}")
+            raise _park(cause, draft.name, f"its keys name more than one {draft.type}")
+    if not follow:
+        row = _prior(draft, row, kept, state, made)
+    if row is None:
+        row = other
     if row is None:
         state.next_rid += 1
         row = Row(state.next_rid, draft.type, keys[0])
@@ -160,7 +266,7 @@ def _resolved(draft: Draft, keys: list[bytes], state: State, made: Plan, follow:
 def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
     if one.write == "create" and other.write == "create":
         if one.type == "Patient" and disagreement(one.body, other.body):
-            raise Park(
+            raise _park(
                 "patient-mismatch",
                 other.name,
                 "two groups of the message give one patient different demographics",
@@ -169,7 +275,7 @@ def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
             Flag("duplicate-key", other.name, f"a second {other.type} with the same key adds nothing")
         )
         return
-    raise Park(
+    raise _park(
         "duplicate-key", other.name, f"two different {other.type} drafts of one message have the same key"
     )
 
@@ -179,7 +285,7 @@ def _check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None
         return
     different = disagreement(draft.body, row.body.value)
     if different and not _known_by_old_name(draft, row, state):
-        raise Park(
+        raise _park(
             "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
         )
 
@@ -196,7 +302,7 @@ def _check_owner(draft: Draft, row: Row, patient: Row, retired: set[int], state:
     state.load_rids([row.patient])
     owner = state.by_rid.get(row.patient)
     if owner is None or patient.rid not in (owner.rid, owner.survivor):
-        raise Park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
+        raise _park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
 
 
 def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
@@ -216,15 +322,15 @@ def _by_old_number(draft: Draft) -> Draft:
     return replace(draft, body=body, write="create" if draft.write == "create" else "merge")
 
 
-def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
+def _retire(row: Row, survivor: Row | None, gone: bool, numbers: list[tuple[str, str]], made: Plan) -> None:
     if survivor is None:
-        raise Park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
+        raise _park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
     if survivor is row:
-        raise Park("merge-self", "Patient.link", "the retired number is the survivor's own")
+        raise _park("merge-self", "Patient.link", "the retired number is the survivor's own")
     if gone and row.survivor != survivor.rid:
-        raise Park("merge-chain", "Patient.link", "the survivor was itself retired before")
+        raise _park("merge-chain", "Patient.link", "the survivor was itself retired before")
     if row.survivor is not None and row.survivor != survivor.rid:
-        raise Park(
+        raise _park(
             "merge-conflict", "Patient.link", "the number was retired in favour of another patient before"
         )
     if row.body is not None and survivor.body is not None:
@@ -235,6 +341,7 @@ def _retire(row: Row, survivor: Row | None, gone: bool, made: Plan) -> None:
             )
             made.flags.append(Flag("merge-differs", "Patient.link", text, work=True))
     made.merges.append((row, survivor))
+    made.numbers[row.rid] = numbers
 
 
 def _write_retired(draft: Draft, row: Row, made: Plan, state: State) -> None:

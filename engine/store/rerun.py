@@ -51,7 +51,7 @@ class _Run:
     writer: Writer
     originals: dict[int, _Original] = field(default_factory=dict)
     last: dict[int, tuple[Row, Work]] = field(default_factory=dict)
-    merges: list[tuple[Work, list[tuple[Row, Row]]]] = field(default_factory=list)
+    merges: list[Plan] = field(default_factory=list)
 
 
 def rerun(
@@ -207,7 +207,7 @@ def _take(made: Plan, run: _Run) -> None:
     for retired, survivor in made.merges:
         retired.survivor = survivor.rid
     if made.merges:
-        run.merges.append((work, made.merges))
+        run.merges.append(made)
 
 
 def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
@@ -240,8 +240,8 @@ def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
         )
     for entry, versions in by_entry.items():
         run.writer.write(entry, versions, None)
-    for work, pairs in run.merges:
-        record_merges(pairs, work, run.writer)
+    for made in run.merges:
+        record_merges(made.merges, made.numbers, made.work, run.writer)
     for _, (row, work) in run.last.items():
         run.writer.touch(row, work)
     return {entry: len(versions) for entry, versions in by_entry.items()}, unchanged

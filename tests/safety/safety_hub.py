@@ -68,8 +68,14 @@ class Hub:
 
     def send_all(self, message: str | bytes, channel: str) -> list[Outcome]:
         """Send one frame, work everything off, and return what became of each message in it."""
-        line = _Line()
         before = self.journal.head()
+        self.take(message, channel)
+        self.work()
+        return [self._outcome(n) for n in range(before + 1, self.journal.head() + 1)]
+
+    def take(self, message: str | bytes, channel: str) -> None:
+        """Send one frame, and leave it in the journal."""
+        line = _Line()
         mllp = self.channels[channel].mllp
         assert mllp is not None
         data = message if isinstance(message, bytes) else message.replace("\n", "\r").encode()
@@ -79,8 +85,6 @@ class Hub:
             turn()
         self._turns.clear()
         self.answers = line.answers
-        self.work()
-        return [self._outcome(n) for n in range(before + 1, self.journal.head() + 1)]
 
     def send(self, message: str | bytes, channel: str) -> Outcome:
         """Send one message and return what became of it."""
