@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -246,6 +247,12 @@ def _console(
     run_console(config, keyring, channels, host, port, token, ready)
 
 
+def _called() -> str:
+    """Return how this command is typed in another terminal: `hub` only where that would be found."""
+    typed = Path(sys.argv[0])
+    return str(typed) if typed.name == "hub" and shutil.which("hub") is None else "hub"
+
+
 def _tell(
     parts: tuple[str, ...],
     children: list[Child],
@@ -276,8 +283,9 @@ def _tell(
     if "workers" in parts and is_wanted(c):
         say(f"  keep: messages older than {c.keep.messages} are deleted every day at {c.keep.at}")
     sample = c.root / "sample_messages/lab/oru_potassium.hl7"
-    first = next(iter(addresses.values()), "mllp://127.0.0.1:2575")
-    lab = addresses.get("lab_oru", first)
-    if sample.exists() and "listeners" in parts:
-        say(f"  try, in a second terminal:  hub send sample_messages/lab/oru_potassium.hl7 --to {lab}")
+    lab = addresses.get("lab_oru") or next(iter(addresses.values()), "")
+    if sample.exists() and lab:
+        here = lab.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
+        shown = sample.relative_to(Path.cwd()) if sample.is_relative_to(Path.cwd()) else sample
+        say(f"  try, in a second terminal:  {_called()} send {shown} --to {here}")
     sys.stdout.flush()

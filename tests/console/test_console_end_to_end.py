@@ -103,10 +103,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_a_stranger_sends_reads_follows_and_stops(running: Running) -> None:
     said = "".join(running.lines)
-    for word in ("ready in", running.address("lab_oru"), running.address("adt"), "var/token", "hub send"):
-        assert word in said
+    root, token = f"project {running.root}", f"token: {running.root / 'var/token'}"
+    for word in ("ready in", root, running.address("lab_oru"), running.address("adt"), running.web, token):
+        assert word in said, word
+    assert (running.root / "var/token").stat().st_mode & 0o077 == 0
 
-    sent = running.hub("send", "sample_messages/lab/oru_potassium.hl7", "--to", running.address("lab_oru"))
+    (command,) = [line.split("terminal:")[1].split() for line in running.lines if "second terminal:" in line]
+    assert command[:2] == ["hub", "send"] and command[-1] == running.address("lab_oru")
+    sent = running.hub(*command[1:])  # what it says, typed
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "AA" in sent.stdout and "MSA|AA|LAB0001" in sent.stdout
     for kind in ("Patient/", "Observation/", "DiagnosticReport/"):

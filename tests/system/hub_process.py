@@ -103,12 +103,12 @@ class Hub:
 
         wait_for(ready, "the server is not ready", patience)
 
-    def refused(self) -> tuple[int, str]:
-        """Start a server that will not run; return its exit code and what it said."""
+    def refused(self, path: str = str(ROOT)) -> tuple[int, str]:
+        """Start a server that will not run; return its exit code and what it said. `path`: PYTHONPATH."""
         done = subprocess.run(
             self.command(),
             cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

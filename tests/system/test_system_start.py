@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_process import Hub, frame, send, wait_for
+from hub_process import ROOT, Hub, frame, send, wait_for
 from system_messages import result
 
 
@@ -41,6 +41,37 @@ def test_no_channel(make_hub: Callable[..., Hub]) -> None:
     hub = make_hub()
     shutil.rmtree(hub.root / "channels")
     refused(hub, "there is no channel", "Write one")
+
+
+def test_a_busy_port_of_the_web_side(make_hub: Callable[..., Hub]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        hub = make_hub(parts="console", console=f"{{listen: '127.0.0.1:{port}'}}")
+        refused(hub, str(port), "console: listen:", "Set another port")
+
+
+def test_a_folder_that_is_a_file(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub()
+    (hub.root / "var").write_text("")
+    refused(hub, "var", "Make it writable")
+
+
+def test_no_project(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub()
+    (hub.root / "config.yaml").unlink()
+    refused(hub, "there is no project here", "`hub init`")
+    assert not (hub.root / "var").exists()
+
+
+def test_a_wrong_python(make_hub: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = make_hub()
+    old = hub.root / "old"
+    old.mkdir()
+    (old / "sitecustomize.py").write_text("import sys\nsys.version_info = (3, 9, 18, 'final', 0)\n")
+    got, said = hub.refused(path=f"{old}{os.pathsep}{ROOT}")
+    assert got == 1 and said.count("\n") == 1 and "Python 3.9" in said and "3.11 or later" in said, said
 
 
 def test_a_word_that_is_no_setting(make_hub: Callable[..., Hub]) -> None:
@@ -118,6 +149,18 @@ def test_children_do_not_outlive_a_killed_supervisor(make_hub: Callable[..., Hub
     hub.start()  # waits for what is left of the first, and finds the ports free
     assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
     assert send(hub.ports["lab_oru"], result("K", "1", 1)) == ["AA"]
+
+
+def test_the_keeper_runs_beside_the_workers_where_there_is_a_policy(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(keep="{messages: 7 years}", workers=1)
+    hub.start()
+    assert set(hub.children()) == {"listeners", "worker-0", "keeper"}
+    assert "messages older than 7 years are deleted every day at 02:00" in hub.log.read_text()
+    os.kill(hub.children()["keeper"], signal.SIGKILL)  # its end is nobody else's
+    assert send(hub.ports["lab_oru"], result("K1", "1", 1)) == ["AA"]
+    wait_for(lambda: "keeper" in hub.children(), "no new keeper")
+    hub.drained()
+    assert hub.stop() == 0
 
 
 @pytest.mark.soak
