@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
@@ -52,7 +53,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
-    for noisy in ("alembic", "sqlalchemy"):
+    for noisy in ("alembic", "sqlalchemy", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     channels = load_channels(root, listen)
     if not channels:
@@ -214,7 +215,8 @@ def _worker(
     signal.signal(signal.SIGTERM, stop)
     journal = open_journal(config, keyring)
     store = open_store(config, keyring)
-    worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16), index, config.workers)
+    slot = FileSlot(config.data_dir / f"worker-{index}.at")
+    worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16), index, config.workers, slot)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"worker-{index}.prom")
     _collect_rarely()
     ready("")
