@@ -4,7 +4,7 @@ One worker owns the lanes whose number leaves its index when divided by the coun
 several lanes is run by the owner of its lowest lane, once it stands at the head of all of them; the owners of
 the others wait for its outcome. The watermark of a lane passes an entry only in the transaction that records
 what became of it. A store that is down stops the lanes and is tried again; content errors were parked by the
-pipeline, and an entry that cannot be opened or run again is parked here.
+pipeline, and an entry that cannot be opened or run again, or that killed its process, is parked here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from engine.channels.deaths import NoSlot, Slot, killed
 from engine.channels.pipeline import Pipeline
 from engine.channels.replay import origin_released, rerun_set
 from engine.journal.sql import SqlJournal, UnreadableEntry
@@ -58,9 +59,16 @@ class Worker:
     """Works off the entries of its lanes."""
 
     def __init__(
-        self, journal: SqlJournal, store: SqlStore, pipeline: Pipeline, index: int = 0, count: int = 1
+        self,
+        journal: SqlJournal,
+        store: SqlStore,
+        pipeline: Pipeline,
+        index: int = 0,
+        count: int = 1,
+        slot: Slot | None = None,
     ) -> None:
         self.journal, self.store, self.pipeline = journal, store, pipeline
+        self.slot: Slot = slot or NoSlot()
         self.count = count
         self.index = index
         self.mine = frozenset(n for n in range(journal.lanes) if n % count == index)
@@ -148,7 +156,9 @@ class Worker:
         batch: list[Entry | Work] = []
         size = 0
         for entry in self._opened(ready, lanes):
-            alone = isinstance(entry, Entry) and (entry.kind == "replay" or self._parks_key(entry))
+            alone = isinstance(entry, Entry) and (
+                entry.kind == "replay" or entry.id <= self.slot.alone_until or self._parks_key(entry)
+            )
             if batch and (alone or len(batch) >= BATCH or size >= BATCH_BYTES):
                 yield batch
                 batch, size = [], 0
@@ -184,12 +194,29 @@ class Worker:
             at = found[-1].id
 
     def _apply(self, batch: list[Entry | Work]) -> None:
+        try:
+            self.tally.add(self._outcomes(batch))
+        finally:
+            self.slot.end()
+
+    def _outcomes(self, batch: list[Entry | Work]) -> list[Outcome]:
         first = batch[0]
-        if isinstance(first, Entry) and first.kind == "replay":
-            outcomes = self._rerun(first)
-        else:
-            outcomes = self.store.apply([self._work(e) if isinstance(e, Entry) else e for e in batch])
-        self.tally.add(outcomes)
+        last = batch[-1].id if isinstance(batch[-1], Entry) else batch[-1].entry
+        if isinstance(first, Entry) and first.kind == "replay" and not self.slot.deadly(first.id):
+            self.slot.begin(first.id, first.id)
+            return self._rerun(first)
+        works = []
+        for entry in batch:
+            if isinstance(entry, Work):
+                works.append(entry)
+            elif self.slot.deadly(entry.id):
+                works.append(Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes))
+                works[-1].parked = killed()
+            else:
+                self.slot.begin(entry.id, last)
+                works.append(self._work(entry))
+        self.slot.begin(last if len(batch) == 1 else 0, last)
+        return self.store.apply(works)
 
     def _rerun(self, entry: Entry) -> list[Outcome]:
         """Run a replay and what came after it; what stops it parks it, so that its lanes go on."""
