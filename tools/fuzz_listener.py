@@ -98,6 +98,9 @@ class _Connection:
             assert not {0x0B, 0x1C} & set(ack), "an answer would break its frame"
         assert self.journal.entries, "an answer came before anything was journaled"
 
+    def hold(self, on: bool) -> None:
+        """Nothing more is read here anyway."""
+
     def abandon(self) -> None:
         raise AssertionError("a connection was given up though the journal works")
 

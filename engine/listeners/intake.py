@@ -23,10 +23,10 @@ from engine.formats.hl7v2.split import MessageSlice, split_messages
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Accepted, NewEntry
-from engine.listeners.ack_rules import AckRules, Decision, worst
+from engine.listeners.ack_rules import Decision, worst
 from engine.listeners.batches import BatchAnswer
+from engine.listeners.entries import LongFrame, Source, entry_of, give_back, wrapper_of
 from engine.listeners.metrics import SECONDS, SIZES, Metrics
-from engine.listeners.senders import Senders
 
 __all__ = ["Appends", "Budget", "Connection", "Intake", "Source"]
 
@@ -34,7 +34,9 @@ log = logging.getLogger(__name__)
 
 _NOBODY = peek(b"MSH|^~\\&|||||||||P|2.5.1\r")  # what an answer to bytes without a header is written from
 _HELD_BY_ALL = 512 << 20  # bytes of unfinished frames in one process
-_WRAPPER = 4000  # how much of the bytes around a batch's messages is kept as text beside the first
+_LONG = 4 << 20  # bytes of a frame from which on its messages are taken a few a turn
+_A_TURN = 500  # messages of a long frame that one turn takes, and
+_BYTES_A_TURN = 2 << 20  # bytes
 
 
 class Appends(Protocol):
@@ -58,21 +60,13 @@ class Connection(Protocol):
         """Close without an answer."""
         ...
 
+    def hold(self, on: bool) -> None:
+        """Read no further until it is switched off again."""
+        ...
+
     def stop(self, reason: str) -> None:
         """Give up what is unfinished, and close once what was taken is answered."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The channel a frame came in on."""
-
-    channel: str
-    rules: AckRules
-    senders: Senders
-    sender: str = ""  # empty: MSH-3|MSH-4 of each message
-    duplicate_window_ms: int | None = None
-    duplicates: str = "skip"
 
 
 @dataclass(slots=True)
@@ -84,6 +78,8 @@ class _Frame:
     since: float
     batch: BatchAnswer | None = None
     query: bytes = b""  # the message, where its answer must repeat a part of it
+    rest: LongFrame | None = None  # set: there are more messages than this turn takes
+    now: int = 0  # how many of the decisions are this turn's
 
 
 class Intake:
@@ -109,6 +105,7 @@ class Intake:
         self._boot = f"{now_ms() // 1000:X}"
         self._stamp = (0, "")
         self._down = False
+        self._behind: dict[Connection, list[tuple[Source, bytes]]] = {}  # frames after one not yet worked off
         metrics.counter(
             "hub_mllp_messages_total", "Messages answered, by channel and row of the acknowledgement table."
         )
@@ -128,18 +125,22 @@ class Intake:
 
     def accept(self, connection: Connection, source: Source, frame: bytes) -> None:
         """Take one complete frame; it is journaled and answered at the end of this turn."""
-        if not self._frames:
-            self._schedule(self.flush)
+        if connection in self._behind:
+            self._behind[connection].append((source, frame))
+            return
+        self._wake()
         received = now_ms()
         since = self._monotonic()
         if frame.startswith(b"MSH") and frame.find(b"\rMSH", 3) < 0 and frame.find(b"\nMSH", 3) < 0:
             slices = []
+        elif len(frame) > _LONG and self._take_long(connection, source, frame, since):
+            return
         else:
             slices = split_messages(frame)
         if len(slices) < 2 and not (slices and slices[0].batch):
             header = peek(frame)
             decision = source.rules.decide(header, frame)
-            self._entries.append(_entry(source, connection.peer, received, frame, header, decision))
+            self._entries.append(entry_of(source, connection.peer, received, frame, header, decision))
             self._frames.append(
                 _Frame(
                     connection,
@@ -151,27 +152,68 @@ class Intake:
                 )
             )
             return
-        decisions = []
-        batch = None
+        made = _Frame(connection, source, peek(slices[0].data), [], since)
         if any(s.batch for s in slices):
-            batch = BatchAnswer(source.rules, self._number, self._moment(received), received)
+            made.batch = BatchAnswer(source.rules, self._number, self._moment(received), received)
+        self._take(made, slices, f" of {len(slices)} in one frame", wrapper_of(frame, slices))
+
+    def _take(self, made: _Frame, slices: Sequence[MessageSlice], of: str, around: str) -> None:
+        """Put messages of one frame into this turn."""
+        received = now_ms()
         for s in slices:
             header = peek(s.data)
-            decision = source.rules.decide(header, s.data)
-            decisions.append(decision)
-            if batch is not None:
-                batch.take(s.batch, header if header.ok else _NOBODY, decision)
+            decision = made.source.rules.decide(header, s.data)
+            made.decisions.append(decision)
+            if made.batch is not None:
+                made.batch.take(s.batch, header if header.ok else _NOBODY, decision)
             reason = f"{decision.row}; " if decision.row != "good" else ""
-            reason += f"message {s.number} of {len(slices)} in one frame"
-            if s.number == 1:
-                reason += _wrapper(frame, slices)
-            self._entries.append(_entry(source, connection.peer, received, s.data, header, decision, reason))
-        self._frames.append(_Frame(connection, source, peek(slices[0].data), decisions, since, batch))
+            reason += f"message {s.number}{of}" + (around if s.number == 1 else "")
+            if made.rest is not None and s.batch is not None and s.batch is not made.rest.batch:
+                made.rest.batch = s.batch  # a further batch of a long frame: its header is kept here
+                reason += f"; {s.batch.header[:1000].decode('latin-1')}"
+            peer = made.connection.peer
+            self._entries.append(entry_of(made.source, peer, received, s.data, header, decision, reason))
+        made.now = len(slices)
+        self._frames.append(made)
+
+    def _take_long(self, connection: Connection, source: Source, frame: bytes, since: float) -> bool:
+        """Begin a frame whose messages are taken a few a turn, so that others are answered meanwhile."""
+        rest = LongFrame(frame)
+        first = rest.take(_A_TURN, _BYTES_A_TURN)
+        if not first or (rest.done and len(first) < 2):
+            return False  # one large message
+        made = _Frame(connection, source, peek(first[0].data), [], since, rest=rest)
+        if rest.batch is not None:
+            now = now_ms()
+            made.batch = BatchAnswer(source.rules, self._number, self._moment(now), now)
+        self._behind[connection] = []
+        connection.hold(True)
+        self._take(made, first, " of one long frame", rest.around)
+        return True
+
+    def _go_on(self, frames: list[_Frame]) -> None:
+        """After a turn: take the next messages of long frames, and what waited behind those that are done."""
+        for frame in frames:
+            if frame.rest is None or frame.connection not in self._behind:
+                continue
+            if not frame.rest.done:
+                self._wake()
+                self._take(frame, frame.rest.take(_A_TURN, _BYTES_A_TURN), " of one long frame", "")
+                continue
+            frame.rest = None
+            give_back()
+            for source, waiting in self._behind.pop(frame.connection):
+                self.accept(frame.connection, source, waiting)
+            frame.connection.hold(False)
+
+    def _wake(self) -> None:
+        """See to it that this turn ends with a flush."""
+        if not self._frames:
+            self._schedule(self.flush)
 
     def keep(self, connection: Connection, source: Source, frame: bytes, reason: str) -> None:
         """Journal bytes that nobody is to be answered for."""
-        if not self._frames:
-            self._schedule(self.flush)
+        self._wake()
         entry = NewEntry(
             source.channel, frame, now_ms(), source.sender, connection.peer, kind="garbage", reason=reason
         )
@@ -202,6 +244,7 @@ class Intake:
             self._metrics.set("hub_mllp_store_down", 0)
             log.warning("the journal can be written again")
         self._reply(frames, accepted)
+        self._go_on(frames)
 
     def _append(self, entries: list[NewEntry]) -> list[Accepted]:
         if not self._room_on_disk():
@@ -235,6 +278,7 @@ class Intake:
             self._drop(frame.connection)
 
     def _drop(self, connection: Connection) -> None:
+        self._behind.pop(connection, None)  # what is left of a long frame is sent again
         try:
             connection.abandon()
         except Exception:
@@ -246,14 +290,17 @@ class Intake:
         now = now_ms()
         at = 0
         for frame in frames:
-            mine = accepted[at : at + len(frame.decisions)]
-            at += len(frame.decisions)
+            count = frame.now or len(frame.decisions)
+            mine = accepted[at : at + count]
+            at += count
             connection = frame.connection
             if None in mine:
                 self._metrics.add("hub_mllp_unanswered_total", (("channel", frame.source.channel),))
                 self._drop(connection)
                 continue
             self._count(frame, mine)
+            if frame.rest is not None and not frame.rest.done:
+                continue
             try:
                 ack = self._ack(frame, now)
             except Exception:
@@ -272,6 +319,8 @@ class Intake:
                 self._drop(connection)
         done = self._monotonic()
         for frame in frames:
+            if frame.rest is not None and not frame.rest.done:
+                continue
             self._answer.observe(done - frame.since)
 
     def _ack(self, frame: _Frame, now: int) -> bytes:
@@ -310,7 +359,7 @@ class Intake:
 
     def _count(self, frame: _Frame, accepted: list[Accepted | None]) -> None:
         channel = ("channel", frame.source.channel)
-        for decision, entry in zip(frame.decisions, accepted, strict=True):
+        for decision, entry in zip(frame.decisions[-len(accepted) :], accepted, strict=True):
             self._metrics.add("hub_mllp_messages_total", (channel, ("row", decision.row)))
             if entry is not None and entry.duplicate_of is not None:
                 self._metrics.add("hub_mllp_duplicates_total", (channel,))
@@ -334,47 +383,3 @@ class Budget:
             del self._held[connection]
         if self.total > self._limit:
             max(self._held, key=self._held.__getitem__).stop("memory")
-
-
-def _entry(
-    source: Source,
-    peer: str,
-    received: int,
-    body: bytes,
-    header: Header,
-    decision: Decision,
-    reason: str = "",
-) -> NewEntry:
-    """Write down what is known of one message."""
-    if decision.kind == "garbage":
-        return NewEntry(
-            source.channel, body, received, source.sender, peer, kind="garbage", reason=reason or decision.row
-        )
-    sender, keys = source.senders.facts(header, body)
-    return NewEntry(
-        channel=source.channel,
-        body=body,
-        received=received,
-        sender=sender,
-        peer=peer,
-        control_id=header.control_id[:200],
-        message_type=header.message_type[:40],
-        charset=header.fields[18][:80],
-        kind=decision.kind,
-        order_keys=keys,
-        reason=reason or ("" if decision.row == "good" else decision.row),
-        duplicate_window_ms=source.duplicate_window_ms,
-        duplicates=source.duplicates,
-    )
-
-
-def _wrapper(frame: bytes, slices: Sequence[MessageSlice]) -> str:
-    """Return the bytes of a frame that no message holds (FHS, BHS, BTS, FTS), so that nothing is lost."""
-    at = 0
-    around = []
-    for s in slices:
-        around.append(frame[at : s.offset])
-        at = s.offset + len(s.data)
-    around.append(frame[at:])
-    text = b"".join(around)[:_WRAPPER].decode("latin-1")
-    return f"; around the messages: {text}" if text.strip() else ""

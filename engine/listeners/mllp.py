@@ -217,6 +217,14 @@ class _Connection(protocol.Protocol):  # type: ignore[misc]
             self.transport.unregisterProducer()
             self.transport.abortConnection()
 
+    def hold(self, on: bool) -> None:
+        """Read no further while a large frame is worked off; what is read already waits in the intake."""
+        if not self._gone and not self.closing:
+            if on:
+                self.transport.pauseProducing()
+            elif not self.full:
+                self.transport.resumeProducing()
+
     def stop(self, kind: str, size: int = 0) -> None:
         """Count why this connection ends, and close it once what it sent before is answered."""
         if not self.closing:

@@ -120,11 +120,13 @@ class Framer:
             held = self._held
             if held and held[-1] == _FS and data[at] == _CR:  # the end block was cut in two
                 body = bytes(memoryview(held)[:-1])
+                held = self._held = bytearray()
                 at += 1
             elif (end := data.find(END, at)) >= 0:
                 if held:
                     held += memoryview(data)[at:end]
                     body = bytes(held)
+                    held = self._held = bytearray()  # a large frame is not kept twice any longer
                 else:
                     body = data[at:end]
                 at = end + 2

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listener_bench import Bench, Line, MakeBench, msa, oru
+from listener_bench import Bench, Line, MakeBench, MemoryJournal, msa, oru
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from engine.kernel.errors import StoreUnavailable
+from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import AckSettings
+from engine.listeners.intake import Budget
 from engine.wire.mllp import END, START, encode
 
 
@@ -307,3 +311,76 @@ def line_is_framed(line: Line) -> bool:
         and ack.count(b"\rMSA") == ack.count(b"\rMSH") + ack.startswith(b"MSH") > 0
         for ack in line.acks
     )
+
+
+def long_batch(count: int) -> bytes:
+    """Return a batch whose frame is too large for one turn."""
+    note = b"NTE|1||" + b"x" * 8000 + b"\r"
+    messages = b"".join(oru(b"L%d" % n) + note for n in range(count))
+    return b"FHS|^~\\&|LAB\rBHS|^~\\&|LAB||||||||B7\r" + messages + b"BTS|%d\rFTS|1\r" % count
+
+
+def between(bench: Bench, then: Callable[[], object]) -> None:
+    """Do something while the journal takes the second part of a long frame."""
+    append = bench.journal.append
+
+    def appending(entries: Sequence[NewEntry]) -> list[Accepted]:
+        if len(bench.journal.appends) == 1:
+            then()
+        return append(entries)
+
+    bench.journal.append = appending  # type: ignore[method-assign]
+
+
+def test_a_long_batch_takes_several_turns_and_others_are_answered_between(make_bench: MakeBench) -> None:
+    bench = make_bench(max_message_bytes=32 << 20)
+    bench.budget = bench.port.budget = Budget(64 << 20)
+    count = 700
+    line, other = bench.connect(), bench.connect()
+    states: list[tuple[str, bool]] = []
+
+    def meanwhile() -> None:
+        states.append((line.wire.producerState, bool(line.acks)))
+        other.send(encode(oru(b"OTHER")))
+
+    between(bench, meanwhile)
+    line.send(encode(long_batch(count)) + encode(oru(b"NEXT")))
+    bench.turn()
+    assert states == [("paused", False)]  # the sender is read no further meanwhile, and not answered
+    assert [len(re.findall(rb"\rMSA\|AA\|", ack)) for ack in line.acks] == [count, 1]
+    assert b"BTS|%d\r" % count in line.acks[0] and b"|NEXT" in line.acks[1]  # in the order of the frames
+    assert line.wire.producerState == "producing"
+    assert other.codes == ["AA"]
+    order = [e.control_id for e in bench.journal.entries]
+    assert order.index("OTHER") < order.index(f"L{count - 1}") < order.index("NEXT")
+    mine = [e for e in bench.journal.entries if e.control_id.startswith("L")]
+    assert [e.control_id for e in mine] == [f"L{n}" for n in range(count)]
+    assert b"".join(e.body for e in mine) in long_batch(count)
+    assert "BHS|^~\\&|LAB||||||||B7" in mine[0].reason and "BTS|700\rFTS|1" in mine[0].reason
+    assert bench.count("hub_mllp_messages_total", row="good") == count + 2
+
+
+def test_a_long_batch_that_cannot_be_kept_to_its_end_is_not_answered(make_bench: MakeBench) -> None:
+    bench = make_bench(max_message_bytes=32 << 20)
+    bench.budget = bench.port.budget = Budget(64 << 20)
+    between(bench, lambda: setattr(bench.journal, "fail", StoreUnavailable("disk full")))
+    line = bench.connect().send(encode(long_batch(700)) + encode(oru(b"NEXT")))
+    bench.turn()
+    assert line.closed and line.acks == []
+    kept = len(bench.journal.entries)
+    bench.journal.append = MemoryJournal.append.__get__(bench.journal)  # type: ignore[method-assign]
+    bench.journal.fail = None
+    again = bench.connect().send(encode(long_batch(700)))
+    bench.turn()
+    assert len(re.findall(rb"\rMSA\|AA\|", again.acks[0])) == 700  # what was kept is known again
+    assert 0 < kept < len(bench.journal.entries) == 700
+
+
+def test_a_large_message_alone_is_no_batch(make_bench: MakeBench) -> None:
+    bench = make_bench(max_message_bytes=32 << 20)
+    bench.budget = bench.port.budget = Budget(64 << 20)
+    large = oru(b"BIG") + b"NTE|1||" + b"x" * (5 << 20) + b"\r"
+    for frame in (large, b"\r\n" + large):
+        line = bench.exchange(frame)
+        assert line.codes == ["AA"] and not line.closed
+    assert [len(e.body) > 5 << 20 for e in bench.journal.entries] == [True] * len(bench.journal.entries)

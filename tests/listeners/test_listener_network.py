@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from listener_bench import oru
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from engine.cli.send import NotAnswered, Tls, send
 from engine.journal.sql import SqlJournal
@@ -407,3 +410,10 @@ def test_tls_files_that_cannot_be_used(certificates: Certificates, tmp_path: Pat
     ):
         with pytest.raises(ConfigError, match=where):
             tls_options(settings)
+
+
+def test_twisted_takes_the_tls_of_a_listener_without_a_warning(certificates: Certificates) -> None:
+    certificate, key = certificates.issue("warned")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TLSMemoryBIOFactory(tls_options(TlsSettings(certificate=certificate, key=key)), False, Factory())
