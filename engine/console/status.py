@@ -83,6 +83,14 @@ CAUSES = {
         "A replay that would park later messages",
         "The text names the entry: solve that first.",
     ),
+    "replay-too-wide": (
+        "A replay that would take too many later messages along",
+        "The text says how many; replay a later message, or ask for help.",
+    ),
+    "killed-the-worker": (
+        "The worker process died at this message, again and again",
+        "Report it; the others go on. After an update, replay it.",
+    ),
     "id-conflict": ("An id of another kind of resource", "Report it with the text."),
     "waits-behind": (
         "Waits behind another message of its patient",
