@@ -46,6 +46,9 @@ class Seq(list[Any]):
 
 
 Value = Text | bool | Map | Seq | None
+_LOADER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # the same grammar, read in C where libyaml is built in
 
 
 def load(path: Path, *, name: str | None = None) -> Any:
@@ -63,7 +66,7 @@ def load(path: Path, *, name: str | None = None) -> Any:
 def loads(text: str, name: str) -> Any:
     """Read YAML text; see `load`."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -87,9 +90,9 @@ def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
     if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
         raise ConfigError(f"has a tag {node.tag}", where=f"{name}:{line}", remedy="remove the !tag")
     if isinstance(node, ScalarNode):
-        if node.style is None and node.value in ("true", "false"):
+        if not node.style and node.value in ("true", "false"):
             return node.value == "true"
-        if node.style is None and node.value in ("", "~", "null"):
+        if not node.style and node.value in ("", "~", "null"):
             return None
         return _text(node, name)
     inside = open_nodes | {id(node)}
@@ -105,7 +108,7 @@ def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
         if not isinstance(key_node, ScalarNode):
             raise ConfigError("has a key that is not text", where=f"{name}:{key_line}")
         key = _text(key_node, name)
-        if key == "<<" and key_node.style is None:
+        if key == "<<" and not key_node.style:
             raise ConfigError("uses a merge key <<", where=f"{name}:{key_line}", remedy="write the rows out")
         if key in out:
             raise ConfigError(

@@ -19,7 +19,7 @@ from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env, is_constant
 from engine.mapping.links import Link, Node, inner_of, link_all, read_selector, steps_of
 from engine.mapping.mend import doubtful_deletes, mended, refusals
-from engine.mapping.model import Case, Constant, MessageDef, ResourceDef, Source
+from engine.mapping.model import Case, Constant, MapDef, MessageDef, ResourceDef, Source
 from engine.mapping.naming import Names, said_again
 from engine.mapping.read import read_target
 from engine.mapping.run import Run
@@ -48,7 +48,7 @@ class _Line:
     def __init__(self, plan: MessagePlan, d: ResourceDef) -> None:
         library = plan.program.library
         self.d, self.name = d, d.name
-        self.maps = []
+        self.maps: list[MapDef] = []
         self.type = ""
         for name in d.rows:
             m = library.maps.get(name)
@@ -61,25 +61,33 @@ class _Line:
             if self.type and m.to != self.type:
                 raise MapError(f"{d.name}: {name} makes {m.to}, not {self.type}", where=str(d.place))
             self.type = m.to
-            self.maps.append((m, plan.program.segment(name), plan.program.key(name) if m.key else None))
+            plan.program.prepare(name)
+            self.maps.append(m)
         own = d.per[-1] if d.per and len(d.per[-1]) == 3 and d.per[-1].isupper() else ""
         self.when = plan.test(d, own)
         self.write = plan.mode(d.write, d.write_by) if d.write else None
         self.links = tuple(plan.link(d, self.type, path, selector) for path, selector in d.links)
-        self.owns = frozenset(r.target[0].name for m, _, _ in self.maps for r in m.rows)
+        self.owns = frozenset(r.target[0].name for m in self.maps for r in m.rows)
         self.per_segment = own
-        self.sources = frozenset(m.source for m, _, _ in self.maps)
-        names = [n for m, _, _ in self.maps for n in {r.target[0].name for r in m.rows}]
+        self.filling: tuple[tuple[MapDef, Callable[..., None], Callable[..., Any] | None], ...] = ()
+        self.sources = frozenset(m.source for m in self.maps)
+        names = [n for m in self.maps for n in {r.target[0].name for r in m.rows}]
         self.retold = tuple(
             sorted({n for n in names if names.count(n) > 1})
         )  # elements that several maps fill
         self.must_have_key = self.type in MUST_HAVE_KEY
         fixed = dict.fromkeys(self.owns, True)
-        for m, _, _ in self.maps:
+        for m in self.maps:
             for r in m.rows:
                 fixed[r.target[0].name] &= is_constant(r)
         self.constants = {n for n, constant in fixed.items() if constant}
         self.constants |= {"_" + n for n in self.constants} | {"resourceType"}
+
+    def ready(self, program: Program) -> None:
+        """Compile the maps of this line: a message holds one of its segments."""
+        self.filling = tuple(
+            (m, program.segment(m.name), program.key(m.name) if m.key else None) for m in self.maps
+        )
 
 
 class MessagePlan:
@@ -165,6 +173,8 @@ class MessagePlan:
         for line in self.lines:
             if line.sources.isdisjoint(x.names) or (line.per_segment and line.per_segment not in x.names):
                 continue
+            if not line.filling:
+                line.ready(self.program)
             where = places.get(line.d.per)
             if where is None:
                 where = places[line.d.per] = root.at(line.d.per)
@@ -196,7 +206,7 @@ class MessagePlan:
         x.contained, x.cleared, x.before, x.weak, x.spots = [], [], {}, [], {}
         keys: tuple[Identity, ...] = ()
         anchor, keyed, filled = segment, False, False
-        for m, fill, key in line.maps:
+        for m, fill, key in line.filling:
             if segment is not None and segment.name == m.source:
                 s = segment
             elif m.source not in x.names:

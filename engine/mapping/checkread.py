@@ -41,7 +41,7 @@ def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[M
     terminology = _terminology(root / "terminology", found)
     maps: dict[str, MapDef] = {}
     messages: dict[str, MessageDef] = {}
-    for path in sorted((base / "hl7v2").rglob("*.yaml")):
+    for path in sorted((base / "hl7v2").glob("*/**/*.yaml")):
         shown = path.relative_to(root).as_posix()
         try:
             data = load(path, name=shown)

@@ -34,14 +34,24 @@ class Program:
         self.library, self.trace = library, trace
         self.rows: list[Row] = []
         self.sources: dict[str, str] = {}
+        self._prepared: dict[str, Callable[[], None]] = {}
         self.space: dict[str, Any] = {**SPACE, "lit": lit, **(TRACED if trace else {})}
 
     def segment(self, name: str) -> Callable[..., None]:
         """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""
         key = f"M_{name}"
         if self.space.get(key) is None:
-            self._compile_segment(self._map(name))
+            self.prepare(name)()
         return self.space[key]  # type: ignore[no-any-return]
+
+    def prepare(self, name: str) -> Callable[[], None]:
+        """Write the function of a segment map, so that what is wrong with it shows; what it returns makes it run.
+
+        Most maps of a message type are not needed by most messages; compiling them waits until one is.
+        """
+        if name not in self._prepared:
+            self._prepared[name] = self._compile_segment(self._map(name))
+        return self._prepared[name]
 
     def key(self, name: str) -> Callable[..., tuple[Any, ...]]:
         """Return `K_name(s, g, x, o, lab)`: the identities that the map's `key` gives."""
@@ -77,7 +87,7 @@ class Program:
             if f"D_{name}_{level}" not in self.space:
                 self._compile_datatype(m, level)
 
-    def _compile_segment(self, m: MapDef) -> None:
+    def _compile_segment(self, m: MapDef) -> Callable[[], None]:
         e = Emitter(self.library, self.rows, self.trace)
         env = Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"})
         body = self._body(e, m.rows, m.to, env, lab="lab")
@@ -85,20 +95,24 @@ class Program:
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
         self._needs(e)
-        if self.trace:
-            lines = [
-                head,
-                "    cs, rs, ss = x.cs, x.rs, x.ss",
-                "    f = fields(s, x)",
-                *self._prefetch(e),
-                *(body or ["    pass"]),
-            ]
-        else:
-            lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
-            self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
-        self._exec(m.name, [*lines, "", *keys])
-        if not self.trace and m.source in STEADY and (numbers := own_fields(lines)):
-            self.space[f"M_{m.name}"] = remembered(self.space[f"M_{m.name}"], numbers)
+
+        def finish() -> None:
+            if self.trace:
+                lines = [
+                    head,
+                    "    cs, rs, ss = x.cs, x.rs, x.ss",
+                    "    f = fields(s, x)",
+                    *self._prefetch(e),
+                    *(body or ["    pass"]),
+                ]
+            else:
+                lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
+                self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
+            self._exec(m.name, [*lines, "", *keys])
+            if not self.trace and m.source in STEADY and (numbers := own_fields(lines)):
+                self.space[f"M_{m.name}"] = remembered(self.space[f"M_{m.name}"], numbers)
+
+        return finish
 
     def _prefetch(self, e: Emitter) -> list[str]:
         out = []

@@ -14,7 +14,7 @@ from engine.kernel.errors import MapError
 from engine.mapping import conditions as C
 from engine.mapping import types as T
 from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of
-from engine.mapping.locate import Location, locate
+from engine.mapping.locate import MINE, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
 from engine.mapping.read import read_target
 
@@ -99,19 +99,24 @@ class Reading(ABC):
                 Handle("c", "parts", env.own, text), loc.field, loc.component, env.level, text
             )
         own = env.bound.get((loc.name, loc.field))
-        if own is not None and not loc.filtered:
+        if own is not None and not loc.filtered and not loc.segment_tests:
             own = replace(own, type=self.type_of(loc, env)) if env.varies else own
             return self.narrow(own, loc) if loc.component else own
         if not loc.field:
             raise self.error(f"{text}: names a segment, not a field", place)
-        f = self.fields(loc, env)
-        kind = self.type_of(loc, env)
-        raw = f"{f}[{loc.field}]"
+        kind = self.type_of(loc, None if loc.segment_tests else env)
+        raw = "" if loc.segment_tests else f"{self.fields(loc, env)}[{loc.field}]"
         table = T.field_table(loc.name, loc.field)
         if loc.name in ("MSH", "BHS", "FHS") and loc.field in (1, 2):
             return Handle(raw, "rep", "ST", text)
         if loc.segment_tests:
-            raw = f"x.find(g, {loc.name!r}, {tests_of(loc.segment_tests)}, {loc.field})"
+            mine = ""
+            if any(t.values == MINE for t in loc.segment_tests):
+                if loc.name not in env.fields:
+                    remedy = f"it compares with the {loc.name} that the row stands in"
+                    raise self.error(f"{text}: there is no {loc.name} of mine here", place, remedy)
+                mine = f", {env.fields[loc.name]}"
+            raw = f"x.find(g, {loc.name!r}, {tests_of(loc.segment_tests)}, {loc.field}{mine})"
         if loc.n:
             h = Handle(f"nth({raw}, rs, {loc.n - 1})", "rep", kind, text, table)
         elif loc.only:

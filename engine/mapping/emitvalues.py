@@ -15,7 +15,7 @@ from engine.mapping.emitnames import GLUE, RAW, Env, Handle, first_of, is_consta
 from engine.mapping.emitread import Reading
 from engine.mapping.locate import locate
 from engine.mapping.model import Case, Constant, First, Join, Locate, Place, Row, Source, Step
-from engine.mapping.values import BUILTIN, BULKY
+from engine.mapping.values import BUILTIN, BULKY, decimal_of
 
 __all__ = ["FALLIBLE", "Values"]
 
@@ -88,6 +88,10 @@ class Values(Reading):
             expr = "True" if text == "true" else "False"
         elif target.type in ("integer", "positiveInt", "unsignedInt"):
             expr = str(int(text))
+        elif target.type == "decimal":
+            if decimal_of(text) is None:
+                raise self.error(f"={text} is not a number", row.place, "write it like =1 or =0.5")
+            expr = f"decimal({text!r})"
         elif target.type == "CodeableConcept":
             expr = f"{{'text': {text!r}}}"
         else:

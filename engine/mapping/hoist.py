@@ -9,6 +9,7 @@ Only steps without side effects are moved; the twin is never touched.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from typing import Any, cast
 
@@ -83,79 +84,46 @@ class _Outside(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-class _Asked(ast.NodeTransformer):
-    """Replaces the questions about own fields that are asked several times."""
-
-    def __init__(self, chosen: dict[str, str]) -> None:
-        self.chosen = chosen
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, ast.Call) and (name := self.chosen.get(ast.unparse(node))) is not None:
-            return ast.Name(name, ast.Load())
-        return self.generic_visit(node)
+_ASKED = re.compile(r"(?<![\w.'\"])(?:x\.text\(one\(f\[(\d+)\], rs\)\)|count\(f\[(\d+)\], rs\))")
 
 
-def _questions(tree: ast.AST) -> dict[str, str]:
+def _questions(body: str) -> dict[str, str]:
     """`x.text(one(f[2], rs))` and `count(f[5], rs)` where they stand twice -> the names of their answers."""
-    asked: Counter[str] = Counter()
-    for n in ast.walk(tree):
-        if isinstance(n, ast.Call):
-            text = ast.unparse(n)
-            if text.startswith(("x.text(one(f[", "count(f[")) and _names(n) == {"f"}:
-                asked[text] += 1
+    asked = Counter(m[0] for m in _ASKED.finditer(body))
     out = {}
     for text, times in asked.items():
-        number = text.split("f[", 1)[1].split("]", 1)[0]
-        if (
-            times > 1
-            and number.isdigit()
-            and text in (f"x.text(one(f[{number}], rs))", f"count(f[{number}], rs)")
-        ):
-            out[text] = ("text" if text[0] == "x" else "count") + number
+        m = _ASKED.match(text)
+        if times > 1 and m is not None:
+            out[text] = f"text{m[1]}" if m[1] else f"count{m[2]}"
     return out
 
 
 # -- tests whose answer is known ------------------------------------------------------------------------------------
 
 
-class _Settled(ast.NodeTransformer):
-    """Drops tests that can only come out one way: of an element just made, of a value just tested."""
+def _settled(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Drop tests that can only come out one way: of an element just made, of a value just tested."""
+    for node in body:
+        if isinstance(node, ast.For):
+            node.body = _settled(node.body)
+        elif isinstance(node, ast.If):
+            node.body, node.orelse = _settled(node.body), _settled(node.orelse)
+            _twice(node)
+    return _straight(body)
 
-    def visit_If(self, node: ast.If) -> ast.AST:
-        self.generic_visit(node)
-        node.body = _straight(node.body)
-        node.orelse = _straight(node.orelse)
-        if (
-            len(node.body) == 1
-            and isinstance(inner := node.body[0], ast.If)
-            and not inner.orelse
-            and not node.orelse
-        ):
-            if ast.unparse(inner.test) == ast.unparse(node.test):
-                node.body = inner.body
-        if (
-            len(node.body) == 2
-            and isinstance(copy := node.body[0], ast.Assign)
-            and isinstance(inner := node.body[1], ast.If)
-        ):
-            copied = f"{ast.unparse(copy.value)} is not None" == ast.unparse(node.test)
-            if (
-                copied
-                and not inner.orelse
-                and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None"
-            ):
-                node.body = [copy, *inner.body]
-        return node
 
-    def visit_For(self, node: ast.For) -> ast.AST:
-        self.generic_visit(node)
-        node.body = _straight(node.body)
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        node.body = _straight(node.body)
-        return node
+def _twice(node: ast.If) -> None:
+    """Take away a test inside that asks what the one around it has asked."""
+    inner = node.body[-1]
+    if not isinstance(inner, ast.If) or inner.orelse:
+        return
+    if len(node.body) == 1 and not node.orelse:
+        if ast.unparse(inner.test) == ast.unparse(node.test):
+            node.body = inner.body
+    elif len(node.body) == 2 and isinstance(copy := node.body[0], ast.Assign):
+        copied = f"{ast.unparse(copy.value)} is not None" == ast.unparse(node.test)
+        if copied and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None":
+            node.body = [copy, *inner.body]
 
 
 def _straight(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -197,6 +165,8 @@ def _absent(test: ast.expr, fresh: dict[str, set[str]]) -> bool:
 
 def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
     """Note what a statement may have done to the elements being watched."""
+    if not fresh:
+        return
     named: set[int] = set()
     for n in ast.walk(step):
         if (
@@ -218,25 +188,23 @@ def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
             del fresh[n.id]  # handed on: anything may happen to it
 
 
-def _used(tree: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-
-
 def hoisted(name: str, head: str, body: list[str], segments: list[str], outside: bool) -> list[str]:
     """Return the lines of the function `head` and, before it, of what it needs from outside.
 
     `segments` are those it reads besides its own; `outside` says whether what they say is worked out apart.
     """
-    tree: Any = ast.parse("def _():\n" + "\n".join(body or ["    pass"]))
-    chosen = _questions(tree)
-    tree = ast.fix_missing_locations(_Asked(chosen).visit(tree))
+    text = "\n".join(body or ["    pass"])
+    chosen = _questions(text)
+    if chosen:
+        text = _ASKED.sub(lambda m: chosen.get(m[0], m[0]), text)
+    tree: Any = ast.parse("def _():\n" + text)
     apart = _Outside()
     if outside:
-        tree = ast.fix_missing_locations(apart.visit(tree))
-    tree = ast.fix_missing_locations(_Settled().visit(tree))
+        tree = apart.visit(tree)
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
-    used = _used(tree)
+    done = ["    " + line for n in _settled(function.body) for line in ast.unparse(n).splitlines()]
+    used = set(re.findall(r"[A-Za-z_]\w*", "\n".join(done)))
     lines = [head]
     if used & {"cs", "rs", "ss"} or chosen:
         lines.append("    cs, rs, ss = x.cs, x.rs, x.ss")
@@ -252,10 +220,10 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
         lines.append(f"    ({', '.join(given)},) = around(x, g, {name!r}, OUTSIDE_{name}, A_{name})")
     else:
         lines += [n for n, s in zip(near, segments, strict=True) if f"f_{s}" in used]
-    for text, v in chosen.items():
-        number = text.split("f[", 1)[1].split("]", 1)[0]
-        lines.append(f"    {v} = {text} if f[{number}] else {'0' if v.startswith('count') else repr('')}")
-    return before + lines + ["    " + line for n in function.body for line in ast.unparse(n).splitlines()]
+    for asked, v in chosen.items():
+        number = v.removeprefix("text").removeprefix("count")
+        lines.append(f"    {v} = {asked} if f[{number}] else {'0' if v.startswith('count') else repr('')}")
+    return before + lines + done
 
 
 def own_fields(lines: list[str]) -> tuple[int, ...]:

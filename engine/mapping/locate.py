@@ -14,7 +14,10 @@ from functools import cache
 
 from engine.kernel.errors import MapError
 
-__all__ = ["Location", "Test", "locate"]
+__all__ = ["MINE", "Location", "Test", "locate"]
+
+MINE = ("mine",)
+"""What `OBX(4=mine)` compares with: the same place of the row's own segment of that name."""
 
 _LOCATION = re.compile(
     r"([A-Z][A-Z0-9]{1,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?"

@@ -127,7 +127,7 @@ class Maps:
         terminology = Terminology.open(root / "terminology")
         maps: dict[str, MapDef] = {}
         messages: dict[str, MessageDef] = {}
-        for path in sorted((base / "hl7v2").rglob("*.yaml")):
+        for path in sorted((base / "hl7v2").glob("*/**/*.yaml")):
             shown = path.relative_to(root).as_posix()
             data = load(path, name=shown)
             if not isinstance(data, Map) or "map" not in data:

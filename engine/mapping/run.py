@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engine.mapping.locate import MINE
 from engine.mapping.runmade import RunMaking
 from engine.mapping.runstate import DELETE, Identify, Sender, lit
 from engine.mapping.runvalues import RunValues
+from engine.mapping.steps import TRACED
 from engine.mapping.traced import TKey, TStr, sources_of, traced
 
 __all__ = ["Identify", "Run", "Sender", "TracedRun", "lit"]
@@ -42,20 +44,33 @@ class Run(RunValues, RunMaking):
         return g.positioned(s, name) if name in ("ROL", "PRT") else g.all(name)
 
     def find(
-        self, g: Any, name: str, tests: tuple[tuple[int, int, tuple[str, ...], bool], ...], number: int
+        self,
+        g: Any,
+        name: str,
+        tests: tuple[tuple[int, int, tuple[str, ...], bool], ...],
+        number: int,
+        own: list[str] | None = None,
     ) -> str:
-        """Return field `number` of the first segment in scope whose fields pass the tests (`OBX(3.1=8302-2)-5`)."""
-        for s in g.all(name):
+        """Return field `number` of the first segment in scope whose fields pass the tests (`OBX(3.1=8302-2)-5`).
+
+        `own`: the fields of the row's own segment of that name, for `OBX(4=mine)`; it is looked for beside that one.
+        """
+        for s in g.all(name) if own is None else g.together(name):
             f = self.fields_of(s)
             for fld, component, values, negated in tests:
-                got = f[fld] if fld < len(f) else ""
-                parts = got.split(self.rs)[0].split(self.cs)
-                got = parts[component - 1] if component and component <= len(parts) else parts[0]
-                if (self.text(got) in values) is negated:
+                if own is not None and values == MINE:
+                    values = (self._part(own, fld, component),)
+                if (self._part(f, fld, component) in values) is negated:
                     break
             else:
                 return f[number] if number < len(f) else ""
         return ""
+
+    def _part(self, f: list[str], number: int, component: int) -> str:
+        """The text of a component (0: the first) of the first repetition of a field."""
+        parts = (f[number] if number < len(f) else "").split(self.rs)[0].split(self.cs)
+        at = max(component, 1)
+        return self.text(parts[at - 1]) if at <= len(parts) else ""
 
     def pick(self, raw: str, tests: tuple[tuple[int, int, tuple[str, ...], bool], ...]) -> list[str]:
         """Return the repetitions that pass all tests, e.g. ((5, 0, ("MR",), False),) for `(5=MR)`."""
@@ -91,6 +106,11 @@ class TracedRun(Run):
         self.nested: dict[
             int, tuple[Any, dict[str, list[str]]]
         ] = {}  # id of an element -> it, and the labels of its lists
+
+    def fields_of(self, s: Any) -> list[str]:
+        """The raw fields of a segment, each with its address."""
+        found: list[str] = TRACED["fields"](s, self)
+        return found
 
     def labels_of(self, o: dict[str, Any], name: str) -> dict[str, list[str]]:
         """The labels of the lists of an element inside a resource."""

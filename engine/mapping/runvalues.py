@@ -142,7 +142,8 @@ class RunValues(State):
         """The same for text that is already decoded (joined lines)."""
         if not text:
             return None
-        return self.keep(b64encode(text.encode("utf-8")).decode("ascii"), text)
+        out: str = self.keep(b64encode(text.encode("utf-8")).decode("ascii"), text)
+        return out
 
     # -- codes -----------------------------------------------------------------------------------------------------
 

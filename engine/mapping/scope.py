@@ -128,6 +128,13 @@ class Scope:
             return found
         return self.parent.all(name)
 
+    def together(self, name: str) -> list[Any]:
+        """Segments of that name of this group; where it holds a single one, those of the group around it too."""
+        at = self
+        if len(self.own.get(name, ())) == 1 and self.parent is not None:
+            at = self.parent
+        return [*at.own.get(name, ()), *at.below(name)]
+
     def holds(self, group: str) -> bool:
         """Say whether this group, or one around it, holds a group of that name."""
         at: Scope | None = self

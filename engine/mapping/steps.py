@@ -359,7 +359,7 @@ SPACE: dict[str, Any] = {
     "valued": _valued, "looks": _looks, "number": _number, "is_set": _is_set,
     "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all, "put_all_of": _put_all_of,
     "beside": _beside, "onto": _onto, "memo": _memo,
-    "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {},
+    "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {}, "decimal": decimal_of,
     **{f"B_{name}": fn for name, fn in BUILTIN.items()},
 }  # fmt: skip
 TRACED: dict[str, Any] = {

@@ -381,3 +381,11 @@ def test_a_coded_part_inside_a_component_keeps_its_coding() -> None:
     out = small(text, "ORC|NW|P1|||||1^Q6H&0600", "ServiceRequest", "ORC")
     code = out["occurrenceTiming"]["code"]
     assert {c["code"] for c in code["coding"]} == {"Q6H"} and code["text"] == "0600"
+
+
+def test_a_decimal_may_be_a_constant() -> None:
+    text = "status: =active\nintent: =order\nquantityQuantity: {rows: {value: =0.50, unit: ORC-7(1).1}}"
+    out = small(text, "ORC|NW|P1|||||tab", "ServiceRequest", "ORC")
+    assert str(out["quantityQuantity"]["value"]) == "0.50"
+    with pytest.raises(MapError, match="not a number"):
+        small(text.replace("=0.50", "=half"), "ORC|NW|P1|||||tab", "ServiceRequest", "ORC")

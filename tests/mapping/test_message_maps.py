@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mapping_maker import MSH, build, maps_of, of_type, rows, shipped
+from mapping_maker import MSH, build, maps_of, message_of, of_type, rows, shipped
 
+from engine.kernel.errors import MapError
+from engine.mapping.convert import trace_message
 from engine.mapping.project import Maps
 
 PID = "PID|1||77^^^NORTH^MR||DOE^JO||19800101|F"
@@ -312,6 +314,45 @@ def test_notes_are_read_from_where_their_segment_stands() -> None:
     built = build(maps_of(timing, message), f"{head}\n{PID}\n{one.format('first')}{one.format('second')}")
     notes = [[n["text"] for n in m["note"]] for m in of_type(built, "MedicationRequest")]
     assert notes == [["first"], ["first"], ["second"], ["second"]]
+
+
+def test_a_segment_may_be_found_by_what_it_shares_with_mine() -> None:
+    found = RESULT.replace("bodySite: SPM-8", 'bodySite.text: "OBX(3.1=SITE and 4=mine)-5"')
+    maps = maps_of(PATIENT, REPORT, found, SPECIMEN, MESSAGE)
+    lines = "OBX|1|ST|K|{0}|a\nOBX|2|ST|SITE|{0}|{1}\n"
+    text = f"{ORU}\n{PID}\nOBR|1||F1|A\n{lines.format(1, 'arm')}{lines.format(2, 'leg')}OBX|9|ST|K|3|a\n"
+    text += f"OBX|9|ST|K|A&B|a\nOBR|2||F2|B\n{lines.format(1, 'hip')}{lines.format('', 'toe')}"
+    sites = {
+        (o["code"]["text"] if "text" in o["code"] else o["code"]["coding"][0]["code"], n): o.get(
+            "bodySite", {}
+        ).get("text")
+        for n, o in enumerate(of_type(build(maps, text), "Observation"))
+    }
+    assert [site for (code, _), site in sites.items() if code == "K"] == [
+        "arm",
+        "leg",
+        None,
+        None,
+        "hip",
+        "toe",
+    ]
+    found = RESULT.replace("bodySite: SPM-8", 'bodySite.text: "SPM(1=mine)-4"')
+    with pytest.raises(MapError, match="no SPM of mine"):
+        build(maps_of(PATIENT, REPORT, found, SPECIMEN, MESSAGE), text)
+
+
+def test_a_segment_found_by_its_code_tells_whence_and_flags_nothing() -> None:
+    found = RESULT.replace("bodySite: SPM-8", 'bodySite.text: "OBX(3.1=SITE)-5"').replace(
+        "- bodySite", "bodySite"
+    )
+    order = REPORT.replace("code: OBR-4", 'code: OBR-4\n  conclusion: "OBX(3.1=SITE)-5"')
+    maps = maps_of(PATIENT, order, found, SPECIMEN, MESSAGE)
+    text = f"{ORU}\n{PID}\nOBR|1||F1|A\nOBX|1|ST|K||a\nOBX|2|ST|SITE||arm"
+    assert "several-in-scope" not in [f.code for f in build(maps, text).flags]
+    done = trace_message(message_of(text), maps, "standard", "entry")
+    assert ("OBX[2]-5[1].1", "DiagnosticReport.conclusion") in {
+        (m.source, m.target.split("/")[-1].replace("[0]", "")) for m in done.report.mapped
+    }
 
 
 def test_a_merge_into_itself_is_refused() -> None:
