@@ -39,7 +39,7 @@ from engine.kernel.errors import ConfigError, HubError
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
 
-__all__ = ["create_app", "run_console"]
+__all__ = ["create_app", "run_console", "tls_settings"]
 
 log = logging.getLogger("hub.console")
 
@@ -185,7 +185,7 @@ def run_console(
             "timeout_graceful_shutdown": 5,
             "limit_concurrency": 500,
         }
-        settings |= _tls(config)
+        settings |= tls_settings(config)
         server.append(_Server(uvicorn.Config(app, **settings), ready))
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has stopped
         server[0].run(sockets=[listening])
@@ -196,7 +196,7 @@ def run_console(
                 one.close()
 
 
-def _tls(config: Config) -> dict[str, Any]:
+def tls_settings(config: Config) -> dict[str, Any]:
     """Return uvicorn's settings for TLS, none without it. Raises ConfigError where a file cannot be used."""
     tls = config.console.tls
     if tls is None:

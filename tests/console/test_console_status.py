@@ -296,3 +296,46 @@ def test_times_as_people_say_them() -> None:
     said = [ago(100_000_000 - seconds * 1000, 100_000_000) for seconds in (0, 5, 60, 119, 3600, 90_000)]
     assert said == ["just now", "5 seconds ago", "1 minute ago", "1 minute ago", "1 hour ago", "1 day ago"]
     assert all(re.fullmatch(r"[A-Z].*", title) for title, _ in CAUSES.values())
+
+
+def test_an_alarm_of_a_channels_file_is_on_the_page_and_in_the_metrics(fresh: Any) -> None:
+    web = fresh()
+    alive(web)
+    hub = web.hub
+
+    def alarms() -> list[tuple[str, str, int]]:
+        web.gauge._last = None
+        return [(a.channel, a.when, a.value) for a in web.gauge.now().alarms]
+
+    assert alarms() == []
+    hub.receive("lab_oru", hub.sample("lab/oru_potassium").replace(b"|F|||", b"|Q9|||"))
+    for n in range(11):
+        bad = hub.sample("lab/oru_potassium").replace(b"ORU^R01^ORU_R01", b"XYZ^X%02d" % n)
+        hub.receive("lab_oru", bad)
+    hub.work()
+    assert ("lab_oru", "held > 10", 12) in alarms()
+    assert ("lab_oru", "unmapped codes > 0", 1) in alarms()
+    assert not [a for a in alarms() if a[0] == "adt"]
+    html = web.stranger.get("/").text
+    assert "Results are waiting for an analyst" in html and "an alarm is on" in html
+    told = web.stranger.get("/status.json").json()["alerts"]
+    assert {a["when"] for a in told} == {"held > 10", "unmapped codes > 0"}
+    text = web.stranger.get("/metrics").text
+    assert 'hub_alert{process="console",channel="lab_oru",when="held > 10"} 1' in text
+    for word in PATIENT_DATA:
+        assert word not in html and word not in text
+
+
+def test_behind_a_declared_proxy_nobody_is_on_this_machine(web: Web) -> None:
+    proxied = web.hub.config.console.model_copy(update={"proxy": "https://hub.example"})
+    config = web.hub.config.model_copy(update={"console": proxied})
+    from engine.console.app import create_app
+
+    app = create_app(config, web.hub.keyring, web.hub.store, web.gauge, TOKEN)
+    client = TestClient(app, BASE, client=("127.0.0.1", 1))
+    for path in ("/", "/status.json", "/metrics"):
+        assert client.get(path).status_code == 401
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert "https://hub.example/fhir/Observation" in client.get("/", headers=bearer).text
+    links = client.get("/fhir/Observation?_count=1", headers=bearer).json()["link"]
+    assert all(link["url"].startswith("https://hub.example/fhir/") for link in links)
