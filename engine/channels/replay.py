@@ -16,13 +16,17 @@ from engine.formats.hl7v2.order_keys import order_keys
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import HubError
-from engine.kernel.message import Accepted, Entry, NewEntry, Work
+from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
 from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
-__all__ = ["ask_replay", "origin_released", "rerun_set"]
+__all__ = ["TooWide", "ask_replay", "origin_released", "rerun_set"]
 
-MOST = 500  # entries that one replay may take along
+MOST = 2000  # entries that one replay may take along: they run in one transaction, all in memory
+
+
+class TooWide(HubError):
+    """A replay would take more later entries along than one transaction holds."""
 
 
 def ask_replay(
@@ -76,20 +80,36 @@ def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str,
 def rerun_set(
     entry: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeline
 ) -> tuple[list[Work], str]:
-    """Return the works of a replay in the order of their positions, the replay's own first, and who asked."""
+    """Return the works of a replay in the order of their positions, the replay's own first, and who asked.
+
+    Raises TooWide; a later entry that can no longer be read is flagged.
+    """
     own = pipeline.work(entry)
     touched = {(d.type, d.id) for d in own.drafts}
     for before in {entry.parent, entry.position} - {None}:
         touched |= {(kind, id_) for kind, id_, _, _ in store.written_by(int(before or 0))}
     works = [own]
     if own.parked is None and touched:
-        for _position, number in store.entries_touching(sorted(touched), entry.position)[:MOST]:
+        behind = store.entries_touching(sorted(touched), entry.position)
+        if len(behind) > MOST:
+            raise TooWide(
+                f"{len(behind)} later messages spoke of the same resources, and {MOST} at most run again",
+                where=f"entry {entry.id}",
+                why="a part of them would leave the resources between old and new",
+                remedy="replay a later message of them, or edit and resend this one: it then counts as new",
+            )
+        gone = 0
+        for _position, number in behind:
             try:
                 later = journal.get(number)
             except UnreadableEntry:
-                continue  # its body is gone by policy; what it wrote stays: older never overwrites newer
+                gone += 1  # its body is gone by policy; what it wrote stays: older never overwrites newer
+                continue
             if later is not None and later.id != entry.id:
                 works.append(pipeline.work(later))
+        if gone:
+            text = f"{gone} later messages on the same resources can no longer be read: what they wrote stays"
+            own.flags.append(Flag("later-unreadable", "", text, True))
     return works, entry.reason
 
 

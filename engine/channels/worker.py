@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from engine.channels.deaths import NoSlot, Slot, killed
 from engine.channels.pipeline import Pipeline
-from engine.channels.replay import origin_released, rerun_set
+from engine.channels.replay import TooWide, origin_released, rerun_set
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
@@ -239,6 +239,8 @@ class Worker:
             )
         except StoreUnavailable:
             raise
+        except TooWide as e:
+            why = Flag("replay-too-wide", e.where, str(e), True)
         except Exception as e:
             log.error("replay %d stopped: %s", entry.id, e if isinstance(e, HubError) else type(e).__name__)
             why = Flag("replay-stopped", "", f"it cannot be run again ({type(e).__name__})", True)

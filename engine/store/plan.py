@@ -141,6 +141,8 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 draft = _by_old_number(draft)
         elif patient is not None and not confirmed:
             _check_owner(draft, row, patient, retired, state)
+        if draft.type == "ServiceRequest" and draft.write == "create" and row.exists:
+            _check_order(draft, row, made, state)
         _write(draft, row, patient, made, state)
     return made
 
@@ -303,6 +305,25 @@ def _check_owner(draft: Draft, row: Row, patient: Row, retired: set[int], state:
     owner = state.by_rid.get(row.patient)
     if owner is None or patient.rid not in (owner.rid, owner.survivor):
         raise _park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
+
+
+def _check_order(draft: Draft, row: Row, made: Plan, state: State) -> None:
+    """Flag an order that still stands though a result says that it was cancelled.
+
+    A result does not change the order that its orderer sent (`write: create`): a person revokes it.
+    """
+    ended = draft.body.get("status") == "revoked"
+    for report in () if ended else made.work.drafts:
+        if report.type == "DiagnosticReport" and report.body.get("status") == "cancelled":
+            about = [one.get("reference") or "" for one in report.body.get("basedOn") or ()]
+            ended = ended or any(name.endswith(draft.id) for name in about)
+    if not ended or row.position > made.work.position:
+        return
+    state.load_current([row])
+    standing = row.body.value.get("status") if row.body is not None else None
+    if standing in ("active", "draft", "on-hold"):
+        text = f"the result says that its order was cancelled; the order on file is still {standing}"
+        made.flags.append(Flag("order-cancelled", draft.name, text, work=True))
 
 
 def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
