@@ -143,12 +143,12 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         body = _changed(record, test.get("change") or {}, place)
         header = peek(body)
         decision = rules.decide(header, body)
-        outcomes.append(decision.outcome)
+        outcomes += [decision.outcome] if decision.answered else []
         work = pipeline.work(_entry(n, channel, body, header, decision.kind, decision.row))
         message = parse(body) if header.ok else None
         came.works.append((message, work))
         came.resources += [{**d.body, "id": d.id} for d in work.drafts]
-    came.answers = [rules.answer(header, worst(outcomes))]
+    came.answers = [(rules.answer(header, worst(outcomes)) if outcomes else "") or "none"]
     return came
 
 

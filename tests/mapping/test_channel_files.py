@@ -72,6 +72,9 @@ SEND = "send: sample_messages/lab/oru_potassium.hl7"
         ("expect: {Observation.nothing: 1}", "Observation.nothing"),
         ("change: {MSH-9.1: ZZZ}, expect: {answer: AR}", ""),
         ("change: {MSH-10: ''}, expect: {answer: AE}", ""),
+        ("change: {MSH-9: ACK}, expect: {answer: none, parked: no}", ""),
+        ("change: {MSH-15: NE}, expect: {answer: none}", ""),
+        ("change: {MSH-9.1: QBP}, expect: {answer: AR, parked: refused}", ""),
         ("change: {OBX-11: Q9}, expect: {answer: AA, parked: unmapped code}", ""),
         ("change: {OBX-11: Q9}, expect: {parked: no}", "parked: expected no, found unmapped-code"),
         (
