@@ -89,13 +89,14 @@ def test_bad_input_is_named_on_stderr_and_its_neighbours_go_on(
 
 
 def test_both_cores_give_what_one_gives(tmp_path: Path) -> None:
-    files = sorted((ROOT / "sample_messages").rglob("*.hl7"))
+    files = sorted((ROOT / "sample_messages/lab").glob("*.hl7"))[:12]
     assert len(files) > 8  # so that the pool is used
     assert convert(files, tmp_path / "many") == 0
-    for f in files[:3]:
-        assert convert([f], tmp_path / "one") == 0
-        for made in (tmp_path / "one").iterdir():
-            assert (tmp_path / "many" / made.name).read_bytes() == made.read_bytes()
+    assert convert(files[:3], tmp_path / "one") == 0
+    made = list((tmp_path / "one").iterdir())
+    assert len(made) >= 6
+    for one in made:
+        assert (tmp_path / "many" / one.name).read_bytes() == one.read_bytes()
 
 
 def test_a_folder_stands_for_its_messages_only() -> None:
@@ -134,9 +135,9 @@ def test_a_batch_in_pieces_gives_what_each_message_alone_gives(tmp_path: Path) -
     assert convert([batch], tmp_path / "batch") == 0
     assert len(list((tmp_path / "batch").iterdir())) == 2 * len(bodies)
     for n, body in enumerate(bodies[:4], 1):
-        alone = tmp_path / f"{n}.hl7"
-        alone.write_bytes(body)
-        assert convert([alone], tmp_path / "alone") == 0
+        (tmp_path / f"{n}.hl7").write_bytes(body)
+    assert convert([tmp_path / f"{n}.hl7" for n in range(1, 5)], tmp_path / "alone") == 0
+    for n in range(1, 5):
         for end in (".json", ".report.json"):
             once = (tmp_path / f"alone/{n}{end}").read_bytes()
             assert (tmp_path / f"batch/batch.{n}{end}").read_bytes() == once

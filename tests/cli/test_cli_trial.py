@@ -81,7 +81,7 @@ def test_the_doctor_before_the_first_start(project: Path) -> None:
     found = {(f.topic, f.name): f for f in examine(project)}
     assert found["hub", "root"].value == str(project.resolve())
     assert found["config", "hub"].value.endswith("(config.yaml)")
-    assert found["config", "workers"].value == "1 (default)"
+    assert found["config", "profile"].value == "development (default)"
     assert found["data", "journal"].state == "look"
     assert "is free" in found["ports", "channel lab_oru"].value
     assert not (project / "var").exists()
