@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine.cli.check import check
-from engine.cli.maps import map_python, map_show, map_why, run_tests
+from engine.cli.mapdiff import map_diff
+from engine.cli.maps import map_python, map_show, run_tests
+from engine.cli.mapwhy import map_why
 from engine.cli.schema import write_schemas
-from engine.kernel.errors import MapError
+from engine.kernel.errors import HubError, MapError
 from engine.mapping.rules import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -86,10 +90,10 @@ def test_show_tells_who_set_a_row(capsys: Out) -> None:
     assert map_show(ROOT, "PID_Patient", "acme_lab") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("PID_Patient: PID -> Patient   as acme_lab, revision ")
-    set_by = {line.split()[0]: line.split()[-1] for line in lines[3:] if line and not line.startswith(" ")}
+    set_by = {line.split()[0]: line.split()[-2] for line in lines[3:] if line and not line.startswith(" ")}
     assert set_by["name(legal)"] == "standard"
     assert set_by["name(legal).use"] == "acme_lab"
-    assert set_by["gender"] == "us_core"
+    assert set_by["gender"] == "us_core" and "acme_lab.yaml:" in next(x for x in lines if "(legal).use" in x)
     assert map_show(ROOT, "PID_Patient", as_json=True) == 0
     assert {"element", "source", "set_by", "place"} <= set(json.loads(capsys.readouterr().out)[0])
 
@@ -100,13 +104,72 @@ def test_show_of_a_message_map_lists_its_resources(capsys: Out) -> None:
     assert "ORU^R01" in out and "PATIENT_RESULT/ORDER_OBSERVATION" in out and "mend: " in out
 
 
+def test_show_fits_the_terminal(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert map_show(ROOT, "XPN_HumanName") == 0
+    out = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    table = out.split("\nnote:")[0].splitlines()[1:]
+    assert len(table) > 20 and max(map(len, table)) <= 70
+
+
 def test_why_names_the_layers(capsys: Out) -> None:
-    assert map_why(ROOT, "Patient.name.use", "acme_lab") == 0
+    assert map_why(ROOT, "Patient.name.use", None, "acme_lab") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(x.startswith("mappings/sites/acme_lab.yaml:") and "=official" in x for x in lines)
     assert any(x.startswith(PID) and "PID-5" in x and "through its datatype map" in x for x in lines)
     with pytest.raises(MapError, match="no row sets"):
-        map_why(ROOT, "Patient.photo")
+        map_why(ROOT, "Patient.photo", None)
+
+
+def test_why_of_a_field_names_rows_conditions_and_who_ignores_it(capsys: Out) -> None:
+    assert map_why(ROOT, "PID-30", None) == 0
+    assert "deceasedBoolean: PID-30; when PID-29 not valued" in capsys.readouterr().out
+    assert map_why(ROOT, "PID-1", None, as_json=True) == 0
+    assert "ignored on purpose" in {x["why"] for x in json.loads(capsys.readouterr().out)}
+
+
+def test_why_in_a_message_says_what_became_of_it(tmp_path: Path, capsys: Out) -> None:
+    message = tmp_path / "one.hl7"
+    pid = "PID|1||77^^^NORTH^MR||DOE^JO^^^^^^^A||19800101|F|||||||||||||||||||||20260101|Y"
+    message.write_text(f"MSH|^~\\&|L|N|H|C|20260501120000-0500||ADT^A08|1|P|2.5.1\r{pid}\r")
+    said = {}
+    for what in ("PID-8", "PID-30", "PID-1", "PID-5[1].9", "Patient.gender", "Patient.name.family"):
+        assert map_why(ROOT, what, message) == 0
+        said[what] = capsys.readouterr().out
+    assert said["PID-8"].startswith("PID[1]-8[1].1 -> Patient.gender: set by row PID_Patient/gender")
+    assert "PID_Patient.yaml:" in said["PID-8"]
+    assert "-> excluded: excluded: row PID_Patient/deceasedBoolean" in said["PID-30"].replace("\n", " ")
+    assert "-> ignored: ignored on purpose by PID_Patient" in said["PID-1"]
+    assert "-> not mapped: not mapped: XPN_HumanName has no row for PID-5.9" in said["PID-5[1].9"]
+    assert said["Patient.gender"] == said["PID-8"]
+    assert "XPN_HumanName/family" in said["Patient.name.family"]
+    assert map_why(ROOT, "PID-12", message) == 1
+
+
+def test_diff_of_a_site_a_folder_and_nothing(project: Path, capsys: Out) -> None:
+    assert map_diff(ROOT, "acme_lab", name="PID_Patient") == 1
+    out = capsys.readouterr().out
+    assert "+ PID_Patient  name(legal).use" in out and "~ PID_Patient  identifier(external)" in out
+    assert "(standard mappings/hl7v2/segments/PID_Patient.yaml:" in out
+    assert "(acme_lab mappings/sites/acme_lab.yaml:" in out
+    spoil(project, PID, "  birthDate:              PID-7", "  birthDate:              [PID-7, PID-29]")
+    assert map_diff(ROOT, str(project), "standard", "PID_Patient", as_json=True) == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["element"], row["old"], row["new"]) == ("birthDate", "[PID-7, PID-29]", "PID-7")
+    assert map_diff(ROOT, "standard", "standard", "PID_Patient") == 0
+    assert capsys.readouterr().out == "no row differs\n"
+
+
+def test_diff_of_two_revisions(project: Path, capsys: Out) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(project)]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    spoil(project, PID, "  birthDate:              PID-7", "  birthDate:              [PID-7, PID-29]")
+    assert map_diff(project, "HEAD", name="PID_Patient") == 1
+    assert "was  PID-7 " in capsys.readouterr().out
+    with pytest.raises(HubError, match="no site, no folder and no git revision"):
+        map_diff(project, "no-such-thing")
 
 
 def test_python_is_what_runs(capsys: Out) -> None:
