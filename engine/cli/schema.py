@@ -1,5 +1,5 @@
-"""`hub schema`: JSON Schemas of every map and site, so that any editor completes element paths, fields and
-tables.
+"""`hub schema`: JSON Schemas of maps, sites, channels and config.yaml, so that any editor completes element
+paths, fields and tables.
 
 In: the project's maps and the dictionaries. Out: one schema a map file, and the line that ties a YAML file
 to it (`# yaml-language-server: $schema=...`). A site's schema offers exactly the rows of the maps below it.
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from engine.cli.schemafiles import channel_schema, config_schema
 from engine.fhir import definitions
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
@@ -40,9 +41,12 @@ def write_schemas(root: Path, out: Path) -> int:
     for site in maps.sites.values():
         _write(out / f"site_{site.name}.json", site_schema(maps, site))
         count += 1
-    print(f"{count} schemas in {out}")
-    print("first line of a map file, for editors with a YAML language server:")
-    print(f"# yaml-language-server: $schema={out.resolve().as_uri()}/PID_Patient.json")
+    _write(out / "channel.json", channel_schema(maps))
+    _write(out / "config.json", config_schema())
+    print(f"{count + 2} schemas in {out}")
+    print("first line of a file, for editors with a YAML language server:")
+    for name in ("PID_Patient", *(f"site_{name}" for name in list(maps.sites)[:1]), "channel", "config"):
+        print(f"# yaml-language-server: $schema={out.resolve().as_uri()}/{name}.json")
     return 0
 
 
@@ -67,6 +71,7 @@ def map_schema(maps: Maps, m: MapDef) -> dict[str, Any]:
                 "type": "object",
                 "properties": _elements(m.to, {"$ref": "#/definitions/row"}),
                 "patternProperties": _labelled(m.to, {"$ref": "#/definitions/row"}),
+                "additionalProperties": False,
             },
             "ignore": {
                 "type": "array",
@@ -148,11 +153,13 @@ def _paths(kind: str, depth: int = 2) -> dict[str, str]:
 
 
 def _elements(kind: str, row: dict[str, Any]) -> dict[str, Any]:
-    return {path: {"description": text, "allOf": [row]} for path, text in _paths(kind).items()}
+    paths = _paths(kind) if not definitions.is_primitive(kind) else {"value": f"the {kind} itself"}
+    return {path: {"description": text, "allOf": [row]} for path, text in paths.items()}
 
 
 def _labelled(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     names = "|".join(sorted({p.split(".")[0] for p in _paths(kind, 1) if "[" not in p}))
+    names = "value" if definitions.is_primitive(kind) else names
     return {rf"^({names})(\([A-Za-z0-9_ -]+\))?(\..+)?$": row} if names else {}
 
 

@@ -1,0 +1,118 @@
+"""JSON Schemas of `channels/*.yaml` and `config.yaml`, made from the models that read these files.
+
+In: the settings' models, the project's maps. Out: schemas for an editor's YAML language server; `hub
+schema` writes them beside those of maps and sites.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.channels.definition import STORE, WORDS
+from engine.kernel.config import Config
+from engine.listeners.ack_rules import AckSettings
+from engine.listeners.mllp import MllpSettings
+from engine.mapping.project import Maps
+
+__all__ = ["channel_schema", "config_schema"]
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+_NOT_WRITTEN = ("root", "lines", "literal_key")  # what the reader adds to what the file says
+
+
+def _said(text: str, **more: Any) -> dict[str, Any]:
+    return {"description": text, **more}
+
+
+def _inline(schema: Any, defs: dict[str, Any]) -> Any:
+    """Put definitions where they are used: editors then show their descriptions."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _inline(
+                {
+                    **defs[schema["$ref"].rsplit("/", 1)[-1]],
+                    **{k: v for k, v in schema.items() if k != "$ref"},
+                },
+                defs,
+            )
+        return {k: _inline(v, defs) for k, v in schema.items() if k not in ("$defs", "title")}
+    return [_inline(x, defs) for x in schema] if isinstance(schema, list) else schema
+
+
+def _model(model: Any) -> dict[str, Any]:
+    made = model.model_json_schema()
+    out: dict[str, Any] = _inline(made, made.get("$defs", {}))
+    return out
+
+
+def channel_schema(maps: Maps) -> dict[str, Any]:
+    """Return the schema of a channel file; `sender` and `map` offer what the project has."""
+    rules = _model(AckSettings)["properties"]
+    mllp = {
+        **_model(MllpSettings),
+        "description": "The port that senders connect to, with its TLS and limits.",
+    }
+    duplicates = {
+        "same": {"enum": ["MSH-10 and bytes"]},
+        "within": _said("so long a message is remembered, e.g. 7 days; or ever", type="string"),
+        "then": {"enum": ["skip", "flag"]},
+    }
+    step = {
+        "decode": {"enum": ["hl7v2"]},
+        "map": {"anyOf": [{"enum": ["by type", *sorted(maps.messages)]}, {"type": "string"}]},
+        "check": {"type": "object", "properties": {"on_error": {"enum": ["hold", "flag"]}}},
+    }
+    alarm = {
+        "when": _said("e.g. held > 10", type="string"),
+        "say": _said("what a person is told", type="string"),
+        "at_most": _said("e.g. daily", type="string"),
+    }
+    known: dict[str, Any] = {
+        "channel": _said("the channel's name: small letters, digits and _", type="string"),
+        "owner": _said("who answers for it", type="string"),
+        "purpose": _said("what it is for, in a sentence", type="string"),
+        "note": {"type": "string"},
+        "receive": {
+            "type": "object",
+            "properties": {"mllp": mllp, "answer": {"enum": ["after journal"]}},
+            "additionalProperties": False,
+        },
+        "sender": _said(
+            "any, or the site whose maps are used",
+            anyOf=[{"enum": ["any", *sorted(maps.sites)]}, {"type": "string"}],
+        ),
+        "order": _said(
+            "messages of one of these never overtake each other",
+            anyOf=[{"enum": ["by PID-3", "by sender"]}, {"type": "string"}],
+        ),
+        "duplicates": {"type": "object", "properties": duplicates, "additionalProperties": False},
+        "steps": {
+            "type": "array",
+            "items": {"type": "object", "properties": step, "additionalProperties": False},
+        },
+        "deliver": {"enum": [STORE]},
+        "alert": {
+            "type": "array",
+            "items": {"type": "object", "properties": alarm, "additionalProperties": False},
+        },
+        "park": _said("key: later messages of a parked one's key wait", enum=["message", "key"]),
+        "plain": _said("why there is no TLS: accepted because ...", type="string"),
+        "authority": {"enum": ["demographics"]},
+        **rules,
+    }
+    return {
+        "$schema": DRAFT,
+        "title": "channel",
+        "type": "object",
+        "required": ["channel"],
+        "additionalProperties": False,
+        "properties": {word: known.get(word, {}) for word in sorted(WORDS)},
+    }
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema of config.yaml."""
+    made = _model(Config)
+    for name in _NOT_WRITTEN:
+        made["properties"].pop(name, None)
+    return {"$schema": DRAFT, **made, "title": "config.yaml", "additionalProperties": False}
