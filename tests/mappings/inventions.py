@@ -28,7 +28,7 @@ TIME = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(
 TIMED = frozenset({"date", "dateTime", "instant"})
 NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 COMPARED = frozenset({"<", ">", "<=", ">="})  # stands with its number in one component
-MEANT = {"Patient.link.type": frozenset({"replaces", "replaced-by"})}  # what A40 is
+MEANT = {"Patient.link.type": frozenset({"replaces", "replaced-by", "seealso"})}  # what A40 and A24 are
 COUNTED = frozenset({("Attachment", "size")})  # counted from what was sent
 Fact = tuple[str, str, str, Any]  # path, type of the element, system, value
 
