@@ -1,7 +1,8 @@
 """One message through its message map: resources by group, keys, links, drafts.
 
-In: a parsed message, the compiled program of its sender's site, a `Run`. Out: `Built`: drafts ready for the store or
-for a bundle, flags, and, when the message must wait for a person, why. Order: mend, refuse, resources, links.
+In: a parsed message, the compiled program of its sender's site, a `Run`. Out: `Built`: drafts ready for the
+store or for a bundle, flags, and, when the message must wait for a person, why. Order: mend, refuse,
+resources, links.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class MessagePlan:
         self.lines = [_Line(self, r) for r in message.resources]
         self.write = self.mode(message.write, message.write_by)
 
-    # -- reading the map ---------------------------------------------------------------------------------------------
+    # -- reading the map -------------------------------------------------------------------------------------
 
     def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
         e = Emitter(self.program.library, [], self.program.trace)
@@ -158,7 +159,7 @@ class MessagePlan:
         where = read_selector(selector, target, str(d.place))
         return Link(owner, at, target, where, inner_of(at))
 
-    # -- running -----------------------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------
 
     def build(self, tree: Group, x: Run, entry_key: str) -> Built:
         """Map one arranged message."""

@@ -1,9 +1,9 @@
 """Typed rows -> Python functions, fast and traced, for one site's view of the maps.
 
-In: the resolved maps of a site (layers.py). Out: `Program`, whose functions turn one segment into the elements of one
-resource (`M_PID_Patient`), a datatype value into a FHIR value (`D_XPN_HumanName_c`; `_s` where its parts are
-subcomponents), or into a resource of its own (`R_XCN_Practitioner_c`). Functions are compiled when first needed and
-registered with `linecache`, so a traceback shows the generated line.
+In: the resolved maps of a site (layers.py). Out: `Program`, whose functions turn one segment into the
+elements of one resource (`M_PID_Patient`), a datatype value into a FHIR value (`D_XPN_HumanName_c`; `_s`
+where its parts are subcomponents), or into a resource of its own (`R_XCN_Practitioner_c`). Functions are
+compiled when first needed and registered with `linecache`, so a traceback shows the generated line.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Program:
         return self.space[key]  # type: ignore[no-any-return]
 
     def prepare(self, name: str) -> Callable[[], None]:
-        """Write the function of a segment map, so that what is wrong with it shows; what it returns makes it run.
+        """Write the function of a segment map, so that what is wrong with it shows; what it returns makes it
+        run.
 
         Most maps of a message type are not needed by most messages; compiling them waits until one is.
         """
@@ -70,7 +71,7 @@ class Program:
             raise MapError(f"no map {name}", remedy="the name is the file's name under mappings/hl7v2")
         return found
 
-    # -- compiling ---------------------------------------------------------------------------------------------------
+    # -- compiling -------------------------------------------------------------------------------------------
 
     def _exec(self, name: str, lines: list[str]) -> None:
         source = "\n".join(lines) + "\n"
@@ -125,7 +126,8 @@ class Program:
         return e.lines
 
     def _key_lines(self, m: MapDef, env: Env) -> list[str]:
-        """Write the function that reads a map's key: identifiers made by labelled rows, or a location's identifiers."""
+        """Write the function that reads a map's key: identifiers made by labelled rows, or a location's
+        identifiers."""
         e = Emitter(self.library, [], self.trace)
         named = [self._element_key(m, source) for source in m.key]
         if named and all(named):
@@ -248,7 +250,8 @@ class Program:
         return e.lines
 
     def _compile_chain(self, m: MapDef, level: str) -> None:
-        """Write a Location chain: one resource per valued level, each part of the nearest valued one above."""
+        """Write a Location chain: one resource per valued level, each part of the nearest valued one
+        above."""
         self.space[f"D_{m.name}_{level}"] = None
         e = Emitter(self.library, self.rows, self.trace)
         env = Env(m.source, "dt", level=level, paths={(): "o"})

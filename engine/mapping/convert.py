@@ -85,7 +85,7 @@ def map_message(
     plan, tree_ = _tree(message, program, map_=map_)
     h = headers(message)
     x = run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
-    x.cache = program.cache(message.delims)
+    x.cache, x.met = program.memory(message.delims)
     return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
 
 
@@ -98,8 +98,8 @@ def trace_message(
     general: bool = False,
     map_: str = "",
 ) -> Conversion:
-    """Map one message with the traced twin and report on every leaf; `map_` names a message map, else its type
-    chooses one; `general` falls back on the map ANY, flagged."""
+    """Map one message with the traced twin and report on every leaf; `map_` names a message map, else its
+    type chooses one; `general` falls back on the map ANY, flagged."""
     program = maps.program(site, trace=True)
     plan, tree_ = _tree(message, program, general, map_)
     h = headers(message)

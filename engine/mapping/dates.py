@@ -1,8 +1,10 @@
-"""HL7 times (DT, TM, DTM, TS) -> FHIR date, dateTime, instant and time, never more precise than what was sent.
+"""HL7 times (DT, TM, DTM, TS) -> FHIR date, dateTime, instant and time, never more precise than what was
+sent.
 
-HL7 v2.8.2 §2A.3.21-22, §2A.3.78. An offset in the field wins, else the sender's time zone; with neither only the day is
-kept. A local time that happens twice or never (daylight saving) keeps its day only. Seconds are zero-filled where the
-sender gave minutes, as FHIR R4 §2.24.0.1 demands; an hour without minutes keeps its day only.
+HL7 v2.8.2 §2A.3.21-22, §2A.3.78. An offset in the field wins, else the sender's time zone; with neither only
+the day is kept. A local time that happens twice or never (daylight saving) keeps its day only. Seconds are
+zero-filled where the sender gave minutes, as FHIR R4 §2.24.0.1 demands; an hour without minutes keeps its day
+only.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _TM = re.compile(r"(?P<H>\d\d)(?:(?P<M>\d\d)(?:(?P<S>\d\d)(?P<f>\.\d{1,9})?)?)?(
 
 
 class When(NamedTuple):
-    """A FHIR value, and the stable word of what was lost on the way ("" = nothing): `no-zone`, `dst-ambiguous`, `dst-gap`, `hour-only`."""
+    """A FHIR value, and the stable word of what was lost on the way ("" = nothing): `no-zone`, `dst-
+    ambiguous`, `dst-gap`, `hour-only`."""
 
     value: str
     lost: str
@@ -31,7 +34,8 @@ class When(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def read_date(text: str) -> str | None:
-    """Return a FHIR date at the precision written, cut at the sender's day before any zone shift; None if unreadable."""
+    """Return a FHIR date at the precision written, cut at the sender's day before any zone shift; None if
+    unreadable."""
     m = _TS.fullmatch(text)
     return _day(m) if m else None
 
@@ -94,7 +98,8 @@ def _hhmm(delta: timedelta) -> str:
 
 
 def read_instant(text: str, zone: str) -> When | None:
-    """Return a FHIR instant: seconds and a zone are needed, otherwise `lost` says why it has no value (`""`)."""
+    """Return a FHIR instant: seconds and a zone are needed, otherwise `lost` says why it has no value
+    (`""`)."""
     m = _TS.fullmatch(text)
     if m and not m["S"]:
         return When("", "too-coarse") if _day(m) else None
@@ -106,7 +111,8 @@ def read_instant(text: str, zone: str) -> When | None:
 
 @lru_cache(maxsize=2048)
 def read_time(text: str) -> When | None:
-    """Return a FHIR time `hh:mm:ss`; without seconds `lost` is `too-coarse`, a dropped offset is `offset-dropped`."""
+    """Return a FHIR time `hh:mm:ss`; without seconds `lost` is `too-coarse`, a dropped offset is `offset-
+    dropped`."""
     m = _TM.fullmatch(text)
     if not m or int(m["H"]) > 23 or int(m["M"] or 0) > 59 or int(m["S"] or 0) > 59:
         return None

@@ -1,9 +1,11 @@
-"""Rows -> straight-line Python. One function per map; the text is readable (`hub map python NAME`) and runs as it stands.
+"""Rows -> straight-line Python. One function per map; the text is readable (`hub map python NAME`) and runs
+as it stands.
 
-The emitter knows both sides' types (types.py) and writes only from typed rows, so a map file cannot execute code. The
-same text serves the fast run and the traced twin: what differs is the values it is given (run.py, traced.py); the twin
-also gets `x.row = n` lines so that every value knows its row. Here: the elements of a resource or datatype, lists and
-single ones; the rest is in emitcases, emitrows, emitvalues, emitread and emitnames.
+The emitter knows both sides' types (types.py) and writes only from typed rows, so a map file cannot execute
+code. The same text serves the fast run and the traced twin: what differs is the values it is given (run.py,
+traced.py); the twin also gets `x.row = n` lines so that every value knows its row. Here: the elements of a
+resource or datatype, lists and single ones; the rest is in emitcases, emitrows, emitvalues, emitread and
+emitnames.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Emitter(Cases):
     def block(
         self, rows: tuple[Row, ...], type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]
     ) -> None:
-        """Write all rows of one element: ordinary rows first, then those that test what has become of the target."""
+        """Write all rows of one element: ordinary rows first, then those that test what has become of the
+        target."""
         outer, self.lists, self.types[var] = (self.lists, self.late), {}, type_
         self.late = frozenset(
             (r.target[0].name, r.target[0].label) for r in rows if r.target and tests_target(r)
@@ -102,9 +105,8 @@ class Emitter(Cases):
             elif deeper:
                 self.touch(deeper, target, made, env, here)
             if again:
-                self.put(
-                    f"if len({made}) > N{made}: {self.add(var, lab, name, label, f'{made}[N{made}:]', 'NONE')}"
-                )
+                added = self.add(var, lab, name, label, f"{made}[N{made}:]", "NONE")
+                self.put(f"if len({made}) > N{made}: {added}")
             elif spots:
                 self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
                 self.spot = ""
@@ -117,16 +119,18 @@ class Emitter(Cases):
             self.depth -= bool(sent)
 
     def add(self, var: str, lab: str, name: str, label: str, entries: str, before: str) -> str:
-        """Return the call that appends entries to a list. Labels of lists deeper than the resource are kept by the
-        twin alone, for inline tests."""
+        """Return the call that appends entries to a list. Labels of lists deeper than the resource are kept
+        by the twin alone, for inline tests."""
         if not lab and not self.trace:
             return f"put_entries({var}, {name!r}, {entries})"
-        return f"put_list({var}, {lab or f'x.labels_of({var}, {name!r})'}, {name!r}, {label!r}, {entries}, {before})"
+        labels = lab or f"x.labels_of({var}, {name!r})"
+        return f"put_list({var}, {labels}, {name!r}, {label!r}, {entries}, {before})"
 
     def touch(
         self, rows: tuple[Row, ...], target: T.Target, made: str, env: Env, here: tuple[Step, ...]
     ) -> None:
-        """Write rows such as `address(list).district`: into the entries made, or a new one when something is valued."""
+        """Write rows such as `address(list).district`: into the entries made, or a new one when something is
+        valued."""
         fresh, e = self.name("n"), self.name("e")
         sent = self.guard(rows, env) if not any(map(is_constant, rows)) else ""
         if sent:
@@ -210,7 +214,8 @@ class Emitter(Cases):
         self.depth -= bool(sent)
 
     def onto(self, row: Row, target: T.Target, var: str, name: str, env: Env, path: tuple[Step, ...]) -> None:
-        """Write a labelled row such as `valueQuantity(unit)`: into the element another row made, never alone."""
+        """Write a labelled row such as `valueQuantity(unit)`: into the element another row made, never
+        alone."""
         if row.skip:
             return
         self.put(f"if {name!r} in {var} and {self.condition(row.when, env)}:")
@@ -223,7 +228,7 @@ class Emitter(Cases):
         self.put("pass")
         self.depth -= 1
 
-    # -- one element, one value --------------------------------------------------------------------------------------
+    # -- one element, one value ------------------------------------------------------------------------------
 
     def single(
         self,

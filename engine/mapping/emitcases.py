@@ -1,7 +1,7 @@
 """How generated code chooses by a value: `by` tables, and `value[x]`, whose cases hold rows of their own.
 
-In: a row with cases. Out: an if-chain; no case and no `else` = nothing, flagged. `failed` of the innermost table that has
-one replaces every row of its case.
+In: a row with cases. Out: an if-chain; no case and no `else` = nothing, flagged. `failed` of the innermost
+table that has one replaces every row of its case.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Cases(Rows):
                 self.put("pass")
             self.depth -= 1
         if not has_else and word == "elif":
-            self.put(
-                f"elif {b}: x.flag('no-case', {self.where(row, env)!r}, 'no case of {row.place} is for this value')"
-            )
+            why = f"no case of {row.place} is for this value"
+            self.put(f"elif {b}: x.flag('no-case', {self.where(row, env)!r}, {why!r})")
 
     def choice(self, row: Row, type_: str, var: str, lab: str, env: Env, path: tuple[Step, ...]) -> None:
-        """Write `value[x]`: each case holds rows for its sibling elements; `failed` replaces a case that cannot hold its value."""
+        """Write `value[x]`: each case holds rows for its sibling elements; `failed` replaces a case that
+        cannot hold its value."""
         self.mark(row)
         if row.skip:
             return
@@ -147,6 +147,5 @@ class Cases(Rows):
                 self.put("pass")
             self.depth -= 1
         if not has_else and word == "elif":
-            self.put(
-                f"elif {b}: x.flag('no-case', {self.where(row, env)!r}, 'no case of {row.place} is for this value')"
-            )
+            why = f"no case of {row.place} is for this value"
+            self.put(f"elif {b}: x.flag('no-case', {self.where(row, env)!r}, {why!r})")

@@ -1,4 +1,5 @@
-"""The words that the modules of the emitter share: raw values, what names mean at one place, the maps that a site sees.
+"""The words that the modules of the emitter share: raw values, what names mean at one place, the maps that a
+site sees.
 
 In: typed rows (model.py). Out: small records and questions about rows; nothing here writes code.
 """
@@ -15,7 +16,8 @@ from engine.mapping.model import Constant, First, Join, Locate, MapDef, Row, Sou
 from engine.mapping.values import BUILTIN
 
 __all__ = [
-    "GLUE", "RAW", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "is_constant", "reads_elsewhere",
+    "GLUE", "RAW", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "is_constant",
+    "reads_elsewhere",
     "table_url", "tests_of", "tests_target", "word_of",
 ]  # fmt: skip
 
@@ -92,7 +94,8 @@ def all_constant(rows: Iterable[Row]) -> bool:
 
 
 def reads_elsewhere(rows: Iterable[Row], own: str) -> bool:
-    """Say whether child rows read another field than their row's own: they speak even when that one is empty."""
+    """Say whether child rows read another field than their row's own: they speak even when that one is
+    empty."""
 
     def other(s: Source | None) -> bool:
         if isinstance(s, Locate):

@@ -1,7 +1,8 @@
 """How generated code reads a message: locations -> expressions over raw text, conditions -> tests.
 
-In: locations and conditions as rows hold them. Out: Python expressions over `f` (the own segment's fields), `f_PID`
-(another's), `c` (the parts of a datatype) and the run `x`. HL7 v2.8.2 §2.5: field, repetition, component, subcomponent.
+In: locations and conditions as rows hold them. Out: Python expressions over `f` (the own segment's fields),
+`f_PID` (another's), `c` (the parts of a datatype) and the run `x`. HL7 v2.8.2 §2.5: field, repetition,
+component, subcomponent.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Reading(ABC):
         self.in_case = False
         self.base = "0"  # failures before this function began are not its own to settle
 
-    # -- writing -----------------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def put(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -71,7 +72,7 @@ class Reading(ABC):
     def filled(self, rows: tuple[Row, ...], type_: str, var: str, env: Env, path: tuple[Step, ...]) -> None:
         """Write child rows so that constants alone never make an entry."""
 
-    # -- locations ---------------------------------------------------------------------------------------------------
+    # -- locations -------------------------------------------------------------------------------------------
 
     def type_of(self, loc: Location, env: Env | None = None) -> str:
         if env is not None and env.varies and (loc.name, loc.field) == ("OBX", 5):
@@ -210,7 +211,8 @@ class Reading(ABC):
         return f"x.text({self.textual(h)})"
 
     def whole(self, source: Source, env: Env) -> str:
-        """The raw field that a component is read from: `""` there deletes the parts too; "" where there is none."""
+        """The raw field that a component is read from: `""` there deletes the parts too; "" where there is
+        none."""
         loc = locate(source.text) if isinstance(source, Locate) else None
         if (
             loc is None
@@ -259,7 +261,7 @@ class Reading(ABC):
     def join(self, source: Join, env: Env, place: Place) -> str:
         """Return the expression of text glued from several parts."""
 
-    # -- conditions --------------------------------------------------------------------------------------------------
+    # -- conditions ------------------------------------------------------------------------------------------
 
     def condition(self, c: C.Condition | None, env: Env, place: Place | None = None) -> str:
         place = place or Place()

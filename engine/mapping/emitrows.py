@@ -1,7 +1,8 @@
 """How generated code carries one row out: where its values come from, one by one, and what becomes of each.
 
-In: a row and a function that takes the expression of each value. Out: lines of code. The order of the cases in `value`
-is the language's: `each`, `by`, `make`, a default alone, children alone, a constant, joined text, `[a, b]`, a location.
+In: a row and a function that takes the expression of each value. Out: lines of code. The order of the cases
+in `value` is the language's: `each`, `by`, `make`, a default alone, children alone, a constant, joined text,
+`[a, b]`, a location.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class Rows(Values):
         many: bool,
         slot: tuple[str, str] | None,
     ) -> None:
-        """Write a row that is nothing but a default: for a resource that does not exist yet, never over one that does."""
+        """Write a row that is nothing but a default: for a resource that does not exist yet, never over one
+        that does."""
         self.put(f"x.weak.append({path[0].name!r})")
         for d in row.default:
             self.value(d, target, env, path, take, clear, many=many, slot=slot)
@@ -272,7 +274,8 @@ class Rows(Values):
             if expr is None:
                 if not row.children:
                     raise self.error(
-                        f"{'.'.join(map(str, path))}: no usual way from {h.type} ({h.where}) to {target.type}",
+                        f"{'.'.join(map(str, path))}: no usual way from {h.type} ({h.where}) "
+                        f"to {target.type}",
                         row.place,
                         f"say `as: {h.type}_{target.type}`, and write that map",
                     )

@@ -1,7 +1,8 @@
-"""How generated code makes one FHIR value of a raw one: constants, joined text, datatypes, code tables, resources made.
+"""How generated code makes one FHIR value of a raw one: constants, joined text, datatypes, code tables,
+resources made.
 
-In: a row with a source and the type of its target. Out: expressions, and the lines before them. Which map serves a pair
-of types is said in types.py; without one the row must name it.
+In: a row with a source and the type of its target. Out: expressions, and the lines before them. Which map
+serves a pair of types is said in types.py; without one the row must name it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from engine.mapping.values import BUILTIN, BULKY, decimal_of
 __all__ = ["FALLIBLE", "Values"]
 
 PRIMITIVE = {
-    "date": "x.date", "dateTime": "x.date_time", "instant": "x.instant", "time": "x.time", "decimal": "x.decimal",
+    "date": "x.date", "dateTime": "x.date_time", "instant": "x.instant", "time": "x.time",
+    "decimal": "x.decimal",
     "integer": "x.integer", "positiveInt": "x.positive", "unsignedInt": "x.integer", "boolean": "x.boolean",
-    "code": "x.token", "id": "x.token", "oid": "x.uri", "uri": "x.uri", "url": "x.uri", "canonical": "x.uri", "uuid": "x.uri",
+    "code": "x.token", "id": "x.token", "oid": "x.uri", "uri": "x.uri", "url": "x.uri", "canonical": "x.uri",
+    "uuid": "x.uri",
     "base64Binary": "x.base64", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
 FALLIBLE = frozenset(
@@ -179,7 +182,8 @@ class Values(Reading):
         return f"*[{self.textual(one)} for q in {h.expr}]"
 
     def convert(self, row: Row, h: Handle, target: T.Target, env: Env) -> str | None:
-        """Return the expression that turns a raw value into the FHIR value; None where only the row's children say how."""
+        """Return the expression that turns a raw value into the FHIR value; None where only the row's
+        children say how."""
         kind = target.type
         if row.as_.startswith("fn:"):
             return f"x.fns[{row.as_[3:]!r}]({self.parts(h)}, x)"
@@ -231,8 +235,9 @@ class Values(Reading):
         if target.primitive:
             required = bool(target.required_codes)
             if target.type == "boolean":
-                return f"x.boolean(x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, True) or '')"
-            return f"x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, {required})"
+                required = True
+            code = f"x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, {required})"
+            return f"x.boolean({code} or '')" if target.type == "boolean" else code
         plain = h.type in ("ID", "IS", "ST") or (h.level == "sub" and not T.is_composite(h.type))
         if plain:
             url = table_url(h.table) if h.type in ("ID", "IS") else ""
@@ -254,10 +259,12 @@ class Values(Reading):
         if local.startswith("memo("):
             sep, fn = local[:-1].rsplit(", ", 2)[1:]
             key = " ".join((method, table, fn, h.where, unmapped, str(bool(h.table))))
-            return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: x.{method}({table!r}, {fn}(c, x), c, {rest}))"
+            made = f"x.{method}({table!r}, {fn}(c, x), c, {rest})"
+            return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: {made})"
         key = " ".join((method, table, local.split("(")[0], h.table, h.where, unmapped, str(bool(h.table))))
         parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
-        return f"memo(x, {key!r}, {self.textual(h)}, cs, lambda _, x: x.{method}({table!r}, {local}, {parts}, {rest}))"
+        made = f"x.{method}({table!r}, {local}, {parts}, {rest})"
+        return f"memo(x, {key!r}, {self.textual(h)}, cs, lambda _, x: {made})"
 
     def mapped(self, name: str, h: Handle, place: Place) -> str:
         if name in BUILTIN:
@@ -332,10 +339,11 @@ class Values(Reading):
         take(v)
         self.depth -= 1 + bool(guard) + bool(loop)
 
-    # -- rows without input ------------------------------------------------------------------------------------------
+    # -- rows without input ----------------------------------------------------------------------------------
 
     def guard(self, rows: Iterable[Row], env: Env) -> str:
-        """Return a cheap test that is false only when rows cannot give anything; "" where there is no such test."""
+        """Return a cheap test that is false only when rows cannot give anything; "" where there is no such
+        test."""
         if self.trace:
             return ""
         found: dict[str, None] = {}

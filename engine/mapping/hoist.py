@@ -1,9 +1,10 @@
-"""Takes what is worked out again and again in a generated function and does it once, without changing its result.
+"""Takes what is worked out again and again in a generated function and does it once, without changing its
+result.
 
-In: the lines of a segment function as the emitter wrote them. Out: the same function where (1) questions about one
-own field that are asked several times are answered at its head, and (2) whatever depends on other segments alone (the
-order, the patient, MSH) stands in a function of its own, `A_name`, which runs once for all repetitions of a group.
-Only steps without side effects are moved; the twin is never touched.
+In: the lines of a segment function as the emitter wrote them. Out: the same function where (1) questions
+about one own field that are asked several times are answered at its head, and (2) whatever depends on other
+segments alone (the order, the patient, MSH) stands in a function of its own, `A_name`, which runs once for
+all repetitions of a group. Only steps without side effects are moved; the twin is never touched.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _names(node: ast.expr) -> set[str] | None:
             if n.id not in PURE and n.id != "x":
                 found.add(n.id)
         elif not isinstance(
-            n, ast.Constant | ast.Subscript | ast.BoolOp | ast.UnaryOp | ast.Compare | ast.Tuple | ast.Attribute | ast.expr_context
+            n, ast.Constant | ast.Subscript | ast.BoolOp | ast.UnaryOp | ast.Compare | ast.Tuple
+            | ast.Attribute | ast.expr_context
             | ast.boolop | ast.unaryop | ast.cmpop
         ):  # fmt: skip
             return None
@@ -98,7 +100,7 @@ def _questions(body: str) -> dict[str, str]:
     return out
 
 
-# -- tests whose answer is known ------------------------------------------------------------------------------------
+# -- tests whose answer is known -----------------------------------------------------------------------------
 
 
 def _settled(body: list[ast.stmt]) -> list[ast.stmt]:

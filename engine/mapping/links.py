@@ -1,8 +1,10 @@
-"""The references between the resources of one message: which instance a link means, and where its Reference stands.
+"""The references between the resources of one message: which instance a link means, and where its Reference
+stands.
 
-In: the nodes that a message map's lines made, and the `links:` of those lines, read when the map is compiled. Out: the
-References in the drafts. A name in an enclosing group means the one above me, a name in a group inside mine all of them;
-a selector such as `result(OBX-3.1 = OBR-26.1.1)` means the one whose values fit (mapping language, links).
+In: the nodes that a message map's lines made, and the `links:` of those lines, read when the map is compiled.
+Out: the References in the drafts. A name in an enclosing group means the one above me, a name in a group
+inside mine all of them; a selector such as `result(OBX-3.1 = OBR-26.1.1)` means the one whose values fit
+(mapping language, links).
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ class Linked(Protocol):
 
 
 def steps_of(kind: str, path: tuple[Step, ...]) -> tuple[_At, ...]:
-    """Resolve a link's path from the type it starts at. Raises MapError for an element that FHIR does not have."""
+    """Resolve a link's path from the type it starts at. Raises MapError for an element that FHIR does not
+    have."""
     out = []
     for step in path:
         found = T.child_of(kind, step.name)
@@ -74,7 +77,8 @@ def steps_of(kind: str, path: tuple[Step, ...]) -> tuple[_At, ...]:
 
 
 def inner_of(path: tuple[_At, ...]) -> str:
-    """Return the element that holds the Reference inside the path's last type; "" where it is a Reference itself."""
+    """Return the element that holds the Reference inside the path's last type; "" where it is a Reference
+    itself."""
     kind = path[-1].kind
     if kind in ("Reference", "Patient.link"):
         return ""
@@ -151,8 +155,8 @@ def _refer(mine: list[Node], link: Link, relations: _Relations, x: Run) -> None:
 
 
 def _selected(me: Node, link: Link, others: list[Node], x: Run) -> None:
-    """Link to the one resource of this message that the selector names; several: none, flagged; itself: not even
-    the words."""
+    """Link to the one resource of this message that the selector names; several: none, flagged; itself: not
+    even the words."""
     first = _first_valued(me, link.where[0][1], x)
     if not first:
         return
@@ -242,8 +246,8 @@ def _refused(owner: Node, step: _At, t: Node) -> bool:
 
 
 def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
-    """Return the entry of a list in which the target's Reference belongs: the one made of its segment, else the one
-    of its number, else a new one."""
+    """Return the entry of a list in which the target's Reference belongs: the one made of its segment, else
+    the one of its number, else a new one."""
     draft = owner.draft
     top = at is draft.body
     entries = at.setdefault(step.name, [])
@@ -267,7 +271,8 @@ def _entry(owner: Node, at: Any, step: _At, t: Node, nth: int) -> Any:
 
 
 def read_selector(text: str, target: str, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Read `result(OBX-3.1 = OBR-26.1.1 and OBX-4 = OBR-26.2)`: left in the target, right in me; `or` = first valued."""
+    """Read `result(OBX-3.1 = OBR-26.1.1 and OBX-4 = OBR-26.2)`: left in the target, right in me; `or` = first
+    valued."""
     inside = text.strip()[len(target) :].strip()
     if not inside:
         return ()
@@ -345,8 +350,8 @@ class _Relations:
         return (id(scope), name) in self._in
 
     def of(self, me: Node, name: str, many: bool) -> list[Node]:
-        """All inside my group, or the one above me, or the only one beside me; never one of another repetition of my
-        group."""
+        """All inside my group, or the one above me, or the only one beside me; never one of another
+        repetition of my group."""
         others = self.by_name.get(name)
         if not others:
             return []

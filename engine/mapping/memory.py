@@ -1,10 +1,10 @@
 """What the maps of one site made of a text before, so that it need not be made again.
 
-Maps are pure: the same text under the same delimiters gives the same value, and most texts of codes, units, places and
-clinicians come again and again. Kept are functions that give a fresh copy at every call, so nothing that happens to a
-resource later reaches the memory. In: a run (its `cache` belongs to one site and set of delimiters), a key that ends
-with the raw text, the value. Not kept: long texts, explicit deletes, text whose meaning depends on the message's
-character set.
+Maps are pure: the same text under the same delimiters gives the same value, and most texts of codes, units,
+places and clinicians come again and again. Kept are functions that give a fresh copy at every call, so
+nothing that happens to a resource later reaches the memory. In: a run (its `cache` belongs to one site and
+set of delimiters), a key that ends with the raw text, the value. Not kept: long texts, explicit deletes, text
+whose meaning depends on the message's character set.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["copier", "keep", "keeps", "remembered"]
+__all__ = ["copier", "keep", "keeps", "met_before", "remembered"]
 
 KEPT = 20_000
 """Values kept per site and set of delimiters; then all are dropped and learned anew."""
+MET = 50_000
+"""Hashes of texts met once, per site and set of delimiters."""
 LONGEST = 400
 """Longer texts are rarely sent twice."""
 
@@ -25,7 +27,8 @@ def _flat(v: Any) -> bool:
 
 
 def _concept(v: dict[str, Any], name: str, first: dict[str, Any], second: Any = None) -> Callable[[], Any]:
-    """The copier of an element with a list of one or two plain entries: a CodeableConcept, nine times out of ten."""
+    """The copier of an element with a list of one or two plain entries: a CodeableConcept, nine times out of
+    ten."""
 
     def with_entry() -> Any:
         out = v.copy()
@@ -89,11 +92,24 @@ def keep(x: Any, key: tuple[Any, ...], again: Any) -> None:
     x.cache[key] = again
 
 
-def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[..., None]:
-    """Wrap a segment map that reads these fields of its own segment alone: senders say the same in each message.
+def met_before(x: Any, key: tuple[Any, ...]) -> bool:
+    """Say whether a text was met before: what comes only once (numbers, times) is not worth keeping."""
+    met = x.met
+    mark = hash(key)
+    if mark in met:
+        return True
+    if len(met) >= MET:
+        met.clear()
+    met.add(mark)
+    return False
 
-    Not for a map that fills up what another began; what left a note, made a resource of its own or cleared an element
-    is done anew.
+
+def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[..., None]:
+    """Wrap a segment map that reads these fields of its own segment alone: senders say the same in each
+    message.
+
+    Not for a map that fills up what another began; what left a note, made a resource of its own or cleared an
+    element is done anew.
     """
 
     def filled(s: Any, g: Any, x: Any, o: dict[str, Any], lab: dict[str, list[str]]) -> None:
@@ -109,6 +125,8 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
             lab.update(labels())
             x.contained.extend(contained())
             return None
+        if not met_before(x, key):
+            return fill(s, g, x, o, lab)
         kind = o.copy()
         before = (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots))
         fill(s, g, x, o, lab)

@@ -1,7 +1,8 @@
-"""What senders get wrong about structure, put right before mapping by rules that a message map names; and what is refused.
+"""What senders get wrong about structure, put right before mapping by rules that a message map names; and
+what is refused.
 
-Each rule is a sentence in the map's `mend:` or `refuse:` list and a function here. A rule changes the tree of groups,
-never a value; every change is flagged. Refusing parks the message for a person: nothing is written.
+Each rule is a sentence in the map's `mend:` or `refuse:` list and a function here. A rule changes the tree of
+groups, never a value; every change is flagged. Refusing parks the message for a person: nothing is written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ __all__ = ["MEND", "REFUSE", "Merged", "doubtful_deletes", "mended", "refusals"]
 
 
 class Merged:
-    """Several segments that are the lines of one: the first, with the others' text as further repetitions of one field."""
+    """Several segments that are the lines of one: the first, with the others' text as further repetitions of
+    one field."""
 
     def __init__(self, lines: list[Any], field: int, separator: str) -> None:
         head = lines[0]
@@ -32,7 +34,8 @@ class Merged:
         self.fields = fields
 
     def traced(self) -> list[str]:
-        """The fields with their addresses: the joined one answers `split` with every line's own repetitions."""
+        """The fields with their addresses: the joined one answers `split` with every line's own
+        repetitions."""
         out: list[str] = [TStr(v, (Address(self.name, self.n, i),)) for i, v in enumerate(self.fields)]
         pieces = []
         for s in self.lines:
@@ -78,7 +81,8 @@ def _groups(g: Group) -> Iterator[Group]:
 
 
 def text_lines(tree: Group, x: Run) -> None:
-    """Consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 become one OBX with the lines as repetitions."""
+    """Consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 become one OBX with the lines as
+    repetitions."""
     if (
         sum(
             s.name == "OBX" and len(s.fields) > 2 and s.fields[2][:2] in ("TX", "FT", "ST")
@@ -149,7 +153,8 @@ def _one_note(run: list[Any], x: Run) -> Any:
 
 
 def note_lines(tree: Group, x: Run) -> None:
-    """Consecutive NTE with the same NTE-2, 4, 5 and 6 become one NTE with the lines as repetitions of NTE-3."""
+    """Consecutive NTE with the same NTE-2, 4, 5 and 6 become one NTE with the lines as repetitions of
+    NTE-3."""
     if "NTE" not in x.names or sum(s.name == "NTE" for s in x.message.segments) < 2:
         return
     for g in _groups(tree):
@@ -267,7 +272,8 @@ def refusals(root: Scope, rules: Iterable[tuple[str, Place]], x: Run) -> Flag | 
 
 
 def doubtful_deletes(x: Run) -> None:
-    """Flag `""` beside other repetitions of a field: it deletes nothing there, and somebody meant something by it."""
+    """Flag `""` beside other repetitions of a field: it deletes nothing there, and somebody meant something
+    by it."""
     raw = x.message.raw
     if b'""' not in raw and b'"\0"' not in raw:
         return

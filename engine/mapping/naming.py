@@ -1,8 +1,10 @@
-"""The ids of one message's resources: by key, by place where there is no key, and what a second one of a key becomes.
+"""The ids of one message's resources: by key, by place where there is no key, and what a second one of a key
+becomes.
 
-In: keys as the maps gave them, the group a resource stands in, the sender's name space. Out: ids that a repeat of the
-message gives again: a keyless resource is the n-th of its map below its parent, a second result of one key is the n-th
-of that key; neither counts over the whole message, so a line put in elsewhere changes nobody's name.
+In: keys as the maps gave them, the group a resource stands in, the sender's name space. Out: ids that a
+repeat of the message gives again: a keyless resource is the n-th of its map below its parent, a second result
+of one key is the n-th of that key; neither counts over the whole message, so a line put in elsewhere changes
+nobody's name.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ class Names:
         self._again: Counter[str] = Counter()
 
     def keyless(self, kind: str, map_: str, scope: Scope | None) -> str:
-        """Name a resource without a key by its place below its parent: the first keyed resource of its group, else of a
-        group around it. Nothing around it has one, or `scope` is None: by its place in the entry."""
+        """Name a resource without a key by its place below its parent: the first keyed resource of its group,
+        else of a group around it. Nothing around it has one, or `scope` is None: by its place in the
+        entry."""
         above = None
         while scope is not None and (above := self.parents.get(id(scope))) is None:
             scope = scope.parent
@@ -69,8 +72,9 @@ def _text(*parts: str) -> str:
 
 
 def said_again(before: Node, draft: Draft, names: Names, x: Run) -> bool:
-    """Deal with a second resource of the same key in one message: never overwrite, never lose. True: it is the first
-    one said again, which took what it lacked; False: it is another, and has a name of its own now."""
+    """Deal with a second resource of the same key in one message: never overwrite, never lose. True: it is
+    the first one said again, which took what it lacked; False: it is another, and has a name of its own
+    now."""
     first = before.draft
     if draft.type in SHARED or (
         draft.type not in EVENTS and (draft.write == "create" or _agree(first.body, draft.body))

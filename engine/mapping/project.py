@@ -219,14 +219,14 @@ class SiteProgram:
         self.program = Program(self.library, trace)
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
-        self._caches: dict[Any, dict[tuple[str, str], Any]] = {}
+        self._memories: dict[Any, tuple[dict[Any, Any], set[int]]] = {}
 
-    def cache(self, delims: Any) -> dict[tuple[str, str], Any]:
-        """Return the values that texts with these delimiters gave before; maps are pure, so they give them
-        again."""
-        if delims not in self._caches and len(self._caches) > 16:
-            self._caches.clear()
-        return self._caches.setdefault(delims, {})
+    def memory(self, delims: Any) -> tuple[dict[Any, Any], set[int]]:
+        """Return the values that texts with these delimiters gave before (maps are pure, so they give them
+        again), and the hashes of texts met once."""
+        if delims not in self._memories and len(self._memories) > 16:
+            self._memories.clear()
+        return self._memories.setdefault(delims, ({}, set()))
 
     def plan(self, name: str) -> MessagePlan:
         """Return the plan of a message map by its name."""
@@ -285,7 +285,8 @@ def read_sites(root: Path) -> Sites:
 
 
 def authority_of_site(sites: Sites, site: str) -> str:
-    """Return the assigning authority that stands in for an empty CX-4: the site's own, else of what it lies over."""
+    """Return the assigning authority that stands in for an empty CX-4: the site's own, else of what it lies
+    over."""
     seen: set[str] = set()
     while site in sites and site not in seen:
         seen.add(site)

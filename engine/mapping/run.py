@@ -1,7 +1,8 @@
 """One run of a compiled map over one message: what the generated code calls, and what it leaves behind.
 
-A `Run` puts together its state and notes (runstate), values (runvalues) and made resources (runmade), and finds segments
-in scope. `TracedRun` is its twin for lineage: the same steps on values that remember their addresses (traced.py).
+A `Run` puts together its state and notes (runstate), values (runvalues) and made resources (runmade), and
+finds segments in scope. `TracedRun` is its twin for lineage: the same steps on values that remember their
+addresses (traced.py).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Run(RunValues, RunMaking):
     """The run of the fast program."""
 
     def near(self, g: Any, name: str) -> Any:
-        """The segment of that name in the nearest enclosing group, or in the only sibling group that has it; else None."""
+        """The segment of that name in the nearest enclosing group, or in the only sibling group that has it;
+        else None."""
         found = g.near(name)
         if found is False:
             self.flag(
@@ -35,7 +37,8 @@ class Run(RunValues, RunMaking):
         return found
 
     def each(self, g: Any, s: Any, name: str) -> Any:
-        """The segments `name` of this group; NTE: those that stand directly after `s`; AIS/NTE: after every AIS."""
+        """The segments `name` of this group; NTE: those that stand directly after `s`; AIS/NTE: after every
+        AIS."""
         if "/" in name:
             holder, _, name = name.partition("/")
             return [n for h in g.all(holder) for n in g.following(h) if n.name == name]
@@ -51,9 +54,11 @@ class Run(RunValues, RunMaking):
         number: int,
         own: list[str] | None = None,
     ) -> str:
-        """Return field `number` of the first segment in scope whose fields pass the tests (`OBX(3.1=8302-2)-5`).
+        """Return field `number` of the first segment in scope whose fields pass the tests
+        (`OBX(3.1=8302-2)-5`).
 
-        `own`: the fields of the row's own segment of that name, for `OBX(4=mine)`; it is looked for beside that one.
+        `own`: the fields of the row's own segment of that name, for `OBX(4=mine)`; it is looked for beside
+        that one.
         """
         for s in g.all(name) if own is None else g.together(name):
             f = self.fields_of(s)
@@ -120,7 +125,8 @@ class TracedRun(Run):
         return labels
 
     def aside(self) -> tuple[Any, ...]:
-        """Begin a row whose element is filled already: it lends its source where it says the same, and no more."""
+        """Begin a row whose element is filled already: it lends its source where it says the same, and no
+        more."""
         return len(self.flags), self.held, len(self.cleared), len(self.contained), len(self.drafts)
 
     def back(self, was: tuple[Any, ...]) -> None:

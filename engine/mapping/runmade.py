@@ -1,7 +1,8 @@
 """How a run makes other resources beside the one it fills, and the identities that keys give.
 
-In: what the maps of made resources fill (`make:`, chains of Locations). Out: References; the resource itself becomes a
-draft of its own when a key names it, and is contained otherwise, never matched by name. FHIR R4 references.html.
+In: what the maps of made resources fill (`make:`, chains of Locations). Out: References; the resource itself
+becomes a draft of its own when a key names it, and is contained otherwise, never matched by name. FHIR R4
+references.html.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.kernel.message import Draft, Identity
-from engine.mapping.memory import copier, keep, keeps
+from engine.mapping.memory import copier, keep, keeps, met_before
 from engine.mapping.runstate import State
 from engine.mapping.traced import absorb, plain
 
@@ -22,7 +23,8 @@ class RunMaking(State):
     """Resources made on the way, and keys."""
 
     def make(self, name: str, raw: str, parts: list[str], fn: Callable[..., Any]) -> dict[str, Any] | None:
-        """Build the resource that map `name` makes of this value, once per message, and return the Reference to it.
+        """Build the resource that map `name` makes of this value, once per message, and return the Reference
+        to it.
 
         A resource without a usable key is contained in the one being built and never matched by name.
         """
@@ -39,11 +41,12 @@ class RunMaking(State):
         if seen is not None:
             again, marked, keys = seen
             return self.settle_made(kind, name, again(), marked(), keys, [], (fn, raw))
+        once = not met_before(self, (fn, raw))
         marks = self.marks
         o, labels, keys, inner = self._resource(parts, fn)
         if not o:
             return None
-        if not inner and self.marks == marks + 1 and keeps(self, raw):
+        if not once and not inner and self.marks == marks + 1 and keeps(self, raw):
             again = copier(o)
             keep(self, (fn, raw), (again, copier(copier(labels)()), keys))
             o = again()
@@ -120,7 +123,8 @@ class RunMaking(State):
         labels: dict[str, list[str]],
         path: list[str],
     ) -> dict[str, Any] | None:
-        """End one level of a Location chain; its key is the path from the top down, within the sender's facility."""
+        """End one level of a Location chain; its key is the path from the top down, within the sender's
+        facility."""
         inner = self.drop(frame)
         shown = [i["value"] for i in o.get("identifier", ()) if "value" in i] or [o.get("name", "")]
         path.append(f"{level}={shown[0]}")
@@ -207,7 +211,7 @@ class RunMaking(State):
             return next((c for c in self.contained if "#" + c["id"] == target), None)
         return next((d.body for d in self.drafts if target.endswith(d.id)), None) if target else None
 
-    # -- keys --------------------------------------------------------------------------------------------------------
+    # -- keys ------------------------------------------------------------------------------------------------
 
     def labelled(
         self, o: dict[str, Any], lab: dict[str, list[str]], name: str, label: str
@@ -222,7 +226,8 @@ class RunMaking(State):
         return [e for e, m in zip(entries, marks, strict=False) if m == label or not label]
 
     def keys_of(self, type_: str, identifiers: list[dict[str, Any]], where: str) -> tuple[Identity, ...]:
-        """Turn the identifiers that a key names into identities; a missing system becomes the sender's own name space."""
+        """Turn the identifiers that a key names into identities; a missing system becomes the sender's own
+        name space."""
         out: dict[Identity, None] = {}
         for i in identifiers:
             value = i.get("value")
@@ -233,7 +238,8 @@ class RunMaking(State):
     def keys_by(
         self, o: dict[str, Any], lab: dict[str, list[str]], wanted: tuple[tuple[str, str], ...]
     ) -> tuple[Identity, ...]:
-        """The same for a key that names elements by their labels: `identifier(instance) | identifier(obx)`."""
+        """The same for a key that names elements by their labels: `identifier(instance) |
+        identifier(obx)`."""
         out: dict[Identity, None] = {}
         for name, label in wanted:
             entries = o.get(name)

@@ -1,7 +1,7 @@
 """What one run over one message holds: the delimiters, the sender's settings, and the notes taken on the way.
 
-`Sender` and `TranslationTable` are what a run asks of its surroundings. A note is a flag, a failure that a `failed:` case
-may take care of, or a hold that parks the message; none of them ever carries patient data.
+`Sender` and `TranslationTable` are what a run asks of its surroundings. A note is a flag, a failure that a
+`failed:` case may take care of, or a hold that parks the message; none of them ever carries patient data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ __all__ = ["DELETE", "Identify", "Literal", "Sender", "State", "TranslationTable
 DELETE = '""'
 
 Identify = Callable[[str, str, str], str]
-"""(resource type, system, value) -> the id of the resource that this identity names (lower-case UUID text)."""
+"""(resource type, system, value) -> the id of the resource that this identity names (lower-case UUID
+text)."""
 
 
 class TranslationTable(Protocol):
@@ -62,7 +63,8 @@ def lit(text: str) -> str:
 
 
 class State:
-    """The state of one message being mapped. Attributes starting lower-case and short are read by generated code."""
+    """The state of one message being mapped. Attributes starting lower-case and short are read by generated
+    code."""
 
     tracing = False
 
@@ -101,16 +103,15 @@ class State:
         self.drafts: list[Draft] = []
         self.scope: Any = None
         self.held: Flag | None = None
-        self.cache: dict[
-            Any, Any
-        ] = {}  # values of texts seen before; the caller may share it between runs of one site
+        # values of texts seen before; the caller may share it between runs of one site
+        self.cache: dict[Any, Any] = {}
+        self.met: set[int] = set()  # hashes of texts met once, shared in the same way
         self.merged: list[Any] = []  # segments that mend joined, for the report
-        self.spots: dict[
-            tuple[str, str], list[Any]
-        ] = {}  # (element, label) -> (segment, entry) of each that `each` made; None for one that `when` refused
+        # (element, label) -> (segment, entry) of each that `each` made; None for one that `when` refused
+        self.spots: dict[tuple[str, str], list[Any]] = {}
         self.weak: list[str] = []  # elements that only a new resource takes
 
-    # -- text ------------------------------------------------------------------------------------------------------
+    # -- text ------------------------------------------------------------------------------------------------
 
     def text(self, v: str) -> str:
         """Decode one leaf; blank and `""` are nothing."""
@@ -124,7 +125,7 @@ class State:
         """Return a value read from `raw`; the traced twin remembers whence."""
         return value
 
-    # -- notes -----------------------------------------------------------------------------------------------------
+    # -- notes -----------------------------------------------------------------------------------------------
 
     def flag(self, code: str, where: str, text: str = "", work: bool = False) -> None:
         """Take a note for people; never holds patient data."""
@@ -133,7 +134,8 @@ class State:
         self.flags.append(Flag(code, self.where + where, text, work))
 
     def fail(self, code: str, raw: str) -> None:
-        """Say that a value was there but could not be held by its type; a `failed:` case or a flag follows."""
+        """Say that a value was there but could not be held by its type; a `failed:` case or a flag
+        follows."""
         self.marks += 1
         self.notes += 1
         self.fails += 1

@@ -1,8 +1,8 @@
 """How a run turns raw text into FHIR primitives, codes and glued text.
 
-In: raw (still escaped) text. Out: a FHIR value, or None after `fail(...)` where the type cannot hold what was sent. Codes
-go through the tables of the terminology room; a code that none knows is kept, flagged, dropped or parks the message, as
-the row says. HL7 v2.8.2 §2A; FHIR R4 §2.24.0.1.
+In: raw (still escaped) text. Out: a FHIR value, or None after `fail(...)` where the type cannot hold what was
+sent. Codes go through the tables of the terminology room; a code that none knows is kept, flagged, dropped or
+parks the message, as the row says. HL7 v2.8.2 §2A; FHIR R4 §2.24.0.1.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class RunValues(State):
         out: str = self.keep(b64encode(text.encode("utf-8")).decode("ascii"), text)
         return out
 
-    # -- codes -----------------------------------------------------------------------------------------------------
+    # -- codes -----------------------------------------------------------------------------------------------
 
     def system(self, v: str) -> str | None:
         """The URI of a coding system as this sender names it; None when nobody says."""
@@ -276,7 +276,7 @@ class RunValues(State):
             else {"code": code}
         )
 
-    # -- text made of several ----------------------------------------------------------------------------------------
+    # -- text made of several --------------------------------------------------------------------------------
 
     def join(self, raws: Sequence[str], glue: str) -> str | None:
         """Glue decoded texts; empty ones vanish."""
@@ -314,7 +314,7 @@ class RunValues(State):
             parts.pop()
         return "|".join(parts) or None
 
-    # -- small shapes ------------------------------------------------------------------------------------------------
+    # -- small shapes ----------------------------------------------------------------------------------------
 
     def pieces(self, v: str, sep: str) -> list[str]:
         """Split one text into several."""

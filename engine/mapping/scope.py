@@ -1,7 +1,9 @@
-"""The groups of one message with their parents: what "the nearest PID" means for a row (mapping language, Scope).
+"""The groups of one message with their parents: what "the nearest PID" means for a row (mapping language,
+Scope).
 
-A location is read from the nearest enclosing group that holds the segment: the own group, its parents, the message. A
-sibling group may be read only if it has exactly one; never another repetition of a group around the row.
+A location is read from the nearest enclosing group that holds the segment: the own group, its parents, the
+message. A sibling group may be read only if it has exactly one; never another repetition of a group around
+the row.
 """
 
 from __future__ import annotations
@@ -129,7 +131,8 @@ class Scope:
         return self.parent.all(name)
 
     def together(self, name: str) -> list[Any]:
-        """Segments of that name of this group; where it holds a single one, those of the group around it too."""
+        """Segments of that name of this group; where it holds a single one, those of the group around it
+        too."""
         at = self
         if len(self.own.get(name, ())) == 1 and self.parent is not None:
             at = self.parent
@@ -145,7 +148,8 @@ class Scope:
         return False
 
     def following(self, s: Any) -> list[Any]:
-        """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong to."""
+        """The NTE that belong to segment `s`: those behind it, up to the next segment that notes can belong
+        to."""
         if not any(
             s is c for c in self.own.get(s.name, ())
         ):  # read from outside: the notes stand where the segment stands
@@ -176,7 +180,8 @@ class Scope:
         return out
 
     def positioned(self, s: Any, name: str) -> list[Any]:
-        """The segments of that name behind `s`, up to the next segment that such a one can stand behind (ROL, PRT)."""
+        """The segments of that name behind `s`, up to the next segment that such a one can stand behind (ROL,
+        PRT)."""
         if s.name not in HOLDERS:
             return self.all(name)
         out: list[Any] = []
@@ -192,8 +197,8 @@ class Scope:
         return out
 
     def at(self, path: tuple[str, ...]) -> list[tuple[Scope, Any]]:
-        """(group, segment or None) for every repetition of a group path, seen from the message; its last step may
-        name a segment."""
+        """(group, segment or None) for every repetition of a group path, seen from the message; its last step
+        may name a segment."""
         groups = self.all_groups.get(path)
         if groups is not None:
             return [(g, None) for g in groups]

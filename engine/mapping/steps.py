@@ -1,8 +1,10 @@
-"""The small steps of which generated functions are made: taking raw fields apart, asking about them, laying values down.
+"""The small steps of which generated functions are made: taking raw fields apart, asking about them, laying
+values down.
 
-Everything here is pure: raw HL7 v2 text (still escaped) in, a piece of it or a FHIR element out. `SPACE` holds the steps
-by the names that the emitter writes; the traced twin takes a few others (`TRACED`), which split always so that every
-piece learns its address. HL7 v2.8.2 §2.5 (repetitions, components), §2.5.3 (the delete indicator).
+Everything here is pure: raw HL7 v2 text (still escaped) in, a piece of it or a FHIR element out. `SPACE`
+holds the steps by the names that the emitter writes; the traced twin takes a few others (`TRACED`), which
+split always so that every piece learns its address. HL7 v2.8.2 §2.5 (repetitions, components), §2.5.3 (the
+delete indicator).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
-from engine.mapping.memory import copier, keep, keeps
+from engine.mapping.memory import copier, keep, keeps, met_before
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
@@ -23,7 +25,7 @@ EMPTY: list[str] = [""] * WIDTH
 _PADS = [EMPTY[n:] for n in range(WIDTH)]
 _BLANK = "^~&|\\ \t\r\n#"
 
-# -- pieces of raw text ----------------------------------------------------------------------------------------------
+# -- pieces of raw text --------------------------------------------------------------------------------------
 
 
 def _reps(raw: str, rs: str) -> Sequence[str]:
@@ -95,7 +97,7 @@ def _traced_comp(raw: str, rs: str, cs: str, i: int) -> str:
     return _part(_traced_one(raw, rs), cs, i)
 
 
-# -- questions -------------------------------------------------------------------------------------------------------
+# -- questions -----------------------------------------------------------------------------------------------
 
 
 def _valued(raw: str) -> bool:
@@ -131,7 +133,7 @@ def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     return bool(at) or at is False or at == 0
 
 
-# -- laying values down ----------------------------------------------------------------------------------------------
+# -- laying values down --------------------------------------------------------------------------------------
 
 
 def _same_identifier(a: Any, b: Any) -> bool:
@@ -210,7 +212,8 @@ def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
 
 
 _CHOICES = (
-    "value", "effective", "onset", "deceased", "multipleBirth", "occurrence", "performed", "collected", "abatement",
+    "value", "effective", "onset", "deceased", "multipleBirth", "occurrence", "performed", "collected",
+    "abatement",
     "timing", "medication", "asNeeded", "bounds", "allowed", "recorded", "born", "age",
 )  # fmt: skip
 _NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
@@ -245,7 +248,8 @@ def _onto(have: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def _beside(o: dict[str, Any], name: str, extra: dict[str, Any]) -> None:
-    """Put an extension beside the last entry of a list of primitives (FHIR R4 JSON: `_name` runs parallel)."""
+    """Put an extension beside the last entry of a list of primitives (FHIR R4 JSON: `_name` runs
+    parallel)."""
     n = len(o.get(name, ()))
     if n:
         o["_" + name] = [None] * (n - 1) + [extra]
@@ -267,7 +271,7 @@ def _put_all_of(
     x.spots.setdefault((name, label), []).extend(zip(spots, entries, strict=True))
 
 
-# -- segments --------------------------------------------------------------------------------------------------------
+# -- segments ------------------------------------------------------------------------------------------------
 
 
 def _fields(s: Any, x: Any) -> list[str]:
@@ -292,12 +296,11 @@ def _traced_fields(s: Any, x: Any) -> list[str]:
 
 def _near(x: Any, g: Any, name: str) -> list[str]:
     """The padded fields of the segment `name` for a row standing in `g`; EMPTY where there is none."""
-    try:
-        return g.padded[name]  # type: ignore[no-any-return]
-    except KeyError:
-        pass
     if name not in x.names:
         return EMPTY
+    found: list[str] | None = g.padded.get(name)
+    if found is not None:
+        return found
     above = g.parent
     if name in g.own:
         found = _fields(g.own[name][0], x)
@@ -331,12 +334,14 @@ def _near_traced(x: Any, g: Any, name: str) -> list[str]:
     return EMPTY if s is None else _traced_fields(s, x)
 
 
-# -- values seen before ----------------------------------------------------------------------------------------------
+# -- values seen before --------------------------------------------------------------------------------------
 
 
 def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
     """Make a value and keep it for the next time this text comes; one that left a mark on the run (a flag, a
     failure, a resource made) or whose text needs the message's character set is made anew every time."""
+    if not met_before(x, key):
+        return make()
     marks, cleared, weak = x.marks, len(x.cleared), len(x.weak)
     value = make()
     if x.marks == marks and len(x.cleared) == cleared and len(x.weak) == weak and keeps(x, key[1]):
@@ -355,9 +360,11 @@ def _memo(x: Any, name: str, raw: str, sep: str, fn: Callable[..., Any]) -> Any:
 
 
 SPACE: dict[str, Any] = {
-    "reps": _reps, "count": _count, "first": _first, "one": _one, "comp": _comp, "nth": _nth, "only": _only, "part": _part,
+    "reps": _reps, "count": _count, "first": _first, "one": _one, "comp": _comp, "nth": _nth, "only": _only,
+    "part": _part,
     "valued": _valued, "looks": _looks, "number": _number, "is_set": _is_set,
-    "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all, "put_all_of": _put_all_of,
+    "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all,
+    "put_all_of": _put_all_of,
     "beside": _beside, "onto": _onto, "memo": _memo,
     "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {}, "decimal": decimal_of,
     **{f"B_{name}": fn for name, fn in BUILTIN.items()},

@@ -1,8 +1,9 @@
 """Parsers of text inside one HL7 v2 value: NM, SN, NR, NA, ED, RP, CQ and reference ranges -> FHIR datatypes.
 
-They split text where the mapping language does not (a comparator, a separator, an interval), so they are written here
-and not as rows. Each takes the raw (still escaped) parts of one value and the run `x`; it returns the FHIR value, or
-None after `x.fail(...)` when there was text that the type cannot hold. HL7 v2.8.2 §2A.3; FHIR R4 §2.24.
+They split text where the mapping language does not (a comparator, a separator, an interval), so they are
+written here and not as rows. Each takes the raw (still escaped) parts of one value and the run `x`; it
+returns the FHIR value, or None after `x.fail(...)` when there was text that the type cannot hold. HL7 v2.8.2
+§2A.3; FHIR R4 §2.24.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ def dr_period(parts: list[str], x: Run) -> dict[str, Any] | None:
 
 
 def ed_attachment(parts: list[str], x: Run) -> dict[str, Any] | None:
-    """ED (source ^ type ^ subtype ^ encoding ^ data) -> Attachment; Base64 checked, A and Hex re-encoded (§2A.3.24)."""
+    """ED (source ^ type ^ subtype ^ encoding ^ data) -> Attachment; Base64 checked, A and Hex re-encoded
+    (§2A.3.24)."""
     p = parts + [""] * 5
     kind, subtype, encoding, raw = x.text(p[1]), x.text(p[2]), x.text(p[3]).upper(), p[4]
     out: dict[str, Any] = {}
