@@ -257,7 +257,8 @@ class Rows(Values):
                 self.put(f"{o} = x.body_of({v})")
                 self.put(f"if {o} is not None:")
                 self.depth += 1
-                start = len(self.lines)
+                frame = self.name("k")
+                self.put(f"{frame} = x.inside({o})")
                 self.block(
                     row.make_rows,
                     row.make.rsplit("_", 1)[-1],
@@ -266,8 +267,7 @@ class Rows(Values):
                     replace(env, paths={(): o}, top=o, value=h),
                     (),
                 )
-                if len(self.lines) == start:
-                    self.put("pass")
+                self.put(f"x.outside({frame}, {o})")
                 self.depth -= 1
         else:
             expr = self.convert(row, h, target, env)

@@ -89,6 +89,23 @@ class RunMaking(State):
         self.contained, self.cleared, self.before = [], [], {}
         return frame
 
+    def inside(self, o: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Begin the rows that fill a made resource up: what they contain is contained in it, not in the one around.
+
+        None where it is contained itself: FHIR has no contained resource in another."""
+        if any(c is o for c in self.contained):
+            return None
+        frame = self.enter()
+        self.contained = o.get("contained", [])
+        return frame
+
+    def outside(self, frame: tuple[Any, ...] | None, o: dict[str, Any]) -> None:
+        """End the rows that filled a made resource up."""
+        if frame is not None:
+            inner = self.drop(frame)
+            if inner:
+                o["contained"] = inner
+
     def drop(self, frame: tuple[Any, ...]) -> list[dict[str, Any]]:
         """End a made resource; returns what it contained."""
         inner = self.contained

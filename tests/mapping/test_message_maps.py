@@ -191,6 +191,19 @@ def test_without_a_number_or_who_gave_it_it_stays_inside(xcn: str) -> None:
     assert patient["generalPractitioner"] == [{"reference": f"#{inside['id']}"}]
 
 
+def test_what_a_made_resource_contains_is_contained_in_it() -> None:
+    text = "identifier(list): PID-3\nmanagingOrganization:\n  from: PD1-3(1)\n  make: XON_Organization\n"
+    text += "  rows: {partOf: {from: PD1-3(2), make: XON_Organization}}"
+    maps = maps_of(rows(text, key="PID-3(5=MR)"), ALONE)
+    built = build(maps, f"{PID}\nPD1|||Ward^^^^^LAB&1.2&ISO^XX^^^W1~Trust")
+    (patient,), (ward,) = of_type(built, "Patient"), of_type(built, "Organization")
+    assert "contained" not in patient and [c["name"] for c in ward["contained"]] == ["Trust"]
+    assert ward["partOf"] == {"reference": f"#{ward['contained'][0]['id']}"}
+    alone = build(maps, f"{PID}\nPD1|||Ward~Trust")  # both inside the patient: nothing is contained twice
+    (patient,) = of_type(alone, "Patient")
+    assert sorted(c["name"] for c in patient["contained"]) == ["Trust", "Ward"]
+
+
 def test_a_bed_is_known_by_its_whole_path() -> None:
     text = "status: {value: =planned, assumed: x}\nclass: {from: PV1-2, code: EncounterClass}\n"
     text += "location(now): {location: {from: PV1-3(1), make: PL_Location}}"
