@@ -16,7 +16,8 @@ from engine.kernel.yamlfile import Map, load
 from engine.mapping import types as T
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.project import Maps, Site, _read_site
-from engine.mapping.read import read_map, read_message
+from engine.mapping.read import read_map
+from engine.mapping.readmessage import read_message
 from engine.mapping.rules import Finding, finding
 from engine.terminology.tables import COLUMNS, read_system, read_table
 from engine.terminology.translate import Terminology

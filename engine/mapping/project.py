@@ -24,7 +24,8 @@ from engine.mapping.compile import Program
 from engine.mapping.emit import Library
 from engine.mapping.layers import apply_change
 from engine.mapping.model import MapDef, MessageDef, TestDef
-from engine.mapping.read import read_map, read_message, read_tests
+from engine.mapping.read import read_map, read_tests
+from engine.mapping.readmessage import read_message
 from engine.terminology.translate import Terminology
 
 __all__ = ["Maps", "Site", "Sites", "authority_of_site", "read_sites"]

@@ -22,16 +22,14 @@ from engine.mapping.model import (
     Level,
     Locate,
     MapDef,
-    MessageDef,
     Place,
-    ResourceDef,
     Row,
     Source,
     Step,
     TestDef,
 )
 
-__all__ = ["HasChild", "Reader", "read_map", "read_message", "read_target"]
+__all__ = ["HasChild", "Reader", "known_words", "read_map", "read_target", "read_tests"]
 
 HasChild = Callable[[str, tuple[str, ...], str], bool]
 """(root type, path names, child name) -> does the type at that path have that child element?"""
@@ -317,7 +315,8 @@ def _guarded(row: Row, when: conditions.Condition) -> Row:
     return replace(row, when=when if row.when is None else conditions.And((when, row.when)))
 
 
-def _words(m: Any, allowed: set[str], file: str) -> Map:
+def known_words(m: Any, allowed: set[str], file: str) -> Map:
+    """Refuse words that are not of the language."""
     if not isinstance(m, Map):
         raise MapError("is not a map file", where=file, remedy="start with map:, from:, to:, rows:")
     for k in m:
@@ -334,7 +333,7 @@ def read_tests(block: Any, file: str, layer: str, map_name: str = "") -> tuple[T
     """Read `tests:`."""
     out = []
     for n, t in enumerate(block or (), 1):
-        _words(t, {"name", "in", "out", "map", "note", "message", "site"}, file)
+        known_words(t, {"name", "in", "out", "map", "note", "message", "site"}, file)
         expect = t.get("out")
         pairs = tuple(expect.items()) if isinstance(expect, Map) else ((".", expect),)
         out.append(
@@ -351,7 +350,7 @@ def read_tests(block: Any, file: str, layer: str, map_name: str = "") -> tuple[T
 
 def read_map(m: Any, file: str, layer: str, has_child: HasChild) -> MapDef:
     """Read a segment or datatype map."""
-    m = _words(m, {"map", "from", "to", "key", "rows", "ignore", "note", "tests", "levels"}, file)
+    m = known_words(m, {"map", "from", "to", "key", "rows", "ignore", "note", "tests", "levels"}, file)
     for needed in ("map", "from", "to"):
         if not m.get(needed):
             raise MapError(f"has no {needed}:", where=file)
@@ -386,77 +385,3 @@ def _key(value: Any, reader: Reader, where: str) -> tuple[Source, ...]:
     if isinstance(value, str) and "|" in value and "(" not in value.split("|")[0].rsplit(")", 1)[-1]:
         return tuple(reader.source(Text(part.strip()), where) for part in re.split(r"\s\|\s", value))
     return (reader.source(value, where),)
-
-
-def read_message(m: Any, file: str, layer: str) -> MessageDef:
-    """Read a message map."""
-    m = _words(
-        m,
-        {"map", "from", "to", "for", "resources", "write", "mend", "refuse", "ignore", "note", "tests"},
-        file,
-    )
-    name = str(m["map"])
-    reader = Reader("Bundle", file, layer, lambda *_: False)
-    triggers = tuple(tuple((str(x) + "^").split("^")[:2]) for x in (m.get("for") or [name.replace("_", "^")]))
-    write, write_by = _write(m.get("write"), reader, f"{file}:{m.key_lines.get('write', 0)}")
-    resources = []
-    for key, r in m["resources"].items():
-        line = m["resources"].key_lines[key]
-        _words(r, {"per", "rows", "links", "when", "write", "note"}, f"{file}:{line}")
-        links = tuple((tuple(str(k).split(".")), str(v)) for k, v in (r.get("links") or {}).items())
-        w, wb = _write(r.get("write"), reader, f"{file}:{line}")
-        per = str(r.get("per") or ".")
-        resources.append(
-            ResourceDef(
-                name=str(key),
-                per=() if per == "." else tuple(per.split("/")),
-                rows=tuple(str(x) for x in r.get("rows") or ()),
-                place=Place(file, line, layer),
-                links=links,
-                when=reader.condition(r.get("when"), f"{file}:{line}"),
-                write=w,
-                write_by=wb,
-            )
-        )
-    return MessageDef(
-        name=name,
-        structure=str(m["from"]),
-        triggers=triggers,  # type: ignore[arg-type]
-        resources=tuple(resources),
-        place=Place(file, m.line, layer),
-        write=write or "merge",
-        write_by=write_by,
-        mend=tuple((str(x), Place(file, line_of(x), layer)) for x in m.get("mend") or ()),
-        refuse=tuple((str(x), Place(file, line_of(x), layer)) for x in m.get("refuse") or ()),
-        ignore=tuple(str(x) for x in m.get("ignore") or ()),
-        note=str(m.get("note") or ""),
-        tests=read_tests(m.get("tests"), file, layer, name),
-    )
-
-
-def _write(value: Any, reader: Reader, where: str) -> tuple[tuple[Case, ...] | str, Source | None]:
-    if value is None:
-        return "", None
-    if isinstance(value, Map):
-        if "by" not in value:
-            raise MapError("write needs a word or a by table", where=where)
-        cases = []
-        for k, v in value.items():
-            if k == "by":
-                continue
-            cases.append(
-                Case(
-                    tuple(k.split("|")),
-                    (Row((), reader.place(v), source=Constant(_mode(str(v), where))),),
-                    reader.place(v),
-                )
-            )
-        return tuple(cases), reader.source(value["by"], where)
-    return _mode(str(value), where), None
-
-
-def _mode(word: str, where: str) -> str:
-    word = word.lstrip("=")
-    if word not in ("merge", "snapshot", "create"):
-        raise MapError(f"write: {word}", where=where, remedy="use merge, snapshot or create")
-    return word

@@ -17,7 +17,8 @@ from engine.mapping.build import Built
 from engine.mapping.convert import authority_of, headers, map_message, unkeyed
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.project import Maps, Site, _read_site
-from engine.mapping.read import read_map, read_message
+from engine.mapping.read import read_map
+from engine.mapping.readmessage import read_message
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.scope import scope_of
 from engine.mapping.traced import plain

@@ -14,7 +14,7 @@ from engine.formats.hl7v2.groups import Group
 from engine.formats.hl7v2.parse import parse
 from engine.kernel import yamlfile
 from engine.mapping.project import Maps
-from engine.mapping.read import read_message
+from engine.mapping.readmessage import read_message
 from engine.mapping.run import Run
 from engine.mapping.scope import scope_of
 

@@ -9,7 +9,8 @@ from engine.kernel.errors import HubError, MapError
 from engine.kernel.yamlfile import loads
 from engine.mapping import types as T
 from engine.mapping.model import Constant, First, Join, Locate, MapDef, Row, Step
-from engine.mapping.read import read_map, read_message, read_target
+from engine.mapping.read import read_map, read_target
+from engine.mapping.readmessage import read_message
 
 
 def read(text: str, to: str = "Patient", source: str = "PID", **top: str) -> MapDef:

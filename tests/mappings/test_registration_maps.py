@@ -12,7 +12,8 @@ from engine.formats.hl7v2.parse import parse
 from engine.kernel import yamlfile
 from engine.mapping import types as T
 from engine.mapping.model import Case, Constant, First, Join, Locate, MapDef, Row, Source
-from engine.mapping.read import Reader, read_map, read_message
+from engine.mapping.read import Reader, read_map
+from engine.mapping.readmessage import read_message
 
 ROOT = Path(__file__).parents[2]
 SEGMENTS = ROOT / "mappings/hl7v2/segments"
