@@ -1,7 +1,7 @@
 """Rows as entries: words and what hangs below them, the form that sheets show and map files write.
 
-In: typed rows. Out: `Entry` trees, and from entries the YAML of a row. Reading that YAML gives the typed row again,
-places apart: a sheet that was exported and not edited says exactly what the map says.
+In: typed rows. Out: `Entry` trees, and from entries the YAML of a row. Reading that YAML gives the typed row
+again, places apart: a sheet that was exported and not edited says exactly what the map says.
 """
 
 from __future__ import annotations
@@ -154,11 +154,13 @@ def _without(when: Condition | None, guard: Condition | None) -> Condition | Non
     return when
 
 
-# -- YAML --------------------------------------------------------------------------------------------------------------
+# -- YAML ----------------------------------------------------------------------------------------------------
+# ----------
 
 
 def yaml_lines(e: Entry, indent: int = 2, column: int = 0) -> list[str]:
-    """Write an entry as the lines of a map file; `column` is where the value of its first line should stand."""
+    """Write an entry as the lines of a map file; `column` is where the value of its first line should
+    stand."""
     head = " " * indent + f"{_key(e.key)}:"
     note = f"   # {e.comment}" if e.comment else ""
     if not _comments(e.inside):

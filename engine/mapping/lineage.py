@@ -1,9 +1,9 @@
 """Where every value went and what went nowhere: the report of one message, read off a traced run.
 
 In: a message, its leaves, the drafts of a traced run. Out: `Report` with (source, target, row) for every leaf
-that reached an element, and (source, value, why) for every populated leaf that did not; `two_way` turns it into
-element -> locations and location -> elements. Nothing is stored: the same bytes and the same revision give the
-same report.
+that reached an element, and (source, value, why) for every populated leaf that did not; `two_way` turns it
+into element -> locations and location -> elements. Nothing is stored: the same bytes and the same revision
+give the same report.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """One populated source leaf that reached no element: why in words, its state in one word, the row if any."""
+    """One populated source leaf that reached no element: why in words, its state in one word, the row if
+    any."""
 
     source: str
     value: str
@@ -219,7 +220,8 @@ def _place(rows: list[Row], n: int) -> Place:
 
 
 def two_way(made: Report) -> dict[str, Any]:
-    """Return the report both ways: element -> locations and rows, and location -> state, elements, why and rows."""
+    """Return the report both ways: element -> locations and rows, and location -> state, elements, why and
+    rows."""
     elements: dict[str, list[dict[str, Any]]] = defaultdict(list)
     locations: dict[str, dict[str, Any]] = {}
     for m in made.mapped:

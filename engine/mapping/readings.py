@@ -1,7 +1,8 @@
-"""Which rows read which locations, and under which conditions: what a map says of a field without any message.
+"""Which rows read which locations, and under which conditions: what a map says of a field without any
+message.
 
-In: resolved maps and a message map. Out: `Reading` records, and for a location of a message the best reason why
-nothing came of it. Lineage says with them whether a field was not mapped or excluded by a condition.
+In: resolved maps and a message map. Out: `Reading` records, and for a location of a message the best reason
+why nothing came of it. Lineage says with them whether a field was not mapped or excluded by a condition.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why nothing came of a location: its state in one word, the words for people, the row if there is one."""
+    """Why nothing came of a location: its state in one word, the words for people, the row if there is
+    one."""
 
     state: str
     text: str
@@ -154,7 +156,8 @@ def why_not(
     maps: Mapping[str, MapDef],
     message: MessageDef | None = None,
 ) -> Why:
-    """Say why the leaf at (field, component, subcomponent) of a segment reached nothing, going by the maps alone."""
+    """Say why the leaf at (field, component, subcomponent) of a segment reached nothing, going by the maps
+    alone."""
 
     def of(name: str) -> list[Reading]:
         return _remembered(maps[name], frozenset(maps)) if name in maps else []

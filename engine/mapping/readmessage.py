@@ -1,7 +1,8 @@
-"""YAML message maps -> typed records: which resources a message becomes, at which group, linked and written how.
+"""YAML message maps -> typed records: which resources a message becomes, at which group, linked and written
+how.
 
-In: the YAML of one file under `messages`. Out: a `MessageDef`; every name keeps its `file:line`. What the words mean is
-in docs/analysts/maps.md; what a message map does is in build.py.
+In: the YAML of one file under `messages`. Out: a `MessageDef`; every name keeps its `file:line`. What the
+words mean is in docs/analysts/maps.md; what a message map does is in build.py.
 """
 
 from __future__ import annotations

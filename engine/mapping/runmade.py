@@ -90,7 +90,8 @@ class RunMaking(State):
         return frame
 
     def inside(self, o: dict[str, Any]) -> tuple[Any, ...] | None:
-        """Begin the rows that fill a made resource up: what they contain is contained in it, not in the one around.
+        """Begin the rows that fill a made resource up: what they contain is contained in it, not in the one
+        around.
 
         None where it is contained itself: FHIR has no contained resource in another."""
         if any(c is o for c in self.contained):

@@ -1,7 +1,7 @@
 """A map as a sheet that a person reads: element, source, how, when, and who set it.
 
-In: resolved maps. Out: `Line` records. `hub map show` prints them, `hub map diff` compares them, `hub map export`
-puts them into cells.
+In: resolved maps. Out: `Line` records. `hub map show` prints them, `hub map diff` compares them, `hub map
+export` puts them into cells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ HOW = ("as", "code", "unmapped", "make", "each", "split", "by", "flag", "skip", 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the sheet; `depth` tells how far it belongs under the line above, `path` which element it is."""
+    """One line of the sheet; `depth` tells how far it belongs under the line above, `path` which element it
+    is."""
 
     element: str
     source: str
