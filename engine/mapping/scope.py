@@ -120,15 +120,16 @@ class Scope:
                             out += s.below(name)
         return out
 
-    def all(self, name: str) -> list[Any]:
-        """Segments of that name in this group, else in the nearest group around it that has some."""
+    def all(self, name: str, without: str = "") -> list[Any]:
+        """Segments of that name in this group, else in the nearest group around it that has some; never those
+        of another repetition of a group around this one (the groups called `without`)."""
         here = self.own.get(name)
         if here:
             return here
-        found = self.below(name)
+        found = self.below(name, without)
         if found or self.parent is None:
             return found
-        return self.parent.all(name)
+        return self.parent.all(name, self.name)
 
     def together(self, name: str) -> list[Any]:
         """Segments of that name of this group; where it holds a single one, those of the group around it
