@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.channels.alerts import AlertRule, duration_ms, read_alert
+from engine.formats.hl7v2.profile import Profile, read_profile
 from engine.kernel.config import one_line
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, line_of, load, plain
@@ -43,6 +44,7 @@ WORDS = {
     "park",
     "plain",
     "processing_id",
+    "profile",
     "strict",
     "note",
 }
@@ -292,6 +294,18 @@ def _order(f: _File) -> str:
     return order
 
 
+def _profile(f: _File, name: str, root: Path) -> Profile | None:
+    """Read the conformance profile that a channel names. Raises ConfigError."""
+    if not name:
+        return None
+    shown = f"mappings/profiles/{name}.yaml"
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or not (root / shown).is_file():
+        raise ConfigError(
+            f"profile: there is no profile {name}", where=f.at("profile"), remedy=f"write {shown}"
+        )
+    return read_profile(root / shown, shown)
+
+
 def _duplicates(f: _File) -> dict[str, Any]:
     given = f.map_of("duplicates", ("same", "within", "then"))
     if given.get("same", "MSH-10 and bytes") != "MSH-10 and bytes":
@@ -329,7 +343,7 @@ def _listener(
     if host is not None:
         settings = {**settings, "host": host}
     rules: dict[str, Any] = {"accept": [plain(a) for a in f.list_of("accept")]}
-    for word in ("processing_id", "strict", "acknowledge"):
+    for word in ("processing_id", "strict", "profile", "acknowledge"):
         if f.m.get(word) is not None:
             rules[word] = plain(f.m[word])
     try:
@@ -346,6 +360,7 @@ def _listener(
         channel=name,
         mllp=mllp,
         rules=made,
+        profile=_profile(f, made.profile, root),
         sender=site,
         senders=known_senders(sites, site),
         order=order,

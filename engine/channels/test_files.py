@@ -21,7 +21,6 @@ from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
 from engine.fhir import diff, jsonio
 from engine.fhir import path as fhirpath
-from engine.formats.hl7v2.ack import AckError
 from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import split_messages
@@ -29,6 +28,7 @@ from engine.kernel.errors import ConfigError, HubError
 from engine.kernel.message import Entry, Work
 from engine.kernel.yamlfile import Map, Seq, load
 from engine.listeners.ack_rules import AckRules, AckSettings, worst
+from engine.listeners.validating import standard, validator
 from engine.mapping.project import Maps
 
 __all__ = ["ChannelResult", "run_channel_tests"]
@@ -154,11 +154,8 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
 
 def _rules(channel: Channel) -> AckRules:
     settings = channel.mllp.rules if channel.mllp else AckSettings()
-    if not settings.strict:
-        return AckRules(settings)
-    from engine.formats.hl7v2.strict import validate
-
-    return AckRules(settings, lambda b: [AckError(*p) for p in validate(b) if p.severity == "E"])
+    profile = channel.mllp.profile if channel.mllp else None
+    return AckRules(settings, validator(settings, profile, standard() if settings.strict else None))
 
 
 def _entry(n: int, channel: Channel, body: bytes, header: Any, kind: str, row: str) -> Entry:

@@ -151,6 +151,12 @@ class AckSettings(BaseModel):
         "Costs about 40 ms a message, during which this listener does nothing else.",
         examples=[False],
     )
+    profile: str = Field(
+        default="",
+        description="A conformance profile, `mappings/profiles/NAME.yaml`: refuse what breaks it, "
+        "beside or without `strict`.",
+        examples=["north_lab"],
+    )
     acknowledge: Literal["as asked", "original"] = Field(
         default="as asked",
         description="`as asked`: original or enhanced mode as MSH-15 and MSH-16 ask. "
@@ -171,12 +177,13 @@ class AckRules:
     """The table with one channel's settings filled in."""
 
     def __init__(self, settings: AckSettings, strict: Strict | None = None) -> None:
-        if settings.strict and strict is None:
+        checked = settings.strict or bool(settings.profile)
+        if checked and strict is None:
             raise ConfigError(
                 "this channel asks for strict validation and there is no validator", where="strict"
             )
         self._settings = settings
-        self._strict = strict if settings.strict else None
+        self._strict = strict if checked else None
         self._processing_ids = frozenset(settings.processing_id)
         self._accepts = [_Accept(a) for a in settings.accept]
         self._known: dict[tuple[object, ...], Decision] = {}

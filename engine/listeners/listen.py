@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.formats.hl7v2.ack import AckError
 from engine.listeners.ack_rules import Strict
 from engine.listeners.intake import Appends, Budget, Intake
 from engine.listeners.metrics import Metrics
 from engine.listeners.mllp import MllpChannel, MllpPort
+from engine.listeners.validating import standard
 
 __all__ = ["ListenSettings", "Listening", "run"]
 
@@ -185,9 +185,7 @@ def run(
 
 def _standard() -> Strict:
     """Load the strict validator, which takes a second, only where a channel asks for it."""
-    from engine.formats.hl7v2.strict import validate
-
-    return lambda message: [AckError(*problem) for problem in validate(message) if problem.severity == "E"]
+    return standard()
 
 
 def _raise_file_limit() -> None:

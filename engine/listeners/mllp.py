@@ -21,6 +21,7 @@ from twisted.internet.error import CannotListenError, ConnectionDone, Connection
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from engine.formats.hl7v2.profile import Profile
 from engine.kernel.errors import ConfigError
 from engine.listeners.ack_rules import AckRules, AckSettings, Strict
 from engine.listeners.allow import AllowList
@@ -28,6 +29,7 @@ from engine.listeners.intake import Budget, Intake, Source
 from engine.listeners.metrics import Metrics
 from engine.listeners.senders import BY_PATIENT, KnownSender, Senders
 from engine.listeners.tls import TlsSettings, tls_options
+from engine.listeners.validating import validator
 from engine.wire.mllp import END, START, Framer, Violation
 
 __all__ = ["MllpChannel", "MllpPort", "MllpSettings"]
@@ -107,6 +109,9 @@ class MllpChannel(BaseModel):
         default=AckSettings(),
         description="What it accepts and how it answers.",
         examples=[{"accept": [{"type": "ORU^R01"}]}],
+    )
+    profile: Profile | None = Field(
+        default=None, description="The conformance profile that `rules` name, read.", examples=[None]
     )
     sender: str = Field(
         default="",
@@ -316,7 +321,7 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
         self.settings = channel.mllp
         self.source = Source(
             channel.channel,
-            AckRules(channel.rules, strict),
+            AckRules(channel.rules, validator(channel.rules, channel.profile, strict)),
             Senders(channel.channel, channel.sender, channel.senders, channel.order, conceal),
             channel.sender,
             channel.duplicate_window_ms,

@@ -198,6 +198,7 @@ def test_blocks_of_yaml_say_what_they_are() -> None:
         "yaml config",
         "yaml map",
         "yaml message",
+        "yaml profile",
         "yaml site",
     }
     for block in all_blocks("yaml"):

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from hl7apy import load_reference
 from hl7apy.consts import VALIDATION_LEVEL
@@ -25,21 +25,13 @@ from hl7apy.validation import Validator
 from engine.formats.hl7v2.dictionary import FieldDef, GroupDef, SegmentRef, Version, version, versions
 from engine.formats.hl7v2.groups import Group, arrange
 from engine.formats.hl7v2.parse import Message, Segment, parse
+from engine.formats.hl7v2.problem import Problem
 from engine.formats.hl7v2.structures import identify
 from engine.kernel.errors import FormatError
 
 __all__ = ["Problem", "validate"]
 
 STRICT = VALIDATION_LEVEL.STRICT
-
-
-class Problem(NamedTuple):
-    """One complaint: severity E or W, a table 0357 code, where, and what."""
-
-    severity: str
-    code: str
-    location: str
-    text: str
 
 
 def validate(data: bytes, *, charset: str = "") -> list[Problem]:
