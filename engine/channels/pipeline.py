@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
+from engine.channels.deletes import forbidden_deletes
 from engine.fhir.ids import keyed_uuid
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
@@ -124,9 +125,13 @@ class Pipeline:
         if _visit_missed(message, built.drafts):
             text = "the event is about a visit, and neither a visit number nor a time of admission says which"
             out.flags.append(Flag("no-visit-number", "PV1[1]-19", text, True))
-        out.parked = _deleted_result(message)
-        if out.parked is not None:
-            return
+        if b'""' in entry.body:
+            out.parked = _deleted_result(message)
+            held, deletes = forbidden_deletes(message)
+            out.parked = out.parked or held
+            out.flags += deletes
+            if out.parked is not None:
+                return
         for d in built.drafts:
             for p in validate(d.body):
                 flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
