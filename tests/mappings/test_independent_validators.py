@@ -52,10 +52,18 @@ def _of_another_version(resource: Json, path: str, text: str, source: str) -> bo
     return re.search(r"/fhir/5\.0/StructureDefinition/extension-[A-Z]\w+\.[a-z]\w+ could", text) is not None
 
 
+def _choice_inside(resource: Json, path: str, text: str, source: str) -> bool:
+    """A choice below the root (`protocolApplied.doseNumber[x]`) is there under the name of its type."""
+    head, _, name = path.removesuffix("[x]").rpartition(".")
+    holder = _at(resource, head)
+    return path.endswith("[x]") and isinstance(holder, dict) and any(k.startswith(name) for k in holder)
+
+
 Refuted = Callable[[Json, str, str, str], bool]
 REFUTED: tuple[tuple[str, Refuted], ...] = (
     ("element.unknown", _primitive_extension),
     ("cardinality.min", _primitive_extension),
+    ("cardinality.min", _choice_inside),
     ("profile.element.cardinality.min", _primitive_extension),
     ("terminology.display", _said_by_sender),
     ("extension.unknown", _of_another_version),
