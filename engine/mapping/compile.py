@@ -16,12 +16,13 @@ from typing import Any
 from engine.kernel.errors import MapError
 from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
-from engine.mapping.hoist import OFTEN, STEADY, hoisted, own_fields
+from engine.mapping.hoist import OFTEN, hoisted, own_fields
 from engine.mapping.locate import locate
 from engine.mapping.memory import remembered
 from engine.mapping.model import First, Join, Locate, MapDef, Row, Source, Step
 from engine.mapping.read import read_target
 from engine.mapping.run import lit
+from engine.mapping.steady import steady_rows
 from engine.mapping.steps import SPACE, TRACED
 
 __all__ = ["Program"]
@@ -89,9 +90,18 @@ class Program:
                 self._compile_datatype(m, level)
 
     def _compile_segment(self, m: MapDef) -> Callable[[], None]:
-        e = Emitter(self.library, self.rows, self.trace)
         env = Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"})
-        body = self._body(e, m.rows, m.to, env, lab="lab")
+
+        def written(rows: tuple[Row, ...]) -> list[str]:
+            scratch = Emitter(self.library, [], False)
+            lines = self._body(scratch, rows, m.to, env, lab="lab")
+            self._needs(scratch)
+            return lines
+
+        steady, rows = ((), m.rows) if self.trace else steady_rows(m, written)
+        first = written(steady) if steady else []
+        e = Emitter(self.library, self.rows, self.trace)
+        body = self._body(e, rows, m.to, env, lab="lab")
         head = f"def M_{m.name}(s, g, x, o, lab):"
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
@@ -109,9 +119,19 @@ class Program:
             else:
                 lines = hoisted(m.name, head, body, sorted(e.segments), m.source in OFTEN)
                 self.space[f"OUTSIDE_{m.name}"] = frozenset(e.segments)
-            self._exec(m.name, [*lines, "", *keys])
-            if not self.trace and m.source in STEADY and (numbers := own_fields(lines)):
-                self.space[f"M_{m.name}"] = remembered(self.space[f"M_{m.name}"], numbers)
+            if not first:
+                self._exec(m.name, [*lines, "", *keys])
+                return
+            again = hoisted(f"{m.name}_steady", f"def S_{m.name}(s, g, x, o, lab):", first, [], False)
+            self._exec(m.name, [*again, "", *lines, "", *keys])
+            known = remembered(self.space[f"S_{m.name}"], own_fields(again))
+            rest = self.space[f"M_{m.name}"]
+
+            def both(s: Any, g: Any, x: Any, o: dict[str, Any], lab: dict[str, list[str]]) -> None:
+                known(s, g, x, o, lab)
+                rest(s, g, x, o, lab)
+
+            self.space[f"M_{m.name}"] = both
 
         return finish
 

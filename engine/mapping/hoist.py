@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from typing import Any, cast
 
-__all__ = ["OFTEN", "STEADY", "hoisted", "own_fields"]
+__all__ = ["OFTEN", "hoisted", "own_fields"]
 
 PURE = frozenset(
     [
@@ -37,8 +37,6 @@ PURE = frozenset(
 PURE_METHODS = frozenset({"text", "pick"})
 OFTEN = frozenset(["OBX", "NK1", "AL1", "DG1", "PR1", "IN1", "PRT", "ROL", "SPM"])
 """Segments that stand many times in one message, below segments that they read."""
-STEADY = frozenset({"MSH", "SFT"})
-"""Segments of which a sender repeats in each message what maps read."""
 
 
 def _names(node: ast.expr) -> set[str] | None:
