@@ -251,5 +251,10 @@ def ignored_by(
     ]:
         loc = locate(text)
         if loc is not None:
-            out[(loc.name, loc.field, loc.component)] = f"ignored on purpose by {by}"
+            own = (
+                by in maps and maps[by].source == loc.name
+            )  # said by the segment's own map, that map is named
+            key = (loc.name, loc.field, loc.component)
+            if own or key not in out:
+                out[key] = f"ignored on purpose by {by}"
     return out
