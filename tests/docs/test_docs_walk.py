@@ -1,4 +1,4 @@
-"""The newcomer's walk, typed: every command of docs/analysts/new-lab.md runs and prints what the page shows."""
+"""The newcomer's walk, typed: each command of docs/analysts/new-lab.md runs and prints what it shows."""
 
 from __future__ import annotations
 
