@@ -211,7 +211,11 @@ def test_what_is_said_about_a_dose_is_part_of_it(maps: Maps) -> None:
     assert tdap["lotNumber"] == "C4321AA"
     assert code(tdap["programEligibility"][0]) == "V01"
     assert tdap["education"] == [
-        {"documentType": "Tdap VIS", "publicationDate": "2021-08-06", "presentationDate": "2026-05-01"}
+        {
+            "documentType": "Tdap VIS 253088698300028811170411",
+            "publicationDate": "2021-08-06",
+            "presentationDate": "2026-05-01",
+        }
     ]
     about = {code(o["code"]): o for o in found["Observation"]}
     fever, presumed = about["31044-1"], about["59784-9"]
