@@ -245,7 +245,9 @@ class RunValues(State):
         for c in hits + codings:
             for i, m in enumerate(merged):
                 if m.get("system") == c.get("system") and m.get("code") == c.get("code"):
-                    merged[i] = absorb({**c, **m}, c)
+                    merged[i] = {**c, **m}
+                    if self.tracing:
+                        merged[i] = absorb(merged[i], c)
                     break
             else:
                 merged.append(c)

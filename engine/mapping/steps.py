@@ -10,6 +10,7 @@ delete indicator).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from engine.kernel.errors import MapError
@@ -136,6 +137,14 @@ def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
 # -- laying values down --------------------------------------------------------------------------------------
 
 
+Mix = Callable[[Any, Any], Any]
+"""What becomes of a value that is there and one that says the same: the twin keeps the sources of both."""
+
+
+def _kept(have: Any, same: Any) -> Any:
+    return have
+
+
 def _same_identifier(a: Any, b: Any) -> bool:
     return (
         isinstance(a, dict)
@@ -154,6 +163,7 @@ def put_list(
     label: str,
     entries: list[Any],
     before: Mapping[str, tuple[str, ...]],
+    mix: Mix = _kept,
 ) -> None:
     """Append the entries of one labelled row: exact duplicates once, identifiers of one system and value
     merged."""
@@ -168,27 +178,27 @@ def put_list(
         return  # an earlier segment map of this resource filled it (ORC-2 precedes OBR-2)
     marks = labels[name]
     for e in entries:
-        if _add(have, e, name):
+        if _add(have, e, name, mix):
             marks.append(label)
 
 
-def _add(have: list[Any], e: Any, name: str) -> bool:
+def _add(have: list[Any], e: Any, name: str, mix: Mix) -> bool:
     """Append an entry unless the list has it; an Identifier known by system and value takes what it lacks."""
     for i, h in enumerate(have):
         if h == e:
-            have[i] = absorb(h, e)
+            have[i] = mix(h, e)
             return False
         if name == "identifier" and _same_identifier(h, e):
             for k, v in e.items():
                 if k not in h:
                     h[k] = v
-            have[i] = absorb(h, {k: v for k, v in e.items() if h.get(k) == v})
+            have[i] = mix(h, {k: v for k, v in e.items() if h.get(k) == v})
             return False
     have.append(e)
     return True
 
 
-def _put_entries(o: dict[str, Any], name: str, entries: list[Any]) -> None:
+def _put_entries(o: dict[str, Any], name: str, entries: list[Any], mix: Mix = _kept) -> None:
     """The same for a list inside an element, whose labels nobody keeps."""
     have = o.get(name)
     if have is None:
@@ -197,7 +207,7 @@ def _put_entries(o: dict[str, Any], name: str, entries: list[Any]) -> None:
             return
         have = o[name] = []
     for e in entries:
-        _add(have, e, name)
+        _add(have, e, name, mix)
 
 
 def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
@@ -239,12 +249,12 @@ def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
             o[k] = o[k] + [e for e in v if e not in o[k]]
 
 
-def _onto(have: dict[str, Any], more: dict[str, Any]) -> None:
+def _onto(have: dict[str, Any], more: dict[str, Any], mix: Mix = _kept) -> None:
     for k, v in more.items():
         if k not in have:
             have[k] = v
         elif have[k] == v:
-            have[k] = absorb(have[k], v)
+            have[k] = mix(have[k], v)
 
 
 def _beside(o: dict[str, Any], name: str, extra: dict[str, Any]) -> None:
@@ -374,4 +384,7 @@ TRACED: dict[str, Any] = {
     "comp": _traced_comp,
     "near": _near_traced,
     "fields": _traced_fields,
+    "put_list": partial(put_list, mix=absorb),
+    "put_entries": partial(_put_entries, mix=absorb),
+    "onto": partial(_onto, mix=absorb),
 }
