@@ -93,6 +93,8 @@ def test_example(name: str, case: Any) -> None:
         found = at(o, labels, path)
         if expected == "absent":
             assert found in (None, [], {}), (path, found)
+        elif expected == "set":
+            assert found not in (None, [], {}), (path, o)
         else:
             assert str(found) == str(expected), (path, o)
 
