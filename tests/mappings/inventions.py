@@ -28,7 +28,12 @@ TIME = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(
 TIMED = frozenset({"date", "dateTime", "instant"})
 NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 COMPARED = frozenset({"<", ">", "<=", ">="})  # stands with its number in one component
-MEANT = {"Patient.link.type": frozenset({"replaces", "replaced-by", "seealso"})}  # what A40 and A24 are
+_PER_DAY = "MedicationRequest.dosageInstruction.maxDosePerPeriod.denominator"
+MEANT = {
+    "Patient.link.type": frozenset({"replaces", "replaced-by", "seealso"}),  # what A40 and A24 are
+    f"{_PER_DAY}.code": frozenset({"d"}),  # what a total *daily* dose is
+    f"{_PER_DAY}.value": frozenset({"1"}),
+}
 COUNTED = frozenset({("Attachment", "size")})  # counted from what was sent
 Fact = tuple[str, str, str, Any]  # path, type of the element, system, value
 
@@ -190,7 +195,7 @@ def inventions(data: bytes, bundle: dict[str, Any]) -> list[str]:
                 if path.endswith(".contentType"):  # Image^DICOM -> image/dicom
                     said = said or text.rpartition("/")[2].casefold() in source.folded
             elif kind in NUMBERS:
-                said = _number(text) in source.numbers
+                said = _number(text) in source.numbers or text in MEANT.get(path, ())
             elif kind in TIMED:
                 said = source.time(text)
             else:
