@@ -1,0 +1,61 @@
+"""Appointments, doses and documents over several messages: called off is called off, refused is not given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from safety_hub import Hub, who
+
+
+@pytest.fixture(autouse=True)
+def everything(hub: Hub) -> None:
+    """Let the registration channel take every kind of message."""
+    channel = hub.channels["adt"]
+    assert channel.mllp is not None
+    rules = channel.mllp.rules.model_copy(update={"accept": ()})
+    hub.channels["adt"] = replace(channel, mllp=channel.mllp.model_copy(update={"rules": rules}))
+
+
+def siu(event: str, control: str, sch: str, *more: str) -> str:
+    head = rf"MSH|^~\&|SCHED|NORTH|HUB|CDR|20260501120000-0500||SIU^{event}^SIU_S12|{control}|P|2.5.1"
+    return "\r".join((head, sch, who("77"), "RGS|1", *more)) + "\r"
+
+
+def booked(numbers: str, times: str = "^^30^20260510090000-0500^20260510093000-0500") -> str:
+    return f"SCH|{numbers}|||||||||{times}||||||||||||||Booked"
+
+
+def test_an_appointment_known_by_one_number_is_found_by_the_other(hub: Hub) -> None:
+    hub.adt(siu("S12", "A1", booked("A1^EHR|")))
+    hub.adt(siu("S12", "A2", booked("A1^EHR|F1^SCHED")))
+    hub.adt(siu("S15", "A3", "SCH||F1^SCHED"))
+    assert [a["status"] for a in hub.all("Appointment")] == ["cancelled"]
+
+
+def test_a_new_time_leaves_nothing_of_the_old_one(hub: Hub) -> None:
+    hub.adt(siu("S12", "B1", booked("A1^EHR|F1^SCHED")))
+    hub.adt(siu("S15", "B2", "SCH|A1^EHR|F1^SCHED||||ILL^Patient ill^L"))
+    hub.adt(siu("S13", "B3", booked("A1^EHR|F1^SCHED", "^^30^20260511090000-0500")))
+    (appointment,) = hub.all("Appointment")
+    assert appointment["status"] == "booked"
+    assert appointment["start"] == "2026-05-11T09:00:00-05:00"
+    assert "end" not in appointment
+    assert "cancelationReason" not in appointment
+
+
+def vxu(control: str, rxa: str) -> str:
+    head = rf"MSH|^~\&|EHR|NORTH|HUB|CDR|20260501120000-0500||VXU^V04^VXU_V04|{control}|P|2.5.1"
+    return "\r".join((head, who("77"), "ORC|RE|4422^EHR|13696^EHR", rxa)) + "\r"
+
+
+def test_refused_then_given_then_refused(hub: Hub) -> None:
+    given = "RXA|0|1|20260501||03^MMR^CVX|0.5|mL^^UCUM||||||||C43||||{}CP|U"
+    refused = "RXA|0|1|20260501||03^MMR^CVX|999||||||||||||00^Parental decision^NIP002||RE|{}"
+    hub.adt(vxu("C1", refused.format("A")))
+    hub.adt(vxu("C2", given.format("|")))
+    (dose,) = hub.all("Immunization")
+    assert (dose["status"], "statusReason" in dose) == ("completed", False)
+    hub.adt(vxu("C3", refused.format("U")))
+    (dose,) = hub.all("Immunization")
+    assert (dose["status"], "doseQuantity" in dose, "lotNumber" in dose) == ("not-done", False, False)
