@@ -44,7 +44,8 @@ def _primitive_extension(resource: Json, path: str, text: str, source: str) -> b
 
 def _said_by_sender(resource: Json, path: str, text: str, source: str) -> bool:
     """A display that stands in the message is the sender's own word for the code; not ours to correct."""
-    return isinstance(said := _at(resource, path), str) and said in source
+    said = _at(resource, path)
+    return isinstance(said, str) and all(part in source for part in said.split("^"))
 
 
 def _of_another_version(resource: Json, path: str, text: str, source: str) -> bool:
@@ -57,6 +58,28 @@ def _choice_inside(resource: Json, path: str, text: str, source: str) -> bool:
     head, _, name = path.removesuffix("[x]").rpartition(".")
     holder = _at(resource, head)
     return path.endswith("[x]") and isinstance(holder, dict) and any(k.startswith(name) for k in holder)
+
+
+def _of_us_core(resource: Json, path: str, text: str, source: str) -> bool:
+    """Extensions that US Core publishes are in its package, not in that of R4."""
+    return "extension http://hl7.org/fhir/us/core/StructureDefinition/us-core-" in text
+
+
+def _counted_across(resource: Json, path: str, text: str, source: str) -> bool:
+    """pyrofile adds up a single element over all repetitions of what is around it."""
+    found: list[Any] = [resource]
+    for name in re.sub(r"\[\d+\]", "", path).split(".")[1:]:
+        inside = [x[name] for x in found if isinstance(x, dict) and name in x]
+        single = not any(isinstance(x, list) for x in inside)
+        found = [y for x in inside for y in (x if isinstance(x, list) else [x])]
+    return "at most 1" in text and single and len(found) > 1
+
+
+def _added_since(resource: Json, path: str, text: str, source: str) -> bool:
+    """`PGN` (placer group number): the v2-to-FHIR guide writes it; R4's copy of table 0203 is older."""
+    return text.startswith("Code 'PGN' is not valid in code system") and text.rstrip("'\"").endswith(
+        "v2-0203"
+    )
 
 
 def _of_our_own(resource: Json, path: str, text: str, source: str) -> bool:
@@ -73,6 +96,9 @@ REFUTED: tuple[tuple[str, Refuted], ...] = (
     ("terminology.display", _said_by_sender),
     ("extension.unknown", _of_another_version),
     ("extension.unknown", _of_our_own),
+    ("extension.unknown", _of_us_core),
+    ("profile.element.cardinality.max", _counted_across),
+    ("terminology.code-system", _added_since),
 )
 
 
