@@ -150,7 +150,9 @@ def test_new_sender_first_report_says_what_the_page_shows(project: Path) -> None
     assert len(_of(resources, "Observation")) == 2 and len(_of(resources, "Patient")) == 1
     said = {u["source"]: u for u in report["unmapped"]}
     shown = re.findall(r"^\| `([A-Z]{3}\[\d\]-\S+) (\S+): (.*?)` \|", prose(SENDER), re.M)
-    assert len(shown) == 3
+    assert len(shown) == 2
+    kept = {m["source"]: m["target"] for m in report["mapped"]}
+    assert ".coding[0].extension" in kept["OBX[1]-3[1].3"]
     for source, value, why in shown:
         assert said[source]["value"] == value and said[source]["why"].startswith(why)
     (warning,) = re.findall(r"^\| `(OBX\[1\]\S+) ([a-z-]+): (.*?)` \|", prose(SENDER), re.M)
