@@ -39,6 +39,8 @@ _OF_THE_VALUE = ("interpretation", "referenceRange", "note")
 """What is said about a result's value: it does not outlive the value it was said about."""
 _GATHERED = {("DiagnosticReport", "result")}
 """Lists that a later message adds to: a corrected report that repeats one result has not lost the others."""
+_FOR_GOOD = "deceased"
+"""A death is taken back by PID-30 `N` or `""`, never by a message that does not mention it."""
 _GAP = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
@@ -83,6 +85,8 @@ def merged(
     for element, value in body.items():
         if _is_gap(value) and old.get(element.lstrip("_")):
             continue  # "unknown" is said where nothing is known, never over what is
+        if element == "deceasedBoolean" and value is True and "deceasedDateTime" in old:
+            continue  # said again without its time
         if element in _NEVER:
             if element == "meta":
                 new["meta"] = _meta(old.get("meta"), value)
@@ -102,8 +106,12 @@ def merged(
         else:
             _write_single(new, old, body, element, value, own, None if not snapshot else owner)
     if snapshot:
+        groups = {choice_group(element.lstrip("_")) for element in body} - {None}
         for element in draft.owns:
-            if element not in body and element not in _NEVER and element not in draft.weak:
+            if element in body or element in _NEVER or element in draft.weak:
+                continue
+            group = choice_group(element.lstrip("_"))
+            if group not in groups and group != _FOR_GOOD:
                 _withdraw(new, own, lists, element, owner)
     if draft.type == "Observation":
         _follow_value(new, old, lists, body)
