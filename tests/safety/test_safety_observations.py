@@ -1,0 +1,32 @@
+"""Observations over several messages: a value said again is the same one, a correction corrects it."""
+
+from __future__ import annotations
+
+from safety_hub import Hub, adt, stay
+
+WEIGHT = "OBX|1|NM|29463-7^Weight^LN||{}|kg|||||{}|||{}"
+
+
+def weights(hub: Hub) -> list[tuple[str, str]]:
+    return [(str(o["valueQuantity"]["value"]), o["status"]) for o in hub.all("Observation")]
+
+
+def test_a_weight_in_every_registration_is_one_weight(hub: Hub) -> None:
+    for event in ("A01", "A08", "A08"):
+        hub.adt(adt(event, "", stay(), WEIGHT.format("71.5", "F", "20260501")))
+    assert weights(hub) == [("71.5", "final")]
+    hub.adt(adt("A08", "", stay(), WEIGHT.format("81.50", "C", "20260501")))
+    assert weights(hub) == [("81.50", "corrected")]
+
+
+def test_another_time_is_another_weight(hub: Hub) -> None:
+    hub.adt(adt("A01", "", stay(), WEIGHT.format("71.5", "F", "20260501")))
+    hub.adt(adt("A08", "", stay(), WEIGHT.format("70.0", "F", "20260502")))
+    assert weights(hub) == [("71.5", "final"), ("70.0", "final")]
+
+
+def test_a_weight_without_a_time_is_that_of_the_visit(hub: Hub) -> None:
+    hub.adt(adt("A01", "", stay(), WEIGHT.format("71.5", "F", "")))
+    hub.adt(adt("A08", "", stay(), WEIGHT.format("81.50", "C", "")))
+    hub.adt(adt("A01", "", stay("V200"), WEIGHT.format("69", "F", "")))
+    assert weights(hub) == [("81.50", "corrected"), ("69", "final")]
