@@ -128,6 +128,12 @@ def _block(e: Entry, rows: tuple[Row, ...]) -> None:
     """Put rows that stand side by side into an entry: of a case, `default:` or `failed:`."""
     if len(rows) == 1 and not rows[0].target and not _bare(rows[0]):
         _fill(e, rows[0])
+        if (
+            rows[0].children and e.inside and e.inside[0].kind != "rows"
+        ):  # else it fills an entry that is there
+            elements = [i for i in e.inside if i.kind == "element"]
+            others = [i for i in e.inside if i.kind != "element"]
+            e.inside = [Entry("rows", "rows", {}, elements, rows[0].place), *others]
         return
     guards = {r.when for r in rows if _bare(r)}
     guard = guards.pop() if len(guards) == 1 and any(_bare(r) for r in rows) else None

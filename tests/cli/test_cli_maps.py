@@ -176,7 +176,7 @@ def test_python_is_what_runs(capsys: Out) -> None:
     assert map_python(ROOT, "PID_Patient") == 0
     text = capsys.readouterr().out
     compile(text, "shown", "exec")
-    assert text.startswith("def M_PID_Patient(")
+    assert "def M_PID_Patient(" in text
     assert map_python(ROOT, "XPN_HumanName", traced=True) == 0
     assert "x.row = " in capsys.readouterr().out
 
