@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safety_hub import Hub, adt, stay
+from safety_hub import Hub, adt, obx, oru, stay, who
 
 WEIGHT = "OBX|1|NM|29463-7^Weight^LN||{}|kg|||||{}|||{}"
 
@@ -30,3 +30,19 @@ def test_a_weight_without_a_time_is_that_of_the_visit(hub: Hub) -> None:
     hub.adt(adt("A08", "", stay(), WEIGHT.format("81.50", "C", "")))
     hub.adt(adt("A01", "", stay("V200"), WEIGHT.format("69", "F", "")))
     assert weights(hub) == [("81.50", "corrected"), ("69", "final")]
+
+
+def test_an_account_number_is_no_patient(hub: Hub) -> None:
+    hub.lab(oru())
+    for kind in ("AN", "ANON", "VN", "PEN"):
+        held = hub.lab(oru(who(f"77^^^NORTH^{kind}"), obx("9.9")))
+        assert (held.status, held.cause) == ("parked", "no-patient-key")
+    (potassium,) = hub.all("Observation")
+    assert str(potassium["valueQuantity"]["value"]) == "4.1"
+
+
+def test_beside_an_account_number_the_other_one_decides(hub: Hub) -> None:
+    hub.lab(oru(who("77^^^NORTH")))
+    told = hub.lab(oru(who("A1^^^NORTH^AN~77^^^NORTH"), obx("4.4", "C"), status="C"))
+    assert told.status == "done"
+    assert len(hub.all("Patient")) == 1
