@@ -79,7 +79,7 @@ def test_snapshot_removes_what_it_owns_and_has_not_sent(chart: Chart) -> None:
         {
             "telecom": [phone("1"), phone("2")],
             "gender": "male",
-            "deceasedBoolean": True,
+            "multipleBirthBoolean": True,
             "address": [{"city": "A"}],
         },
         labels={"telecom": ("home", "work")},
@@ -88,7 +88,7 @@ def test_snapshot_removes_what_it_owns_and_has_not_sent(chart: Chart) -> None:
         {"telecom": [phone("3")]},
         write="snapshot",
         labels={"telecom": ("home",)},
-        owns=("telecom", "gender", "address", "deceased[x]", "birthDate"),
+        owns=("telecom", "gender", "address", "multipleBirth[x]", "birthDate"),
     )
     assert body == {"telecom": [phone("9"), phone("3")], "maritalStatus": {"text": "x"}}
 
