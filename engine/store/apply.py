@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from engine.kernel.clock import now_ms
 from engine.kernel.message import Flag, Outcome, Work
+from engine.store.checks import another_of_key
 from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
@@ -37,6 +38,7 @@ def load_for(works: Sequence[Prepared], state: State) -> None:
     )
     people = {row.rid if row.survivor is None else row.survivor for row in _people(works, state)}
     state.load_numbers(people)
+    state.load(another_of_key(works, state))
     wanted: dict[int, Row] = {}
     for work in works:
         for draft, keys in zip(work.work.drafts, work.keys, strict=True):

@@ -13,6 +13,15 @@ from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_numbers
+from engine.store.checks import (
+    SHARED_BY_MANY,
+    Twins,
+    check_count,
+    check_order,
+    check_owner,
+    count_twins,
+    park,
+)
 from engine.store.columns import patient_reference
 from engine.store.content import Plan, add_version, is_older
 from engine.store.keys import Keys, id_bytes
@@ -22,14 +31,8 @@ from engine.store.state import Park, Row, State
 
 __all__ = ["SHARED_BY_MANY", "Park", "Prepared", "plan", "prepare"]
 
-SHARED_BY_MANY = frozenset({"Account"})
-"""Types that several patients may share: a family has one account."""
 NUMBERED = frozenset({"DiagnosticReport", "ServiceRequest"})
 """Types that have a number of the placer and one of the filler, and may be known by either."""
-
-
-def _park(cause: str, where: str, text: str) -> Park:
-    return Park(Flag(cause, where, text, work=True))
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Prepared:
     outside: dict[str, bytes]  # patients named by id who are no draft of the work
     others: list[bytes]  # what its reports and orders may be known by instead
     alone: list[int]  # places of reports and orders that came with one number
+    twins: Twins
 
 
 def prepare(work: Work, keys: Keys) -> Prepared:
@@ -70,7 +74,7 @@ def prepare(work: Work, keys: Keys) -> Prepared:
             others += more
             if not more:
                 alone.append(place)
-    return Prepared(work, found, patients, outside, others, alone)
+    return Prepared(work, found, patients, outside, others, alone, count_twins(work))
 
 
 def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
@@ -111,7 +115,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             drafted[row.rid] = draft
         elif retiring is not None or (draft.type == "Patient" and retired_by(other.body) is not None):
             cause = "merge-self" if other.id == draft.id else "merge-chain"
-            raise _park(cause, "Patient.link", "the survivor and the retired number are one patient already")
+            raise park(cause, "Patient.link", "the survivor and the retired number are one patient already")
         elif other.body != draft.body or other.write != draft.write:
             _two_drafts(other, draft, made)
     retired = {
@@ -140,9 +144,11 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             if row in followed:
                 draft = _by_old_number(draft)
         elif patient is not None and not confirmed:
-            _check_owner(draft, row, patient, retired, state)
+            check_owner(draft, row, patient, retired, state)
+        if row.exists and draft.write != "create":
+            check_count(draft, row, prepared, state)
         if draft.type == "ServiceRequest" and draft.write == "create" and row.exists:
-            _check_order(draft, row, made, state)
+            check_order(draft, row, made, state)
         _write(draft, row, patient, made, state)
     return made
 
@@ -204,7 +210,7 @@ def _prior(draft: Draft, row: Row | None, kept: Row | None, state: State, made: 
         if known is not None:
             named.pop(known.rid, None)
     if len(named) > 1 or (named and row is not None):
-        raise _park("merge-several", "MRG[1]-1", "its numbers belong to more than one known patient")
+        raise park("merge-several", "MRG[1]-1", "its numbers belong to more than one known patient")
     if named:
         (row,) = named.values()
     text = f"MRG-1 lists {len(numbers)} numbers: all are the retired patient's from now on"
@@ -240,7 +246,7 @@ def _resolved(
         if found is None:
             continue
         if found.type != draft.type:
-            raise _park("id-conflict", draft.name, f"its id belongs to a {found.type}")
+            raise park("id-conflict", draft.name, f"its id belongs to a {found.type}")
         if follow and found.survivor is not None:
             found = state.by_rid[found.survivor]
             made.flags.append(
@@ -250,7 +256,7 @@ def _resolved(
             row = found
         elif row is not found:
             cause = "ambiguous-patient" if draft.type == "Patient" else "ambiguous-key"
-            raise _park(cause, draft.name, f"its keys name more than one {draft.type}")
+            raise park(cause, draft.name, f"its keys name more than one {draft.type}")
     if not follow:
         row = _prior(draft, row, kept, state, made)
     if row is None:
@@ -268,7 +274,7 @@ def _resolved(
 def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
     if one.write == "create" and other.write == "create":
         if one.type == "Patient" and disagreement(one.body, other.body):
-            raise _park(
+            raise park(
                 "patient-mismatch",
                 other.name,
                 "two groups of the message give one patient different demographics",
@@ -277,7 +283,7 @@ def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
             Flag("duplicate-key", other.name, f"a second {other.type} with the same key adds nothing")
         )
         return
-    raise _park(
+    raise park(
         "duplicate-key", other.name, f"two different {other.type} drafts of one message have the same key"
     )
 
@@ -287,43 +293,9 @@ def _check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None
         return
     different = disagreement(draft.body, row.body.value)
     if different and not _known_by_old_name(draft, row, state):
-        raise _park(
+        raise park(
             "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
         )
-
-
-def _check_owner(draft: Draft, row: Row, patient: Row, retired: set[int], state: State) -> None:
-    """Park a work whose visit, order or result is another patient's: a number used twice, or a wrong patient.
-
-    Writing would take it from the first patient; linking would put a result under the other's order.
-    """
-    if row.patient is None or not row.exists or draft.type in SHARED_BY_MANY:
-        return
-    if row.patient == patient.rid or row.patient in retired:
-        return
-    state.load_rids([row.patient])
-    owner = state.by_rid.get(row.patient)
-    if owner is None or patient.rid not in (owner.rid, owner.survivor):
-        raise _park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
-
-
-def _check_order(draft: Draft, row: Row, made: Plan, state: State) -> None:
-    """Flag an order that still stands though a result says that it was cancelled.
-
-    A result does not change the order that its orderer sent (`write: create`): a person revokes it.
-    """
-    ended = draft.body.get("status") == "revoked"
-    for report in () if ended else made.work.drafts:
-        if report.type == "DiagnosticReport" and report.body.get("status") == "cancelled":
-            about = [one.get("reference") or "" for one in report.body.get("basedOn") or ()]
-            ended = ended or any(name.endswith(draft.id) for name in about)
-    if not ended or row.position > made.work.position:
-        return
-    state.load_current([row])
-    standing = row.body.value.get("status") if row.body is not None else None
-    if standing in ("active", "draft", "on-hold"):
-        text = f"the result says that its order was cancelled; the order on file is still {standing}"
-        made.flags.append(Flag("order-cancelled", draft.name, text, work=True))
 
 
 def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
@@ -345,13 +317,13 @@ def _by_old_number(draft: Draft) -> Draft:
 
 def _retire(row: Row, survivor: Row | None, gone: bool, numbers: list[tuple[str, str]], made: Plan) -> None:
     if survivor is None:
-        raise _park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
+        raise park("merge-unclear", "Patient.link", "the survivor of the merge is not in the message")
     if survivor is row:
-        raise _park("merge-self", "Patient.link", "the retired number is the survivor's own")
+        raise park("merge-self", "Patient.link", "the retired number is the survivor's own")
     if gone and row.survivor != survivor.rid:
-        raise _park("merge-chain", "Patient.link", "the survivor was itself retired before")
+        raise park("merge-chain", "Patient.link", "the survivor was itself retired before")
     if row.survivor is not None and row.survivor != survivor.rid:
-        raise _park(
+        raise park(
             "merge-conflict", "Patient.link", "the number was retired in favour of another patient before"
         )
     if row.body is not None and survivor.body is not None:

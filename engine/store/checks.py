@@ -1,0 +1,116 @@
+"""What speaks against a draft that is about to be written, or should be seen by somebody: by what is known.
+
+In: a draft, the row it writes, its patient, the state of the transaction. Out: nothing, `Park` with its
+cause, or flags of the plan. Follows the mapping language, "key" and "Write": a key that names two resources, or a
+number of another patient's, waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from engine.kernel.message import Draft, Flag, Work
+from engine.store.content import Plan
+from engine.store.state import Park, Row, State
+
+if TYPE_CHECKING:
+    from engine.store.plan import Prepared
+
+__all__ = [
+    "SHARED_BY_MANY",
+    "Twins",
+    "another_of_key",
+    "check_count",
+    "check_order",
+    "check_owner",
+    "count_twins",
+    "park",
+]
+
+Twins = Counter[tuple[str, str, str]]
+
+SHARED_BY_MANY = frozenset({"Account"})
+"""Types that several patients may share: a family has one account."""
+SHARED = frozenset({"Account", "Encounter", "Location", "Organization", "Patient", "Practitioner"})
+"""Types of which a message may speak several times: a second one of a key is the same."""
+NTH = "urn:hub:nth:"
+"""How a message's second, third, ... resource of one key is keyed (engine.mapping.naming)."""
+
+
+def park(cause: str, where: str, text: str) -> Park:
+    """Make the exception that parks a work."""
+    return Park(Flag(cause, where, text, work=True))
+
+
+def check_owner(draft: Draft, row: Row, patient: Row, retired: set[int], state: State) -> None:
+    """Park a work whose visit, order or result is another patient's: a number used twice, or a wrong patient.
+
+    Writing would take it from the first patient; linking would put a result under the other's order.
+    """
+    if row.patient is None or not row.exists or draft.type in SHARED_BY_MANY:
+        return
+    if row.patient == patient.rid or row.patient in retired:
+        return
+    state.load_rids([row.patient])
+    owner = state.by_rid.get(row.patient)
+    if owner is None or patient.rid not in (owner.rid, owner.survivor):
+        raise park("other-patient", draft.name, f"its number belongs to a {draft.type} of another patient")
+
+
+def check_order(draft: Draft, row: Row, made: Plan, state: State) -> None:
+    """Flag an order that still stands though a result says that it was cancelled.
+
+    A result does not change the order that its orderer sent (`write: create`): a person revokes it.
+    """
+    ended = draft.body.get("status") == "revoked"
+    for report in () if ended else made.work.drafts:
+        if report.type == "DiagnosticReport" and report.body.get("status") == "cancelled":
+            about = [one.get("reference") or "" for one in report.body.get("basedOn") or ()]
+            ended = ended or any(name.endswith(draft.id) for name in about)
+    if not ended or row.position > made.work.position:
+        return
+    state.load_current([row])
+    standing = row.body.value.get("status") if row.body is not None else None
+    if standing in ("active", "draft", "on-hold"):
+        text = f"the result says that its order was cancelled; the order on file is still {standing}"
+        made.flags.append(Flag("order-cancelled", draft.name, text, work=True))
+
+
+def count_twins(work: Work) -> Twins:
+    """Count, by type and key, the resources that a work brings of a key beyond the first."""
+    found: Twins = Counter()
+    for draft in work.drafts:
+        if draft.keys and draft.keys[0][0].startswith(NTH):
+            found[draft.type, draft.keys[0][0].partition("|")[2], draft.keys[0][1]] += 1
+    return found
+
+
+def another_of_key(works: Sequence[Prepared], state: State) -> Iterator[bytes]:
+    """Yield, for resources that are known, the key of one more than their message brings of theirs."""
+    for prepared in works:
+        for draft, keys in zip(prepared.work.drafts, prepared.keys, strict=True):
+            if draft.write != "create" and keys[0] in state.by_key:
+                key = _next_of_key(draft, prepared.twins, state)
+                if key is not None:
+                    yield key
+
+
+def check_count(draft: Draft, row: Row, prepared: Prepared, state: State) -> None:
+    """Park a work that brings fewer resources of one key than are known: which one it means is not said."""
+    key = _next_of_key(draft, prepared.twins, state)
+    more = state.by_key.get(key) if key is not None and row.position <= prepared.work.position else None
+    if more is not None and more.exists and more is not row:
+        text = f"more than one {draft.type} is known under its key, and nothing says which one is meant"
+        raise park("duplicate-key", draft.name, text)
+
+
+def _next_of_key(draft: Draft, twins: Twins, state: State) -> bytes | None:
+    if not draft.keys or draft.type in SHARED:
+        return None
+    system, value = draft.keys[0]
+    if system.startswith(NTH):
+        system = system.partition("|")[2]
+    number = twins[draft.type, system, value] + 2
+    return state.keys.identity(draft.type, f"{NTH}{number}|{system}", value)
