@@ -164,7 +164,8 @@ class MessagePlan:
     def build(self, tree: Group, x: Run, entry_key: str) -> Built:
         """Map one arranged message."""
         out = Built()
-        root = scope_of(mended(tree, self.message.mend, x))
+        strangers = [r.where for r in x.message.repairs if r.code == "unexpected-segment"]
+        root = scope_of(mended(tree, self.message.mend, x), strangers)
         refused = refusals(root, self.message.refuse, x)
         if refused is not None:
             out.held, out.flags = refused, x.flags

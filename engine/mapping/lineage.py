@@ -9,7 +9,7 @@ give the same report.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,7 @@ def report(
     chose = dict(x.choices)
     failed: dict[Address, str] = dict(x.failures)
     same = _same_as_head(built, x)
+    read = {(a.segment, a.n) for a in (*hits, *same)}
     out = Report()
     for leaf in leaves(message):
         spots = _spots(leaf)
@@ -133,11 +134,28 @@ def report(
             continue
         unmapped = _why(leaf, spots, chose, failed, ignored, rows, keys)
         if unmapped is None:
+            unmapped = _note_behind(leaf, message, read)
+        if unmapped is None:
             why = why_not(leaf.segment.name, (leaf.field, leaf.comp, leaf.sub), maps or {}, plan)
             place = why.place or NOWHERE
             unmapped = Unmapped(leaf.address, leaf.value, why.text, why.state, why.row, place)
         out.unmapped.append(unmapped)
     return out
+
+
+def _note_behind(leaf: Any, message: Any, read: Set[tuple[str, int]]) -> Unmapped | None:
+    """Say of a comment that no row reached which segment it stands behind: its place is why, not its
+    fields."""
+    note = leaf.segment
+    if note.name != "NTE" or (note.name, note.n) in read or not any(f.strip() for f in note.fields[3:4]):
+        return None
+    before = "MSH[1]"
+    for s in message.segments:
+        if s is note:
+            break
+        if s.name != "NTE":
+            before = f"{s.name}[{s.n}]"
+    return Unmapped(leaf.address, leaf.value, f"not mapped: no row reads the comments behind {before}")
 
 
 def _spots(leaf: Any) -> list[Address]:

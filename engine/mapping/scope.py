@@ -8,7 +8,7 @@ the row.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 from engine.formats.hl7v2.groups import Group
@@ -16,7 +16,10 @@ from engine.formats.hl7v2.groups import Group
 __all__ = ["Scope", "scope_of"]
 
 HOLDERS = frozenset({"PID", "PV1", "PR1", "IN1", "ORC", "OBR", "OBX", "SPM"})
-ANCHORS_KEPT = frozenset({"NTE", "PRT", "ROL", "CTD", "TCD", "TQ1", "TQ2"})
+PASSED = frozenset({"CTD", "NK1", "NTE", "PD1", "PRT", "ROL", "TCD", "TQ1", "TQ2"})
+"""Segments between a segment and its notes; Z-segments and what the structure does not know are passed too."""
+
+_NONE: frozenset[str] = frozenset()
 
 
 class Scope:
@@ -34,12 +37,14 @@ class Scope:
         "own",
         "padded",
         "parent",
+        "strangers",
         "top",
     )
 
     def __init__(self, group: Group, parent: Scope | None, path: tuple[str, ...] = ()) -> None:
         self.name = group.name
         self.parent = parent
+        self.strangers: frozenset[str]  # of the message: addresses of what its structure does not know
         self.top: Scope = self if parent is None else parent.top
         self.all_groups: dict[tuple[str, ...], list[Scope]] = {} if parent is None else parent.all_groups
         self.all_groups.setdefault(path, []).append(self)
@@ -63,8 +68,14 @@ class Scope:
             for s in scopes:
                 deep = deep | s.deep
         self.deep = deep  # names of all segments here and below
-        if parent is None:  # what stands in no group and never again in one: MSH
+        if parent is None:
+            self.strangers = _NONE
+            # what stands in no group and never again in one: MSH
             self.alone = {n for n in self.own if not any(n in s.deep for s in self._inner())}
+
+    def strange(self, s: Any) -> bool:
+        """Say whether the structure of the message does not know this segment."""
+        return bool(self.strangers) and f"{s.name}[{s.n}]" in self.strangers
 
     def _inner(self) -> list[Scope]:
         return [s for scopes in self.groups.values() for s in scopes]
@@ -176,7 +187,7 @@ class Scope:
                     break
                 if child.name == "NTE":
                     out.append(child)
-                elif child.name not in ANCHORS_KEPT and child.name != "PD1" and child.name != "NK1":
+                elif not (child.name in PASSED or child.name[0] == "Z" or self.top.strange(child)):
                     break
         return out
 
@@ -215,6 +226,9 @@ class Scope:
         return False
 
 
-def scope_of(group: Group) -> Scope:
-    """Build the scopes of an arranged message."""
-    return Scope(group, None)
+def scope_of(group: Group, strangers: Iterable[str] = ()) -> Scope:
+    """Build the scopes of an arranged message; `strangers` are the addresses of what its structure does not
+    know."""
+    root = Scope(group, None)
+    root.strangers = frozenset(strangers)
+    return root

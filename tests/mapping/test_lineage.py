@@ -197,3 +197,15 @@ def test_both_ways_say_the_same_and_every_leaf_has_a_state() -> None:
             for x in found["elements"]:
                 assert x["row"]["file"].startswith("mappings/") and x["row"]["line"] > 0 and x["row"]["layer"]
     assert told > 1000
+
+
+def test_a_comment_that_no_row_reads_is_told_by_its_place() -> None:
+    text = r"MSH|^~\&|LIS|NORTH|HUB|CDR|20260501120000-0500||ORU^R01^ORU_R01|M1|P|2.5.1" + "\r"
+    text += "PID|1||77^^^NORTH^MR||DOE^JO\rPV1|1|I\rNTE|1|L|about the visit\r"
+    text += "OBR|1||F1|X^x^L|||||||||||||||||||||F\r"
+    text += "OBX|1|NM|K^k^L||4.1||||||F\rZOB|1\rNTE|2|L|hemolyzed\r"
+    done = trace_message(parse(text.encode()), shipped(), "standard", "entry")
+    mapped = {m.source: m.target for m in done.report.mapped}
+    unmapped = {u.source: u.why for u in done.report.unmapped}
+    assert mapped["NTE[2]-3[1].1"].endswith(".note[0].text")
+    assert unmapped["NTE[1]-3[1].1"] == "not mapped: no row reads the comments behind PV1[1]"

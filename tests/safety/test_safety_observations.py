@@ -46,3 +46,11 @@ def test_beside_an_account_number_the_other_one_decides(hub: Hub) -> None:
     told = hub.lab(oru(who("A1^^^NORTH^AN~77^^^NORTH"), obx("4.4", "C"), status="C"))
     assert told.status == "done"
     assert len(hub.all("Patient")) == 1
+
+
+def test_a_comment_behind_a_foreign_segment_stays_with_its_result(hub: Hub) -> None:
+    sodium = obx("140", code="2951-2^Sodium^LN")
+    for foreign in ("ZOB|1|x", "DRG|1|x"):
+        hub.lab(oru("", obx(), "NTE|1|L|first", foreign, "NTE|2|L|hemolyzed, do not use", sodium))
+        notes = [[n["text"] for n in o.get("note", ())] for o in hub.all("Observation")]
+        assert notes == [["first", "hemolyzed, do not use"], []]
