@@ -85,7 +85,7 @@ class Flag:
 class Told(NamedTuple):
     """The sender's own time of what it tells: where it stood, first and last millisecond it can mean."""
 
-    kind: str  # EVN-2 | OBR-22 | MSH-7; only times of one kind are compared
+    kind: str  # EVN-2 | OBR-22 | MSH-7, or `MSH-7 local` without a zone; only times of one kind are compared
     first: int
     last: int
 

@@ -1,8 +1,8 @@
 """What speaks against a draft that is about to be written, or should be seen by somebody: by what is known.
 
 In: a draft, the row it writes, its patient, the state of the transaction. Out: nothing, `Park` with its
-cause, or flags of the plan. Follows the mapping language, "key" and "Write": a key that names two resources, or a
-number of another patient's, waits for a person.
+cause, or flags of the plan. Follows the mapping language, "key" and "Write": a key that names two resources,
+or a number of another patient's, waits for a person.
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ __all__ = ["Plan", "Version", "add_version", "is_older", "times_now"]
 
 _URN = b'"reference":"urn:uuid:'
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[^"]+)"')
+_LOCAL = " local"
+_HOUR = 61 * 60_000
+"""Local times of one clock tell older from newer when they are further apart than it is ever set back."""
 _LOGICAL = b'"identifier":{'  # a single identifier: nearly always that of a Reference
 
 
@@ -69,7 +72,15 @@ def is_older(draft: Draft, row: Row, sender: str) -> bool:
     if told is None or row.body is None:
         return False
     known = times_now(row).get(f"{told.kind} {sender}")
-    return known is not None and told.last < known
+    return known is not None and told.last < known - (_HOUR if told.kind.endswith(_LOCAL) else 0)
+
+
+def _may_be_older(draft: Draft, row: Row, sender: str) -> bool:
+    """Say whether local times leave it open, for want of a zone, whether a draft is the older one."""
+    told = draft.told
+    if told is None or not told.kind.endswith(_LOCAL):
+        return False
+    return told.last < times_now(row).get(f"{told.kind} {sender}", told.last)
 
 
 def _times(draft: Draft, row: Row, sender: str) -> dict[str, int]:
@@ -133,8 +144,31 @@ def add_version(
         made.superseded.append(row)
         made.flags.append(_late(draft, row))
         return
+    if before is not None:
+        made.flags += _doubts(draft, before.value, new, _may_be_older(draft, row, sender))
     own = dated(own, _times(draft, row, sender))
     made.versions.append(Version(row, Body(raw, new, own), new, before, patient))
+
+
+_SURE = frozenset({"final", "amended", "corrected", "appended"})
+_UNSURE = frozenset({"registered", "partial", "preliminary"})
+
+
+def _doubts(draft: Draft, old: dict[str, Any], new: dict[str, Any], unclear: bool) -> list[Flag]:
+    """Flag what is written and should be seen by somebody."""
+    found = []
+    if unclear:
+        text = (
+            "its local time is a little before the sender's last; without a zone that may be an hour set back"
+        )
+        found.append(Flag("late-unclear", draft.name, text, work=True))
+    if old.get("status") in _SURE and new.get("status") in _UNSURE:
+        text = f"what was {old['status']} is {new['status']} again"
+        found.append(Flag("no-longer-final", draft.name, text, work=True))
+    if draft.type == "Encounter" and "period.end" in draft.cleared and new.get("period", {}).get("end"):
+        text = "the time of discharge was deleted, and the visit has ended all the same: it stays"
+        found.append(Flag("delete-ignored", draft.name, text, work=True))
+    return found
 
 
 def _late(draft: Draft, row: Row) -> Flag:

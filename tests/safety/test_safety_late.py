@@ -157,3 +157,36 @@ def test_a_replay_of_what_was_late_stays_late_after_a_repeat(hub: Hub) -> None:
     assert value(hub) == ("4.2", "final")
     assert hub.replay(3).status == "done"
     assert value(hub) == ("4.2", "final")
+
+
+def local(hub: Hub, at: str, value: str, status: str) -> object:
+    return hub.lab(oru(who(), obx(value, status), status=status, at=at, reported=""))
+
+
+def test_local_times_of_one_sender_more_than_an_hour_apart_are_compared(hub: Hub) -> None:
+    local(hub, "20260502120000", "4.1", "F")
+    outcome = local(hub, "20260502105800", "9.9", "P")
+    assert value(hub) == ("4.1", "final")
+    assert ("late", False) in flags(outcome)
+
+
+def test_nearer_local_times_are_put_on_a_list(hub: Hub) -> None:
+    local(hub, "20260502120000", "4.1", "F")
+    assert ("late-unclear", True) in flags(local(hub, "20260502115900", "4.2", "C"))
+    assert value(hub) == ("4.2", "corrected")
+    assert ("late-unclear", True) not in flags(local(hub, "20260502120000", "4.3", "C"))
+
+
+def test_a_time_with_an_offset_beats_a_local_one_of_the_same_message(hub: Hub) -> None:
+    hub.lab(oru(who(), obx("4.2", "F"), reported="20260502140000", at=NOON))
+    hub.lab(oru(who(), obx("4.1", "F"), reported="20260502150000", at=ELEVEN))
+    assert value(hub) == ("4.2", "final")
+
+
+@pytest.mark.parametrize("status", ["P", "I"])
+def test_a_final_result_that_is_preliminary_again_is_put_on_a_list(hub: Hub, status: str) -> None:
+    hub.lab(oru(who(), obx("4.1", "F"), reported=TEN))
+    outcome = hub.lab(oru(who(), obx("4.2", status), status=status, reported=ELEVEN))
+    assert flags(outcome).count(("no-longer-final", True)) == 2
+    again = hub.lab(oru(who(), obx("4.2", "F"), reported=NOON))
+    assert ("no-longer-final", True) not in flags(again)
