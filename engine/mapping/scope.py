@@ -17,7 +17,7 @@ __all__ = ["Scope", "scope_of"]
 
 HOLDERS = frozenset({"PID", "PV1", "PR1", "IN1", "ORC", "OBR", "OBX", "SPM"})
 PASSED = frozenset({"CTD", "NK1", "NTE", "PD1", "PRT", "ROL", "TCD", "TQ1", "TQ2"})
-"""Segments between a segment and its notes; Z-segments and what the structure does not know are passed too."""
+"""Segments between a segment and its notes. Z-segments and those the structure does not know too."""
 
 _NONE: frozenset[str] = frozenset()
 

@@ -54,3 +54,20 @@ def test_a_comment_behind_a_foreign_segment_stays_with_its_result(hub: Hub) -> N
         hub.lab(oru("", obx(), "NTE|1|L|first", foreign, "NTE|2|L|hemolyzed, do not use", sodium))
         notes = [[n["text"] for n in o.get("note", ())] for o in hub.all("Observation")]
         assert notes == [["first", "hemolyzed, do not use"], []]
+
+
+def test_a_procedure_taken_back_is_found_by_code_and_time(hub: Hub) -> None:
+    done = "PR1|1||44970^Appendectomy^C4||20260501140000-0500" + "|" * 14
+    hub.adt(adt("A01", "", stay(), done))
+    hub.adt(adt("A08", "", stay(), done + "PN1^S|U"))
+    assert [p["status"] for p in hub.all("Procedure")] == ["unknown"]
+    hub.adt(adt("A08", "", stay(), done + "PN1^S|D"))
+    assert [p["status"] for p in hub.all("Procedure")] == ["entered-in-error"]
+
+
+def test_two_numbered_procedures_of_one_time_stay_two(hub: Hub) -> None:
+    for side, number in (("LT", "PN1"), ("RT", "PN2")):
+        one = f"PR1|1||27447^Knee^C4||20260501140000-0500{'|' * 11}{side}|||{number}^S|"
+        hub.adt(adt("A08", "", stay(), one + "A"))
+        hub.adt(adt("A08", "", stay(), one + "U"))
+    assert [p["status"] for p in hub.all("Procedure")] == ["unknown", "unknown"]
