@@ -123,3 +123,44 @@ def test_a_request_to_cancel_leaves_a_known_order_as_it_stands(hub: Hub) -> None
     assert statuses(hub, "ServiceRequest") == ["active"]
     hub.adt(oml("CR"))
     assert statuses(hub, "ServiceRequest") == ["revoked"]
+
+
+def a60(control: str, iam: str) -> str:
+    """An entry of a list of allergies: IAM-6 and the fields before and after it."""
+    return told("ADT_A60", "EVN|A60|20260501120000-0500", iam.format(control))
+
+
+def shown(hub: Hub) -> list[tuple[str, str]]:
+    return [
+        (one["clinicalStatus"]["coding"][0]["code"], one["code"]["coding"][0]["code"])
+        for one in hub.all("AllergyIntolerance")
+    ]
+
+
+def test_an_allergy_is_known_by_its_own_number(hub: Hub) -> None:
+    hub.adt(a60("A", "IAM|1|DA|1191^Asp^RXN|SV|Hives|{}|AL2^EHR"))
+    hub.adt(a60("U", "IAM|1|DA|7980^Pen^RXN|SV|Hives|{}|AL2^EHR"))
+    assert shown(hub) == [("active", "7980")]
+    hub.adt(a60("A", "IAM|1|DA|1191^Asp^RXN|SV|Hives|{}|AL3^EHR"))
+    assert shown(hub) == [("active", "7980"), ("active", "1191")]
+    hub.adt(a60("D", "IAM|1|||||{}|AL2^EHR"))
+    assert shown(hub) == [("inactive", "7980"), ("active", "1191")]
+
+
+def test_an_allergy_number_belongs_to_its_patient(hub: Hub) -> None:
+    for patient in ("77", "88"):
+        evn, iam = "EVN|A60|20260501120000-0500", "IAM|1|DA|1191^Asp^RXN|SV|Hives|A|1"
+        hub.adt(told("ADT_A60", evn, iam, patient=patient))
+    assert len(hub.all("AllergyIntolerance")) == 2
+
+
+@pytest.mark.parametrize("line", ['AL1|3||""', "AL1|3", "AL1|3|DA||SV|Hives|20190101"])
+def test_an_allergy_to_nothing_is_none_and_somebody_is_told(hub: Hub, line: str) -> None:
+    outcome = hub.adt(told("ADT_A01", line))
+    assert hub.all("AllergyIntolerance") == []
+    assert "allergy-without-allergen" in [flag.code for flag in outcome.flags]
+
+
+def test_an_entry_without_allergen_and_number_is_no_allergy(hub: Hub) -> None:
+    hub.adt(a60("A", "IAM|1|DA||SV|Hives|{}"))
+    assert hub.all("AllergyIntolerance") == []
