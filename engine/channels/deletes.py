@@ -7,14 +7,33 @@ or the segment is only there for context, it goes on and is flagged. HL7 v2.5.1 
 
 from __future__ import annotations
 
-from engine.formats.hl7v2.parse import Message
-from engine.kernel.message import Flag
+from engine.fhir import definitions
+from engine.formats.hl7v2.parse import Message, Segment
+from engine.kernel.message import Draft, Flag
 
-__all__ = ["forbidden_deletes"]
+__all__ = ["end_of_visit", "forbidden_deletes", "required_deletes"]
 
 DELETE = '""'
-DEMANDED = (("OBX", 3), ("OBX", 11), ("OBR", 4), ("OBR", 25), ("ORC", 1))
-"""Fields without which a result, a report or an order says something else, or nothing."""
+DEMANDED: dict[str, tuple[int, ...]] = {
+    "AL1": (3,),
+    "DG1": (3,),
+    "FT1": (6, 7),
+    "IAM": (3, 6),
+    "OBR": (4, 25),
+    "OBX": (3, 11),
+    "ORC": (1,),
+    "PR1": (3,),
+    "PRB": (3, 4, 13, 14),
+    "RXA": (3, 5, 6, 20),
+    "RXD": (2, 3),
+    "RXE": (2,),
+    "RXO": (1,),
+    "SCH": (25,),
+    "TXA": (12, 17),
+}
+"""Fields without which a result, an order, a dose, a problem ... says something else, or nothing."""
+WHEN_BOOKED = ((11, 4), (11, 5))
+"""Of SCH: start and end of the appointment, as components of its timing."""
 VISIT = (2, 19)
 """Of PV1: what kind of visit, and which one. Results bring PV1 for context only."""
 NUMBERS = (2, 3)
@@ -43,10 +62,12 @@ def forbidden_deletes(message: Message) -> tuple[Flag | None, list[Flag]]:
                     if deleted(fields, n):
                         text = "the number of an order is deleted; the other one says which it is"
                         flags.append(Flag("delete-of-key", f"{s.name}[{s.n}]-{n}", text, True))
-        for name, n in DEMANDED:
-            if s.name == name and deleted(fields, n) and held is None:
+        for n in DEMANDED.get(s.name, ()):
+            if deleted(fields, n) and held is None:
                 text = "the message deletes what cannot be absent"
                 held = Flag("delete-of-required", f"{s.name}[{s.n}]-{n}", text, True)
+        if s.name == "SCH":
+            held = held or _appointment(s, component)
         if s.name == "PV1":
             for n in VISIT:
                 if deleted(fields, n):
@@ -57,6 +78,48 @@ def forbidden_deletes(message: Message) -> tuple[Flag | None, list[Flag]]:
                     else:
                         flags.append(Flag("delete-of-key", where, "the visit is not named: none is linked"))
     return held or _no_number(numbers), flags
+
+
+def _appointment(sch: Segment, component: str) -> Flag | None:
+    """Hold an appointment whose numbers are all deleted, or its time."""
+    fields = sch.fields
+    numbers = [f.split(component, 1)[0].strip() for f in fields[1:3] if f.strip()]
+    if numbers and all(number == DELETE for number in numbers):
+        text = "the message deletes the numbers that say which appointment is meant"
+        return Flag("delete-of-required", f"SCH[{sch.n}]-1", text, True)
+    for field, part in WHEN_BOOKED:
+        parts = fields[field].split(component) if len(fields) > field else []
+        if len(parts) >= part and parts[part - 1].strip() == DELETE:
+            text = "the message deletes the time of an appointment, and does not call it off"
+            return Flag("delete-of-required", f"SCH[{sch.n}]-{field}.{part}", text, True)
+    return None
+
+
+def required_deletes(drafts: list[Draft]) -> Flag | None:
+    """Return why a message must wait whose drafts delete an element that FHIR demands, and bring no other."""
+    for draft in drafts:
+        for place in draft.cleared:
+            if place in draft.body and place not in draft.weak:
+                continue
+            element = definitions.element(draft.type, place)
+            if element is not None and element.min:
+                text = f"the message deletes {draft.type}.{place}, which cannot be absent"
+                return Flag("delete-of-required", draft.name, text, True)
+    return None
+
+
+def end_of_visit(message: Message, drafts: list[Draft]) -> None:
+    """Let a deleted time of discharge (PV1-45 `""`) delete the end of the visit, unless it has ended."""
+    visit = message.segment("PV1") if message.code == "ADT" else None
+    if visit is None or len(visit.fields) <= 45 or visit.fields[45].strip() != DELETE:
+        return
+    for draft in drafts:
+        if (
+            draft.type == "Encounter"
+            and draft.write != "create"
+            and "end" not in draft.body.get("period", {})
+        ):
+            draft.cleared = (*draft.cleared, "period.end")
 
 
 def _of_one_order(numbers: dict[str, bool]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
-from engine.channels.deletes import forbidden_deletes
+from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
 from engine.fhir.ids import keyed_uuid
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
@@ -128,10 +128,11 @@ class Pipeline:
         if b'""' in entry.body:
             out.parked = _deleted_result(message)
             held, deletes = forbidden_deletes(message)
-            out.parked = out.parked or held
+            out.parked = out.parked or held or required_deletes(built.drafts)
             out.flags += deletes
             if out.parked is not None:
                 return
+            end_of_visit(message, built.drafts)
         for d in built.drafts:
             for p in validate(d.body):
                 flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)

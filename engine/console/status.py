@@ -68,6 +68,10 @@ CAUSES = {
     "other-patient": ("A visit, order or result of another patient", "Compare both; somebody must decide."),
     "mixed-patients": ("One patient's resource would refer to another's", "Ask the sender what it means."),
     "delete-of-result": ("Deletes a result that is not called wrong", "Ask the laboratory for a correction."),
+    "delete-of-required": (
+        "Deletes what must be there",
+        "Ask the sender what it means; nothing was deleted.",
+    ),
     "merge-self": ("Merges a patient into itself", "Ask registration."),
     "self-merge": ("Merges a patient into itself", "Ask registration."),
     "merge-chain": ("Merges into a patient already merged away", "Ask registration."),

@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.fhir import jsonio
+from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
-from engine.store.merge import dated, merged, owned_by, times_of, without_duplicates
+from engine.store.merge import choice_group, dated, merged, owned_by, times_of, without_duplicates
 from engine.store.pack import Body
 from engine.store.references import logical
-from engine.store.state import Row, State
+from engine.store.state import Park, Row, State
 
 __all__ = ["Plan", "Version", "add_version", "is_older", "times_now"]
 
@@ -134,6 +134,11 @@ def add_version(
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     new, own = merged(old, own, draft, value, sender)
+    if draft.cleared:
+        _whole(draft, old, new)
+        if draft.type == "Encounter" and "period.end" in draft.cleared and "end" in new.get("period", {}):
+            text = "the time of discharge was deleted, and the visit has ended all the same: it stays"
+            made.flags.append(Flag("delete-ignored", draft.name, text, work=True))
     raw = jsonio.dumps(new)
     if before is not None and before.raw == raw:
         if not draft.cleared:
@@ -148,6 +153,20 @@ def add_version(
         made.flags += _doubts(draft, before.value, new, _may_be_older(draft, row, sender))
     own = dated(own, _times(draft, row, sender))
     made.versions.append(Version(row, Body(raw, new, own), new, before, patient))
+
+
+def _whole(draft: Draft, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Park a work whose explicit deletes leave a resource without what FHIR demands of it."""
+    for name in old:
+        if name in new or "_" + name in new:
+            continue
+        element = definitions.element(draft.type, name)
+        group = choice_group(name)
+        if element is None or not element.min:
+            continue
+        if group is None or all(choice_group(other.lstrip("_")) != group for other in new):
+            text = f"the message deletes {draft.type}.{name}, which cannot be absent"
+            raise Park(Flag("delete-of-required", draft.name, text, work=True))
 
 
 _SURE = frozenset({"final", "amended", "corrected", "appended"})
@@ -165,9 +184,10 @@ def _doubts(draft: Draft, old: dict[str, Any], new: dict[str, Any], unclear: boo
     if old.get("status") in _SURE and new.get("status") in _UNSURE:
         text = f"what was {old['status']} is {new['status']} again"
         found.append(Flag("no-longer-final", draft.name, text, work=True))
-    if draft.type == "Encounter" and "period.end" in draft.cleared and new.get("period", {}).get("end"):
-        text = "the time of discharge was deleted, and the visit has ended all the same: it stays"
-        found.append(Flag("delete-ignored", draft.name, text, work=True))
+    if draft.type == "DiagnosticReport" and "result" not in draft.body:
+        if old.get("result") and new.get("status") == "cancelled" != old.get("status"):
+            text = "the report was cancelled without a word on its results: they stand as they are"
+            found.append(Flag("results-of-cancelled", draft.name, text, work=True))
     return found
 
 

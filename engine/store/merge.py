@@ -21,7 +21,7 @@ from typing import Any
 from engine.kernel.message import Draft
 from engine.store.visits import settle_visit
 
-__all__ = ["claims_of", "dated", "merged", "owned_by", "times_of", "without_duplicates"]
+__all__ = ["choice_group", "claims_of", "dated", "merged", "owned_by", "times_of", "without_duplicates"]
 
 Claim = tuple[str, str, str]  # sender, map, label
 Own = Any

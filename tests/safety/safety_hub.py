@@ -7,6 +7,7 @@ In: bytes as a sender frames them. Out: what became of them (`Outcome`), and the
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,14 @@ class Hub:
 
     def adt(self, message: str | bytes) -> Outcome:
         return self.send(message, "adt")
+
+    def any(self, message: str | bytes) -> Outcome:
+        """Send a message of whatever type on the channel of registration, which takes every type then."""
+        channel = self.channels["adt"]
+        assert channel.mllp is not None
+        rules = channel.mllp.rules.model_copy(update={"accept": ()})
+        self.channels["adt"] = replace(channel, mllp=channel.mllp.model_copy(update={"rules": rules}))
+        return self.adt(message)
 
     def work(self) -> None:
         for _ in range(100):
