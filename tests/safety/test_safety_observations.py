@@ -71,3 +71,11 @@ def test_two_numbered_procedures_of_one_time_stay_two(hub: Hub) -> None:
         hub.adt(adt("A08", "", stay(), one + "A"))
         hub.adt(adt("A08", "", stay(), one + "U"))
     assert [p["status"] for p in hub.all("Procedure")] == ["unknown", "unknown"]
+
+
+def test_a_report_cancelled_without_its_results_is_somebodys_work(hub: Hub) -> None:
+    hub.lab(oru())
+    outcome = hub.lab(oru("", "NTE|1|L|called off", status="X"))
+    assert "results-of-cancelled" in [f.code for f in outcome.flags if f.work]
+    outcome = hub.lab(oru("", obx("", "X"), status="X"))
+    assert "results-of-cancelled" not in [f.code for f in outcome.flags]
