@@ -49,13 +49,21 @@ def patient_reference(body: dict[str, Any]) -> str | None:
     get = body.get
     target = get("subject") or get("patient") or get("beneficiary") or get("for") or get("individual")
     if target is None:
-        return None
+        return _of_appointment(body) if get("resourceType") == "Appointment" else None
     if isinstance(target, list):
         target = target[0]
     reference = target.get("reference") if isinstance(target, dict) else None
     return (
         reference if isinstance(reference, str) and reference.startswith(("Patient/", "urn:uuid:")) else None
     )
+
+
+def _of_appointment(body: dict[str, Any]) -> str | None:
+    """Return the one Patient who takes part in an appointment; None where there are several."""
+    actors = (one.get("actor") for one in body.get("participant") or ())
+    found = {actor.get("reference") or "" for actor in actors if isinstance(actor, dict)}
+    patients = [name for name in found if name.startswith("Patient/")]
+    return patients[0] if len(patients) == 1 else None
 
 
 def concept_of(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from safety_hub import Hub, who
+from safety_hub import Hub, adt, merge, who
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,28 @@ def test_refused_then_given_then_refused(hub: Hub) -> None:
     hub.adt(vxu("C3", refused.format("U")))
     (dose,) = hub.all("Immunization")
     assert (dose["status"], "doseQuantity" in dose, "lotNumber" in dose) == ("not-done", False, False)
+
+
+def of_another(message: str) -> str:
+    return message.replace(who("77"), who("88", "ROE^ANN", "19900101"))
+
+
+@pytest.mark.parametrize("event", ["S12", "S14", "S15"])
+def test_an_appointment_is_not_taken_from_its_patient(hub: Hub, event: str) -> None:
+    hub.adt(siu("S12", "T1", booked("A1^EHR|F1^SCHED")))
+    before = hub.all("Appointment")
+    outcome = hub.adt(of_another(siu(event, "T2", booked("A1^EHR|F1^SCHED"))))
+    assert (outcome.status, outcome.cause) == ("parked", "other-patient")
+    assert hub.all("Appointment") == before
+
+
+def test_an_appointment_follows_its_patient_through_a_merge(hub: Hub) -> None:
+    hub.adt(of_another(siu("S12", "U1", booked("A1^EHR|F1^SCHED"))))
+    hub.adt(adt("A08", who("77", "ROE^ANN", "19900101")))
+    hub.adt(merge("77", "88", name="ROE^ANN").replace("19800101", "19900101"))
+    (appointment,) = hub.all("Appointment")
+    actors = [
+        p["actor"]["reference"] for p in appointment["participant"] if "reference" in p.get("actor", {})
+    ]
+    survivor = f"Patient/{next(p['id'] for p in hub.all('Patient') if p.get('active') is not False)}"
+    assert survivor in actors
