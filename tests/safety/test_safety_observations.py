@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from safety_hub import Hub, adt, obx, oru, stay, who
 
 WEIGHT = "OBX|1|NM|29463-7^Weight^LN||{}|kg|||||{}|||{}"
@@ -79,3 +82,27 @@ def test_a_report_cancelled_without_its_results_is_somebodys_work(hub: Hub) -> N
     assert "results-of-cancelled" in [f.code for f in outcome.flags if f.work]
     outcome = hub.lab(oru("", obx("", "X"), status="X"))
     assert "results-of-cancelled" not in [f.code for f in outcome.flags]
+
+
+GROWTH = "OBX|1|CE|600-7^Bacteria^LN|2|3092008^Staphylococcus^SCT||||||F"
+
+
+def susceptibility() -> str:
+    cipro = obx("0.5", code="18906-8^Cipro^LN", sub="2")
+    parent = "||LAB|F|600-7&Bacteria&LN^2^Staphylococcus|||P1&EHR^F1&LIS"
+    return oru("", cipro, filler="F2^LIS", placer="P2^EHR").replace("||LAB|F", parent)
+
+
+@pytest.mark.parametrize("culture_first", [True, False])
+def test_a_susceptibility_in_its_own_message_finds_its_isolate(hub: Hub, culture_first: bool) -> None:
+    culture = oru("", GROWTH, GROWTH.replace("|2|3092008", "|1|112283007"))
+    for message in (culture, susceptibility()) if culture_first else (susceptibility(), culture):
+        assert hub.lab(message).status == "done"
+    by_code = {o["code"]["coding"][0]["code"] + _sub(o): o for o in hub.all("Observation")}
+    (isolate,) = by_code["18906-8 2"]["derivedFrom"]
+    assert isolate["reference"] == f"Observation/{by_code['600-7 2']['id']}"
+
+
+def _sub(observation: dict[str, Any]) -> str:
+    parts = observation["extension"][0]["extension"]
+    return " " + next(p["valueString"] for p in parts if p["url"] == "original-sub-identifier")
