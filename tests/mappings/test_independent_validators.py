@@ -48,6 +48,12 @@ def _said_by_sender(resource: Json, path: str, text: str, source: str) -> bool:
     return isinstance(said, str) and all(part in source for part in said.split("^"))
 
 
+def _but_for_white_space(resource: Json, path: str, text: str, source: str) -> bool:
+    """A display that differs in blanks alone is the same display (R4's v2-0161 writes two of them)."""
+    said = _at(resource, path)
+    return isinstance(said, str) and " ".join(said.split()) in " ".join(text.split())
+
+
 def _of_another_version(resource: Json, path: str, text: str, source: str) -> bool:
     """FHIR R4 2.1.10.4 (extensions for converting between versions): these exist by rule, in no package."""
     return re.search(r"/fhir/5\.0/StructureDefinition/extension-[A-Z]\w+\.[a-z]\w+ could", text) is not None
@@ -94,6 +100,7 @@ REFUTED: tuple[tuple[str, Refuted], ...] = (
     ("cardinality.min", _choice_inside),
     ("profile.element.cardinality.min", _primitive_extension),
     ("terminology.display", _said_by_sender),
+    ("terminology.display", _but_for_white_space),
     ("extension.unknown", _of_another_version),
     ("extension.unknown", _of_our_own),
     ("extension.unknown", _of_us_core),
