@@ -16,7 +16,7 @@ from engine.kernel.message import Draft, Flag
 from engine.store.keys import Keys
 from engine.store.state import Park, Row, State
 
-__all__ = ["Otherwise", "numbers_of", "other_keys", "prior_numbers"]
+__all__ = ["Otherwise", "another_placer", "numbers_of", "other_keys", "prior_numbers"]
 
 PLACER, FILLER = "PLAC", "FILL"
 NUMBER = 3
@@ -51,6 +51,13 @@ def _typed(body: dict[str, Any], code: str) -> list[dict[str, Any]]:
         ):
             found.append(one)
     return found
+
+
+def another_placer(body: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Say whether an order that was found by its filler's number is known by another placer's number."""
+    mine = {one["value"] for one in _typed(body, PLACER)}
+    placed = {one["value"] for one in _typed(known, PLACER)}
+    return bool(mine and placed) and mine.isdisjoint(placed)
 
 
 def _authority(one: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
+from engine.store.aliases import another_placer
 from engine.store.merge import choice_group, dated, merged, owned_by, times_of, without_duplicates
 from engine.store.pack import Body
 from engine.store.references import logical
@@ -133,6 +134,9 @@ def add_version(
     old, own = (before.value, before.own) if before is not None else ({}, [sender, draft.map, {}])
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
+    if draft.type == "MedicationRequest" and another_placer(body, old):
+        text = "the filler's number is that of an order with another placer number: one drug for another?"
+        raise Park(Flag("ambiguous-key", draft.name, text, work=True))
     new, own = merged(old, own, draft, value, sender)
     if draft.cleared:
         _whole(draft, old, new)

@@ -56,6 +56,14 @@ def test_orders_of_one_prescription_stay_apart(hub: Hub) -> None:
     assert statuses(hub) == ["active", "stopped"]
 
 
+def test_a_filler_number_of_two_orders_never_turns_one_drug_into_another(hub: Hub) -> None:
+    hub.adt(told("RDE_O11", "ORC|NW|RX1^CPOE|F1^PH", DRUG))
+    before = hub.all("MedicationRequest")
+    outcome = hub.adt(told("RDE_O11", "ORC|NW|RX2^CPOE|F1^PH", "RXE||1191^Aspirin^RXNORM|1||TAB"))
+    assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert hub.all("MedicationRequest") == before
+
+
 def rds(rxd: str, control: str = "RE") -> str:
     return told("RDS_O13", f"ORC|{control}|RX1^CPOE|F1^PH", rxd)
 
