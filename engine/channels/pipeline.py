@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
@@ -147,6 +148,8 @@ class Pipeline:
         if out.parked is None:
             out.parked = _mixed(built.drafts)
         date_drafts(built, message, program.sender("").zone)
+        mark_changes(built, message)
+        out.renumbers = message.code == "ADT" and message.event == "A47"
         out.drafts = built.drafts
 
 

@@ -75,6 +75,10 @@ CAUSES = {
     "merge-self": ("Merges a patient into itself", "Ask registration."),
     "self-merge": ("Merges a patient into itself", "Ask registration."),
     "merge-chain": ("Merges into a patient already merged away", "Ask registration."),
+    "number-taken": (
+        "A change of number onto one that another patient has",
+        "Ask registration: if they are one person, it sends a merge.",
+    ),
     "merge-unclear": ("A merge that does not say who stays", "Ask registration."),
     "no-authority": (
         "A merge on a channel that may not merge",

@@ -115,6 +115,7 @@ class Draft:
         str, ...
     ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
     told: Told | None = None  # None: the sender gives no time that can be compared
+    changes: bool = False  # the sender takes back, calls off or updates what must be known already
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ class Work:
     drafts: list[Draft] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     parked: Flag | None = None  # set: nothing is written, the entry waits for a person
+    renumbers: bool = False  # an event that changes a patient's number, and merges nobody
     note: str = ""  # e.g. `duplicate`, `not for this channel`
     search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
     deliveries: tuple[Mapping[str, Any], ...] = ()

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from engine.kernel.message import Draft, Flag, Work
+from engine.store.aliases import numbers_of, prior_numbers
 from engine.store.content import Plan
+from engine.store.references import retired_by
 from engine.store.state import Park, Row, State
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ __all__ = [
     "SHARED_BY_MANY",
     "Twins",
     "another_of_key",
+    "check_active",
     "check_count",
     "check_order",
     "check_owner",
+    "check_retired",
     "count_twins",
     "park",
 ]
@@ -76,6 +80,41 @@ def check_order(draft: Draft, row: Row, made: Plan, state: State) -> None:
     if standing in ("active", "draft", "on-hold"):
         text = f"the result says that its order was cancelled; the order on file is still {standing}"
         made.flags.append(Flag("order-cancelled", draft.name, text, work=True))
+
+
+def check_active(draft: Draft, patient: Row, person: Draft | None, made: Plan, state: State) -> None:
+    """Flag, once a work, what is written about a patient whose record was deleted (HL7 v2 A29)."""
+    if person is not None and person.body.get("active") is False:
+        return
+    state.load_current([patient])
+    if patient.body is None or patient.body.value.get("active") is not False or patient.survivor is not None:
+        return
+    if all(flag.code != "inactive-patient" for flag in made.flags):
+        text = "the record of this patient is not in use any more: is it the right patient?"
+        made.flags.append(Flag("inactive-patient", draft.name, text, work=True))
+
+
+def check_retired(
+    draft: Draft, row: Row, survivor: Row | None, work: Work, made: Plan, confirmed: bool
+) -> None:
+    """Look at the number that a merge retires: who has it, and whose numbers it is one of."""
+    if survivor is None:
+        return
+    if row.exists and row.survivor is None and survivor.exists and work.renumbers and not confirmed:
+        text = "a number is changed into one that another known patient has: that would be a merge"
+        raise park("number-taken", "MRG[1]-1", text)
+    if not row.exists and not prior_numbers(draft):
+        people = [one for one in work.drafts if one.type == "Patient" and retired_by(one.body) is None]
+        if any(authority for one in people for _, authority in _numbers(one)):
+            text = "the retired number has no assigning authority, and nobody known has it: nobody was merged"
+            made.flags.append(Flag("merge-unknown-number", "MRG[1]-1", text, work=True))
+
+
+def _numbers(draft: Draft) -> list[tuple[str, str]]:
+    """Return (number, its name space or "") of a patient."""
+    found = numbers_of(draft.body)
+    systems = [one.get("system", "") for one in draft.body.get("identifier") or () if one.get("value")]
+    return [(number, display or system) for (number, display), system in zip(found, systems, strict=True)]
 
 
 def count_twins(work: Work) -> Twins:

@@ -16,9 +16,11 @@ from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_number
 from engine.store.checks import (
     SHARED_BY_MANY,
     Twins,
+    check_active,
     check_count,
     check_order,
     check_owner,
+    check_retired,
     count_twins,
     park,
 )
@@ -139,12 +141,18 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                     for pair in numbers_of(d.body)
                 ]
                 _retire(row, kept, kept in followed, numbers, made)
+                check_retired(draft, row, kept, work, made, confirmed)
                 _write_retired(draft, row, made, state)
                 continue
             if row in followed:
                 draft = _by_old_number(draft)
-        elif patient is not None and not confirmed:
-            check_owner(draft, row, patient, retired, state)
+        elif patient is not None:
+            if not confirmed:
+                check_owner(draft, row, patient, retired, state)
+            check_active(draft, patient, drafted.get(patient.rid), made, state)
+        if draft.changes and not row.exists:
+            text = "it takes back, calls off or updates what is not known here: see other numbers"
+            made.flags.append(Flag("nothing-to-change", draft.name, text, work=True))
         if row.exists and draft.write != "create":
             check_count(draft, row, prepared, state)
         if draft.type == "ServiceRequest" and draft.write == "create" and row.exists:

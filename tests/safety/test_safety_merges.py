@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from safety_hub import Hub, adt, merge, obx, oru, stay, who
 
+from engine.kernel.message import Outcome
+
 
 def test_results_of_the_retired_number_move(hub: Hub) -> None:
     hub.lab(oru(who("88")))
@@ -98,3 +100,41 @@ def test_the_visit_in_a_merge_follows_it(hub: Hub) -> None:
     assert hub.adt(adt("A08", who("88"), stay())).status == "done"
     (visit,) = hub.of("77", "Encounter")
     assert visit["status"] == "finished"
+
+
+def work_of(outcome: Outcome) -> list[str]:
+    return [f.code for f in outcome.flags if f.work]
+
+
+def test_a_retired_number_without_its_authority_is_put_on_a_list(hub: Hub) -> None:
+    hub.adt(adt("A08", who("88")))
+    assert "merge-unknown-number" in work_of(hub.adt(adt("A40", who(), "MRG|88")))
+    assert "merge-unknown-number" not in work_of(hub.adt(merge("77", "88")))
+    assert "merge-unknown-number" not in work_of(hub.adt(merge("77", "99")))
+
+
+def test_senders_that_never_name_an_authority_merge_as_they_number(hub: Hub) -> None:
+    hub.adt(adt("A08", who("88^^^^MR")))
+    assert "merge-unknown-number" not in work_of(hub.adt(adt("A40", who("77^^^^MR"), "MRG|88^^^^MR")))
+
+
+def test_a_change_of_number_onto_that_of_another_patient_waits(hub: Hub) -> None:
+    hub.adt(adt("A08", who("88")))
+    hub.adt(adt("A08", who("77")))
+    outcome = hub.adt(adt("A47", who("77"), "MRG|88^^^NORTH^MR"))
+    assert (outcome.status, outcome.cause) == ("parked", "number-taken")
+    assert all("active" not in p and "link" not in p for p in hub.all("Patient"))
+
+
+def test_a_change_of_number_onto_a_new_one_is_done_once_and_again(hub: Hub) -> None:
+    hub.adt(adt("A08", who("88")))
+    assert hub.adt(adt("A47", who("77"), "MRG|88^^^NORTH^MR")).status == "done"
+    assert hub.adt(adt("A47", who("77"), "MRG|88^^^NORTH^MR")).status == "done"
+    assert hub.lab(oru(who("88"))).status == "done"
+
+
+def test_a_result_of_a_patient_who_was_deleted_is_put_on_a_list(hub: Hub) -> None:
+    hub.adt(adt("A08", who()))
+    assert "inactive-patient" not in work_of(hub.adt(adt("A29", who(), stay())))
+    assert "inactive-patient" not in work_of(hub.adt(adt("A29", who(), stay())))
+    assert work_of(hub.lab(oru())).count("inactive-patient") == 1

@@ -30,7 +30,7 @@ HELD_LAB = {
 
 BOOKED = (
     "SCH|A1^EHR|F1^SCHED|||||||||^^^20260510090000-0500^20260510093000-0500||||||||||||||Booked",
-    "RXA|0|1|20260501|20260501|08^HepB^CVX|0.5|mL^^UCUM||||||||||||||CP|A",
+    "RXA|0|1|20260501|20260501|08^HepB^CVX|0.5|mL^^UCUM|||||||||||||CP|A",
     "PRB|AD|20260501|I10^Hypertension^I10C|PR1^EHR|||20260501||||||C^Confirmed|A^Active",
 )
 
