@@ -106,3 +106,11 @@ def test_a_susceptibility_in_its_own_message_finds_its_isolate(hub: Hub, culture
 def _sub(observation: dict[str, Any]) -> str:
     parts = observation["extension"][0]["extension"]
     return " " + next(p["valueString"] for p in parts if p["url"] == "original-sub-identifier")
+
+
+def test_taking_back_the_admitting_diagnosis_leaves_the_final_one(hub: Hub) -> None:
+    for kind in "AF":
+        hub.adt(adt("A08", "", stay(), f"DG1|1||I10^Hypertension^I10C|||{kind}{'|' * 15}A"))
+    hub.adt(adt("A08", "", stay(), f"DG1|1||I10^Hypertension^I10C|||A{'|' * 15}D"))
+    taken_back = ["verificationStatus" in c for c in hub.all("Condition")]
+    assert taken_back == [True, False]
