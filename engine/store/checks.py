@@ -86,7 +86,8 @@ def check_active(draft: Draft, patient: Row, person: Draft | None, made: Plan, s
     """Flag, once a work, what is written about a patient whose record was deleted (HL7 v2 A29)."""
     if person is not None and person.body.get("active") is False:
         return
-    state.load_current([patient])
+    if patient.body is None:
+        state.load_current([patient])
     if patient.body is None or patient.body.value.get("active") is not False or patient.survivor is not None:
         return
     if all(flag.code != "inactive-patient" for flag in made.flags):
