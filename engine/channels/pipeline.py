@@ -1,7 +1,7 @@
-"""One journal entry through the pure rooms: decode, map, check; out comes the work for the store's transaction.
+"""One journal entry through the pure rooms: decode, map, check; out comes the work of a transaction.
 
-A content error (unreadable, no map, held by a row, invalid) parks that entry alone, with its cause. Nothing here touches
-a database or a clock, so the same entry and revision always give the same work.
+A content error (unreadable, no map, held by a row, invalid) parks that entry alone, with its cause. Nothing here
+touches a database or a clock, so the same entry and revision always give the same work.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ class Pipeline:
             out.parked = Flag("not-readable", e.where, e.what, True)
         except MapError as e:
             if e.where == "MSH-9":  # never in the sender's words: a damaged header may hold anything there
-                text = "no map serves this message type; a file under mappings/hl7v2/messages would, with `for:` naming it"
+                text = (
+                    "no map serves this message type; "
+                    "a file under mappings/hl7v2/messages would, with `for:` naming it"
+                )
                 out.parked = Flag("no-map", "MSH-9", text, True)
             else:
                 out.parked = Flag("map-error", e.where, str(e), True)
@@ -195,7 +198,7 @@ VISIT_EVENTS = frozenset(
 
 
 def _visit_missed(message: Message, drafts: list[Draft]) -> bool:
-    """Say whether a transfer, discharge or cancellation reached no visit: somebody must know that it did not."""
+    """Say whether a transfer, discharge or cancellation reached no visit: somebody must know."""
     visit = message.code == "ADT" and message.event in VISIT_EVENTS
     return visit and not any(d.type == "Encounter" for d in drafts)
 
@@ -212,7 +215,7 @@ def _deleted_result(message: Message) -> Flag | None:
 
 
 def _mixed(drafts: list[Draft]) -> Flag | None:
-    """Park a message of several patients in which one's result hangs on another's order, visit or specimen."""
+    """Park a message of several patients where one's result hangs on another's order or visit."""
     if sum(d.type == "Patient" for d in drafts) < 2:
         return None
     about = {f"{d.type}/{d.id}": patient_reference(d.body) for d in drafts if d.type not in SHARED_BY_MANY}
@@ -253,14 +256,26 @@ def _texts(message: Message, segment: str, field: int, component: int = 1) -> It
 
 
 WORDS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
-    ("patient", "PID", 3, (1,)), ("patient", "PID", 2, (1,)), ("patient", "PID", 4, (1,)), ("patient", "MRG", 1, (1,)), ("account", "PID", 18, (1,)),
-    ("name", "PID", 5, (1, 2)), ("order", "ORC", 2, (1,)), ("order", "ORC", 3, (1,)), ("order", "OBR", 2, (1,)), ("order", "OBR", 3, (1,)),
-    ("visit", "PV1", 19, (1,)), ("control", "MSH", 10, (1,)),
-)  # fmt: skip
+    ("patient", "PID", 3, (1,)),
+    ("patient", "PID", 2, (1,)),
+    ("patient", "PID", 4, (1,)),
+    ("patient", "MRG", 1, (1,)),
+    ("account", "PID", 18, (1,)),
+    ("name", "PID", 5, (1, 2)),
+    ("order", "ORC", 2, (1,)),
+    ("order", "ORC", 3, (1,)),
+    ("order", "OBR", 2, (1,)),
+    ("order", "OBR", 3, (1,)),
+    ("visit", "PV1", 19, (1,)),
+    ("control", "MSH", 10, (1,)),
+)
 
 
 def search_words(message: Message) -> tuple[tuple[str, str], ...]:
-    """Return (kind, value) of what a person looks a message up by; kinds: patient, account, name, birth, order, visit, control."""
+    """Return (kind, value) of what a person looks a message up by.
+
+    Kinds: patient, account, name, birth, order, visit, control.
+    """
     out: dict[tuple[str, str], None] = {}
     for kind, segment, field, components in WORDS:
         for component in components:

@@ -1,8 +1,8 @@
 """Every row of HL7's v2-to-FHIR guide is held by a map of ours, or mappings/not_mapped.yaml says why not.
 
 The guide's tables are not part of the project: their folder is `HUB_V2_TO_FHIR`, or `v2-to-fhir/mappings`
-beside the project. Without them these tests are skipped and say so. Of the guide's 4763 code rows 2439 name no
-HL7 v2 code: there is nothing to translate.
+beside the project. Without them these tests are skipped and say so. Of the guide's 4763 code rows 2439 name
+no HL7 v2 code: there is nothing to translate.
 """
 
 from __future__ import annotations
