@@ -1,7 +1,7 @@
 """One journal entry through the pure rooms: decode, map, check; out comes the work of a transaction.
 
-A content error (unreadable, no map, held by a row, invalid) parks that entry alone, with its cause. Nothing here
-touches a database or a clock, so the same entry and revision always give the same work.
+A content error (unreadable, no map, held by a row, invalid) parks that entry alone, with its cause. Nothing
+here touches a database or a clock, so the same entry and revision always give the same work.
 """
 
 from __future__ import annotations

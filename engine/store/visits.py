@@ -1,7 +1,8 @@
 """What a merged Encounter may not say of a visit that has ended, whoever repeats where the patient was.
 
 In: the merged body and the one before it. Out: the body put right: no place in use, and no time of discharge
-lost by an update that is silent about it. FHIR R4 Encounter.status, Encounter.location.status; HL7 v2.8.2 ch. 3.3.
+lost by an update that is silent about it.
+FHIR R4 Encounter.status, Encounter.location.status; HL7 v2.8.2 ch. 3.3.
 """
 
 from __future__ import annotations

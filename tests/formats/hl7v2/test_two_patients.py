@@ -1,4 +1,4 @@
-"""ADT A17, A24 and A37: the second patient of a pair has a group of its own, whatever the first leaves out."""
+"""A17, A24 and A37: the second patient of a pair has a group of its own, whatever the first leaves out."""
 
 from __future__ import annotations
 
