@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engine.kernel.errors import ConfigError, HubError, StoreUnavailable
+from engine.kernel.sqlitewal import write_ahead_log
 
 __all__ = ["connect", "exists", "file_of", "own_connection", "reporting", "unavailable"]
 
@@ -138,8 +139,8 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
             "PRAGMA page_size=4096"
         )  # measured: for batches of one it writes less log than 8 KB
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    write_ahead_log(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "fullfsync=ON",  # macOS, where fsync alone leaves bytes in the disk's cache
         "checkpoint_fullfsync=ON",

@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from engine.kernel.errors import HubError, StoreUnavailable
+from engine.kernel.sqlitewal import write_ahead_log
 from engine.store.onewriter import OneWriter, make_private
 
 __all__ = ["Conflict", "Database", "Session", "engine_for"]
@@ -58,8 +59,8 @@ def engine_for(url: str) -> Engine:
         connection.isolation_level = (
             None  # we say BEGIN ourselves, so that reads are snapshots and writes IMMEDIATE
         )
+        write_ahead_log(connection)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "fullfsync=ON",  # macOS, where fsync alone leaves bytes in the disk's cache
             "checkpoint_fullfsync=ON",
