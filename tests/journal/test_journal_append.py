@@ -211,8 +211,9 @@ def test_without_keys_the_sender_is_the_lane(journal: SqlJournal) -> None:
 
 
 def test_keys_spread_over_all_lanes(journal: SqlJournal) -> None:
-    journal.append([oru(n, order_keys=(f"patient {n}",)) for n in range(600)])
-    assert {lane for _, lanes in journal.heads(0, 600) for lane in lanes} == set(range(64))
+    # under a key drawn by lot 1,500 leave a lane empty once in 300 million runs (600 did once in 200)
+    journal.append([oru(n, order_keys=(f"patient {n}",)) for n in range(1500)])
+    assert {lane for _, lanes in journal.heads(0, 1500) for lane in lanes} == set(range(64))
 
 
 def test_the_number_of_lanes_is_fixed_when_the_journal_is_made(opened: Open) -> None:
