@@ -7,7 +7,6 @@ than the core store) is found before any of them starts, and said in one line wi
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -26,6 +25,7 @@ from engine.channels.opening import check_pair, open_journal, open_keyring, open
 from engine.channels.pipeline import Pipeline
 from engine.channels.production import judge
 from engine.channels.worker import Worker
+from engine.cli.collecting import Collecting
 from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.supervisor import Child, Supervisor, only_one
 from engine.kernel.config import Config, load_config
@@ -218,21 +218,19 @@ def _worker(
     slot = FileSlot(config.data_dir / f"worker-{index}.at")
     worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16), index, config.workers, slot)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"worker-{index}.prom")
-    _collect_rarely()
+    collecting = Collecting()
+
+    def tick() -> None:
+        metrics.tick()
+        collecting.tick()
+
     ready("")
     try:
-        worker.run(lambda: stopping, metrics.tick)
+        worker.run(lambda: stopping, tick)
     finally:
         metrics.write()
         store.close()
         journal.close()
-
-
-def _collect_rarely() -> None:
-    """Let the collector skip what stays and look less often at what a message makes: 15 % of the CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _console(
