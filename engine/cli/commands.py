@@ -58,16 +58,26 @@ def msg_show(
     show_phi: Annotated[
         bool, typer.Option("--show-phi", help="print the message itself; that is recorded")
     ] = False,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="where every element came from, and where every field went")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what is known of one message and what it became."""
     from engine.cli.msg import show
+    from engine.cli.msglineage import print_lineage, show_lineage
     from engine.cli.opened import opened, who
     from engine.cli.printing import print_json, print_message
 
     with opened(project_root(own=True)) as hub:
         made = show(hub, entry, who(), phi=show_phi)
-    print_json(made) if json else print_message(made)
+        if lineage:
+            made["lineage"] = show_lineage(hub, entry, who(), made.get("revision", ""), phi=show_phi)
+    if json:
+        return print_json(made)
+    print_message(made)
+    if lineage:
+        print_lineage(made["lineage"])
 
 
 @msg_app.command("replay")

@@ -97,13 +97,14 @@ def trace_message(
     identify: Identify = unkeyed,
     general: bool = False,
     map_: str = "",
+    run: type[TracedRun] = TracedRun,
 ) -> Conversion:
     """Map one message with the traced twin and report on every leaf; `map_` names a message map, else its
     type chooses one; `general` falls back on the map ANY, flagged."""
     program = maps.program(site, trace=True)
     plan, tree_ = _tree(message, program, general, map_)
     h = headers(message)
-    x = TracedRun(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
+    x = run(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
     if plan.message.name == "ANY":
         x.flag(
             "no-map",

@@ -22,7 +22,7 @@ from engine.mapping.readings import why_not
 from engine.mapping.run import TracedRun
 from engine.mapping.traced import Address, TKey
 
-__all__ = ["STATES", "Mapped", "Report", "Unmapped", "ignored_by", "report", "two_way"]
+__all__ = ["STATES", "Mapped", "Report", "Unmapped", "ignored_by", "names_of", "report", "two_way"]
 
 STATES = (
     "mapped",  # reached an element
@@ -84,7 +84,8 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _names(drafts: list[Draft]) -> list[str]:
+def names_of(drafts: list[Draft]) -> list[str]:
+    """Name drafts as the report does: `Patient`, and `Observation[0]` where there are several."""
     total: dict[str, int] = defaultdict(int)
     for d in drafts:
         total[d.type] += 1
@@ -109,7 +110,7 @@ def report(
     on purpose; with `maps` and `plan` a leaf that no row took is told from one that a condition excluded."""
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
     keys: dict[Address, int] = {}
-    for name, d in zip(_names(built.drafts), built.drafts, strict=True):
+    for name, d in zip(names_of(built.drafts), built.drafts, strict=True):
         for path, value in _walk({k: v for k, v in d.body.items() if k != "resourceType"}, name):
             for a in value.src:
                 if isinstance(value, TKey):
