@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from engine.mapping import types as T
 from engine.mapping.emitcases import Cases
-from engine.mapping.emitnames import Env, Handle, Library, is_constant, tests_target, word_of
+from engine.mapping.emitnames import Aim, Env, Handle, Library, is_constant, tests_target, word_of
 from engine.mapping.model import Row, Step
 
 __all__ = ["Emitter", "Env", "Handle", "Library", "is_constant"]
@@ -224,7 +224,7 @@ class Emitter(Cases):
         def take(value: str) -> None:
             self.put(f"onto({var}[{name!r}], {value})")
 
-        self.value(row, target, env, path, take, lambda _: "pass", many=False)
+        self.value(row, Aim(target, path, take), env)
         self.put("pass")
         self.depth -= 1
 
@@ -264,16 +264,8 @@ class Emitter(Cases):
             if row.flag:
                 self.put(f"x.flag({word_of(row.flag)!r}, {self.where(row, env)!r}, {row.flag!r})")
 
-        self.value(
-            row,
-            target,
-            env,
-            path,
-            take,
-            lambda h: f"x.cleared.append({name!r})",
-            many=False,
-            slot=(var, name),
-        )
+        aim = Aim(target, path, take, lambda h: f"x.cleared.append({name!r})", slot=(var, name))
+        self.value(row, aim, env)
         if aside:
             self.put(f"if {aside} is not None: x.back({aside})")
         self.depth -= 1
@@ -306,7 +298,8 @@ class Emitter(Cases):
             if row.flag:
                 self.put(f"x.flag({word_of(row.flag)!r}, {self.where(row, env)!r}, {row.flag!r})")
 
-        self.value(row, target, env, path, take, lambda h: f"x.cleared.append({shown!r})", many=True)
+        aim = Aim(target, path, take, lambda h: f"x.cleared.append({shown!r})", many=True)
+        self.value(row, aim, env)
         if inside and self.per_repetition(row, env) is None:
             self.depth -= 1
         if row.default and all(not r.target for r in row.default):

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from engine.mapping import conditions as C
+from engine.mapping import types as T
 from engine.mapping.locate import locate
 from engine.mapping.model import Constant, First, Join, Locate, MapDef, Row, Source, Step
 from engine.mapping.values import BUILTIN
 
 __all__ = [
-    "GLUE", "RAW", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "is_constant",
-    "reads_elsewhere",
+    "GLUE", "RAW", "Aim", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "ignored",
+    "is_constant", "reads_elsewhere",
     "table_url", "tests_of", "tests_target", "word_of",
 ]  # fmt: skip
 
@@ -56,6 +57,24 @@ class Env:
 
     def at(self, path: tuple[Step, ...], var: str) -> Env:
         return replace(self, paths={**self.paths, path: var})
+
+
+def ignored(_: Handle) -> str:
+    """What is written where an explicit delete changes nothing."""
+    return "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where the values of a row go: the element, and what to write for each value and for an explicit
+    delete."""
+
+    target: T.Target
+    path: tuple[Step, ...]
+    take: Callable[[str], None]
+    clear: Callable[[Handle], str] = ignored
+    many: bool = False  # every repetition gives a value
+    slot: tuple[str, str] | None = None  # container and name of a single element
 
 
 @dataclass(slots=True)

@@ -13,10 +13,21 @@ from dataclasses import replace
 
 from engine.mapping import conditions as C
 from engine.mapping import types as T
-from engine.mapping.emitnames import GLUE, RAW, Env, Handle, all_constant, first_of, reads_elsewhere, word_of
+from engine.mapping.emitnames import (
+    GLUE,
+    RAW,
+    Aim,
+    Env,
+    Handle,
+    all_constant,
+    first_of,
+    ignored,
+    reads_elsewhere,
+    word_of,
+)
 from engine.mapping.emitvalues import FALLIBLE, Values
 from engine.mapping.locate import Location, locate
-from engine.mapping.model import Constant, First, Join, Locate, Row, Step
+from engine.mapping.model import Constant, First, Join, Locate, Row
 from engine.mapping.values import BUILTIN
 
 __all__ = ["Rows"]
@@ -56,65 +67,52 @@ class Rows(Values):
     def value(
         self,
         row: Row,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        clear: Callable[[Handle], str],
-        *,
-        many: bool,
-        slot: tuple[str, str] | None = None,
     ) -> None:
         """Write whatever yields the value(s) of a row and hand each to `take`."""
         if row.each:
-            self.each(row, target, env, path, take, many)
+            self.each(row, aim, env)
         elif row.by is not None:
             self.by(
                 row,
                 env,
-                lambda r: self.value(
-                    self.dressed(r, row), target, env, path, take, clear, many=many, slot=slot
-                ),
+                lambda r: self.value(self.dressed(r, row), aim, env),
             )
         elif row.make and row.make_rows and row.make not in self.library.maps:
-            self.make_inline(row, env, path, take, many)
+            self.make_inline(row, aim, env)
         elif row.source is None and row.default and not row.children:
-            self.weak(row, target, env, path, take, clear, many, slot)
+            self.weak(row, aim, env)
         elif row.source is None and row.children:
-            self.composite(row, target, env, path, take, None)
+            self.composite(row, aim, env, None)
         elif row.source is None:
             if env.value is None:
                 raise self.error(
-                    f"{row.name or path[-1]}: no source",
+                    f"{row.name or aim.path[-1]}: no source",
                     row.place,
                     "give a location, a constant or `skip: reason`",
                 )
-            self.one(row, env.value, target, env, path, take, slot)
+            self.one(row, env.value, aim, env)
         elif isinstance(row.source, Constant):
-            self.constant(row, target, env, path, take)
+            self.constant(row, aim, env)
         elif isinstance(row.source, Join):
-            self.joined(row, row.source, target, env, path, take)
+            self.joined(row, row.source, aim, env)
         elif isinstance(row.source, First):
-            self.first(row, row.source, target, env, path, take, clear, many, slot)
+            self.first(row, row.source, aim, env)
         else:
-            self.located(row, row.source, target, env, path, take, clear, many, slot)
+            self.located(row, row.source, aim, env)
 
     def weak(
         self,
         row: Row,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        clear: Callable[[Handle], str],
-        many: bool,
-        slot: tuple[str, str] | None,
     ) -> None:
         """Write a row that is nothing but a default: for a resource that does not exist yet, never over one
         that does."""
-        self.put(f"x.weak.append({path[0].name!r})")
+        self.put(f"x.weak.append({aim.path[0].name!r})")
         for d in row.default:
-            self.value(d, target, env, path, take, clear, many=many, slot=slot)
+            self.value(d, aim, env)
 
     def dressed(self, inner: Row, outer: Row) -> Row:
         """Give a case's row what its table says for all cases."""
@@ -129,13 +127,8 @@ class Rows(Values):
         self,
         row: Row,
         source: First,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        clear: Callable[[Handle], str],
-        many: bool,
-        slot: tuple[str, str] | None,
     ) -> None:
         """Write `[a, b]`: the first one valued; an explicit delete stops the search."""
         depth = self.depth
@@ -150,51 +143,41 @@ class Rows(Values):
                 else ("else:" if i else "if True:")
             )
             self.depth += 1
-            self.value(replace(row, source=option), target, env, path, take, clear, many=many, slot=slot)
+            self.value(replace(row, source=option), aim, env)
             self.depth = depth
 
     def located(
         self,
         row: Row,
         source: Locate,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        clear: Callable[[Handle], str],
-        many: bool,
-        slot: tuple[str, str] | None,
     ) -> None:
         h = self.handle(source.text, env, row.place)
         raw = h.raw_field
         if not raw and not self.trace and "(" in h.expr and len(found := set(RAW.findall(h.expr))) == 1:
             raw = found.pop()
-        if raw and ((many and h.repeats) or not reads_elsewhere(row.children, source.text)):
+        if raw and ((aim.many and h.repeats) or not reads_elsewhere(row.children, source.text)):
             self.put(f"if {raw}:")
             depth, self.depth = self.depth, self.depth + 1
-            self.sent(row, source, h, target, env, path, take, clear, many, slot)
+            self.sent(row, source, h, aim, env)
             self.depth = depth
             return
-        self.sent(row, source, h, target, env, path, take, clear, many, slot)
+        self.sent(row, source, h, aim, env)
 
     def sent(
         self,
         row: Row,
         source: Locate,
         h: Handle,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        clear: Callable[[Handle], str],
-        many: bool,
-        slot: tuple[str, str] | None,
     ) -> None:
         """Write a row whose location is known to hold something, or whose location is no whole field."""
-        loop = many and h.repeats
+        loop = aim.many and h.repeats
         whole = h.raw_field or self.whole(source, env)
-        if whole and env.top in env.paths.values() and len(path) == 1:
-            self.put(f"if {whole} == '\"\"': {clear(h)}")
+        if whole and env.top in env.paths.values() and len(aim.path) == 1:
+            self.put(f"if {whole} == '\"\"': {aim.clear(h)}")
         if loop:
             r = self.name("r")
             self.put(f"for {r} in {h.expr}:")
@@ -214,10 +197,10 @@ class Rows(Values):
             if self.per_repetition(row, replace(env, bound={})) is not None:
                 self.put(f"if {self.condition(row.when, env)}:")
                 self.depth += 1
-                self.one(row, one, target, env, path, take, slot)
+                self.one(row, one, aim, env)
                 self.depth -= 1
             else:
-                self.one(row, one, target, env, path, take, slot)
+                self.one(row, one, aim, env)
             self.depth -= 1
             return
         if h.repeats:
@@ -226,17 +209,14 @@ class Rows(Values):
             h = replace(h, expr=first_of(h.expr), repeats=False)
             if loc.component:
                 h = self.narrow(h, loc)
-        self.one(row, h, target, env, path, take, slot)
+        self.one(row, h, aim, env)
 
     def one(
         self,
         row: Row,
         h: Handle,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        slot: tuple[str, str] | None = None,
     ) -> None:
         """Write the value of one raw value, with the row's children and what to do when it cannot be held."""
         v = self.name("v")
@@ -247,7 +227,7 @@ class Rows(Values):
         if row.split:
             self.put(f"for {v} in x.pieces({self.textual(h)}, {GLUE.get(row.split, row.split)!r}):")
             self.depth += 1
-            take(v)
+            aim.take(v)
             self.depth -= 1
             return
         if row.make:
@@ -270,25 +250,26 @@ class Rows(Values):
                 self.put(f"x.outside({frame}, {o})")
                 self.depth -= 1
         else:
-            expr = self.convert(row, h, target, env)
+            expr = self.convert(row, h, aim.target, env)
             if expr is None:
                 if not row.children:
                     raise self.error(
-                        f"{'.'.join(map(str, path))}: no usual way from {h.type} ({h.where}) "
-                        f"to {target.type}",
+                        f"{'.'.join(map(str, aim.path))}: no usual way from {h.type} ({h.where}) "
+                        f"to {aim.target.type}",
                         row.place,
-                        f"say `as: {h.type}_{target.type}`, and write that map",
+                        f"say `as: {h.type}_{aim.target.type}`, and write that map",
                     )
-                self.composite(row, target, replace(env, value=h), path, take, None)
+                self.composite(row, aim, replace(env, value=h), None)
                 return
             self.put(f"{v} = {expr} if {h.expr} else None")
         if row.children or (row.default and any(r.target for r in row.default)):
-            self.composite(row, target, replace(env, value=h), path, take, v)
+            self.composite(row, aim, replace(env, value=h), v)
         else:
             self.put(f"if {v} is not None:")
             self.depth += 1
-            take(v)
-            if target.type == "dateTime":
+            aim.take(v)
+            if aim.target.type == "dateTime":
+                slot = aim.slot
                 here = (
                     f"{slot[0]}, {slot[1]!r}"
                     if slot is not None and not slot[1].startswith("value")
@@ -304,12 +285,12 @@ class Rows(Values):
                 if r.flag and r.source is None and not r.children:
                     self.put(f"x.flag({word_of(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
                     continue
-                self.value(r, target, env, path, take, lambda _: "pass", many=False, slot=slot)
+                self.value(r, replace(aim, clear=ignored, many=False), env)
             self.depth -= 1
         elif (
-            target.type in FALLIBLE
+            aim.target.type in FALLIBLE
             or row.as_
-            or T.pair_map(h.type, target.type, self.library.names) in BUILTIN
+            or T.pair_map(h.type, aim.target.type, self.library.names) in BUILTIN
         ):
             if not self.in_case:
                 self.put(f"if x.fails > {self.base}: x.settle({self.base}, {h.where!r})")
@@ -317,10 +298,8 @@ class Rows(Values):
     def composite(
         self,
         row: Row,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
         base: str | None,
     ) -> None:
         """Write an element that its child rows fill, over the value of the row's own map if there is one."""
@@ -330,6 +309,7 @@ class Rows(Values):
             self.put(f"if {guard}:")
             self.depth += 1
         self.put(f"{e} = {{}}" if base is None else f"{e} = dict({base}) if {base} is not None else {{}}")
+        target, path = aim.target, aim.path
         here = env.at(path, e)
         if base is None:
             self.filled(row.children, target.type, e, replace(here, override=False), path)
@@ -346,17 +326,14 @@ class Rows(Values):
             self.depth -= 1
         self.put(f"if {e}:")
         self.depth += 1
-        take(e)
+        aim.take(e)
         self.depth -= 1 + bool(guard)
 
     def each(
         self,
         row: Row,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
-        many: bool,
     ) -> None:
         s, f = self.name("s"), self.name("f")
         depth = self.depth
@@ -379,11 +356,11 @@ class Rows(Values):
         spot = self.spot if row.each_segment != "NTE" else ""
 
         def taken(value: str) -> None:
-            take(value)
+            aim.take(value)
             if spot:
                 self.put(f"{spot}.append({s})")
 
-        self.value(bare, target, inner, path, taken, lambda _: "pass", many=many)
+        self.value(bare, replace(aim, take=taken, clear=ignored, slot=None), inner)
         if row.when is not None and spot:
             self.depth = guarded
             self.put(f"else: x.refuse({self.spot_of!r}, {s})")

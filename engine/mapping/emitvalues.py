@@ -8,14 +8,24 @@ serves a pair of types is said in types.py; without one the row must name it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.mapping import types as T
-from engine.mapping.emitnames import GLUE, RAW, Env, Handle, first_of, is_constant, table_url, tests_target
+from engine.mapping.emitnames import (
+    GLUE,
+    RAW,
+    Aim,
+    Env,
+    Handle,
+    first_of,
+    is_constant,
+    table_url,
+    tests_target,
+)
 from engine.mapping.emitread import Reading
 from engine.mapping.locate import locate
-from engine.mapping.model import Case, Constant, First, Join, Locate, Place, Row, Source, Step
+from engine.mapping.model import Case, Constant, First, Join, Locate, Place, Row, Source
 from engine.mapping.values import BUILTIN, BULKY, decimal_of
 
 __all__ = ["FALLIBLE", "Values"]
@@ -29,22 +39,8 @@ PRIMITIVE = {
     "base64Binary": "x.base64", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
 FALLIBLE = frozenset(
-    [
-        "date",
-        "dateTime",
-        "instant",
-        "time",
-        "decimal",
-        "integer",
-        "positiveInt",
-        "unsignedInt",
-        "boolean",
-        "uri",
-        "url",
-        "canonical",
-        "oid",
-        "uuid",
-    ]
+    ["date", "dateTime", "instant", "time", "decimal", "integer", "positiveInt", "unsignedInt", "boolean"]
+    + ["uri", "url", "canonical", "oid", "uuid"]
 )
 
 
@@ -55,17 +51,14 @@ class Values(Reading):
     def composite(
         self,
         row: Row,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
         base: str | None,
     ) -> None:
         """Write an element that its child rows fill."""
 
-    def constant(
-        self, row: Row, target: T.Target, env: Env, path: tuple[Step, ...], take: Callable[[str], None]
-    ) -> None:
+    def constant(self, row: Row, aim: Aim, env: Env) -> None:
+        target = aim.target
         assert isinstance(row.source, Constant)
         text = row.source.text
         expr: str
@@ -100,26 +93,24 @@ class Values(Reading):
         else:
             if target.required_codes and text not in target.required_codes:
                 raise self.error(
-                    f"={text} is not a code of {'.'.join(map(str, path))}",
+                    f"={text} is not a code of {'.'.join(map(str, aim.path))}",
                     row.place,
                     f"use one of {', '.join(sorted(target.required_codes)[:12])}",
                 )
             expr = repr(text)
         if row.children:
-            self.composite(row, target, env, path, take, expr)
+            self.composite(row, aim, env, expr)
         else:
-            take(expr)
+            aim.take(expr)
 
     def joined(
         self,
         row: Row,
         source: Join,
-        target: T.Target,
+        aim: Aim,
         env: Env,
-        path: tuple[Step, ...],
-        take: Callable[[str], None],
     ) -> None:
-        v = self.name("v")
+        target, v = aim.target, self.name("v")
         self.put(f"{v} = {self.join(source, env, row.place)}")
         if target.type in ("CodeableConcept",):
             expr = f"{{'text': {v}}}"
@@ -139,7 +130,7 @@ class Values(Reading):
         self.put(f"{w} = {expr}")
         self.put(f"if {w} is not None:")
         self.depth += 1
-        take(w)
+        aim.take(w)
         self.depth -= 2
         if target.type in FALLIBLE and not self.in_case:
             self.put(f"if x.fails > {self.base}: x.settle({self.base}, {self.where(row, env)!r})")
@@ -296,16 +287,14 @@ class Values(Reading):
             return f"x.chain({h.expr}, {self.parts(h)}, CH_{name}_{level})"
         return f"x.make({name!r}, {h.expr}, {self.parts(h)}, R_{name}_{level}) if {h.expr} else None"
 
-    def make_inline(
-        self, row: Row, env: Env, path: tuple[Step, ...], take: Callable[[str], None], many: bool
-    ) -> None:
+    def make_inline(self, row: Row, aim: Aim, env: Env) -> None:
         """Write `make: Type` with rows: a resource of its own in the same scope."""
         loop = None
         if isinstance(row.source, Locate):
             h = self.handle(row.source.text, env, row.place)
             loc = locate(row.source.text)
             assert loc is not None
-            if h.repeats and many:
+            if h.repeats and aim.many:
                 loop = self.name("r")
                 self.put(f"for {loop} in {h.expr}:")
                 self.depth += 1
@@ -333,10 +322,10 @@ class Values(Reading):
             self.depth += 1
             self.block(constants, row.make, o, lab, inner, ())
             self.depth -= 1
-        self.put(f"{v} = x.leave({k}, {row.make!r}, {'.'.join(map(str, path))!r}, {o}, {lab})")
+        self.put(f"{v} = x.leave({k}, {row.make!r}, {'.'.join(map(str, aim.path))!r}, {o}, {lab})")
         self.put(f"if {v} is not None:")
         self.depth += 1
-        take(v)
+        aim.take(v)
         self.depth -= 1 + bool(guard) + bool(loop)
 
     # -- rows without input ----------------------------------------------------------------------------------

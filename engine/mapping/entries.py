@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from engine.mapping.conditions import And, Condition
-from engine.mapping.model import Case, Constant, First, Join, Locate, MapDef, Place, Row, Source
+from engine.mapping.model import Case, First, Join, Locate, MapDef, Place, Row, Source
 from engine.mapping.read import WORDS as ROW_WORDS
-from engine.mapping.sheettext import condition_text
+from engine.mapping.sheettext import condition_text, source_text
 
 __all__ = ["BLOCKS", "CELLS", "Entry", "cell_text", "entries", "scalar", "yaml_lines"]
 
@@ -53,16 +53,14 @@ def scalar(text: str) -> str:
 
 def cell_text(s: Source | None) -> str:
     """Return a source as one cell says it: `PID-5.1`, `=final`, `[a, b]`, `{join: [a, b], with: key}`."""
-    if s is None:
-        return ""
-    if isinstance(s, Locate):
-        return s.text
-    if isinstance(s, Constant):
-        return f"={s.text}"
-    if isinstance(s, Join) and not s.with_ and len(s.parts) > 1:
-        if all(isinstance(p, Locate) for p in s.parts):
-            return " + ".join(cell_text(p) for p in s.parts)
-    return _flow(s)
+    summed = isinstance(s, Join) and not s.with_ and len(s.parts) > 1
+    if isinstance(s, First) or (isinstance(s, Join) and not (summed and _located(s.parts))):
+        return _flow(s)
+    return source_text(s)
+
+
+def _located(parts: tuple[Source, ...]) -> bool:
+    return all(isinstance(p, Locate) for p in parts)
 
 
 def _flow(s: Source) -> str:
