@@ -38,10 +38,10 @@ PRIMITIVE = {
     "uuid": "x.uri",
     "base64Binary": "x.base64", "string": "x.string", "markdown": "x.string",
 }  # fmt: skip
-FALLIBLE = frozenset(
-    ["date", "dateTime", "instant", "time", "decimal", "integer", "positiveInt", "unsignedInt", "boolean"]
-    + ["uri", "url", "canonical", "oid", "uuid"]
-)
+FALLIBLE = frozenset([
+    "date", "dateTime", "instant", "time", "decimal", "integer", "positiveInt", "unsignedInt", "boolean",
+    "uri", "url", "canonical", "oid", "uuid",
+])  # fmt: skip
 
 
 class Values(Reading):
