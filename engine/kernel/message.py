@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Accepted", "Draft", "Entry", "Flag", "Identity", "NewEntry", "Outcome", "Told", "Work"]
+__all__ = ["Accepted", "Draft", "Entry", "Flag", "Gap", "Identity", "NewEntry", "Outcome", "Told", "Work"]
 
 Identity = tuple[str, str]
 """(system, value): a business identifier. A bare number is never an identity."""
@@ -82,6 +82,27 @@ class Flag:
     work: bool = False
 
 
+class Gap(NamedTuple):
+    """A code that no table knows, where it stood, and what stood beside it. All of it may be patient data."""
+
+    where: str  # `OBX[3]-3`
+    table: str  # the table that was asked, empty where the maps name none for this field
+    rule: str  # what the row says of such codes: keep | flag | hold | drop
+    code: str
+    system: str = ""  # the coding system as the sender wrote it
+    uri: str = ""  # the same resolved, where that is known
+    text: str = ""
+    unit: str = ""
+    specimen: str = ""
+    kind: str = ""  # the type of the value beside it (OBX-2)
+
+    @property
+    def field(self) -> str:
+        """Where such codes stand, in any message: `OBX-3`."""
+        segment, _, rest = self.where.partition("[")
+        return f"{segment}{rest.partition(']')[2]}".split("[")[0]
+
+
 class Told(NamedTuple):
     """The sender's own time of what it tells: where it stood, first and last millisecond it can mean."""
 
@@ -97,8 +118,11 @@ class Draft:
     `body` is the resource without `id` and `meta.versionId`/`lastUpdated`. `labels` runs parallel to the
     entries of each top-level list of the body and says which labelled row made each (`telecom` -> ("home",
     "work")). `cleared` holds `element` or `element(label)` for every explicit HL7 delete (`""`), and
-    `element@Type/id` where entries that refer to a resource go (a diagnosis taken back). `owns` holds
-    the top-level elements the map is able to set; a `snapshot` write removes those that were not sent.
+    `element@Type/id` where entries that refer to a resource go (a diagnosis taken back). `acts` holds,
+    for each list whose entries are told one by one, what happens to which: label `row#known by` ->
+    `A`dded, `U`pdated, `X` unchanged, `D`eleted; the rest of such a list stays. `owns`
+    holds the top-level elements the map is able to set; a `snapshot` write removes those that were not
+    sent.
     """
 
     name: str
@@ -116,6 +140,7 @@ class Draft:
     ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
     told: Told | None = None  # None: the sender gives no time that can be compared
     changes: bool = False  # the sender takes back, calls off or updates what must be known already
+    acts: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -136,6 +161,8 @@ class Work:
     note: str = ""  # e.g. `duplicate`, `not for this channel`
     search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
     deliveries: tuple[Mapping[str, Any], ...] = ()
+    gaps: tuple[Gap, ...] = ()  # codes that no table knows
+    tables: str = ""  # the code tables that the sender's maps name, with their versions: `name@version ...`
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import another_placer
-from engine.store.merge import choice_group, dated, merged, owned_by, times_of, without_duplicates
+from engine.store.listed import without_duplicates
+from engine.store.merge import choice_group, dated, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Park, Row, State
@@ -127,7 +128,8 @@ def add_version(
         made.versions.append(Version(row, content, body, None, patient))
         return
     memo = (sender, draft.map, draft.write, sent)
-    if before is not None and not draft.cleared and (sent == before.raw or before.same == memo):
+    plainly = not draft.cleared and not draft.acts  # what was sent is all there is to it
+    if before is not None and plainly and (sent == before.raw or before.same == memo):
         _said_again(draft, row, made)
         return
     value = body if sent == plain else jsonio.loads(sent)
@@ -138,14 +140,18 @@ def add_version(
         text = "the filler's number is that of an order with another placer number: one drug for another?"
         raise Park(Flag("ambiguous-key", draft.name, text, work=True))
     new, own = merged(old, own, draft, value, sender)
-    if draft.cleared:
+    if before is not None and draft.acts:
+        for element in unknown(draft, old, before.own, sender):
+            text = f"an entry of {element} that it changes or takes out is not known here"
+            made.flags.append(Flag("nothing-to-change", draft.name, text, work=True))
+    if not plainly:
         _whole(draft, old, new)
         if draft.type == "Encounter" and "period.end" in draft.cleared and "end" in new.get("period", {}):
             text = "the time of discharge was deleted, and the visit has ended all the same: it stays"
             made.flags.append(Flag("delete-ignored", draft.name, text, work=True))
     raw = jsonio.dumps(new)
     if before is not None and before.raw == raw:
-        if not draft.cleared:
+        if plainly:
             before.same = memo
         _said_again(draft, row, made)
         return

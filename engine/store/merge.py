@@ -15,13 +15,23 @@ by what times of its own each sender has spoken: `{"OBR-22 ACME": milliseconds}`
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from engine.kernel.message import Draft
+from engine.store.listed import is_gap, one_by_one, same_entry, stem, unknown_entries
 from engine.store.visits import settle_visit
 
-__all__ = ["choice_group", "claims_of", "dated", "merged", "owned_by", "times_of", "without_duplicates"]
+__all__ = [
+    "choice_group",
+    "claims_of",
+    "dated",
+    "merged",
+    "owned_by",
+    "times_of",
+    "unknown",
+]
 
 Claim = tuple[str, str, str]  # sender, map, label
 Own = Any
@@ -41,7 +51,7 @@ _GATHERED = {("DiagnosticReport", "result")}
 """Lists that a later message adds to: a corrected report that repeats one result has not lost the others."""
 _FOR_GOOD = "deceased"
 """A death is taken back by PID-30 `N` or `""`, never by a message that does not mention it."""
-_GAP = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_NONE: Mapping[str, str] = {}
 
 
 def owned_by(sender: str, draft: Draft) -> Own:
@@ -83,7 +93,7 @@ def merged(
     new = dict(old)
     lists: dict[str, list[list[Claim]]] = {}
     for element, value in body.items():
-        if _is_gap(value) and old.get(element.lstrip("_")):
+        if is_gap(value) and old.get(element.lstrip("_")):
             continue  # "unknown" is said where nothing is known, never over what is
         if element == "deceasedBoolean" and value is True and "deceasedDateTime" in old:
             continue  # said again without its time
@@ -93,22 +103,21 @@ def merged(
             elif element == "contained":
                 new["contained"] = value
         elif isinstance(value, list) and element[0] != "_":
-            held = old.get(element)
-            kept = (
-                list(zip(held, claims_of(own, element, len(held)), strict=True))
-                if isinstance(held, list)
-                else []
-            )
+            kept = _held(old, own, element)
             labels = draft.labels.get(element) or ("",) * len(value)
             if (draft.type, element) in _GATHERED:
                 value, labels = _gathered(kept, value, labels)
-            _write_list(new, lists, element, _replaced(kept, value, labels, owner, snapshot))
+            acts = draft.acts.get(element, {})
+            _write_list(new, lists, element, _replaced(kept, value, labels, owner, snapshot, acts))
         else:
             _write_single(new, old, body, element, value, own, None if not snapshot else owner)
+    for element in draft.acts.keys() - body.keys():
+        kept = _held(old, own, element)
+        _write_list(new, lists, element, _replaced(kept, [], (), owner, snapshot, draft.acts[element]))
     if snapshot:
         groups = {choice_group(element.lstrip("_")) for element in body} - {None}
         for element in draft.owns:
-            if element in body or element in _NEVER or element in draft.weak:
+            if element in body or element in _NEVER or element in draft.weak or element in draft.acts:
                 continue
             group = choice_group(element.lstrip("_"))
             if group not in groups and group != _FOR_GOOD:
@@ -120,6 +129,20 @@ def merged(
     if draft.type == "Encounter":
         settle_visit(new, old)
     return new, _ownership(new, old, own, lists, owner, body)
+
+
+def _held(body: dict[str, Any], own: Own, element: str) -> list[tuple[Any, list[Claim]]]:
+    """Return the entries of a list with the claims on each."""
+    held = body.get(element)
+    if not isinstance(held, list):
+        return []
+    return list(zip(held, claims_of(own, element, len(held)), strict=True))
+
+
+def unknown(draft: Draft, body: dict[str, Any], own: Own, sender: str) -> list[str]:
+    """Return the elements of which a draft changes or takes out an entry that is not there."""
+    held = {element: _held(body, own, element) for element in draft.acts}
+    return unknown_entries(draft, held, (sender, draft.map))
 
 
 def _write_single(
@@ -148,13 +171,6 @@ def _alone(own: Own, element: str, owner: tuple[str, str]) -> bool:
     """Say whether nobody but the owner has written a single element."""
     claims = claims_of(own, element, 1)[0]
     return bool(claims) and all(claim[:2] == owner for claim in claims)
-
-
-def _is_gap(value: Any) -> bool:
-    """Say whether a value is nothing but the words that it is not known."""
-    if not isinstance(value, dict) or value.keys() != {"extension"}:
-        return False
-    return [one.get("url") for one in value["extension"]] == [_GAP]
 
 
 def _gathered(
@@ -227,12 +243,24 @@ def _replaced(
     labels: tuple[str, ...],
     owner: tuple[str, str],
     all_mine: bool,
+    acts: Mapping[str, str] = _NONE,
 ) -> list[tuple[Any, list[Claim]]]:
-    """Replace the owner's entries under the labels sent, in place; entries that others claim stay."""
+    """Replace the owner's entries under the labels sent, in place; entries that others claim stay, and so
+    does what is told one by one (`acts`) and not told of.
+    """
+    single = {stem(label) for label in acts}
+    leaving: frozenset[str] = frozenset()
+    if acts:
+        sent, labels, leaving = one_by_one(held, sent, labels, acts, owner, _rivals)
+    rows = {stem(label) for label in labels}
+
+    def leaves(label: str) -> bool:
+        return label in leaving if stem(label) in single else all_mine or stem(label) in rows
+
     kept: list[tuple[Any, list[Claim]]] = []
     place = None
     for entry, claims in held:
-        rest = [c for c in claims if c[:2] != owner or not (all_mine or c[2] in labels)]
+        rest = [c for c in claims if c[:2] != owner or not leaves(c[2])]
         if rest or not claims:
             kept.append((entry, rest))
         elif place is None:
@@ -243,7 +271,7 @@ def _replaced(
     for entry, label in zip(sent, labels, strict=True):
         claim = (*owner, label)
         for pool, mine in ((kept, False), (fresh, True)):
-            twin = next((n for n, (other, _) in enumerate(pool) if _same(other, entry)), None)
+            twin = next((n for n, (other, _) in enumerate(pool) if same_entry(other, entry)), None)
             if twin is not None:
                 other, claims = pool[twin]
                 if isinstance(entry, dict) and other != entry:
@@ -255,34 +283,6 @@ def _replaced(
         else:
             fresh.append((entry, [claim]))
     return kept[:place] + fresh + kept[place:]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if one == other:
-        return True
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return False
-    value = one.get("value")  # an Identifier: equal system and value are one entry
-    return (
-        value is not None
-        and "system" in one
-        and one.get("system") == other.get("system")
-        and value == other.get("value")
-        and one.keys() <= _IDENTIFIER
-        and other.keys() <= _IDENTIFIER
-    )
-
-
-_IDENTIFIER = {"use", "type", "system", "value", "period", "assigner", "extension", "id"}
-
-
-def without_duplicates(body: dict[str, Any]) -> bool:
-    """Say whether no identifier of a new body stands twice."""
-    found = body.get("identifier")
-    if not isinstance(found, list) or len(found) < 2:
-        return True
-    pairs = [(one.get("system"), one.get("value")) for one in found]
-    return len(set(pairs)) == len(pairs)
 
 
 def _write_list(
@@ -326,7 +326,7 @@ def _clear(
         claims = lists.get(element) or claims_of(own, element, len(held))
         entries: list[tuple[Any, list[Claim]]] = []
         for entry, claimed in zip(held, claims, strict=True):
-            mine = not label or (*owner, label) in claimed
+            mine = not label or any(c[:2] == owner and label in (c[2], stem(c[2])) for c in claimed)
             if target:
                 parts = entry.values() if isinstance(entry, dict) else ()
                 mine = any(isinstance(p, dict) and p.get("reference") == target for p in parts)
