@@ -6,14 +6,28 @@ Plain records without behaviour. Times are integers: milliseconds since the epoc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Accepted", "Draft", "Entry", "Flag", "Gap", "Identity", "NewEntry", "Outcome", "Told", "Work"]
+__all__ = [
+    "Accepted",
+    "Draft",
+    "Entry",
+    "Flag",
+    "Gap",
+    "Happened",
+    "Identity",
+    "NewEntry",
+    "Outcome",
+    "Told",
+    "Work",
+]
 
 Identity = tuple[str, str]
 """(system, value): a business identifier. A bare number is never an identity."""
+_PLACES = re.compile(r"\[\d+\]|\([^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +110,16 @@ class Gap(NamedTuple):
     specimen: str = ""
     kind: str = ""  # the type of the value beside it (OBX-2)
 
+    panel: str = ""  # the order it belongs to (OBR-4)
+
     @property
     def field(self) -> str:
-        """Where such codes stand, in any message: `OBX-3`."""
-        segment, _, rest = self.where.partition("[")
-        return f"{segment}{rest.partition(']')[2]}".split("[")[0]
+        """Where such codes stand in any message: `OBX[3]-3` and `OBX[1]-3(1).1` -> `OBX-3`."""
+        plain = _PLACES.sub("", self.where)
+        segment, _, rest = plain.partition(" ")
+        if rest:  # said by a datatype map (`PID XPN.7`), or read from another segment (`OBX PV1-2.1`)
+            return rest.removesuffix(".1") if "-" in rest else plain
+        return segment.removesuffix(".1")
 
 
 class Told(NamedTuple):
@@ -109,6 +128,20 @@ class Told(NamedTuple):
     kind: str  # EVN-2 | OBR-22 | MSH-7, or `MSH-7 local` without a zone; only times of one kind are compared
     first: int
     last: int
+
+
+class Happened(NamedTuple):
+    """The event in the course of a visit that a message tells of. Times are FHIR dateTimes, "" = not told."""
+
+    event: str
+    at: str = ""  # since when it is so
+    begins: str = (
+        ""  # what begins with it whether known before or not: letters of s(tatus), c(lass), l(ocation)
+    )
+    takes_back: str = ""  # stay | place | status
+    of: tuple[str, ...] = ()  # the events it takes back
+    of_at: str = ""  # when what it takes back had happened
+    of_status: str = ""  # the status it takes back
 
 
 @dataclass(slots=True)
@@ -140,6 +173,7 @@ class Draft:
     ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
     told: Told | None = None  # None: the sender gives no time that can be compared
     changes: bool = False  # the sender takes back, calls off or updates what must be known already
+    happened: Happened | None = None  # of a visit: the event; None: its course is not told
     acts: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -162,6 +196,7 @@ class Work:
     search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
     deliveries: tuple[Mapping[str, Any], ...] = ()
     gaps: tuple[Gap, ...] = ()  # codes that no table knows
+    instead: int | None = None  # the entry that this one is an edited message of
     tables: str = ""  # the code tables that the sender's maps name, with their versions: `name@version ...`
 
 

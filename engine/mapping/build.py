@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.formats.hl7v2.groups import Group
 from engine.kernel.errors import MapError
-from engine.kernel.message import Draft, Flag, Identity
+from engine.kernel.message import Draft, Flag, Gap, Identity
 from engine.mapping import types as T
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env, is_constant
@@ -40,6 +40,7 @@ class Built:
     drafts: list[Draft] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     held: Flag | None = None
+    gaps: list[Gap] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
 
 
@@ -198,7 +199,7 @@ class MessagePlan:
         for d in out.drafts:
             _require(d, x)
         doubtful_deletes(x)
-        out.flags, out.held = x.flags, x.held
+        out.flags, out.held, out.gaps = x.flags, x.held, x.gaps
         return out
 
     def _instance(self, line: _Line, scope: Scope, segment: Any, x: Run, names: Names) -> Node | None:

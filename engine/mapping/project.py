@@ -44,6 +44,7 @@ SITE_WORDS = {
     "tests",
     "note",
     "replaces",
+    "translated",
 }
 
 
@@ -57,6 +58,7 @@ class Site:
     zone: str = ""
     charset: str = ""
     authority: str = ""
+    translated: str = ""  # where a translated coding stands: first | second
     own_systems: dict[str, str] = field(default_factory=dict)
     segments: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     change: Map | None = None
@@ -83,6 +85,7 @@ class SenderView:
         self.name = site.name
         self.zone = next((s.zone for s in reversed(chain) if s.zone), "")
         self.authority = authority or next((s.authority for s in reversed(chain) if s.authority), "")
+        self.translated = next((s.translated for s in reversed(chain) if s.translated), "first")
         self.system = terminology.systems(systems)
         self.authority_uri = terminology.authorities(systems)
         self._by_url = terminology.by_url
@@ -150,6 +153,20 @@ class Maps:
                     )
                 maps[d.name] = d
         return cls(root, terminology, maps, messages, read_sites(root), identity_base)
+
+    def renew(self, terminology: Terminology) -> None:
+        """Take over code tables whose rows have changed: the maps stay compiled. Raises MapError where they
+        would have to be compiled again."""
+        was = self.terminology
+        if was.tables.keys() != terminology.tables.keys() or was.code_systems != terminology.code_systems:
+            raise MapError(
+                "there are other tables or code systems than before",
+                where="terminology",
+                remedy="start the hub again",
+            )
+        self.terminology = terminology
+        for view in self._views.values():
+            view.forget()
 
     def site_for(self, headers: Mapping[str, str]) -> Site:
         """Return the site whose `match` fits the message's MSH fields (`{"MSH-3": ..}`), else the standard
@@ -221,6 +238,7 @@ class SiteProgram:
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
         self._memories: dict[Any, tuple[dict[Any, Any], set[int]]] = {}
+        self._revision = ""
 
     def memory(self, delims: Any) -> tuple[dict[Any, Any], set[int]]:
         """Return the values that texts with these delimiters gave before (maps are pure, so they give them
@@ -254,18 +272,32 @@ class SiteProgram:
             self._senders[authority] = SenderView(site, self.maps.terminology, self.layers, own or authority)
         return self._senders[authority]
 
+    def forget(self) -> None:
+        """Forget what the code tables said so far."""
+        self._memories.clear()
+        self._senders.clear()
+        self._revision = ""
+
     @property
     def revision(self) -> str:
         """Content hash of the resolved rows, message maps, tables and engine version: 12 hex digits."""
-        cached: str | None = getattr(self, "_revision", None)
-        if cached is None:
+        cached = self._revision
+        if not cached:
             h = hashlib.sha256(__version__.encode())
             for part in (sorted(self.resolved.items()), sorted(self.maps.messages.items())):
                 h.update(repr(part).encode())
             h.update(
                 repr(
                     [
-                        (s.name, s.zone, s.charset, s.authority, sorted(s.own_systems.items()), s.segments)
+                        (
+                            s.name,
+                            s.zone,
+                            s.charset,
+                            s.authority,
+                            s.translated,
+                            sorted(s.own_systems.items()),
+                            s.segments,
+                        )
                         for s in self.layers
                     ]
                 ).encode()
@@ -329,6 +361,13 @@ def _read_site(m: Any, file: str) -> Site:
                 where=f"{file}:{m.key_lines['timezone']}",
                 remedy="use an IANA name such as America/Chicago",
             ) from None
+    translated = str(m.get("translated") or "")
+    if translated not in ("", "first", "second"):
+        raise MapError(
+            f"translated: {translated}",
+            where=f"{file}:{m.key_lines['translated']}",
+            remedy="use first (before the codes as sent) or second (behind them)",
+        )
     return Site(
         name=str(m["site"]),
         over=str(m.get("over") or "standard"),
@@ -336,6 +375,7 @@ def _read_site(m: Any, file: str) -> Site:
         zone=zone,
         charset=str(m.get("charset") or ""),
         authority=str(m.get("authority") or ""),
+        translated=translated,
         own_systems={str(k): str(v) for k, v in (m.get("systems") or {}).items()},
         segments=segments,  # type: ignore[arg-type]
         change=m.get("change"),

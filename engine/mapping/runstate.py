@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from engine.formats.hl7v2.escapes import unescape
-from engine.kernel.message import Draft, Flag, Identity
+from engine.kernel.message import Draft, Flag, Gap, Identity
 
 __all__ = ["DELETE", "Identify", "Literal", "Sender", "State", "TranslationTable", "lit"]
 
@@ -27,6 +27,11 @@ class TranslationTable(Protocol):
 
     rows: Any
 
+    @property
+    def target_systems(self) -> frozenset[str]:
+        """The systems that its rows lead to."""
+        ...
+
     def translate(self, code: str, system: str = "", uri: str = "", *, any_system: bool = False) -> Any: ...
 
 
@@ -36,6 +41,7 @@ class Sender(Protocol):
     name: str
     zone: str
     authority: str
+    translated: str  # where a translated coding stands among those that were sent: first | second
 
     def system(self, name: str) -> str:
         """URI of a coding system as this sender names it, or ""."""
@@ -83,6 +89,7 @@ class State:
         self.sender, self.tables, self.fns, self.identify = sender, tables, functions, identify
         self.names = {s.name for s in message.segments}
         self.flags: list[Flag] = []
+        self.gaps: list[Gap] = []
         self.marks = 0  # goes up with everything that a value leaves behind besides itself
         self.settled = 0  # the same for resources made beside the one being filled
         self.notes = 0  # the same for flags, failures and holds alone
@@ -163,6 +170,14 @@ class State:
 
     def refuse(self, entries: tuple[str, str], s: Any) -> None:
         """Remember that `each` wants no entry of this segment: links make none either."""
+    def missed(self, table: str, where: str, rule: str, code: str, system: str, uri: str, text: str) -> None:
+        """Remember a code that the table does not know, for the worklist."""
+        self.marks += 1
+        self.notes += 1
+        own = self.where.partition("[")[0] + "-"
+        at = where.removeprefix(own[:-1]) if where.startswith(own) else f" {where}"
+        self.gaps.append(Gap(self.where + at, table, rule, code, system, uri, text))
+
         self.marks += 1
         self.spots.setdefault(entries, []).append((s, None))
 

@@ -168,21 +168,39 @@ class RunValues(State):
         return self._no_code(t, v, table, where, unmapped or ("drop" if required else "keep"), required)
 
     def _no_code(self, t: str, v: str, table: str, where: str, unmapped: str, required: bool) -> str | None:
+        if unmapped in ("hold", "flag") or self.tables[table].rows:
+            self._missed(table, where, unmapped, t)
+        return None if required or unmapped in ("drop", "hold") else " ".join(t.split())
+
+    def _missed(
+        self,
+        table: str,
+        where: str,
+        unmapped: str,
+        code: str,
+        system: str = "",
+        uri: str = "",
+        text: str = "",
+    ) -> None:
+        """Take the note that the row asks for, and put the code on the worklist."""
+        self.missed(table, where, unmapped, code, system, uri, text)
+        said = f"the code is not in table {table}"
         if unmapped == "hold":
-            self.hold("unmapped-code", where, f"the code is not in table {table}")
-            return None
-        if self.tables[table].rows:
-            self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
-        return None if required or unmapped == "drop" else " ".join(t.split())
+            self.hold("unmapped-code", where, said)
+        else:
+            self.flag("unmapped-code", where, said, unmapped == "flag")
 
     def _look(self, table: str, c: dict[str, Any], parts: Sequence[str], any_system: bool) -> Any:
         """Look a coding up by the system as the sender wrote it and as it resolves."""
-        name = ""
+        name = self._named_as(c, parts)
+        return self.tables[table].translate(c["code"], name, c.get("system", ""), any_system=any_system)
+
+    def _named_as(self, c: dict[str, Any], parts: Sequence[str]) -> str:
+        """Return the coding system of a coding as the sender wrote it."""
         for code_at, system_at in ((0, 2), (3, 5), (9, 11)):
             if len(parts) > system_at and self.text(parts[code_at]) == c["code"]:
-                name = self.text(parts[system_at])
-                break
-        return self.tables[table].translate(c["code"], name, c.get("system", ""), any_system=any_system)
+                return self.text(parts[system_at])
+        return ""
 
     def coding(
         self,
@@ -198,19 +216,27 @@ class RunValues(State):
             return local
         found = self._look(table, local, parts, any_system)
         if found is None:
-            return self._missing(local, table, where, unmapped)
+            return self._missing(local, table, where, unmapped, parts)
         return None if found.drop else {**_coding(found), "code": self.keep(found.code, local["code"])}
 
-    def _missing(self, local: dict[str, Any], table: str, where: str, unmapped: str) -> dict[str, Any] | None:
-        if unmapped == "hold":
-            self.hold("unmapped-code", where, f"the code is not in table {table}")
-            return None
-        standard = unmapped == "keep" and any(
-            "system" in c for c in local.get("coding") or [local]
-        )  # a standard code as sent
-        if self.tables[table].rows and not standard:  # a table without rows is one that only a site can fill
-            self.flag("unmapped-code", where, f"the code is not in table {table}", unmapped == "flag")
-        return None if unmapped == "drop" else local
+    def _missing(
+        self, local: dict[str, Any], table: str, where: str, unmapped: str, parts: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """Do with a coding that nothing translates what the row says. One in the system that the table leads
+        to needs no translation."""
+        codings = [c for c in local.get("coding") or [local] if "code" in c]
+        known = self.tables[table]
+        if any(c.get("system") in known.target_systems for c in codings):
+            return local
+        standard = unmapped == "keep" and any("system" in c for c in codings)  # a standard code as sent
+        # a table without rows is one that only a site can fill: told where its row asks for it
+        if unmapped in ("hold", "flag") or (known.rows and not standard):
+            c = codings[0]
+            text = c.get("display") or local.get("text", "")
+            self._missed(
+                table, where, unmapped, c["code"], self._named_as(c, parts), c.get("system", ""), text
+            )
+        return None if unmapped in ("drop", "hold") else local
 
     def concept(
         self,
@@ -240,9 +266,9 @@ class RunValues(State):
                 if "system" not in c and found.source.startswith(("http", "urn:")):
                     c["system"] = found.source
         if missing and not hits:
-            return self._missing(local, table, where, unmapped)
+            return self._missing(local, table, where, unmapped, parts)
         merged: list[dict[str, Any]] = []
-        for c in hits + codings:
+        for c in codings + hits if self.sender.translated == "second" else hits + codings:
             for i, m in enumerate(merged):
                 if m.get("system") == c.get("system") and m.get("code") == c.get("code"):
                     merged[i] = {**c, **m}

@@ -101,6 +101,7 @@ def read_table(data: bytes, name: str) -> tuple[TableRow, ...]:
             remedy=f"the first line is exactly {','.join(COLUMNS)}",
         )
     rows: list[TableRow] = []
+    bare: list[TableRow] = []  # rows whose code is not protected as text
     seen: dict[tuple[str, str], int] = {}
     for line, cells in lines:
         if not any(cells):
@@ -124,7 +125,9 @@ def read_table(data: bytes, name: str) -> tuple[TableRow, ...]:
                 )
             seen[key] = line
         rows.append(row)
-    damage.check_columns(rows, name)
+        if cells[1] == row.source_code:
+            bare.append(row)
+    damage.check_columns(bare, name)
     return tuple(rows)
 
 

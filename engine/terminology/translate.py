@@ -18,10 +18,26 @@ from pathlib import Path
 from engine.kernel.errors import ConfigError
 from engine.terminology.tables import CodeSystem, TableRow, read_system, read_table
 
-__all__ = ["Hit", "Resolver", "Table", "Terminology"]
+__all__ = ["WELL_KNOWN", "Hit", "Resolver", "Table", "Terminology"]
 
 Resolver = Callable[[str], str]
 """A coding-system id or assigning authority as written -> its URI, or "" when nobody has said what it is."""
+
+WELL_KNOWN = frozenset(
+    {
+        "http://loinc.org",
+        "http://snomed.info/sct",
+        "http://www.nlm.nih.gov/research/umls/rxnorm",
+        "http://hl7.org/fhir/sid/cvx",
+        "http://hl7.org/fhir/sid/ndc",
+        "http://hl7.org/fhir/sid/icd-10",
+        "http://hl7.org/fhir/sid/icd-10-cm",
+        "http://www.cms.gov/Medicare/Coding/ICD10",
+        "http://www.ama-assn.org/go/cpt",
+        "http://www.whocc.no/atc",
+    }
+)
+"""Where local codes are translated to; a table without rows yet is taken to lead to all of them."""
 
 _URI = re.compile(r"(?:https?://|urn:[a-z0-9][a-z0-9-]{0,31}:)\S+", re.I)
 
@@ -47,12 +63,18 @@ class Table:
     name: str
     rows: tuple[TableRow, ...]
     canonical: Resolver = field(default=lambda system: system)
+    version: str = ""  # hash of the file's content, 12 hex digits
     _exact: dict[tuple[str, str], Hit] = field(default_factory=dict)
     _alone: dict[str, Hit | None] = field(default_factory=dict)
     _folded: dict[tuple[str, str], Hit | None] | None = None
     _patterns: list[tuple[str, re.Pattern[str], TableRow]] = field(default_factory=list)
 
+    target_systems: frozenset[str] = WELL_KNOWN
+    """The systems that its rows lead to."""
+
     def __post_init__(self) -> None:
+        targets = frozenset(r.target_system for r in self.rows if r.translates and r.target_system)
+        self.target_systems = targets or WELL_KNOWN
         named: dict[str, tuple[str, str]] = {}
         for row in self.rows:
             if not (row.translates or row.drops):
@@ -165,6 +187,7 @@ class Terminology:
         """Make a terminology of `maps/<name>.csv`, `systems/<name>.csv` -> content. Raises ConfigError."""
         digest = hashlib.sha256()
         rows: dict[str, tuple[TableRow, ...]] = {}
+        versions: dict[str, str] = {}
         code_systems: dict[str, CodeSystem] = {}
         by_url: dict[str, CodeSystem] = {}
         for path in sorted(content):
@@ -175,6 +198,7 @@ class Terminology:
             stem = file.removesuffix(".csv")
             if kind == "maps":
                 rows[stem] = read_table(data, f"{folder}/{path}")
+                versions[stem] = hashlib.sha256(data).hexdigest()[:12]
                 continue
             system = read_system(data, f"{folder}/{path}", stem)
             if system.url in by_url:
@@ -185,7 +209,7 @@ class Terminology:
                 )
             code_systems[stem] = by_url[system.url] = system
         canonical = _resolver(Table("systems", rows.get("systems", ())))
-        tables = {name: Table(name, r, canonical) for name, r in rows.items()}
+        tables = {name: Table(name, r, canonical, versions[name]) for name, r in rows.items()}
         return cls(folder, digest.hexdigest(), tables, code_systems, by_url)
 
     def table(self, name: str) -> Table:
