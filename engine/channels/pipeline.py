@@ -15,7 +15,6 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
-from engine.fhir.ids import keyed_uuid
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
@@ -24,6 +23,7 @@ from engine.mapping.convert import headers, map_message
 from engine.mapping.project import Maps
 from engine.mapping.run import Run
 from engine.store.columns import patient_reference
+from engine.store.keys import public_id
 from engine.store.plan import SHARED_BY_MANY
 from engine.store.references import references, retired_by
 
@@ -48,9 +48,7 @@ class Pipeline:
 
         @lru_cache(maxsize=65536)
         def identify(kind: str, system: str, value: str) -> str:
-            return keyed_uuid(
-                lambda name: mac("resource-id", name.decode("utf-8", "surrogatepass")), kind, system, value
-            )
+            return public_id(mac, kind, system, value)
 
         self.identify = identify
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.channels.definition import Channel
-from engine.fhir.ids import keyed_uuid
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import HubError
 from engine.kernel.message import Entry
@@ -21,6 +20,7 @@ from engine.mapping.convert import headers, trace_message
 from engine.mapping.lineage import Report, names_of, two_way
 from engine.mapping.project import Maps
 from engine.mapping.run import TracedRun
+from engine.store.keys import public_id
 
 __all__ = ["Lineage", "lineage_of"]
 
@@ -70,9 +70,7 @@ def lineage_of(
         message = parse(entry.body, charset=charset)
 
     def identify(kind: str, system: str, value: str) -> str:
-        return keyed_uuid(
-            lambda name: mac("resource-id", name.decode("utf-8", "surrogatepass")), kind, system, value
-        )
+        return public_id(mac, kind, system, value)
 
     origin = f"urn:hub:entry|{entry.position}"
     done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=_StoreTracedRun)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Keyring", "Keys", "id_bytes", "id_text"]
+__all__ = ["Keyring", "Keys", "id_bytes", "id_text", "identity", "public_id"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _REMEMBERED = 20_000  # hashes kept in memory: patients and wards come again and again
@@ -50,6 +50,23 @@ def id_text(stored: bytes) -> str:
     return stored.decode().partition("/")[2]
 
 
+def identity(mac16: Callable[[str, str], bytes], kind: str, system: str, value: str) -> bytes:
+    """Hash the business key of a resource into the 16 bytes of a uuid (RFC 9562, version 8)."""
+    name = f"{len(kind)}:{kind}{len(system)}:{system}{len(value)}:{value}"
+    mac = bytearray(mac16("identity", name))
+    mac[6] = mac[6] & 0x0F | 0x80
+    mac[8] = mac[8] & 0x3F | 0x80
+    return bytes(mac)
+
+
+def public_id(mac16: Callable[[str, str], bytes], kind: str, system: str, value: str) -> str:
+    """Return the id that a resource gets from its key: keyed, so that nobody can guess who hides behind it.
+
+    It is the key's own hash, so one row of the store serves both.
+    """
+    return id_text(identity(mac16, kind, system, value))
+
+
 class Keys:
     """The keyed hashes of one store."""
 
@@ -60,18 +77,12 @@ class Keys:
         self._words: dict[tuple[str, str], int] = {}
 
     def identity(self, kind: str, system: str, value: str) -> bytes:
-        """Hash the business key of a resource: the bytes of `keyed_uuid(mac16 of "identity", kind, system,
-        value)`.
-
-        An id made that way from the key is the key: one row then serves both.
-        """
+        """Return `identity` of a business key, remembered."""
         known = self._identities.get((kind, system, value))
         if known is None:
-            name = f"{len(kind)}:{kind}{len(system)}:{system}{len(value)}:{value}"
-            mac = bytearray(self.keyring.mac16("identity", name))
-            mac[6] = mac[6] & 0x0F | 0x80
-            mac[8] = mac[8] & 0x3F | 0x80
-            known = _remember(self._identities, (kind, system, value), bytes(mac))
+            known = _remember(
+                self._identities, (kind, system, value), identity(self.keyring.mac16, kind, system, value)
+            )
         return known
 
     def tokens(self, kind: str, system: str, value: str) -> tuple[int, ...]:
