@@ -168,8 +168,6 @@ class State:
         if self.held is None:
             self.held = Flag(code, self.where + where, text, True)
 
-    def refuse(self, entries: tuple[str, str], s: Any) -> None:
-        """Remember that `each` wants no entry of this segment: links make none either."""
     def missed(self, table: str, where: str, rule: str, code: str, system: str, uri: str, text: str) -> None:
         """Remember a code that the table does not know, for the worklist."""
         self.marks += 1
@@ -178,6 +176,8 @@ class State:
         at = where.removeprefix(own[:-1]) if where.startswith(own) else f" {where}"
         self.gaps.append(Gap(self.where + at, table, rule, code, system, uri, text))
 
+    def refuse(self, entries: tuple[str, str], s: Any) -> None:
+        """Remember that `each` wants no entry of this segment: links make none either."""
         self.marks += 1
         self.spots.setdefault(entries, []).append((s, None))
 
