@@ -1,0 +1,286 @@
+"""The embedded code store: concepts, subsumption, crosswalks and search over the releases that were loaded.
+
+In: the path of `codes.db`. Out: answers of `CodeService` (FHIR R4 terminology-service.html), from this
+process, without a network. The file is read memory-mapped, so that what many processes read lies in memory
+once; in front of it stand small caches of answers. A release that another process switches in is noticed
+within a second. Safe across threads: each reads through a connection of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import zstandard
+
+from engine.codes.database import open_reader, unavailable
+from engine.codes.registry import Registry, read_registry
+from engine.codes.searching import statement
+from engine.terminology.concepts import Concept, Match, Release, Subsumption
+
+__all__ = ["CodeStore"]
+
+_LOOK_AGAIN = 1.0  # seconds until a release that another process switched in is noticed
+_NONE: Mapping[str, str] = {}
+_DEEP = 100_000  # ancestors of one concept, at most: a release with a circle in it ends too
+
+
+class CodeStore:
+    """What was loaded into one file; a file that is not there is an empty store."""
+
+    def __init__(self, path: Path, cached: int = 8_192) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._opening = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
+        self._due = 0.0
+        self._seen: tuple[Any, ...] = ()
+        self._registry = Registry({}, [], {}, 0)
+        self._concept = lru_cache(cached)(self._read_concept)
+        self._links = lru_cache(cached)(self._read_links)
+        self._above = lru_cache(256)(self._read_above)
+
+    # -- the questions of CodeService
+
+    def releases(self) -> list[Release]:
+        """List what is loaded, the current version of a system first."""
+        return [one.release for one in self._now().all]
+
+    def in_force(self, system: str) -> Release | None:
+        """Return the current release of a system."""
+        found = self._now().find(system)
+        return found.release if found else None
+
+    def lookup(self, system: str, code: str, version: str = "") -> Concept | None:
+        """Return a concept; None when the release has no such code."""
+        if time.monotonic() > self._due:
+            self._look()
+        return self._concept(system, code, version, self._registry.generation)
+
+    def validate(self, system: str, code: str, display: str = "", version: str = "") -> tuple[bool, str]:
+        """Tell whether a code is known and active, and what there is to say about it."""
+        found = self.lookup(system, code, version)
+        if found is None:
+            shelf = self._now().find(system, version)
+            if shelf is None:
+                return False, f"no release of {system}{f' {version}' if version else ''} is loaded"
+            return False, f"{code!r} is not in {system} {shelf.release.version}"
+        if not found.active:
+            return False, f"{code!r} is no longer active in {system} {found.version}"
+        if display and not self._is_name(found, display):
+            return True, f"the name of {code!r} in {system} {found.version} is {found.display!r}"
+        return True, ""
+
+    def subsumes(self, system: str, a: str, b: str, version: str = "") -> Subsumption | None:
+        """Tell how `a` stands to `b` ("subsumes": a is the wider); None when either is not known."""
+        if self.lookup(system, a, version) is None or self.lookup(system, b, version) is None:
+            return None
+        if a == b:
+            return "equivalent"
+        if a in self.ancestors(system, b, version):
+            return "subsumes"
+        return "subsumed-by" if b in self.ancestors(system, a, version) else "not-subsumed"
+
+    def translate(self, system: str, code: str, target: str, version: str = "") -> list[Match]:
+        """Return what the loaded crosswalks say a code is in `target`, the best first.
+
+        With a version only the crosswalks that came with that release of `system` are asked.
+        """
+        return list(self._links(system, code, target, version, self._now().generation))
+
+    def search(
+        self,
+        system: str,
+        text: str,
+        limit: int = 50,
+        offset: int = 0,
+        properties: Mapping[str, str] = _NONE,
+        *,
+        any_word: bool = False,
+        version: str = "",
+    ) -> list[Concept]:
+        """Find concepts by the beginnings of words of their names; `properties` must all be as given.
+
+        All words have to be there, or with `any_word` one of them. Active concepts come first, the closest
+        before others. A text that is a code finds that code; an empty text finds all, in order of code.
+        """
+        shelf = self._now().find(system, version)
+        if shelf is None:
+            return []
+        if text and (exact := self.lookup(system, text.strip(), version)) is not None:
+            fits = all(exact.properties.get(k) == v for k, v in properties.items())
+            return [exact] if fits and offset == 0 and limit > 0 else []
+        asked = statement(shelf.load, shelf.id, text, properties, any_word)
+        if asked is None:
+            return []
+        sql, values = asked
+        rows = self._rows(f"{sql} LIMIT ? OFFSET ?", (*values, limit, offset))
+        return [_concept(system, shelf.release.version, row) for row in rows]
+
+    # -- what the operations of a terminology server need besides
+
+    def names(self, system: str, code: str, version: str = "") -> list[tuple[str, str, str]]:
+        """Return the other names of a concept: (name, language, use)."""
+        shelf = self._now().find(system, version)
+        if shelf is None:
+            return []
+        sql = f"SELECT value, language, use FROM name_{shelf.load} WHERE release = ? AND code = ?"
+        return [(value, language, use) for value, language, use in self._rows(sql, (shelf.id, code))]
+
+    def ancestors(self, system: str, code: str, version: str = "") -> frozenset[str]:
+        """Return all codes that subsume a code, itself not among them."""
+        return self._above(system, code, version, self._now().generation)
+
+    def descendants(self, system: str, code: str, version: str = "") -> Iterator[str]:
+        """Give all codes that a code subsumes, itself not among them."""
+        shelf = self._now().find(system, version)
+        if shelf is None:
+            return
+        sql = (
+            f"WITH RECURSIVE below (code) AS (SELECT child FROM edge_{shelf.load} WHERE release = ?1 AND "
+            f"parent = ?2 UNION SELECT child FROM edge_{shelf.load} JOIN below ON release = ?1 AND "
+            "parent = below.code) SELECT code FROM below WHERE code <> ?2"
+        )
+        for (below,) in self._rows(sql, (shelf.id, code)):
+            yield below
+
+    def document(self, kind: str, url: str, version: str = "") -> dict[str, Any] | None:
+        """Return a FHIR resource that came with a release (kind `ValueSet`), of the current release first."""
+        sql = (
+            "SELECT body FROM document d JOIN release r ON r.id = d.release WHERE d.kind = ? AND d.url = ? "
+            "AND r.ready AND (? = '' OR d.version = ?) ORDER BY r.current DESC, d.version DESC LIMIT 1"
+        )
+        rows = self._rows(sql, (kind, url, version, version)) if self._now().all else []
+        return orjson.loads(zstandard.decompress(rows[0][0])) if rows else None
+
+    def documents(self, kind: str) -> list[tuple[str, str]]:
+        """List the FHIR resources of a kind: (url, version)."""
+        if not self._now().all:
+            return []
+        sql = (
+            "SELECT DISTINCT d.url, d.version FROM document d JOIN release r ON r.id = d.release "
+            "WHERE d.kind = ? AND r.ready ORDER BY 1, 2"
+        )
+        return [(url, version) for url, version in self._rows(sql, (kind,))]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._opening:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+            self._due, self._seen = 0.0, ()
+
+    # -- reading
+
+    def _now(self) -> Registry:
+        if time.monotonic() > self._due:
+            self._look()
+        return self._registry
+
+    def _look(self) -> None:
+        """See whether the file has changed, and read again what there is."""
+        self._due = time.monotonic() + _LOOK_AGAIN
+        connection = self._connection()
+        if connection is None:
+            if self._registry.all:  # the file was deleted
+                self._registry = Registry({}, [], {}, self._registry.generation + 1)
+            return
+        try:
+            seen = (id(connection), connection.execute("PRAGMA data_version").fetchone())
+            if seen != self._seen:
+                read = read_registry(connection, self._registry.generation + 1)
+                if read.all != self._registry.all or read.crosswalks != self._registry.crosswalks:
+                    self._registry = read
+                self._seen = seen
+        except sqlite3.Error as error:
+            raise unavailable(self._path, error) from None
+
+    def _connection(self) -> sqlite3.Connection | None:
+        mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if mine is None:
+            mine = open_reader(self._path)
+            if mine is not None:
+                self._local.connection = mine
+                with self._opening:
+                    self._connections.append(mine)
+        return mine
+
+    def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        connection = self._connection()
+        if connection is None:
+            return []
+        try:
+            return connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # the release was replaced while we asked
+                self._due = 0.0
+                return []
+            raise unavailable(self._path, error) from None
+
+    def _read_concept(self, system: str, code: str, version: str, generation: int) -> Concept | None:
+        for _ in range(2):
+            shelf = self._registry.find(system, version)
+            if shelf is None:
+                return None
+            rows = self._rows(shelf.by_code, (shelf.id, code))
+            if rows:
+                return _concept(system, shelf.release.version, rows[0])
+            if self._due:
+                return None
+            self._look()
+        return None
+
+    def _read_above(self, system: str, code: str, version: str, generation: int) -> frozenset[str]:
+        above: set[str] = set()
+        waiting = [code]
+        while waiting and len(above) < _DEEP:
+            concept = self._concept(system, waiting.pop(), version, generation)
+            for parent in concept.parents if concept else ():
+                if parent not in above:
+                    above.add(parent)
+                    waiting.append(parent)
+        return frozenset(above - {code})
+
+    def _read_links(
+        self, system: str, code: str, target: str, version: str, generation: int
+    ) -> tuple[Match, ...]:
+        found: list[Match] = []
+        for walk in self._registry.walks(system, target, version):
+            sql = (
+                f"SELECT target, display, equivalence, note FROM link_{walk.load} WHERE crosswalk = ? "
+                "AND code = ? ORDER BY part, priority, rowid"
+            )
+            for to, display, equivalence, note in self._rows(sql, (walk.id, code)):
+                known = self._concept(target, to, "", generation)
+                name = known.display if known else display
+                source = f"{walk.name}: {note}" if note else walk.name
+                found.append(Match(target, to, name, equivalence, source))
+        return tuple(found)
+
+    def _is_name(self, concept: Concept, display: str) -> bool:
+        wanted = display.casefold().strip()
+        if concept.display.casefold() == wanted:
+            return True
+        names = self.names(concept.system, concept.code, concept.version)
+        return any(name.casefold() == wanted for name, _, _ in names)
+
+
+def _concept(system: str, version: str, row: Any) -> Concept:
+    code, display, active, properties, parents = row
+    return Concept(
+        system,
+        code,
+        display,
+        bool(active),
+        version,
+        orjson.loads(properties) if properties else _NONE,
+        tuple(parents.split("\n")) if parents else (),
+    )
