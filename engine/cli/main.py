@@ -12,6 +12,7 @@ from engine import __version__
 from engine.cli.commands import audit_app, key_app, msg_app
 from engine.cli.mapcommands import map_app
 from engine.cli.project import project_root
+from engine.cli.terms import terms_app
 from engine.kernel.errors import HubError
 
 app = typer.Typer(
@@ -217,6 +218,7 @@ def schema(out: Annotated[Path, typer.Option(help="folder for the schemas")]) ->
 
 
 app.add_typer(map_app, name="map")
+app.add_typer(terms_app, name="terms")
 
 
 @app.command()

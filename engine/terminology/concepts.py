@@ -29,7 +29,7 @@ class Concept:
     display: str
     active: bool = True
     version: str = ""
-    properties: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    properties: Mapping[str, str] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
 
 

@@ -61,6 +61,7 @@ def _file(files: Files, member: Member, load: Load, asked: Asked, summary: Summa
     release = load.release(system, version, asked.effective or usual)
     dotted = system == ICD10CM
     above: list[str] = []
+    seen: set[str] = set()
     before = 0
     for number, line in lines(files, member):
         if not line.strip():
@@ -77,7 +78,10 @@ def _file(files: Files, member: Member, load: Load, asked: Asked, summary: Summa
         order, code, valid, short, long = read
         if order <= before:
             raise FormatError(f"is out of order: {order} after {before}", where=where, remedy=AGAIN)
+        if code in seen:
+            raise FormatError(f"has {code} a second time", where=where, remedy=AGAIN)
         before = order
+        seen.add(code)
         while above and not code.startswith(above[-1]):
             above.pop()
         parents = (_dot(above[-1], dotted),) if above else ()
