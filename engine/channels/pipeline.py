@@ -15,6 +15,7 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
+from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
@@ -149,6 +150,7 @@ class Pipeline:
         if out.parked is None:
             out.parked = _mixed(built.drafts)
         date_drafts(built, message, program.sender("").zone)
+        tell_visits(built, message, program.sender("").zone)
         mark_changes(built, message)
         out.renumbers = message.code == "ADT" and message.event == "A47"
         out.drafts = built.drafts

@@ -14,19 +14,18 @@ from typing import Any
 from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import another_placer
+from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order, settled, shortened
 from engine.store.listed import without_duplicates
-from engine.store.merge import choice_group, dated, merged, owned_by, times_of, unknown
+from engine.store.merge import choice_group, dated, facts_of, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Park, Row, State
+from engine.store.visits import Visit
 
-__all__ = ["Plan", "Version", "add_version", "is_older", "times_now"]
+__all__ = ["Plan", "Version", "add_late_course", "add_version", "is_older", "times_now"]
 
 _URN = b'"reference":"urn:uuid:'
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[^"]+)"')
-_LOCAL = " local"
-_HOUR = 61 * 60_000
-"""Local times of one clock tell older from newer when they are further apart than it is ever set back."""
 _LOGICAL = b'"identifier":{'  # a single identifier: nearly always that of a Reference
 
 
@@ -74,13 +73,13 @@ def is_older(draft: Draft, row: Row, sender: str) -> bool:
     if told is None or row.body is None:
         return False
     known = times_now(row).get(f"{told.kind} {sender}")
-    return known is not None and told.last < known - (_HOUR if told.kind.endswith(_LOCAL) else 0)
+    return known is not None and told.last < known - (HOUR if told.kind.endswith(LOCAL) else 0)
 
 
 def _may_be_older(draft: Draft, row: Row, sender: str) -> bool:
     """Say whether local times leave it open, for want of a zone, whether a draft is the older one."""
     told = draft.told
-    if told is None or not told.kind.endswith(_LOCAL):
+    if told is None or not told.kind.endswith(LOCAL):
         return False
     return told.last < times_now(row).get(f"{told.kind} {sender}", told.last)
 
@@ -122,24 +121,35 @@ def add_version(
     if _LOGICAL in sent:
         sent = _linked(sent, draft, row, made, state)
         patient = patient or state.patient_of(jsonio.loads(sent))
-    if before is None and without_duplicates(body):
+    visit = None
+    if draft.happened is not None and draft.type == "Encounter":
+        visit = _visit(draft, sent, row, made)
+        if older:
+            _add_course(draft, row, made, visit)
+            made.superseded.append(row)
+            made.flags.append(_late(draft, row))
+            return
+    if before is None and visit is None and without_duplicates(body):
         own = dated(owned_by(sender, draft), _times(draft, row, sender))
         content = Body(sent, body if sent == plain else None, own)
         made.versions.append(Version(row, content, body, None, patient))
         return
     memo = (sender, draft.map, draft.write, sent)
-    plainly = not draft.cleared and not draft.acts  # what was sent is all there is to it
+    news = visit is not None and visit.news
+    plainly = not (draft.cleared or draft.acts or news)  # what was sent is all there is to it
     if before is not None and plainly and (sent == before.raw or before.same == memo):
         _said_again(draft, row, made)
         return
     value = body if sent == plain else jsonio.loads(sent)
-    old, own = (before.value, before.own) if before is not None else ({}, [sender, draft.map, {}])
+    old, own = (
+        (before.value, before.own) if before is not None else (_blank(draft, body), [sender, draft.map, {}])
+    )
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     if draft.type == "MedicationRequest" and another_placer(body, old):
         text = "the filler's number is that of an order with another placer number: one drug for another?"
         raise Park(Flag("ambiguous-key", draft.name, text, work=True))
-    new, own = merged(old, own, draft, value, sender)
+    new, own = merged(old, own, draft, value, sender, visit)
     if before is not None and draft.acts:
         for element in unknown(draft, old, before.own, sender):
             text = f"an entry of {element} that it changes or takes out is not known here"
@@ -150,7 +160,7 @@ def add_version(
             text = "the time of discharge was deleted, and the visit has ended all the same: it stays"
             made.flags.append(Flag("delete-ignored", draft.name, text, work=True))
     raw = jsonio.dumps(new)
-    if before is not None and before.raw == raw:
+    if before is not None and before.raw == raw and not news:
         if plainly:
             before.same = memo
         _said_again(draft, row, made)
@@ -161,8 +171,60 @@ def add_version(
         return
     if before is not None:
         made.flags += _doubts(draft, before.value, new, _may_be_older(draft, row, sender))
-    own = dated(own, _times(draft, row, sender))
+    own = dated(own, _times(draft, row, sender), visit.facts if visit is not None else _facts(before))
     made.versions.append(Version(row, Body(raw, new, own), new, before, patient))
+
+
+def _blank(draft: Draft, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a resource is before anything is written into it."""
+    return {name: body[name] for name in ("resourceType",) if name in body}
+
+
+def _facts(before: Body | None) -> list[Fact]:
+    return facts_of(before.own) if before is not None else []
+
+
+def _visit(draft: Draft, sent: bytes, row: Row, made: Plan) -> Visit:
+    """Add what a draft tells of a visit to its course, and flag what it takes back in vain."""
+    work, before = made.work, row.body
+    fact = fact_of(draft, jsonio.loads(sent), work.position, work.sender)
+    known = _facts(before)
+    told = [one for one in known if one["n"] != work.position]
+    if before is not None:
+        told = settled(known, work.position, row.position, times_now(row), before.value)
+    facts = in_order([*told, fact])
+    course = course_of(facts)
+    if work.position in course.idle:
+        text = "it takes back what is not known of this visit: nothing was taken back"
+        made.flags.append(Flag("nothing-to-change", draft.name, text, work=True))
+    if work.position in course.repeats:
+        text = "it takes a transfer back and names its place all the same: the place before holds"
+        made.flags.append(Flag("cancel-unclear", draft.name, text, work=True))
+    plain = {name: value for name, value in fact.items() if name != "n"}
+    again = any(plain == {name: value for name, value in one.items() if name != "n"} for one in known)
+    return Visit(shortened(facts), course, fact, news=not again and ("x" in fact or "b" in fact))
+
+
+def _add_course(draft: Draft, row: Row, made: Plan, visit: Visit) -> None:
+    """Write into the course of a visit what comes too late to change anything else.
+
+    The version keeps the position and the times of what was told before: nothing newer was said.
+    """
+    before = row.body
+    assert before is not None
+    only = replace(draft, cleared=(), weak=(), write="merge", labels={})
+    new, own = merged(before.value, before.own, only, {}, made.work.sender, visit)
+    raw = jsonio.dumps(new)
+    if raw == before.raw and not visit.news:
+        return
+    body = Body(raw, new, dated(own, times_now(row), visit.facts))
+    made.versions.append(Version(row, body, new, before, None))
+
+
+def add_late_course(draft: Draft, row: Row, made: Plan) -> None:
+    """Write into the course of a visit what an entry told that stands before the last one in the journal."""
+    if draft.happened is not None and draft.type == "Encounter" and row.body is not None:
+        _add_course(draft, row, made, _visit(draft, _rewritten(jsonio.dumps(draft.body), made), row, made))
 
 
 def _whole(draft: Draft, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ whole, entries of others stay.
 Ownership is kept per list entry as claims `[sender, map, label]`: an entry leaves when its last claim does. A
 single element counts as one entry. It is stored short, `[sender, map, {element: labels}]`, while one map of
 one sender wrote everything, else as `{element: [[claim, ...], ...]}`. With it stands, fourth or under `""`,
-by what times of its own each sender has spoken: `{"OBR-22 ACME": milliseconds}`.
+by what times of its own each sender has spoken: `{"OBR-22 ACME": milliseconds}`; and of a visit, fifth or
+under `~`, its facts (engine.store.course).
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from functools import lru_cache
 from typing import Any
 
 from engine.kernel.message import Draft
+from engine.store.course import Fact
 from engine.store.listed import is_gap, one_by_one, same_entry, stem, unknown_entries
-from engine.store.visits import settle_visit
+from engine.store.visits import Visit, keep_course, settle_visit
 
 __all__ = [
     "choice_group",
     "claims_of",
     "dated",
+    "facts_of",
     "merged",
     "owned_by",
     "times_of",
@@ -52,6 +55,7 @@ _GATHERED = {("DiagnosticReport", "result")}
 _FOR_GOOD = "deceased"
 """A death is taken back by PID-30 `N` or `""`, never by a message that does not mention it."""
 _NONE: Mapping[str, str] = {}
+_FACTS = "~"  # where the facts of a visit stand in the long form of the ownership
 
 
 def owned_by(sender: str, draft: Draft) -> Own:
@@ -67,11 +71,19 @@ def times_of(own: Own) -> dict[str, int]:
     return found
 
 
-def dated(own: Own, times: dict[str, int]) -> Own:
-    """Return the ownership with these times."""
+def dated(own: Own, times: dict[str, int], facts: list[Fact] | None = None) -> Own:
+    """Return the ownership with these times, and with the facts of a visit."""
+    if facts:
+        return [*own[:3], times, facts] if isinstance(own, list) else {**own, "": times, _FACTS: facts}
     if not times:
         return own
     return [*own[:3], times] if isinstance(own, list) else {**own, "": times}
+
+
+def facts_of(own: Own) -> list[Fact]:
+    """Return what entries told of the course of a visit."""
+    found: list[Fact] = (own[4] if len(own) > 4 else []) if isinstance(own, list) else own.get(_FACTS, [])
+    return found
 
 
 def claims_of(own: Own, element: str, entries: int) -> list[list[Claim]]:
@@ -85,9 +97,17 @@ def claims_of(own: Own, element: str, entries: int) -> list[list[Claim]]:
 
 
 def merged(
-    old: dict[str, Any], own: Own, draft: Draft, body: dict[str, Any], sender: str
+    old: dict[str, Any],
+    own: Own,
+    draft: Draft,
+    body: dict[str, Any],
+    sender: str,
+    visit: Visit | None = None,
 ) -> tuple[dict[str, Any], Own]:
-    """Return body and ownership after `body` (the draft's, references resolved) is written over `old`."""
+    """Return body and ownership after `body` (the draft's, references resolved) is written over `old`.
+
+    `visit`: of an Encounter, the course of its visit.
+    """
     owner = (sender, draft.map)
     snapshot = draft.write == "snapshot"
     new = dict(old)
@@ -127,6 +147,9 @@ def merged(
     for place in draft.cleared:
         _clear(new, own, lists, place, owner)
     if draft.type == "Encounter":
+        if visit is not None:
+            claims = claims_of(own, "location", len(new.get("location", ())))
+            lists |= keep_course(new, lists.get("location", claims), owner, body, visit)
         settle_visit(new, old)
     return new, _ownership(new, old, own, lists, owner, body)
 

@@ -25,7 +25,7 @@ from engine.store.checks import (
     park,
 )
 from engine.store.columns import patient_reference
-from engine.store.content import Plan, add_version, is_older
+from engine.store.content import Plan, add_late_course, add_version, is_older
 from engine.store.keys import Keys, id_bytes
 from engine.store.people import disagreement
 from engine.store.references import retired_by
@@ -362,6 +362,8 @@ def _write(draft: Draft, row: Row, patient: Row | None, made: Plan, state: State
         made.superseded.append(row)
         link = body.get("link") if draft.type == "Patient" else None
         if not link or row.body is None:
+            if not row.deleted:
+                add_late_course(draft, row, made)
             made.flags.append(Flag("late", draft.name, "a newer message has written it"))
             return
         body = {"link": link}  # a merge is recorded, however late it comes

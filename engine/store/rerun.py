@@ -18,6 +18,8 @@ from engine.kernel.message import Flag, Outcome, Work
 from engine.store.apply import load_for, outcome_of, parked
 from engine.store.chain import Link, chain_of, times_heard, touches_of
 from engine.store.content import Plan, Version, times_now
+from engine.store.course import Fact
+from engine.store.merge import dated, facts_of, times_of
 from engine.store.pack import Body
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
@@ -127,6 +129,7 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
     chains = chain_of(state.session, [row.rid for row in rows])
     touches = touches_of(state.session, [row.rid for row in rows], first)
     bases: dict[int, tuple[Row, Link]] = {}
+    facts: dict[int, list[Fact]] = {}
     for row in rows:
         chain = chains.get(row.rid, [])
         since = [link for link in chain if link.position >= first and link.op != OP_RELINK]
@@ -140,8 +143,12 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
             or any(link.op == OP_DELETE for link in since)
         ):
             continue
-        run.originals[row.rid] = _Original(row.body, row.position, row.times)
         base = next((link for link in chain if link.position < first), None)
+        told = [fact for fact in facts_of(row.body.own) if fact["n"] < first] if row.body is not None else []
+        if told and (base is None or base.op == OP_DELETE):
+            continue  # of a visit, what came late told of its course only
+        facts[row.rid] = told
+        run.originals[row.rid] = _Original(row.body, row.position, row.times)
         row.body, row.times = None, None
         if base is None or base.op == OP_DELETE:
             row.position, row.blank = -1, True
@@ -152,7 +159,9 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
     for seq, body in load_bodies(state.session, state.keys, state.bodies, bases).items():
         row = bases[seq][0]
         value = renamed(body.value, names) if names and row.type != "Patient" else body.value
-        row.body = body if value is body.value else Body(jsonio.dumps(value), value, body.own)
+        own = dated(body.own, times_of(body.own), facts[row.rid])
+        raw = body.raw if value is body.value else jsonio.dumps(value)
+        row.body = body if value is body.value and own is body.own else Body(raw, value, own)
     _hear(bases, first, state)
 
 
