@@ -204,12 +204,15 @@ def _row(maps: Maps, m: MapDef) -> dict[str, Any]:
         "with": {"examples": ["space", "comma", "newline", "key"]},
         "split": {"type": "string"},
         "each": {"type": "string", "description": "once for every such segment"},
+        "known_by": source,
+        "action": source,
         "by": source,
         "make": {"anyOf": [{"enum": datatypes}, {"enum": sorted(definitions.resource_types())}]},
         "rows": {"type": "object"},
         "failed": {},
         "skip": {"type": "string"},
-        "flag": {"type": "string"},
+        "flag": {"type": "string", "description": "a note for people"},
+        "work": {"type": "string", "description": "a note that goes on the work list"},
         "assumed": {"type": "string", "description": "on whose word a constant stands"},
     }
     return {"anyOf": [source, {"type": "object", "properties": words}]}

@@ -138,6 +138,8 @@ def _checked(c: Check, row: Row, spot: Spot, target: T.Target | None) -> None:
                 c.say("M02", row.place, f"each: {name} is no segment", "name a segment, e.g. each: NTE")
         names = frozenset(b for b in spot.bound if b[0] != row.each_segment)
         spot = replace(spot, bound=names)
+    if row.known_by is not None or row.action is not None:
+        _told_singly(c, row, spot)
     _source(c, row, spot, target)
     bound = spot
     own = locate(row.source.text) if isinstance(row.source, Locate) else None
@@ -194,6 +196,19 @@ def _source(c: Check, row: Row, spot: Spot, target: T.Target | None) -> None:
         for s in options:
             if isinstance(s, Locate):
                 _single(c, row, s.text, spot)
+
+
+def _told_singly(c: Check, row: Row, spot: Spot) -> None:
+    """Check a row whose entries are told one by one, each with its action code."""
+    for source in (row.known_by, row.action):
+        if source is not None:
+            _reads(c, source, row.place, spot)
+    if row.known_by is None:
+        c.say("M25", row.place, f"{row.name}: action: without known_by:", "known_by: [AIP-3.1, AIP-1]")
+    if not row.each or not spot.many or len(row.target) != 1 or spot.type != spot.root:
+        c.say(
+            "M25", row.place, f"{row.name} is no list of the resource that repeats with segments", "each: AIP"
+        )
 
 
 def _required(c: Check, row: Row, spot: Spot, target: T.Target) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from engine.mapping import types as T
 from engine.mapping.emitcases import Cases
-from engine.mapping.emitnames import Aim, Env, Handle, Library, is_constant, tests_target, word_of
+from engine.mapping.emitnames import Aim, Env, Handle, Library, is_constant, tests_target
 from engine.mapping.model import Row, Step
 
 __all__ = ["Emitter", "Env", "Handle", "Library", "is_constant"]
@@ -88,7 +88,7 @@ class Emitter(Cases):
                 self.put(f"N{made} = len({made})")
             else:
                 self.put(f"{made} = []")
-            spots = any(r.each and r.each_segment != "NTE" for r in rows) and bool(lab)
+            spots = any(r.each and (r.each_segment != "NTE" or r.known_by) for r in rows) and bool(lab)
             if spots:
                 self.put(f"M{made} = []")
                 self.spot, self.spot_of = f"M{made}", (name, label)
@@ -261,8 +261,8 @@ class Emitter(Cases):
                 self.put(f"put_one({var}, {name!r}, {value}, x)")
             else:
                 self.put(f"{var}[{name!r}] = {value}")
-            if row.flag:
-                self.put(f"x.flag({word_of(row.flag)!r}, {self.where(row, env)!r}, {row.flag!r})")
+            if row.flag or row.work:
+                self.put(self.noted(row, self.where(row, env)))
 
         aim = Aim(target, path, take, lambda h: f"x.cleared.append({name!r})", slot=(var, name))
         self.value(row, aim, env)
@@ -295,8 +295,8 @@ class Emitter(Cases):
 
         def take(value: str) -> None:
             self.put(f"{made}.append({value})")
-            if row.flag:
-                self.put(f"x.flag({word_of(row.flag)!r}, {self.where(row, env)!r}, {row.flag!r})")
+            if row.flag or row.work:
+                self.put(self.noted(row, self.where(row, env)))
 
         aim = Aim(target, path, take, lambda h: f"x.cleared.append({shown!r})", many=True)
         self.value(row, aim, env)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.mapping.emitnames import Env, word_of
-from engine.mapping.emitrows import Rows
+from engine.mapping.emitnames import Env
+from engine.mapping.emittold import Told
 from engine.mapping.model import Case, Locate, Row, Step
 
 __all__ = ["Cases"]
 
 
-class Cases(Rows):
+class Cases(Told):
     """Writes tables of cases."""
 
     def by(self, row: Row, env: Env, write: Callable[[Row], None]) -> None:
@@ -113,15 +113,15 @@ class Cases(Rows):
                 self.put(f"x.forget({self.base})")
                 self.block(tuple(r for r in inner if r.target), type_, var, lab, env, path)
                 for r in inner:
-                    if not r.target and r.flag:
-                        self.put(f"x.flag({word_of(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
+                    if not r.target and (r.flag or r.work):
+                        self.put(self.noted(r, self.where(row, env)))
                 self.depth -= 1
                 self.put(f"else: put_all({var}, {t}, x)")
             elif plain:
                 self.block(plain, type_, var, lab, env, path)
             for r in case.rows:
-                if not r.target and r.flag and not r.failed:
-                    self.put(f"x.flag({word_of(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
+                if not r.target and (r.flag or r.work) and not r.failed:
+                    self.put(self.noted(r, self.where(row, env)))
 
         b = self.name("b")
         assert row.by is not None

@@ -18,7 +18,7 @@ from engine.mapping.values import BUILTIN
 
 __all__ = [
     "GLUE", "RAW", "Aim", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "ignored",
-    "is_constant", "reads_elsewhere",
+    "is_constant", "reads_elsewhere", "segments_of",
     "table_url", "tests_of", "tests_target", "word_of",
 ]  # fmt: skip
 
@@ -110,6 +110,19 @@ def is_constant(row: Row) -> bool:
 
 def all_constant(rows: Iterable[Row]) -> bool:
     return all(is_constant(r) and r.when is None for r in rows)
+
+
+def segments_of(*sources: Source | None) -> set[str]:
+    """Return the names of the segments that sources read."""
+    found: set[str] = set()
+    for s in sources:
+        if isinstance(s, Locate) and (loc := locate(s.text)) is not None:
+            found.add(loc.name)
+        elif isinstance(s, First):
+            found |= segments_of(*s.options)
+        elif isinstance(s, Join):
+            found |= segments_of(*s.parts)
+    return found
 
 
 def reads_elsewhere(rows: Iterable[Row], own: str) -> bool:

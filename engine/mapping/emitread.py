@@ -14,7 +14,7 @@ from engine.fhir import definitions
 from engine.kernel.errors import MapError
 from engine.mapping import conditions as C
 from engine.mapping import types as T
-from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of
+from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of, word_of
 from engine.mapping.locate import MINE, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
 from engine.mapping.read import read_target
@@ -61,6 +61,11 @@ class Reading(ABC):
 
     def error(self, what: str, place: Place, remedy: str = "", why: str = "") -> MapError:
         return MapError(what, where=str(place), why=why, remedy=remedy)
+
+    def noted(self, row: Row, where: str) -> str:
+        """Return the call that takes a row's note for people, `work:` as an item of the work list."""
+        text = row.work or row.flag
+        return f"x.flag({word_of(text)!r}, {where!r}, {text!r}{', True' if row.work else ''})"
 
     @abstractmethod
     def block(

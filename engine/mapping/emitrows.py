@@ -23,7 +23,6 @@ from engine.mapping.emitnames import (
     first_of,
     ignored,
     reads_elsewhere,
-    word_of,
 )
 from engine.mapping.emitvalues import FALLIBLE, Values
 from engine.mapping.locate import Location, locate
@@ -39,6 +38,10 @@ class Rows(Values):
     @abstractmethod
     def by(self, row: Row, env: Env, write: Callable[[Row], None]) -> None:
         """Write a `by` table."""
+
+    @abstractmethod
+    def one_by_one(self, row: Row, aim: Aim, env: Env) -> None:
+        """Write a row whose entries are told one by one."""
 
     def per_repetition(self, row: Row, env: Env) -> Location | None:
         """Return the row's own repeating location when its `when` asks about that repetition's parts."""
@@ -282,8 +285,8 @@ class Rows(Values):
             self.depth += 1
             self.put(f"x.forget({self.base})")
             for r in row.failed:
-                if r.flag and r.source is None and not r.children:
-                    self.put(f"x.flag({word_of(r.flag)!r}, {self.where(row, env)!r}, {r.flag!r})")
+                if (r.flag or r.work) and r.source is None and not r.children:
+                    self.put(self.noted(r, self.where(row, env)))
                     continue
                 self.value(r, replace(aim, clear=ignored, many=False), env)
             self.depth -= 1
@@ -335,6 +338,9 @@ class Rows(Values):
         aim: Aim,
         env: Env,
     ) -> None:
+        if row.known_by is not None or row.action is not None:
+            self.one_by_one(row, aim, env)
+            return
         s, f = self.name("s"), self.name("f")
         depth = self.depth
         if not self.trace:

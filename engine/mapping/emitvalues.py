@@ -347,7 +347,8 @@ class Values(Reading):
             if r.default or r.failed:
                 return False
             if r.each:
-                found[f"{r.each_segment!r} in x.names"] = None
+                names = r.each.split("/")
+                found[f"{names[0 if r.known_by else -1]!r} in x.names"] = None
                 continue
             if r.by is not None:
                 if not self._feeding(r.by, r, env, found) or not all(
@@ -367,7 +368,7 @@ class Values(Reading):
     def _case_feeds(self, case: Case, env: Env, found: dict[str, None]) -> bool:
         """A case that stands when nothing was sent must not say anything by itself."""
         unsent = "else" in case.values or '""' in case.values
-        if unsent and any(not r.skip and (r.flag or is_constant(r)) for r in case.rows):
+        if unsent and any(not r.skip and (r.flag or r.work or is_constant(r)) for r in case.rows):
             return False
         return self._feeds(case.rows, env, found)
 

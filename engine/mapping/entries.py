@@ -18,7 +18,10 @@ from engine.mapping.sheettext import condition_text, source_text
 
 __all__ = ["BLOCKS", "CELLS", "Entry", "cell_text", "entries", "scalar", "yaml_lines"]
 
-CELLS = ("from", "as", "code", "unmapped", "by", "each", "split", "make", "when", "skip", "flag", "assumed")
+CELLS = (
+    "from", "as", "code", "unmapped", "by", "each", "known_by", "action", "split", "make", "when", "skip",
+    "flag", "work", "assumed",
+)  # fmt: skip
 """The words of an entry, each a column of a sheet."""
 
 BLOCKS = ("default", "failed", "rows")
@@ -89,9 +92,10 @@ def _row(r: Row, kind: str = "element", key: str = "") -> Entry:
 
 def _fill(e: Entry, r: Row) -> None:
     """Put a row's words and what hangs below it into an entry."""
-    texts = (cell_text(r.source), r.as_, r.code, r.unmapped, cell_text(r.by), r.each, r.split, r.make)
-    more = (condition_text(r.when), r.skip, r.flag, r.assumed)
-    e.words.update({word: text for word, text in zip(CELLS, texts + more, strict=True) if text})
+    texts = (cell_text(r.source), r.as_, r.code, r.unmapped, cell_text(r.by), r.each)
+    told = (cell_text(r.known_by), cell_text(r.action), r.split, r.make)
+    more = (condition_text(r.when), r.skip, r.flag, r.work, r.assumed)
+    e.words.update({word: text for word, text in zip(CELLS, texts + told + more, strict=True) if text})
     children = [_row(c) for c in (*r.children, *r.make_rows)]
     if r.make_rows or any(c.name in ROW_WORDS and c.name != "value" for c in r.children):
         children = [
@@ -119,7 +123,7 @@ def _case(c: Case, r: Row, choice: bool) -> Entry:
 
 def _bare(r: Row) -> bool:
     """Say whether a row without an element only flags, skips or fails: a word of the block around it."""
-    return replace(r, when=None, flag="", skip="", failed=()) == Row((), r.place)
+    return replace(r, when=None, flag="", work="", skip="", failed=()) == Row((), r.place)
 
 
 def _block(e: Entry, rows: tuple[Row, ...]) -> None:
@@ -146,7 +150,7 @@ def _block(e: Entry, rows: tuple[Row, ...]) -> None:
             _block(block, r.failed)
             e.inside.append(block)
         else:
-            e.words.update({k: v for k, v in (("flag", r.flag), ("skip", r.skip)) if v})
+            e.words.update({k: v for k, v in (("flag", r.flag), ("work", r.work), ("skip", r.skip)) if v})
 
 
 def _without(when: Condition | None, guard: Condition | None) -> Condition | None:
@@ -190,7 +194,20 @@ def _key(key: str) -> str:
 
 def _words(e: Entry) -> Iterator[tuple[str, str]]:
     """Give an entry's words in the order people write them; a constant is a `value`."""
-    for word in ("when", "by", "from", "as", "code", "unmapped", "each", "split", "make", "assumed"):
+    for word in (
+        "when",
+        "by",
+        "from",
+        "as",
+        "code",
+        "unmapped",
+        "each",
+        "known_by",
+        "action",
+        "split",
+        "make",
+        "assumed",
+    ):
         text = e.words.get(word, "")
         if word == "from" and (join := _JOIN.fullmatch(text)):
             yield "join", join[2] or join[1]
@@ -199,7 +216,10 @@ def _words(e: Entry) -> Iterator[tuple[str, str]]:
         elif word == "from" and text.startswith("=") and not _has_value(e):
             yield "value", scalar(text)
         elif text:
-            yield word, text if word in ("from", "by") and text[0] in "[{" else scalar(text)
+            yield (
+                word,
+                text if word in ("from", "by", "known_by", "action") and text[0] in "[{" else scalar(text),
+            )
 
 
 _JOIN = re.compile(
@@ -213,7 +233,7 @@ def _has_value(e: Entry) -> bool:
 
 def _last(e: Entry) -> Iterator[tuple[str, str]]:
     """Give the words that stand behind the elements of a block."""
-    for word in ("flag", "skip"):
+    for word in ("flag", "work", "skip"):
         if word in e.words:
             yield word, scalar(e.words[word])
 

@@ -118,6 +118,8 @@ class Row:
     default: tuple[Row, ...] = ()
     split: str = ""
     each: str = ""
+    known_by: Source | None = None  # what tells an entry that `each` makes from the others of the list
+    action: Source | None = None  # where it stands what happens to the entry
     by: Source | None = None
     cases: tuple[Case, ...] = ()
     failed: tuple[Row, ...] = ()
@@ -126,6 +128,7 @@ class Row:
     children: tuple[Row, ...] = ()
     skip: str = ""
     flag: str = ""
+    work: str = ""  # a flag that is work for a person
     assumed: str = ""
 
     @property

@@ -112,4 +112,6 @@ def _fill(first: Draft, draft: Draft, x: Run) -> None:
     for k, names in draft.labels.items():
         n = len(first.body.get(k, ()))
         first.labels[k] = (first.labels.get(k, ()) + names)[:n]
+    for k, acts in draft.acts.items():
+        first.acts[k] = first.acts.get(k, {}) | acts
     first.cleared = tuple(dict.fromkeys(first.cleared + draft.cleared))

@@ -34,29 +34,10 @@ __all__ = ["HasChild", "Reader", "known_words", "read_map", "read_target", "read
 HasChild = Callable[[str, tuple[str, ...], str], bool]
 """(root type, path names, child name) -> does the type at that path have that child element?"""
 
-WORDS = frozenset(
-    [
-        "from",
-        "value",
-        "as",
-        "code",
-        "systems",
-        "unmapped",
-        "when",
-        "default",
-        "join",
-        "split",
-        "with",
-        "each",
-        "by",
-        "make",
-        "rows",
-        "failed",
-        "skip",
-        "flag",
-        "assumed",
-    ]
-)
+WORDS = frozenset([
+    "from", "value", "as", "code", "systems", "unmapped", "when", "default", "join", "split", "with", "each",
+    "known_by", "action", "by", "make", "rows", "failed", "skip", "flag", "work", "assumed",
+])  # fmt: skip
 UNMAPPED = ("keep", "flag", "hold", "drop")
 _STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*(?:\[x\])?)(?:\(([A-Za-z0-9_ -]+)\))?")
 _TARGET = re.compile(rf"{_STEP.pattern}(?:\.{_STEP.pattern})*")
@@ -172,12 +153,15 @@ class Reader:
             default=self.inner(words.get("default"), path, place),
             split=str(words.get("split", "")),
             each=str(words.get("each", "")),
+            known_by=self.source(words["known_by"], where) if "known_by" in words else None,
+            action=self.source(words["action"], where) if "action" in words else None,
             failed=self.inner(words.get("failed"), at if choice else path, place),
             make=make,
             make_rows=make_rows,
             children=children,
             skip=str(words.get("skip", "")),
             flag=str(words.get("flag", "")),
+            work=str(words.get("work", "")),
             assumed=str(words.get("assumed", "")),
         )
 
@@ -202,6 +186,9 @@ class Reader:
             "code",
             "unmapped",
             "each",
+            "known_by",
+            "action",
+            "work",
             "default",
         }
         if extra:
@@ -215,9 +202,12 @@ class Reader:
             failed=self.inner(words.get("failed"), at if choice else at + target, place),
             default=self.inner(words.get("default"), at + target, place),
             each=str(words.get("each", "")),
+            known_by=self.source(words["known_by"], where) if "known_by" in words else None,
+            action=self.source(words["action"], where) if "action" in words else None,
             code=str(words.get("code", "")),
             unmapped=str(words.get("unmapped", "")),
             flag=str(words.get("flag", "")),
+            work=str(words.get("work", "")),
             assumed=str(words.get("assumed", "")),
         )
 
@@ -253,6 +243,8 @@ class Reader:
                 rows.append(Row((), here, failed=self.inner(v, at, here), when=when))
             elif k == "flag":
                 rows.append(Row((), here, flag=str(v), when=when))
+            elif k == "work":
+                rows.append(Row((), here, work=str(v), when=when))
             elif k == "skip":
                 rows.append(Row((), here, skip=str(v), when=when))
             else:
@@ -265,7 +257,7 @@ class Reader:
         if value is None:
             return ()
         if isinstance(value, Map):
-            if any(k in WORDS and k not in ("flag", "skip") for k in value):
+            if any(k in WORDS and k not in ("flag", "work", "skip") for k in value):
                 return (self.long_row((), value, path, place),)
             return self.siblings(value, path, place)
         return (self.row((), value, path, place.line),)

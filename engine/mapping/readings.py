@@ -91,8 +91,9 @@ class _Walk:
             found = T.child_of(target, step.name) if target else None
             target = found.type if found is not None else ""
         yield from self.source(r.source, r, path, target, conditions)
-        for location in _locations(r.by):
-            yield Reading(self.m.name, path, r.place, location, "chooses", conditions)
+        for role, source in (("key", r.known_by), ("chooses", r.action), ("chooses", r.by)):
+            for location in _locations(source):
+                yield Reading(self.m.name, path, r.place, location, role, conditions)
         chosen = source_text(r.by)
         sides = path.rpartition(".")[0] if r.target and r.target[-1].name.endswith("[x]") else path
         for case in r.cases:

@@ -82,6 +82,12 @@ _TABLE = (
     ("M22", "error", "cannot be compiled", "messages that need this map would be parked"),
     ("M23", "warning", "new row that looks like a changed one", "a label was mistyped, so both rows apply"),
     ("M24", "error", "wrong code in a table", "the table gives a code that the element does not allow"),
+    (
+        "M25",
+        "error",
+        "action without an entry",
+        "an action code speaks of one entry of a list, and nothing says which",
+    ),
 )
 RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}
 

@@ -20,6 +20,13 @@ from engine.mapping.traced import TKey, TStr, sources_of, traced
 __all__ = ["Identify", "Run", "Sender", "TracedRun", "lit"]
 
 
+ACTIONS = {
+    "A": "A", "AD": "A", "LI": "A", "CO": "U", "U": "U", "UP": "U", "D": "D", "DE": "D", "UN": "D", "X": "X",
+    "UC": "X",
+}  # fmt: skip
+"""HL7 tables 0206, 0287 and 0323: adds, updates, takes out, leaves as it is."""
+
+
 class Run(RunValues, RunMaking):
     """The run of the fast program."""
 
@@ -45,6 +52,40 @@ class Run(RunValues, RunMaking):
         if name == "NTE":
             return g.following(s)
         return g.positioned(s, name) if name in ("ROL", "PRT") else g.all(name)
+
+    def ahead(self, s: Any, name: str) -> Any:
+        """The last segment of that name before `s` in the message, or None."""
+        found = None
+        for other in self.message.segments:
+            if other is s:
+                return found
+            if other.name == name:
+                found = other
+        return None
+
+    def told_of(
+        self, row: tuple[str, str], s: Any, known_by: tuple[str, ...], actions: tuple[str, ...]
+    ) -> str:
+        """Note what the entry of a segment is known by and what happens to it: A, U, X, D or nothing said
+        (HL7 tables 0206, 0287, 0323). D of any of the actions is D, else the first said counts."""
+        self.marks += 1
+        said = [a for a in (str(self.text(one)).upper() for one in actions) if a]
+        acts = [ACTIONS[a] for a in said if a in ACTIONS]
+        if len(acts) < len(said):
+            self.flag("unknown-action", f" {row[0]}", "the action code is in no HL7 table", True)
+        act = "D" if "D" in acts else acts[0] if acts else ""
+        words = [str(self.text(v)).replace("%", "%25").replace("#", "%23") for v in known_by]
+        self.told.setdefault(row, {})[id(s)] = ("#".join((row[1], *words)), act)
+        return act
+
+    def acts(self) -> dict[str, dict[str, str]]:
+        """What happens to which entry, by element; a row none of whose segments says so tells its whole
+        list."""
+        out: dict[str, dict[str, str]] = {}
+        for (element, _), told in self.told.items():
+            if any(act for _, act in told.values()):
+                out.setdefault(element, {}).update((label, act or "A") for label, act in told.values())
+        return out
 
     def find(
         self,

@@ -116,6 +116,8 @@ class State:
         self.merged: list[Any] = []  # segments that mend joined, for the report
         # (element, label) -> (segment, entry) of each that `each` made; None for one that `when` refused
         self.spots: dict[tuple[str, str], list[Any]] = {}
+        # (element, label) -> segment's id -> what its entry is called, its action: lists told one by one
+        self.told: dict[tuple[str, str], dict[int, tuple[str, str]]] = {}
         self.weak: list[str] = []  # elements that only a new resource takes
 
     # -- text ------------------------------------------------------------------------------------------------

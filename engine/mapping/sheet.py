@@ -15,7 +15,21 @@ from engine.mapping.sheettext import condition_text, source_text
 
 __all__ = ["Line", "condition_text", "lines", "sheet", "source_text"]
 
-HOW = ("as", "code", "unmapped", "make", "each", "split", "by", "flag", "skip", "assumed")
+HOW = (
+    "as",
+    "code",
+    "unmapped",
+    "make",
+    "each",
+    "known_by",
+    "action",
+    "split",
+    "by",
+    "flag",
+    "work",
+    "skip",
+    "assumed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,9 @@ def how_text(e: Entry) -> str:
         if word == "unmapped" and parts and text:
             parts[-1] += f" (unmapped: {text})"
         elif text:
-            parts.append(f"{word}: {text}" if word in ("flag", "skip", "assumed") else f"{word} {text}")
+            parts.append(
+                f"{word}: {text}" if word in ("flag", "work", "skip", "assumed") else f"{word} {text}"
+            )
     return "; ".join(parts)
 
 

@@ -277,7 +277,11 @@ def _put_all_of(
     """Append the entries that `each` made of segments: none is collapsed, and each is known by its
     segment."""
     o.setdefault(name, []).extend(entries)
-    lab.setdefault(name, []).extend([label] * len(entries))
+    told = x.told.get((name, label))
+    if told is None:
+        lab.setdefault(name, []).extend([label] * len(entries))
+    else:
+        lab.setdefault(name, []).extend(told[id(s)][0] if id(s) in told else label for s in spots)
     x.spots.setdefault((name, label), []).extend(zip(spots, entries, strict=True))
 
 

@@ -342,7 +342,7 @@ _CHOICES = frozenset(
 def _chosen(entries: list[Any], which: str, labels: list[str], at: Any, made: _Made) -> list[Any]:
     if which.isdigit():
         return entries[int(which) : int(which) + 1]
-    return [e for e, label in zip(entries, labels, strict=False) if label == which]
+    return [e for e, label in zip(entries, labels, strict=False) if label.partition("#")[0] == which]
 
 
 def _equal(found: Any, expected: Any) -> bool:

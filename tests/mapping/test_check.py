@@ -118,6 +118,12 @@ BAD_AND_GOOD = [
         "generalPractitioner: {from: PID-5, make: XPN_Practitioner}",
         "generalPractitioner: {from: PV1-7, make: XCN_Practitioner}",
     ),
+    (
+        "M25",
+        "telecom(kin): {each: NK1, action: NK1-30, from: NK1-5}",
+        "telecom(kin): {each: NK1, action: NK1-30, known_by: [NK1-33, NK1-1], from: NK1-5}",
+    ),
+    ("M25", "telecom(kin): {known_by: NK1-1, from: NK1-5}", "telecom(kin): {from: NK1-5}"),
 ]
 
 
