@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.channels.definition import Channel, load_channels
 from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
+from engine.channels.renewal import Renewal
 from engine.channels.worker import Worker
 from engine.formats.hl7v2.header import peek
 from engine.journal.sql import SqlJournal
@@ -80,7 +81,8 @@ class Hub:
         channels = load_channels(root)
         journal, store = open_journal(config, keyring), open_store(config, keyring)
         maps = Maps.open(root, config.identity_base)
-        worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16))
+        pipeline = Pipeline(maps, channels, keyring.mac16)
+        worker = Worker(journal, store, pipeline, renewal=Renewal(config, pipeline))
         return cls(root, config, keyring, channels, journal, store, worker)
 
     def receive(self, channel: str, body: bytes, kind: str = "message", reason: str = "") -> int:

@@ -15,6 +15,7 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
+from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Message, parse
@@ -27,6 +28,7 @@ from engine.store.columns import patient_reference
 from engine.store.keys import public_id
 from engine.store.plan import SHARED_BY_MANY
 from engine.store.references import references, retired_by
+from engine.terminology.translate import Terminology
 
 __all__ = ["Pipeline", "search_words"]
 
@@ -52,11 +54,18 @@ class Pipeline:
             return public_id(mac, kind, system, value)
 
         self.identify = identify
+        self._looked: dict[str, tuple[Sightings, str]] = {}  # site -> what is looked for, its tables
+
+    def renew(self, terminology: Terminology) -> None:
+        """Take over code tables that people have changed. Raises MapError where that needs a new start."""
+        self.maps.renew(terminology)
+        self._looked.clear()
 
     def work(self, entry: Entry) -> Work:
         """Turn one entry into work. Never raises for what the entry holds."""
         channel = self.channels.get(entry.channel)
         out = Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes)
+        out.instead = entry.parent if entry.kind == "resend" else None
         if entry.kind == "garbage":
             out.parked = Flag("garbage", "", "not an HL7 message", True)
             return out
@@ -111,6 +120,10 @@ class Pipeline:
         out.revision = program.revision
         origin = f"urn:hub:entry|{entry.position}"
         built = map_message(message, program, self.identify, origin, _StoreRun, channel.map)
+        looked = self._looked.get(site)
+        if looked is None:
+            looked = self._looked[site] = Sightings(program), tables_of(program)
+        out.gaps, out.tables = looked[0].of(message, built.gaps), looked[1]
         out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
             out.flags.append(

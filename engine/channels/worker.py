@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from engine.channels.deaths import NoSlot, Slot, killed
 from engine.channels.pipeline import Pipeline
+from engine.channels.renewal import Renewal
 from engine.channels.replay import TooWide, origin_released, rerun_set
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import HubError, StoreUnavailable
@@ -66,7 +67,9 @@ class Worker:
         index: int = 0,
         count: int = 1,
         slot: Slot | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
+        self.renewal = renewal
         self.journal, self.store, self.pipeline = journal, store, pipeline
         self.slot: Slot = slot or NoSlot()
         self.count = count
@@ -100,6 +103,8 @@ class Worker:
         heads = self.journal.heads(after, WINDOW)
         if not heads:
             return False
+        if self.renewal is not None:  # after the heads are known: what came after a change is mapped with it
+            self.renewal.look()
         ready, first_blocked = self._ready(heads, after)
         for batch in self._batches(ready, dict(heads)):
             self._apply(batch)

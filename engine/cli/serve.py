@@ -24,6 +24,7 @@ from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
 from engine.channels.production import judge
+from engine.channels.renewal import Renewal
 from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
 from engine.cli.keeper import is_wanted, run_keeper
@@ -216,7 +217,8 @@ def _worker(
     journal = open_journal(config, keyring)
     store = open_store(config, keyring)
     slot = FileSlot(config.data_dir / f"worker-{index}.at")
-    worker = Worker(journal, store, Pipeline(maps, channels, keyring.mac16), index, config.workers, slot)
+    pipeline = Pipeline(maps, channels, keyring.mac16)
+    worker = Worker(journal, store, pipeline, index, config.workers, slot, Renewal(config, pipeline))
     metrics = WorkerMetrics(worker, config.metrics_dir / f"worker-{index}.prom")
     collecting = Collecting()
 

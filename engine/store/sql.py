@@ -19,6 +19,7 @@ from engine.store.apply import apply_one, begin, done, load_for, parked
 from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
 from engine.store.database import Database, Session
+from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text
 from engine.store.links import settle_pending
 from engine.store.migrations import migrate
@@ -45,7 +46,9 @@ class SqlStore:
         self._types = Types()
         self._bodies = Bodies(cache_bytes)
         self._concepts: set[int] = set()
+        self._ledger = Ledger()
         self.audit = Audit(database, keyring)
+        self.gaps = Gaps(database, self._keys)
 
     @classmethod
     def open(cls, url: str, keyring: Keyring, *, cache_bytes: int = 64 << 20) -> SqlStore:
@@ -144,7 +147,7 @@ class SqlStore:
                 "cannot-store", where, f"the store cannot write it ({type(error).__name__})", work=True
             )
             bare = replace(
-                work, drafts=[], flags=[], search=(), deliveries=(), sender=ascii(work.sender)[1:-1]
+                work, drafts=[], flags=[], search=(), deliveries=(), gaps=(), sender=ascii(work.sender)[1:-1]
             )
             with self._transaction() as (state, writer):
                 outcome = parked(bare, flag, state.at)
@@ -153,12 +156,16 @@ class SqlStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[tuple[State, Writer]]:
-        with self._database.write() as session:
-            state = begin(session, self._keys, self._types, self._bodies)
-            writer = Writer(state, self._keys, self._concepts)
-            yield state, writer
-            settle_pending(writer)
-            writer.flush()
+        try:
+            with self._database.write() as session:
+                state = begin(session, self._keys, self._types, self._bodies)
+                writer = Writer(state, self._keys, self._concepts, self._ledger)
+                yield state, writer
+                settle_pending(writer)
+                writer.flush()
+        except BaseException:
+            self._ledger.clear()
+            raise
         for seq, body in writer.new_bodies:
             self._bodies.put(seq, body)
         self._concepts |= writer.new_concepts

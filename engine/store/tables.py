@@ -30,6 +30,8 @@ __all__ = [
     "CONCEPT",
     "DELIVERY",
     "ENTRY_ERA",
+    "GAP",
+    "GAP_WAIT",
     "HISTORY",
     "IDENTITY",
     "LANE",
@@ -43,7 +45,9 @@ __all__ = [
     "PACK",
     "PACK_SLOTS",
     "PENDING",
+    "PROPOSAL",
     "RESOURCE",
+    "REVISION",
     "RID_ERA",
     "RTYPE",
     "SEARCH_KEY",
@@ -212,6 +216,8 @@ OUTCOME = Table(
     Column("flags", Text),  # JSON; a flag holds no patient data
     Column("reason", LargeBinary),  # who replayed it and why, sealed
     Column("at", BIG, nullable=False),
+    Column("work", BIG),  # how many of its flags are work
+    _partial("outcome_work", "work", "entry"),
     Index(
         "outcome_parked",
         "entry",
@@ -247,6 +253,46 @@ DELIVERY = Table(
     Column("attempts", BIG, nullable=False),
     Column("at", BIG, nullable=False),
     Index("delivery_by_status", "status", "id"),
+)
+
+GAP = Table(
+    "gap",  # a code that no table knew; mac = keyed hash of (sender, field, coding system, code)
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("mac", LargeBinary, nullable=False, unique=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("count", BIG, nullable=False),
+    Column("oldest", BIG, nullable=False),
+    Column("newest", BIG, nullable=False),
+    Column("state", Text, nullable=False),  # open | draft | reviewed | approved
+)
+
+GAP_WAIT = Table(
+    "gap_wait",  # entries that wait for a code; how: 1 parked, 2 written with a work flag
+    METADATA,
+    Column("gap", BIG, primary_key=True, autoincrement=False),
+    Column("entry", BIG, primary_key=True, autoincrement=False),
+    Column("how", SmallInteger, nullable=False),
+    Index("gap_wait_by_entry", "entry"),
+    sqlite_with_rowid=False,
+)
+
+PROPOSAL = Table(
+    "proposal",  # what people said a code means; append-only
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("gap", BIG, nullable=False),
+    Column("at", BIG, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("proposal_by_gap", "gap", "id"),
+)
+
+REVISION = Table(
+    "revision",  # which versions of code tables a map revision had
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("at", BIG, nullable=False),
+    Column("tables", Text, nullable=False),
 )
 
 AUDIT = Table(

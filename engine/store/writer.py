@@ -15,6 +15,7 @@ import orjson
 from engine.kernel.message import Outcome, Work
 from engine.store.columns import codings, concept_of, identifiers, span_of
 from engine.store.content import Version
+from engine.store.gaps import Ledger, note_gaps, note_tables
 from engine.store.keys import Keys
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
@@ -28,7 +29,7 @@ _AGAIN = {"Patient", "Encounter", "Practitioner", "PractitionerRole", "Organizat
 _OUTCOME = (
     "entry bigint, position bigint, status text, channel text, sender text, revision text, "
     "cause text, place text, text text, written bigint, unchanged bigint, superseded bigint, flags text, "
-    "reason bytea, at bigint"
+    "reason bytea, at bigint, work bigint"
 )
 
 
@@ -40,7 +41,7 @@ def outcome_columns() -> str:
 class Writer:
     """The rows one transaction is going to write."""
 
-    def __init__(self, state: State, keys: Keys, concepts: set[int]) -> None:
+    def __init__(self, state: State, keys: Keys, concepts: set[int], ledger: Ledger | None = None) -> None:
         self.state = state
         self.keys = keys
         self._concepts = concepts  # hashes whose codings are known to be in the database
@@ -58,7 +59,10 @@ class Writer:
         self._deliveries: list[tuple[Any, ...]] = []
         self._lanes: dict[int, int] = {}
         self._pending: set[tuple[int, int]] = set()
-        self.named: dict[int, int] = {}  # identifiers that resources were given -> the entry that gave them
+        self._ledger = ledger or Ledger()
+        self._sighted: list[tuple[Work, Outcome, bool]] = []  # what the worklist of codes must know
+        self.named: dict[tuple[str, str, str], int] = {}
+        """(type, system, value) of identifiers that resources were given -> the entry that gave them."""
         self.new_types: dict[str, int] = {}
         self.new_concepts: set[int] = set()
         self.new_bodies: list[tuple[int, Body]] = []
@@ -142,10 +146,24 @@ class Writer:
             known = set(identifiers(before.value)) if before is not None else ()
             for pair in identifiers(value):
                 if pair not in known:
-                    for mac in self.keys.tokens(kind, *pair):
-                        self._tokens.add((row.rid >> RID_ERA, mac, row.rid))
-                        self.state.tokens.setdefault(mac, set()).add(row.rid)
-                        self.named[mac] = entry
+                    self._identified(row, *pair, entry)
+
+    def _identified(self, row: Row, system: str, value: str, entry: int) -> None:
+        """Note an identifier of a resource to search by.
+
+        The one that its id was made of is found through the id; if it is put together of several parts,
+        nobody looks for it by its value alone.
+        """
+        self.named[row.type, system, value] = entry
+        if self.keys.identity(row.type, system, value) != row.key:
+            macs: tuple[int, ...] = self.keys.tokens(row.type, system, value)
+        elif "|" in value:
+            return
+        else:
+            macs = (self.keys.token(row.type, None, value),)
+        for mac in macs:
+            self._tokens.add((row.rid >> RID_ERA, mac, row.rid))
+            self.state.tokens.setdefault(mac, set()).add(row.rid)
 
     @property
     def waits(self) -> bool:
@@ -181,8 +199,13 @@ class Writer:
                 *(work.entry, work.position, outcome.status, work.channel, work.sender, outcome.revision),
                 *(outcome.cause or None, outcome.where or None, outcome.text or None),
                 *(outcome.written, outcome.unchanged, outcome.superseded, flags, sealed, outcome.at),
+                sum(f.work for f in outcome.flags) or None if flags else None,
             )
         )
+        again = bool(reason) or work.entry != work.position
+        new = work.revision and work.revision not in self._ledger.revisions
+        if work.gaps or again or work.instead or new:
+            self._sighted.append((work, outcome, again))
         era = work.entry >> ENTRY_ERA
         for kind, value in work.search:
             self._search.add((era, self.keys.search(kind, value), work.entry))
@@ -265,6 +288,10 @@ class Writer:
 
     def _flush_outcomes(self) -> None:
         session = self.state.session
+        if self._sighted:
+            note_gaps(self._sighted, session, self.keys, self._ledger)
+            note_tables((work for work, _, _ in self._sighted), self.state.at, session, self._ledger)
+            self._sighted.clear()
         names = [column.split()[0] for column in _OUTCOME.split(", ")]
         replace = "ON CONFLICT (entry) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in names[1:])
         session.insert("outcome", _OUTCOME, self._outcomes, replace)
