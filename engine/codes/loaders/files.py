@@ -137,12 +137,15 @@ class Files:
         return f"{inner}:{line}" if line else inner
 
     def find(self, *ends: str) -> Member | None:
-        """Return the first member whose name, without regard to case, ends so."""
+        """Return the member whose name, without regard to case, ends so; of several the least deep."""
         for end in ends:
-            for member in self.members:
-                low = f"/{member.name}".lower()
-                if low.endswith(end.lower()) and "__macosx" not in low:
-                    return member
+            found = [
+                m
+                for m in self.members
+                if f"/{m.name}".lower().endswith(end.lower()) and "__MACOSX" not in m.name
+            ]
+            if found:
+                return min(found, key=lambda m: m.name.count("/"))
         return None
 
     def matching(self, test: Callable[[Member], object]) -> list[Member]:
