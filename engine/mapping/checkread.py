@@ -85,14 +85,14 @@ def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[M
 
 def _terminology(folder: Path, found: list[Finding]) -> Terminology:
     content: dict[str, bytes] = {}
-    for kind in ("maps", "systems"):
+    for kind in ("maps", "systems", "units"):
         for path in sorted((folder / kind).glob("*.csv")):
             name = f"{folder.name}/{kind}/{path.name}"
             try:
                 data = path.read_bytes()
                 if kind == "maps":
                     read_table(data, name)
-                else:
+                elif kind == "systems":
                     read_system(data, name, path.stem)
                 content[f"{kind}/{path.name}"] = data
             except OSError as e:

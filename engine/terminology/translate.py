@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.kernel.errors import ConfigError
+from engine.terminology.measures import Measures
 from engine.terminology.tables import CodeSystem, TableRow, read_system, read_table
 
 __all__ = ["WELL_KNOWN", "Hit", "Resolver", "Table", "Terminology"]
@@ -161,10 +162,11 @@ class Terminology:
     tables: dict[str, Table]
     code_systems: dict[str, CodeSystem]
     by_url: dict[str, CodeSystem]
+    measures: Measures = field(default_factory=Measures)
 
     @classmethod
     def open(cls, folder: Path) -> Terminology:
-        """Read `maps/` and `systems/` of a folder, all of it: damage is told at start. Raises ConfigError."""
+        """Read `maps/`, `systems/` and `units/` of a folder: damage is told at start. Raises ConfigError."""
         if not folder.is_dir():
             raise ConfigError(
                 "there is no terminology folder",
@@ -172,7 +174,7 @@ class Terminology:
                 remedy="it stands beside config.yaml and ships with the hub",
             )
         content: dict[str, bytes] = {}
-        for kind in ("maps", "systems"):
+        for kind in ("maps", "systems", "units"):
             for path in sorted((folder / kind).glob("*.csv")):
                 try:
                     content[f"{kind}/{path.name}"] = path.read_bytes()
@@ -184,7 +186,7 @@ class Terminology:
 
     @classmethod
     def of(cls, content: Mapping[str, bytes], folder: str = "terminology") -> Terminology:
-        """Make a terminology of `maps/<name>.csv`, `systems/<name>.csv` -> content. Raises ConfigError."""
+        """Make a terminology of `maps/`, `systems/`, `units/<name>.csv` -> content. Raises ConfigError."""
         digest = hashlib.sha256()
         rows: dict[str, tuple[TableRow, ...]] = {}
         versions: dict[str, str] = {}
@@ -200,6 +202,8 @@ class Terminology:
                 rows[stem] = read_table(data, f"{folder}/{path}")
                 versions[stem] = hashlib.sha256(data).hexdigest()[:12]
                 continue
+            if kind == "units":
+                continue
             system = read_system(data, f"{folder}/{path}", stem)
             if system.url in by_url:
                 raise ConfigError(
@@ -210,7 +214,10 @@ class Terminology:
             code_systems[stem] = by_url[system.url] = system
         canonical = _resolver(Table("systems", rows.get("systems", ())))
         tables = {name: Table(name, r, canonical, versions[name]) for name, r in rows.items()}
-        return cls(folder, digest.hexdigest(), tables, code_systems, by_url)
+        from engine.terminology.units import measures_of, unit_tables
+
+        tables |= unit_tables(rows.get("units", ()), versions.get("units", ""), content, folder)
+        return cls(folder, digest.hexdigest(), tables, code_systems, by_url, measures_of(content, folder))
 
     def table(self, name: str) -> Table:
         """Return a table by name; raises ConfigError naming the nearest there is."""

@@ -21,7 +21,18 @@ from functools import lru_cache
 from engine.kernel.errors import HubError
 from engine.terminology.ucumtable import FUNCTIONS, SYMBOL, Function, table
 
-__all__ = ["SYSTEM", "Unit", "UnitError", "canonical", "convert", "is_unit", "parse", "rounded", "why_not"]
+__all__ = [
+    "SYSTEM",
+    "Unit",
+    "UnitError",
+    "canonical",
+    "convert",
+    "is_unit",
+    "last_digit",
+    "parse",
+    "rounded",
+    "why_not",
+]
 
 SYSTEM = "http://unitsofmeasure.org"
 LONGEST, DEEPEST, HIGHEST = 120, 12, 99  # characters, parentheses, exponent: no real unit comes near
@@ -60,6 +71,7 @@ class Unit:
     function: str = ""
     reach: Fraction = Fraction(1)
     alone: bool = True
+    counted_below: bool = False  # a number stands below the line: mg/24.h is (mg/24).h
 
     @property
     def dimension(self) -> str:
@@ -130,13 +142,13 @@ def convert(value: Decimal, source: str, target: str) -> Decimal:
     a, b = parse(source), parse(target)
     if not (a.function or b.function):
         ratio = _ratio(source, target)
-        return value if ratio == 1 else rounded(Fraction(value) * ratio, _step(value) * ratio)
+        return value if ratio == 1 else rounded(Fraction(value) * ratio, last_digit(value) * ratio)
 
     def scale(x: Fraction) -> Fraction:
         return _from_base(_to_base(x, a), b)
 
     try:
-        exact, step = Fraction(value), _step(value)
+        exact, step = Fraction(value), last_digit(value)
         around = scale(exact + step / 2) - scale(exact - step / 2)
         return rounded(scale(exact), abs(around))
     except (ArithmeticError, ValueError):
@@ -164,7 +176,7 @@ def _magnitude(x: Fraction) -> int:
     return at if Fraction(10) ** at <= x else at - 1
 
 
-def _step(value: Decimal) -> Fraction:
+def last_digit(value: Decimal) -> Fraction:
     """What one of the last digit is worth."""
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
@@ -198,6 +210,7 @@ class _Reader:
         self.count = 0  # components that are more than an annotation
         self.above: set[str] = set()
         self.below: set[str] = set()
+        self.counted = False
 
     def whole(self) -> Unit:
         factor, dims = self._term(over=False)
@@ -216,6 +229,7 @@ class _Reader:
             special.function if single else "",
             special.reach if single else Fraction(1),
             single or not self.special,
+            self.counted,
         )
 
     def _bare(self) -> str:
@@ -264,6 +278,7 @@ class _Reader:
         elif m := _DIGITS.match(self.code, self.at):
             self.at = m.end()
             self.count += 1
+            self.counted |= over and not self.depth
             factor = Fraction(int(m[0]))
             if not factor:
                 self._fail("follows a zero")
