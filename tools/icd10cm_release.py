@@ -71,7 +71,7 @@ A work of the US Government (NCHS, CMS): public domain. Made by `python tools/ic
   carries the CMS order file of fiscal year 2025.
 
 {len(lines):,} rows, {sum(v for _, v, _ in listed):,} valid for a claim. {kept:,} carry the texts of CMS's
-order file; {newer:,} are newer than that and {reworded:,} were reworded since: those have the long text of the
+order file; {newer:,} are newer and {reworded:,} were reworded since: those have the long text of the
 tabular list and no short one. {gone:,} codes of 2025 are no longer in the list.
 
 `{NAME}.gz`: {len(packed):,} bytes ({len(data):,} unpacked); SHA-256 of the text
