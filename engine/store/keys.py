@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["Keyring", "Keys", "id_bytes", "id_text", "identity", "public_id"]
@@ -50,6 +51,7 @@ def id_text(stored: bytes) -> str:
     return stored.decode().partition("/")[2]
 
 
+@lru_cache(maxsize=_REMEMBERED)  # the pipeline names a resource by it, and the store looks it up, at once
 def identity(mac16: Callable[[str, str], bytes], kind: str, system: str, value: str) -> bytes:
     """Hash the business key of a resource into the 16 bytes of a uuid (RFC 9562, version 8)."""
     name = f"{len(kind)}:{kind}{len(system)}:{system}{len(value)}:{value}"
@@ -73,17 +75,11 @@ class Keys:
     def __init__(self, keyring: Keyring) -> None:
         self.keyring = keyring
         self._concepts: dict[tuple[tuple[str, str], ...], int] = {}
-        self._identities: dict[tuple[str, str, str], bytes] = {}
         self._words: dict[tuple[str, str], int] = {}
 
     def identity(self, kind: str, system: str, value: str) -> bytes:
-        """Return `identity` of a business key, remembered."""
-        known = self._identities.get((kind, system, value))
-        if known is None:
-            known = _remember(
-                self._identities, (kind, system, value), identity(self.keyring.mac16, kind, system, value)
-            )
-        return known
+        """Return `identity` of a business key."""
+        return identity(self.keyring.mac16, kind, system, value)
 
     def tokens(self, kind: str, system: str, value: str) -> tuple[int, ...]:
         """Hash an identifier as it may be searched: with its system, and by its value alone."""

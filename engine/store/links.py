@@ -25,9 +25,10 @@ def settle_pending(writer: Writer) -> None:
         return
     writer.flush()
     waiting: dict[int, int] = {}  # resource -> entry that brought what it waits for
+    named = {state.keys.token(*identifier): entry for identifier, entry in writer.named.items()}
     sql = "SELECT mac, rid FROM pending_reference WHERE mac IN (...)"
-    for mac, rid in state.session.among(sql, list(writer.named)):
-        waiting[rid] = max(waiting.get(rid, 0), writer.named[mac])
+    for mac, rid in state.session.among(sql, list(named)):
+        waiting[rid] = max(waiting.get(rid, 0), named[mac])
     if not waiting:
         return
     state.load_rids(waiting)

@@ -203,12 +203,16 @@ def _add(query: _Query, reader: Reader, kind: str, name: str, value: str) -> Non
 def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str]) -> None:
     wanted: list[tuple[str | None, str]] = []
     for one in alternatives:
-        system, bar, value = one.rpartition("|")
-        if not value:
+        parts = one.split("|")
+        if not parts[-1]:
             raise SearchError("needs a value; a system alone is not supported", where="identifier")
-        wanted.append((system if bar else None, value))
+        # where the system ends is not always clear: names of senders hold a bar, and so do keys of results
+        wanted += [("|".join(parts[:n]), "|".join(parts[n:])) for n in range(1, len(parts))] or [(None, one)]
     macs = {reader.keys.token(kind, system, value) for system, value in wanted}
-    query.only({rid for (rid,) in reader.session.all(token_query(reader.session, macs))})
+    rids = {rid for (rid,) in reader.session.all(token_query(reader.session, macs))}
+    keys = [reader.keys.identity(kind, system, value) for system, value in wanted if system]
+    sql = "SELECT rid FROM identity WHERE key IN (...)"
+    query.only(rids | {rid for (rid,) in reader.session.among(sql, keys, "bytea")})
 
     def check(body: dict[str, Any]) -> bool:
         return any(

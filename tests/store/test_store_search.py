@@ -111,6 +111,22 @@ def test_search_by_identifier(filled: SqlStore, value: str, systems: set[str]) -
     assert ids(filled, "ServiceRequest", ("identifier", value)) == expected
 
 
+def test_a_result_is_found_by_the_key_that_holds_bars(store: SqlStore) -> None:
+    key = "urn:hub:own/id/obx", "EAST|1|A|718-7|LN"
+    body = {
+        "identifier": [
+            {"system": key[0], "value": key[1]},
+            {"system": "urn:hub:sender:LIS|EAST", "value": "9"},
+        ]
+    }
+    store.apply([work(1, patient("1"), draft("Observation", *key, body))])
+    found = {id_of("Observation", *key)}
+    assert ids(store, "Observation", ("identifier", "|".join(key))) == found
+    assert ids(store, "Observation", ("identifier", "urn:hub:sender:LIS|EAST|9")) == found
+    assert ids(store, "Observation", ("identifier", "9")) == found
+    assert ids(store, "Observation", ("identifier", "EAST|9")) == set()
+
+
 def test_a_stale_hash_is_no_match(store: SqlStore) -> None:
     store.apply([work(1, patient("1"), result("1", code="2823-3", body={"identifier": [{"value": "old"}]}))])
     changed = result("1", code="2823-3", body={"identifier": [{"value": "new"}]})
