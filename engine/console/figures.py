@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
 import sqlalchemy as sa
 
 from engine.channels.alerts import Alarm, Alarms, State
@@ -24,12 +25,14 @@ from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.store.database import Database, Session
 
-__all__ = ["ChannelFigures", "Figures", "Gauge"]
+__all__ = ["ChannelFigures", "Figures", "Gauge", "WorkLine"]
 
 _KEPT = 1.0  # seconds
 _DAY = 86_400_000  # ms
 _e = tables.entry.c
 _WINDOWS, _WINDOW = 25, 2000
+_LOOKED_AT = 2000  # messages with work flags that are counted by code
+_NEWEST = 5  # entries named a code
 
 
 @dataclass(slots=True)
@@ -48,6 +51,16 @@ class ChannelFigures:
 
 
 @dataclass(slots=True)
+class WorkLine:
+    """Messages that were written with a flag of one code that somebody should look at."""
+
+    code: str
+    count: int = 0
+    channels: set[str] = field(default_factory=set)
+    newest: list[tuple[int, str]] = field(default_factory=list)  # (entry, where), newest first
+
+
+@dataclass(slots=True)
 class Figures:
     """All of one moment."""
 
@@ -59,6 +72,8 @@ class Figures:
     channels: list[ChannelFigures]
     parked: dict[tuple[str, str], int] = field(default_factory=dict)  # (channel, cause) -> entries
     alarms: list[Alarm] = field(default_factory=list)
+    work: list[WorkLine] = field(default_factory=list)  # the most frequent first
+    work_messages: int = 0  # messages with such flags, those older than what `work` looked at too
 
     @property
     def oldest_seconds(self) -> float:
@@ -112,6 +127,7 @@ class Gauge:
             )
             parked = self._parked(session)
             codes = self._unmapped(session, low)
+            work, work_messages = self._work(session)
         arrived = self._arrived(low, head)
         lines = {c.name: _line(c) for c in self._channels}
         for source, count in self._received.items():
@@ -129,7 +145,9 @@ class Gauge:
         at = now_ms()
         states = {n: State(c.parked, c.waiting, c.unmapped, c.last) for n, c in lines.items()}
         alarms = self.alarms.look(states, at)
-        return Figures(at, head, position, waiting, oldest, list(lines.values()), parked, alarms)
+        return Figures(
+            at, head, position, waiting, oldest, list(lines.values()), parked, alarms, work, work_messages
+        )
 
     def _count(self) -> int:
         """Count what arrived since the last look, by source, and note replays; returns the newest entry."""
@@ -184,6 +202,30 @@ class Gauge:
             for channel, cause in session.among(sql, solved):
                 found[channel, cause or ""] -= 1
         return {key: count for key, count in sorted(found.items()) if count > 0}
+
+    def _work(self, session: Session) -> tuple[list[WorkLine], int]:
+        """Gather the work flags of the newest messages that have any, without those run again since."""
+        ((messages,),) = session.all("SELECT count(*) FROM outcome WHERE work IS NOT NULL")
+        sql = "SELECT entry, channel, flags FROM outcome WHERE work IS NOT NULL ORDER BY entry DESC LIMIT ?"
+        rows = session.all(sql, (_LOOKED_AT,)) if messages else []
+        replays = [n for entry, _, _ in rows for n in self._again.get(entry, ())]
+        sql = "SELECT entry FROM outcome WHERE status = 'done' AND entry IN (...)"
+        done = {entry for (entry,) in session.among(sql, replays)}
+        found: dict[str, WorkLine] = {}
+        for entry, channel, flags in rows:
+            if done.intersection(self._again.get(entry, ())):
+                messages -= 1
+                continue
+            seen = set()
+            for code, where, _, is_work in orjson.loads(flags):
+                if is_work and code not in seen:
+                    seen.add(code)
+                    line = found.setdefault(code, WorkLine(code))
+                    line.count += 1
+                    line.channels.add(channel)
+                    if len(line.newest) < _NEWEST:
+                        line.newest.append((entry, where))
+        return sorted(found.values(), key=lambda line: (-line.count, line.code)), messages
 
     def _unmapped(self, session: Session, low: int) -> Counter[str]:
         """Count messages with a code that no table has: those worked off since the last look, for a day."""

@@ -60,6 +60,8 @@ def health(config: Config, gauge: Gauge) -> Health:
             "feed": figures.position,
             "waiting": figures.waiting,
             "oldest_seconds": round(figures.oldest_seconds, 1),
+            "parked": sum(figures.parked.values()),
+            "work": figures.work_messages,
         }
     except HubError as e:
         reasons.append(f"{e.where or 'a database'}: {e.what}" if e.where else e.what)

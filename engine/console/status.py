@@ -17,7 +17,7 @@ from engine.console.health import Health
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config
 
-__all__ = ["CAUSES", "ago", "facts", "page"]
+__all__ = ["CAUSES", "WORK", "ago", "facts", "page"]
 
 CAUSES = {
     "no-map": (
@@ -109,6 +109,31 @@ CAUSES = {
     "cannot-work": ("Cannot be worked on as things are", "The text says what is missing."),
 }
 
+WORK = {
+    "allergy-without-allergen": "An allergy without what it is to",
+    "charge-without-number": "A charge without a number of its own",
+    "delete-beside-values": "A delete beside values in one field",
+    "delete-ignored": "A delete that was not followed",
+    "delete-of-key": "One of the numbers of an order was deleted",
+    "duplicate-key": "Two different things under one number",
+    "inactive-patient": "Written about a patient whose record was deleted",
+    "invalid": "Written although it is not valid FHIR",
+    "late-unclear": "Perhaps older than what it was written over",
+    "later-unreadable": "A replay without later messages whose bodies are gone",
+    "left-behind": "Made by a message before, and no longer",
+    "merge-differs": "Merged patients whose names or birth dates differ",
+    "merge-several-numbers": "A merge that names several numbers",
+    "merge-unknown-number": "A merge of a number that nobody has",
+    "no-longer-final": "A final result became preliminary",
+    "no-visit-number": "An event of a visit that does not say which",
+    "nothing-to-change": "Takes back or updates what was not found",
+    "order-cancelled": "A result of an order that was cancelled",
+    "results-of-cancelled": "A report was cancelled, its results stand",
+    "same-control-id": "A control id with two contents",
+    "unmapped-code": "A code that no table has",
+}
+"""What a work flag is about, in words; a map may raise others by `work:`."""
+
 
 def facts(config: Config, figures: Figures | None, health: Health) -> dict[str, Any]:
     """Return what the page shows, as JSON holds it."""
@@ -155,6 +180,18 @@ def facts(config: Config, figures: Figures | None, health: Health) -> dict[str, 
         {"cause": cause, "count": count, "channels": sorted({n for n, c in figures.parked if c == cause})}
         for cause, count in causes.most_common()
     ]
+    made["work"] = {
+        "messages": figures.work_messages,
+        "flags": [
+            {
+                "code": line.code,
+                "count": line.count,
+                "channels": sorted(line.channels),
+                "newest": [{"entry": entry, "where": where} for entry, where in line.newest],
+            }
+            for line in figures.work
+        ],
+    }
     return made
 
 
@@ -175,7 +212,9 @@ def _templates() -> Environment:
 
 def page(config: Config, figures: Figures | None, health: Health, web: str) -> str:
     """Return the page as HTML; `web` is the address it is shown under, e.g. http://127.0.0.1:8080."""
-    parked = facts(config, figures, health).get("parked", [])
+    told = facts(config, figures, health)
+    parked = told.get("parked", [])
+    work = told.get("work", {"messages": 0, "flags": []})
     problems = [
         {
             "title": CAUSES.get(p["cause"], (p["cause"] or "unknown", ""))[0],
@@ -197,6 +236,8 @@ def page(config: Config, figures: Figures | None, health: Health, web: str) -> s
             health=health,
             state=_state(figures, health),
             problems=problems,
+            work=work,
+            titles=WORK,
             parked=sum(p["count"] for p in problems),
             received=sum(c.received for c in figures.channels) if figures else 0,
             send=f"hub send sample_messages/lab/oru_potassium.hl7 --to {lab.address}"
@@ -216,7 +257,7 @@ def _state(figures: Figures | None, health: Health) -> tuple[str, str]:
         return "bad", "Needs help"
     if figures is not None and figures.alarms:
         return "look", "Running, an alarm is on"
-    if figures is not None and figures.parked:
+    if figures is not None and (figures.parked or figures.work):
         return "look", "Running, some messages need a person"
     if figures is not None and figures.waiting:
         return "ok", "Running, working"

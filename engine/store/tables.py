@@ -216,8 +216,13 @@ OUTCOME = Table(
     Column("flags", Text),  # JSON; a flag holds no patient data
     Column("reason", LargeBinary),  # who replayed it and why, sealed
     Column("at", BIG, nullable=False),
-    Column("work", BIG),  # how many of its flags are work
-    _partial("outcome_work", "work", "entry"),
+    Column("work", BIG),  # of one that is done: how many of its flags are work
+    Index(
+        "outcome_work",
+        "entry",
+        sqlite_where=text("work IS NOT NULL"),
+        postgresql_where=text("work IS NOT NULL"),
+    ),
     Index(
         "outcome_parked",
         "entry",

@@ -199,7 +199,7 @@ class Writer:
                 *(work.entry, work.position, outcome.status, work.channel, work.sender, outcome.revision),
                 *(outcome.cause or None, outcome.where or None, outcome.text or None),
                 *(outcome.written, outcome.unchanged, outcome.superseded, flags, sealed, outcome.at),
-                sum(f.work for f in outcome.flags) or None if flags else None,
+                sum(f.work for f in outcome.flags) or None if flags and outcome.status == "done" else None,
             )
         )
         again = bool(reason) or work.entry != work.position

@@ -108,6 +108,40 @@ def test_the_figures_follow_what_happens(fresh: Any) -> None:
     assert figures.parked == {} and figures.waiting == 0  # what a replay brought in waits for nobody
 
 
+def test_what_was_written_and_needs_a_look(fresh: Any) -> None:
+    web = fresh()
+    assert web.stranger.get("/status.json").json()["work"] == {"messages": 0, "flags": []}
+    hub = web.hub
+    body = (
+        b"MSH|^~\\&|ACMELIS|ACME|HUB|MERCY|20260501120000||ORU^R01^ORU_R01|C1|P|2.5.1\r"
+        b"PID|1||7001^^^MRN^MR||Fern^Ann||19800101|F\r"
+        b"OBR|1|P1|F1|24323-8^CMP^LN|||20260501110000|||||||||||||||20260501||LAB|F\r"
+        b"OBX|1|NM|NEWK^Potassium^L||4.1|mmol/L|||||F\r"
+    )
+    first = hub.receive("lab_oru", body)
+    second = hub.receive("lab_oru", body.replace(b"C1", b"C2").replace(b"P1|F1", b"P2|F2"))
+    hub.work()
+
+    def told() -> Any:
+        web.gauge._last = None
+        return web.stranger.get("/status.json").json()["work"]
+
+    now = told()
+    assert now["messages"] == 2
+    (line,) = [f for f in now["flags"] if f["code"] == "unmapped-code"]
+    assert (line["count"], line["channels"]) == (2, ["lab_oru"])
+    assert [one["entry"] for one in line["newest"]] == [second, first]
+    html = web.stranger.get("/").text
+    assert "Written, and somebody should look" in html and f"hub msg show {second}" in html
+    assert web.stranger.get("/healthz").json()["work"] == 2
+    ask_replay(hub.journal, first, "somebody", "looked at")
+    hub.work()
+    now = told()
+    assert now["messages"] == 2  # the replay has the flag too, its origin counts no more
+    (line,) = [f for f in now["flags"] if f["code"] == "unmapped-code"]
+    assert first not in [one["entry"] for one in line["newest"]]
+
+
 def test_entries_of_a_channel_whose_file_is_gone_are_still_shown(fresh: Any) -> None:
     web = fresh()
     web.hub.receive("old_lab", web.hub.sample("lab/oru_final"))

@@ -13,10 +13,10 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("outcome", sa.Column("work", BIG))
-    op.execute("UPDATE outcome SET work = 1 WHERE flags LIKE '%,true]%'")
+    op.execute("UPDATE outcome SET work = 1 WHERE status = 'done' AND flags LIKE '%,true]%'")
     valued = sa.text("work IS NOT NULL")
     op.create_index(
-        "outcome_work", "outcome", ["work", "entry"], sqlite_where=valued, postgresql_where=valued
+        "outcome_work", "outcome", ["entry"], sqlite_where=valued, postgresql_where=valued
     )
     op.create_table(
         "gap",
