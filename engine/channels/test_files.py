@@ -63,9 +63,7 @@ def run_channel_tests(
 ) -> Iterator[ChannelResult]:
     """Run the test files below `root`, or those of one channel. Raises ConfigError."""
     known = {c.name: c for c in channels}
-    pipeline = Pipeline(
-        maps, channels, lambda kind, text: hashlib.sha256(f"{kind}|{text!s}".encode()).digest()
-    )
+    pipeline = Pipeline(maps, channels, _mac)
     for path in sorted((root / "channels").glob("*.test.yaml")):
         shown = path.relative_to(root).as_posix()
         m = load(path, name=shown)
