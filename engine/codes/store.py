@@ -11,10 +11,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import zstandard
@@ -22,13 +22,20 @@ import zstandard
 from engine.codes.database import open_reader, unavailable
 from engine.codes.registry import Registry, read_registry
 from engine.codes.searching import statement
+from engine.kernel.errors import StoreUnavailable
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
 
 __all__ = ["CodeStore"]
 
+_TRIES = 20
 _LOOK_AGAIN = 1.0  # seconds until a release that another process switched in is noticed
 _NONE: Mapping[str, str] = {}
+T = TypeVar("T")
 _DEEP = 100_000  # ancestors of one concept, at most: a release with a circle in it ends too
+
+
+class _Gone(Exception):
+    """The tables of a release were dropped while it was asked: the question is put again."""
 
 
 class CodeStore:
@@ -38,6 +45,7 @@ class CodeStore:
         self._path = path
         self._local = threading.local()
         self._opening = threading.Lock()
+        self._looking = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
         self._due = 0.0
         self._seen: tuple[Any, ...] = ()
@@ -61,7 +69,10 @@ class CodeStore:
         """Return a concept; None when the release has no such code."""
         if time.monotonic() > self._due:
             self._look()
-        return self._concept(system, code, version, self._registry.generation)
+        try:
+            return self._concept(system, code, version, self._registry.generation)
+        except _Gone:
+            return self._asked(lambda now: self._concept(system, code, version, now.generation))
 
     def validate(self, system: str, code: str, display: str = "", version: str = "") -> tuple[bool, str]:
         """Tell whether a code is known and active, and what there is to say about it."""
@@ -92,7 +103,7 @@ class CodeStore:
 
         With a version only the crosswalks that came with that release of `system` are asked.
         """
-        return list(self._links(system, code, target, version, self._now().generation))
+        return list(self._asked(lambda now: self._links(system, code, target, version, now.generation)))
 
     def search(
         self,
@@ -110,44 +121,40 @@ class CodeStore:
         All words have to be there, or with `any_word` one of them. Active concepts come first, the closest
         before others. A text that is a code finds that code; an empty text finds all, in order of code.
         """
-        shelf = self._now().find(system, version)
-        if shelf is None:
-            return []
         if text and (exact := self.lookup(system, text.strip(), version)) is not None:
             fits = all(exact.properties.get(k) == v for k, v in properties.items())
             return [exact] if fits and offset == 0 and limit > 0 else []
-        asked = statement(shelf.load, shelf.id, text, properties, any_word)
-        if asked is None:
-            return []
-        sql, values = asked
-        rows = self._rows(f"{sql} LIMIT ? OFFSET ?", (*values, limit, offset))
-        return [_concept(system, shelf.release.version, row) for row in rows]
+
+        def ask(now: Registry) -> list[Concept]:
+            shelf = now.find(system, version)
+            asked = statement(shelf.load, shelf.id, text, properties, any_word) if shelf else None
+            if shelf is None or asked is None:
+                return []
+            sql, values = asked
+            rows = self._rows(f"{sql} LIMIT ? OFFSET ?", (*values, limit, offset))
+            return [_concept(system, shelf.release.version, row) for row in rows]
+
+        return self._asked(ask)
 
     # -- what the operations of a terminology server need besides
 
     def names(self, system: str, code: str, version: str = "") -> list[tuple[str, str, str]]:
         """Return the other names of a concept: (name, language, use)."""
-        shelf = self._now().find(system, version)
-        if shelf is None:
-            return []
-        sql = f"SELECT value, language, use FROM name_{shelf.load} WHERE release = ? AND code = ?"
-        return [(value, language, use) for value, language, use in self._rows(sql, (shelf.id, code))]
+        sql = "SELECT value, language, use FROM name_{n} WHERE release = ? AND code = ?"
+        return [(value, language, use) for value, language, use in self._of(system, version, sql, code)]
 
     def ancestors(self, system: str, code: str, version: str = "") -> frozenset[str]:
         """Return all codes that subsume a code, itself not among them."""
-        return self._above(system, code, version, self._now().generation)
+        return self._asked(lambda now: self._above(system, code, version, now.generation))
 
     def descendants(self, system: str, code: str, version: str = "") -> Iterator[str]:
         """Give all codes that a code subsumes, itself not among them."""
-        shelf = self._now().find(system, version)
-        if shelf is None:
-            return
         sql = (
-            f"WITH RECURSIVE below (code) AS (SELECT child FROM edge_{shelf.load} WHERE release = ?1 AND "
-            f"parent = ?2 UNION SELECT child FROM edge_{shelf.load} JOIN below ON release = ?1 AND "
-            "parent = below.code) SELECT code FROM below WHERE code <> ?2"
+            "WITH RECURSIVE below (code) AS (SELECT child FROM edge_{n} WHERE release = ?1 AND parent = ?2 "
+            "UNION SELECT child FROM edge_{n} JOIN below ON release = ?1 AND parent = below.code) "
+            "SELECT code FROM below WHERE code <> ?2"
         )
-        for (below,) in self._rows(sql, (shelf.id, code)):
+        for (below,) in self._of(system, version, sql, code):
             yield below
 
     def document(self, kind: str, url: str, version: str = "") -> dict[str, Any] | None:
@@ -185,8 +192,32 @@ class CodeStore:
             self._look()
         return self._registry
 
+    def _asked(self, ask: Callable[[Registry], T]) -> T:
+        """Put a question; once more where the release it went to was replaced in between."""
+        for _ in range(_TRIES):
+            try:
+                return ask(self._now())
+            except _Gone:
+                self._due = 0.0
+        raise StoreUnavailable(
+            "the releases change faster than they can be read", where=str(self._path), remedy="ask again"
+        )
+
+    def _of(self, system: str, version: str, sql: str, code: str) -> list[Any]:
+        """Return the rows of a release that belong to a code; `{n}` in the statement is its load."""
+
+        def ask(now: Registry) -> list[Any]:
+            shelf = now.find(system, version)
+            return self._rows(sql.format(n=shelf.load), (shelf.id, code)) if shelf else []
+
+        return self._asked(ask)
+
     def _look(self) -> None:
         """See whether the file has changed, and read again what there is."""
+        with self._looking:
+            self._read_again()
+
+    def _read_again(self) -> None:
         self._due = time.monotonic() + _LOOK_AGAIN
         connection = self._connection()
         if connection is None:
@@ -221,22 +252,13 @@ class CodeStore:
             return connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             if "no such table" in str(error):  # the release was replaced while we asked
-                self._due = 0.0
-                return []
+                raise _Gone from None
             raise unavailable(self._path, error) from None
 
     def _read_concept(self, system: str, code: str, version: str, generation: int) -> Concept | None:
-        for _ in range(2):
-            shelf = self._registry.find(system, version)
-            if shelf is None:
-                return None
-            rows = self._rows(shelf.by_code, (shelf.id, code))
-            if rows:
-                return _concept(system, shelf.release.version, rows[0])
-            if self._due:
-                return None
-            self._look()
-        return None
+        shelf = self._registry.find(system, version)
+        rows = self._rows(shelf.by_code, (shelf.id, code)) if shelf else ()
+        return _concept(system, shelf.release.version, rows[0]) if shelf and rows else None
 
     def _read_above(self, system: str, code: str, version: str, generation: int) -> frozenset[str]:
         above: set[str] = set()

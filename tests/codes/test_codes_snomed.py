@@ -162,7 +162,7 @@ def test_a_delta_makes_a_release_beside_the_one_before(tmp_path: Path, loaded: C
 
 
 def test_a_delta_without_its_snapshot_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="no SNOMED CT to apply it to. Load the snapshot"):
+    with pytest.raises(HubError, match=r"no SNOMED CT to apply it to\. Load the snapshot"):
         load_release(tmp_path / "codes.db", write(tmp_path / "delta", _delta()))
 
 
