@@ -19,40 +19,33 @@ from engine.journal.appending import Batch, Laid, lay_out
 from engine.journal.database import own_connection, unavailable
 from engine.journal.daykeys import DayKeys, KeyGone
 from engine.kernel.message import Accepted
+from engine.kernel.pgarray import arrays
 
 __all__ = ["PostgresTail"]
 
 _LAST = "SELECT last FROM tail WHERE one = 1 FOR UPDATE"
+# A statement of its own: it must see what was committed while the one above waited for the row.
 _STATE = """
-SELECT (SELECT count(sealed) FROM sealing_key WHERE id = %b),
+SELECT (SELECT count(sealed) FROM sealing_key WHERE id = %s),
        (SELECT hour FROM mark ORDER BY first DESC LIMIT 1),
-       (SELECT key_id FROM mark ORDER BY first DESC LIMIT 1)"""
-_KNOWN = """
-SELECT w.control, w.hash,
+       (SELECT key_id FROM mark ORDER BY first DESC LIMIT 1),
+       w.control, w.hash,
        (SELECT id FROM entry e WHERE e.control = w.control AND e.kind < 2 AND e.received >= w.since LIMIT 1),
        (SELECT min(id) FROM entry e
          WHERE e.control = w.control AND e.hash = w.hash AND e.kind < 2 AND e.received >= w.since)
-  FROM unnest(%b::bigint[], %b::bytea[], %b::bigint[]) AS w(control, hash, since)"""
-_TYPES = [
-    "bigint",
-    "int",
-    "int",
-    "int",
-    "smallint",
-    "bigint",
-    "bigint",
-    "bigint",
-    "bytea",
-    "bytea",
-    "bigint",
-    "bigint",
-    "bigint",
-    "bytea",
-]
-_ENTRY = f"INSERT INTO entry SELECT * FROM unnest({','.join(f'%b::{t}[]' for t in _TYPES)})"
-_BODY = "INSERT INTO body SELECT * FROM unnest(%b::bigint[], %b::bytea[])"
-_MARKS = "INSERT INTO mark VALUES (%b, %b, %b)"
-_NEW_LAST = "UPDATE tail SET last = %b WHERE one = 1"
+  FROM (SELECT 1) AS one
+       LEFT JOIN unnest(%s::bigint[], %s::bytea[], %s::bigint[]) AS w(control, hash, since) ON true"""
+_WANTED = ("bigint", "bytea", "bigint")
+_ENTRY = (
+    *("bigint", "int", "int", "int", "smallint", "bigint", "bigint", "bigint", "bytea", "bytea"),
+    *("bigint", "bigint", "bigint", "bytea"),
+)
+_BODY = ("bigint", "bytea")
+_INSERT = f"""
+  WITH e AS (INSERT INTO entry SELECT * FROM unnest({",".join(f"%s::{t}[]" for t in _ENTRY)})),
+       b AS (INSERT INTO body SELECT * FROM unnest({",".join(f"%s::{t}[]" for t in _BODY)}))
+UPDATE tail SET last = %s WHERE one = 1"""
+_MARKS = "INSERT INTO mark VALUES (%s, %s, %s)"
 
 
 class PostgresTail:
@@ -88,22 +81,18 @@ class PostgresTail:
 
     def _lay_out(self, connection: psycopg.Connection[Any], batch: Batch, keys: DayKeys) -> Laid:
         wanted = [(e.control, e.hash, e.since) for e in batch.entries if e.unique]
-        known: psycopg.Cursor[Any] | None = None
         with connection.pipeline():
             connection.execute("BEGIN")
             newest = connection.execute(_LAST)
-            state = connection.execute(_STATE, (batch.key_id,), binary=True)
-            if wanted:
-                known = connection.execute(
-                    _KNOWN, [list(column) for column in zip(*wanted, strict=True)], binary=True
-                )
+            state = connection.execute(_STATE, (batch.key_id, *arrays(wanted, _WANTED)), binary=True)
         last: int = newest.fetchall()[0][0]
-        key_lives, hour, key_id = state.fetchall()[0]
+        rows = state.fetchall()
+        key_lives, hour, key_id = rows[0][:3]
         if not key_lives:
             raise KeyGone(batch.key_id)
         names: dict[int, int] = {}
         twins: dict[tuple[int, bytes], int] = {}
-        for control, digest, name, twin in known.fetchall() if known is not None else ():
+        for *_, control, digest, name, twin in rows:
             if name is not None:
                 names[control] = name
             if twin is not None:
@@ -119,11 +108,10 @@ class PostgresTail:
 
     def _insert(self, connection: psycopg.Connection[Any], laid: Laid) -> None:
         with connection.pipeline():
-            connection.execute(_ENTRY, [list(column) for column in zip(*laid.entries, strict=True)])
-            connection.execute(_BODY, [list(column) for column in zip(*laid.bodies, strict=True)])
             for mark in laid.marks:
                 connection.execute(_MARKS, mark)
-            connection.execute(_NEW_LAST, (laid.entries[-1][0],))
+            columns = (*arrays(laid.entries, _ENTRY), *arrays(laid.bodies, _BODY))
+            connection.execute(_INSERT, (*columns, laid.entries[-1][0]))
             connection.execute("COMMIT")
 
     def _open(self) -> psycopg.Connection[Any]:

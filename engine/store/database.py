@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from engine.kernel.errors import HubError, StoreUnavailable
+from engine.kernel.pgarray import array, arrays
 from engine.kernel.sqlitewal import write_ahead_log
 from engine.store.onewriter import OneWriter, make_private
 
@@ -109,7 +110,7 @@ class Session:
         if not values:
             return []
         if self.postgres:
-            return self.all(sql.replace("IN (...)", f"= ANY(?::{kind}[])"), (_array(values, kind),))
+            return self.all(sql.replace("IN (...)", f"= ANY(?::{kind}[])"), (array(values, kind),))
         found: list[tuple[Any, ...]] = []
         for start in range(0, len(values), _CHUNK):
             part = list(values[start : start + _CHUNK])
@@ -128,9 +129,8 @@ class Session:
             self._cursor.executemany(f"{head}VALUES ({','.join('?' * len(names))}) {tail}", rows)
             return
         kinds = [column.split()[1] for column in columns.split(", ")]
-        arrays = [_array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
         places = ", ".join(f"%s::{kind}[]" for kind in kinds)
-        self._cursor.execute(f"{head}SELECT * FROM unnest({places}) {tail}", arrays)
+        self._cursor.execute(f"{head}SELECT * FROM unnest({places}) {tail}", arrays(rows, kinds))
 
     def update(self, table: str, key: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
         """Update many rows by one bigint key. Each row: the values of `columns` in order, then the key."""
@@ -142,23 +142,13 @@ class Session:
             self._cursor.executemany(f"UPDATE {table} SET {sets} WHERE {key} = ?", rows)
             return
         kinds = [column.split()[1] for column in columns.split(", ")] + ["bigint"]
-        arrays = [_array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
         places = ", ".join(f"%s::{kind}[]" for kind in kinds)
         sets = ", ".join(f"{name} = new.{name}" for name in names)
         self._cursor.execute(
             f"UPDATE {table} SET {sets} FROM unnest({places}) AS new({', '.join(names)}, the_key) "
             f"WHERE {table}.{key} = new.the_key",
-            arrays,
+            arrays(rows, kinds),
         )
-
-
-def _array(values: Sequence[Any], kind: str) -> Any:
-    """Write a PostgreSQL array: as text for numbers, which costs a tenth of adapting every item."""
-    if kind in ("bigint", "smallint"):
-        return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
-    if kind == "bytea":
-        return "{" + ",".join(["NULL" if v is None else '"\\\\x' + v.hex() + '"' for v in values]) + "}"
-    return list(values)
 
 
 class Database:
