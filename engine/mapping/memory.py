@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["copier", "keep", "keeps", "met_before", "remembered"]
+__all__ = ["fresh", "keep", "keeps", "met_before", "remembered"]
 
 KEPT = 20_000
 """Values kept per site and set of delimiters; then all are dropped and learned anew."""
 MET = 50_000
 """Hashes of texts met once, per site and set of delimiters."""
+YOUNG = 3
+"""So many copies are made in passing before a value is worth a copier."""
 LONGEST = 400
 """Longer texts are rarely sent twice."""
 
@@ -80,16 +82,41 @@ def copier(v: Any) -> Callable[[], Any]:
     return lambda: v
 
 
+def fresh(v: Any) -> Any:
+    """Return a copy of a small value of dicts, lists and leaves."""
+    if type(v) is dict:
+        return {k: w if type(w) is str else fresh(w) for k, w in v.items()}
+    if type(v) is list:
+        return [w if type(w) is str else fresh(w) for w in v]
+    return v
+
+
+def _young(cache: dict[Any, Any], key: tuple[Any, ...], value: Any) -> Callable[[], Any]:
+    """Give the first copies of a value; one that goes on coming then gets a copier of its own, which costs
+    more to make and less to use."""
+    left = YOUNG
+
+    def again() -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            cache[key] = copier(value)
+        return fresh(value)
+
+    return again
+
+
 def keeps(x: Any, raw: str) -> bool:
     """Say whether what a text gave may be kept."""
     return len(raw) <= LONGEST and '""' not in raw and not (x.es and x.es in raw)
 
 
-def keep(x: Any, key: tuple[Any, ...], again: Any) -> None:
-    """Keep what gives a value again; when there is no more room, all is learned anew."""
+def keep(x: Any, key: tuple[Any, ...], value: Any) -> None:
+    """Keep a value that nobody else holds: what the cache has from now on gives a copy of it at every call.
+    When there is no more room, all is learned anew."""
     if len(x.cache) >= KEPT:
         x.cache.clear()
-    x.cache[key] = again
+    x.cache[key] = _young(x.cache, key, value)
 
 
 def met_before(x: Any, key: tuple[Any, ...]) -> bool:
@@ -120,10 +147,10 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
         key = (fill, "\r".join([f[n] for n in numbers if n < last]), last)
         seen = x.cache.get(key)
         if seen is not None:
-            body, labels, contained = seen
-            o.update(body())
-            lab.update(labels())
-            x.contained.extend(contained())
+            made, labels, contained = seen()
+            o.update(made)
+            lab.update(labels)
+            x.contained.extend(contained)
             return None
         if not met_before(x, key):
             return fill(s, g, x, o, lab)
@@ -132,7 +159,7 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
         fill(s, g, x, o, lab)
         if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)) and keeps(x, key[1]):
             made = {k: v for k, v in o.items() if k not in kind}
-            keep(x, key, tuple(copier(copier(v)()) for v in (made, lab, x.contained)))
+            keep(x, key, fresh([made, lab, x.contained]))
         return None
 
     return filled

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.kernel.message import Draft, Identity
-from engine.mapping.memory import copier, keep, keeps, met_before
+from engine.mapping.memory import fresh, keep, keeps, met_before
 from engine.mapping.runstate import State
 from engine.mapping.traced import absorb, plain
 
@@ -39,17 +39,15 @@ class RunMaking(State):
             return known
         seen = self.cache.get((fn, raw))
         if seen is not None:
-            again, marked, keys = seen
-            return self.settle_made(kind, name, again(), marked(), keys, [], (fn, raw))
+            o, labels, keys = seen()
+            return self.settle_made(kind, name, o, labels, keys, [], (fn, raw))
         once = not met_before(self, (fn, raw))
         marks = self.marks
         o, labels, keys, inner = self._resource(parts, fn)
         if not o:
             return None
         if not once and not inner and self.marks == marks + 1 and keeps(self, raw):
-            again = copier(o)
-            keep(self, (fn, raw), (again, copier(copier(labels)()), keys))
-            o = again()
+            keep(self, (fn, raw), fresh([o, labels, keys]))
         return self.settle_made(kind, name, o, labels, keys, inner, (fn, raw))
 
     def _resource(
@@ -68,11 +66,10 @@ class RunMaking(State):
         above: dict[str, Any] | None = None
         if seen is not None:
             self.marks += 1
-            for kind, name, again, labels, value in seen:
-                body = again()
+            for kind, name, body, labels, value in seen():
                 if above is not None:
                     body["partOf"] = above
-                above = self._settle_keyed(kind, name, body, dict(labels), self._place(value))
+                above = self._settle_keyed(kind, name, body, labels, self._place(value))
             return above
         self.chained, notes, cleared = [], self.notes, len(self.cleared)
         above = fn(parts, self)
@@ -153,7 +150,7 @@ class RunMaking(State):
             else:
                 body = {"resourceType": kind, **{k: v for k, v in o.items() if k != "partOf"}}
                 marked = {k: tuple(v) for k, v in labels.items()}
-                self.chained.append((kind, name, copier(copier(body)()), marked, value))
+                self.chained.append([kind, name, fresh(body), marked, value])
         return self.settle_made(kind, name, o, labels, self._place(value), inner, None)
 
     def _place(self, value: str) -> tuple[Identity, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
-from engine.mapping.memory import copier, keep, keeps, met_before
+from engine.mapping.memory import fresh, keep, keeps, met_before
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
@@ -359,9 +359,8 @@ def remember(x: Any, key: tuple[str, str], make: Callable[[], Any]) -> Any:
     marks, cleared, weak = x.marks, len(x.cleared), len(x.weak)
     value = make()
     if x.marks == marks and len(x.cleared) == cleared and len(x.weak) == weak and keeps(x, key[1]):
-        again = copier(value)
-        keep(x, key, again)
-        return again()  # the value itself stays with the memory
+        keep(x, key, value)
+        return fresh(value)
     return value
 
 
