@@ -150,7 +150,7 @@ class Pipeline:
                 return
             end_of_visit(message, built.drafts)
         for d in built.drafts:
-            for p in validate(d.body):
+            for p in validate(d.body, d.known):
                 flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
                 if channel.on_error == "hold":
                     out.parked = flag

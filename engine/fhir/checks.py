@@ -40,7 +40,6 @@ _rest = re.compile(
 ).fullmatch
 _search = re.compile(r"([A-Za-z]+)\?\S+").fullmatch
 _scheme = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+").fullmatch
-_KNOWN = 50_000
 _PROFILE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -57,13 +56,6 @@ class Shape:
     choices: tuple[frozenset[str], ...] = ()
     resource: bool = False
     backbone: bool = False
-
-
-def known(codings: set[Any], system: Any, code: Any, display: Any) -> None:
-    """Keep a sound Coding that has nothing but these."""
-    if len(codings) >= _KNOWN:
-        codings.clear()
-    codings.add((system, code, display))
 
 
 def add(problems: Problems, path: str, code: str, text: str) -> list[Problem]:

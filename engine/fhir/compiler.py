@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.fhir import checks, conditions, definitions, invariants, primitives
 from engine.fhir.checks import Checker, Problem, Problems, Shape, nest
 from engine.fhir.definitions import ElementDef
 
-__all__ = ["resource", "source"]
+__all__ = ["checker", "names", "resource", "source"]
 
 _LARGE = 12  # a choice with more alternatives than this is looked up by key instead of asked for one by one
 _MIME = "http://hl7.org/fhir/ValueSet/mimetypes"
@@ -43,7 +43,6 @@ _names: dict[str, Any] = {
     "scalar": checks.scalar,
     "companion": checks.companion,
     "rest": checks.rest,
-    "known": checks.known,
     "two_of": checks.two_of,
     "choice_missing": checks.choice_missing,
     "bound": checks.bound,
@@ -112,6 +111,17 @@ def _build(kind: str, targets: tuple[str, ...]) -> Checker:
     return made
 
 
+def checker(kind: str, targets: tuple[str, ...] = ()) -> Checker:
+    """Return the validator of a type; of references, of those to `targets` alone."""
+    name = _callee(kind, targets)
+    return lambda o: _names[name](o)
+
+
+def names() -> Mapping[str, Any]:
+    """Return what the conditions of primitives and invariants refer to."""
+    return _names
+
+
 def source(kind: str) -> str:
     """Return the Python source of the validator of a type, for eyes."""
     _build(kind, ())
@@ -137,8 +147,6 @@ def _write_type(w: _Writer, kind: str, targets: tuple[str, ...]) -> None:
     w.put(1, "if type(o) is not dict:")
     w.put(2, "return not_object(o)")
     w.put(1, "get = o.get")
-    if kind == "Coding":
-        _write_known(w)
     w.put(1, "problems = None")
     w.put(1, "n = 1" if is_resource else "n = 0")
     if is_resource:
@@ -179,8 +187,6 @@ def _write_type(w: _Writer, kind: str, targets: tuple[str, ...]) -> None:
         backbone="modifierExtension" in elements,
     )
     shape_name = w.constant("shape", shape)
-    if kind == "Extension":
-        _write_single_value(w, shape_name)
     w.put(1, "if n != len(o)" + (":" if is_resource else " or not n:"))
     w.put(2, f"problems = rest({shape_name}, o, problems, {_callee('Extension')})")
     for e, names in large:
@@ -192,31 +198,8 @@ def _write_type(w: _Writer, kind: str, targets: tuple[str, ...]) -> None:
     if kind == "Extension":
         _write_extension(w, large[0][1])
     else:
-        if kind == "Coding":
-            w.put(1, "if plain and problems is None:")
-            w.put(2, f"known({w.function}__known, s, c, d)")
         _write_invariants(w, kind, [(e.name.removesuffix("[x]"), ns) for e, ns in large])
     w.put(1, "return problems")
-
-
-def _write_known(w: _Writer) -> None:
-    """Write the short way for codings: the same few come in every message."""
-    codings = w.constant("known", set())
-    w.put(1, "s, c, d = get('system'), get('code'), get('display')")
-    w.put(1, "plain = len(o) == 3 and type(s) is type(c) is type(d) is str")
-    w.put(1, f"if plain and (s, c, d) in {codings}:")
-    w.put(2, "return None")
-
-
-def _write_single_value(w: _Writer, shape: str) -> None:
-    """Write the short way for an extension with an address and one value, which is what most are."""
-    w.put(1, "if n == 1 and len(o) == 2:")
-    w.put(2, "for k in o:")
-    w.put(3, "if k != 'url':")
-    w.put(4, f"check = {shape}.others.get(k)")
-    w.put(4, "if check is not None and k != 'id' and (v := o[k]) is not None:")
-    w.put(5, "q = check(v)")
-    w.put(5, "return problems if q is None else nest(problems, k, q)")
 
 
 def _primitives(elements: Any) -> frozenset[str]:

@@ -10,17 +10,27 @@ exists. Texts never hold a value.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from engine.fhir import compiler, definitions
+from engine.fhir import compiler, definitions, glance
 from engine.fhir.checks import Problem
 
-__all__ = ["Problem", "validate"]
+__all__ = ["Problem", "sound_elements", "validate"]
+
+_TOP = re.compile(r"[.\[]")
 
 
-def validate(resource: Any) -> list[Problem]:
-    """Return the problems of one resource (or of a Bundle and everything in it), none for a sound one."""
+def validate(resource: Any, known: Mapping[str, Any] = MappingProxyType({})) -> list[Problem]:
+    """Return the problems of one resource (or of a Bundle and everything in it), none for a sound one.
+
+    `known`: values of its elements that were found sound before, by element.
+    """
     try:
+        if glance.sound(resource, known):
+            return []
         problems = compiler.resource(resource)
     except RecursionError:
         return [Problem("", "depth", "is nested too deeply")]
@@ -29,3 +39,10 @@ def validate(resource: Any) -> list[Problem]:
     kind = resource.get("resourceType") if type(resource) is dict else None
     head = kind if type(kind) is str and kind in definitions.resource_types() else "Resource"
     return [Problem(f"{head}.{p.path}" if p.path else head, p.code, p.text) for p in problems]
+
+
+def sound_elements(kind: str, elements: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return those elements of a resource (name, value) in which nothing is wrong, whatever else it holds."""
+    problems = compiler.resource({"resourceType": kind, **elements}) or ()
+    bad = {_TOP.split(p.path, 1)[0] for p in problems}
+    return tuple((k, v) for k, v in elements.items() if k not in bad and k[0] != "_")

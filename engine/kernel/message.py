@@ -172,6 +172,9 @@ class Draft:
         str, ...
     ] = ()  # top-level elements that only a new resource takes; an existing one keeps its own
     told: Told | None = None  # None: the sender gives no time that can be compared
+    known: Mapping[str, Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # values of elements that were validated before; a copy is in the body
     changes: bool = False  # the sender takes back, calls off or updates what must be known already
     happened: Happened | None = None  # of a visit: the event; None: its course is not told
     acts: dict[str, dict[str, str]] = field(default_factory=dict)

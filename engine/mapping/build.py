@@ -206,7 +206,7 @@ class MessagePlan:
         """Make the resource of one line at one place; None when nothing of it was sent."""
         o: dict[str, Any] = {"resourceType": line.type}
         lab: dict[str, list[str]] = {}
-        x.contained, x.cleared, x.before, x.weak, x.spots, x.told = [], [], {}, [], {}, {}
+        x.contained, x.cleared, x.before, x.weak, x.spots, x.told, x.known = [], [], {}, [], {}, {}, {}
         keys: tuple[Identity, ...] = ()
         anchor, keyed, filled = segment, False, False
         for m, fill, key in line.filling:
@@ -264,6 +264,7 @@ class MessagePlan:
             line.d.rows[0],
             tuple(x.weak),
             acts=x.acts(),
+            known=x.known,
         )
         node = Node(line.name, scope, anchor, draft, lab, x.spots)
         before = names.taken.get(draft_id)

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.fhir.validate import sound_elements
+
 __all__ = ["fresh", "keep", "keeps", "met_before", "remembered"]
 
 KEPT = 20_000
@@ -136,7 +138,7 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
     message.
 
     Not for a map that fills up what another began; what left a note, made a resource of its own or cleared an
-    element is done anew.
+    element is done anew. What is remembered is validated once: `x.known` gets what was found sound.
     """
 
     def filled(s: Any, g: Any, x: Any, o: dict[str, Any], lab: dict[str, list[str]]) -> None:
@@ -147,7 +149,8 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
         key = (fill, "\r".join([f[n] for n in numbers if n < last]), last)
         seen = x.cache.get(key)
         if seen is not None:
-            made, labels, contained = seen()
+            made, labels, contained, sound = seen()
+            x.known.update(sound)
             o.update(made)
             lab.update(labels)
             x.contained.extend(contained)
@@ -159,7 +162,8 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
         fill(s, g, x, o, lab)
         if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)) and keeps(x, key[1]):
             made = {k: v for k, v in o.items() if k not in kind}
-            keep(x, key, fresh([made, lab, x.contained]))
+            sound = sound_elements(kind["resourceType"], kept := fresh(made))
+            keep(x, key, [kept, fresh(lab), fresh(x.contained), sound])
         return None
 
     return filled

@@ -118,6 +118,7 @@ class State:
         self.spots: dict[tuple[str, str], list[Any]] = {}
         # (element, label) -> segment's id -> what its entry is called, its action: lists told one by one
         self.told: dict[tuple[str, str], dict[int, tuple[str, str]]] = {}
+        self.known: dict[str, Any] = {}  # remembered values of this resource, found sound
         self.weak: list[str] = []  # elements that only a new resource takes
 
     # -- text ------------------------------------------------------------------------------------------------
