@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from code_samples import LOINC_COLUMNS, LOINC_ROWS, csv_text, loinc, loinc_zip, write
+from code_samples import LOINC_COLUMNS, LOINC_ROWS, conso, csv_text, loinc, loinc_zip, write
 
 from engine.codes.loaders.files import Files
 from engine.codes.loaders.summary import Asked
@@ -40,11 +40,23 @@ def test_one_changed_byte_in_a_zip_is_refused(tmp_path: Path) -> None:
     assert CodeStore(tmp_path / "codes.db").releases() == []
 
 
-def test_a_bomb_is_refused_while_it_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "Loinc_2.80.zip"
+@pytest.mark.parametrize(
+    ("filler", "said"),
+    [
+        ("x" * (40 << 20), "has a line without end"),
+        (f'"{"x" * 1_000_000}"\r\n' * 80, "unpacks to far more than a release does"),
+    ],
+)
+def test_a_bomb_is_refused_while_it_is_read(filler: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "RxNorm_full_05052025.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("Loinc.csv", csv_text(LOINC_ROWS, LOINC_COLUMNS) + "\r\n" * (50 << 20))
-    with pytest.raises(HubError, match="unpacks to far more than a release does"):
+        made.writestr("RXNCONSO.RRF", (conso("1", "IN", "a") + filler).replace('"', ""))
+    with pytest.raises(HubError, match=said), Files(path).open(Files(path).members[0]) as stream:
+        for _ in stream:
+            pass
+    with pytest.raises(
+        HubError, match=said.replace("unpacks to far more than a release does", "has 1 columns")
+    ):
         load_release(tmp_path / "codes.db", path)
 
 
@@ -86,7 +98,7 @@ def test_gzip_folder_and_zip_hold_the_same(tmp_path: Path) -> None:
         summary = load_release(tmp_path / f"{n}.db", path, Asked(version="2.80"))
         digests.add(summary.releases[0][0].digest)
         assert CodeStore(tmp_path / f"{n}.db").lookup(LOINC, loinc(9100001))
-    assert len(digests) == 1
+    assert len(digests) == 1  # what is inside counts
     packed.write_bytes(gzip.compress(text.encode())[:-12])
     with pytest.raises(HubError, match=r"Loinc\.csv\.gz: is damaged or cut short"):
         load_release(tmp_path / "x.db", packed)

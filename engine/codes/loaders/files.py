@@ -30,6 +30,7 @@ _MANY = 200_000  # members in one archive
 _LARGE = 64 << 30  # bytes in one archive; the largest known release unpacks to about 12 GB
 _DENSE = 250  # times larger than packed; text of releases packs 5 to 30 times
 _SMALL = 64 << 20  # below this no ratio is a danger
+_LINE = 32 << 20  # bytes in one line of a text file
 _CHUNK = 1 << 20
 _AGAIN = "fetch the file from its publisher again, and compare its checksum"
 
@@ -55,7 +56,7 @@ class _Counted(io.RawIOBase):
         self._inner = inner
         self._files = files
         self._member = member
-        self._read = 0
+        self._read = self._line = 0
 
     def readable(self) -> bool:
         return True
@@ -74,6 +75,12 @@ class _Counted(io.RawIOBase):
                 why=f"{self._member.packed} bytes have become more than {most}",
                 remedy=_AGAIN,
             )
+        end = data.rfind(b"\n")
+        self._line = len(data) - end - 1 if end >= 0 else self._line + len(data)
+        if self._line > _LINE and not self._member.base.endswith((".json", ".xlsx")):
+            raise FormatError(
+                "has a line without end", where=self._files.where(self._member), why="damaged", remedy=_AGAIN
+            )
         buffer[: len(data)] = data
         self._files.advance(self._member, data)
         return len(data)
@@ -91,6 +98,7 @@ class Files:
         self._zip: zipfile.ZipFile | None = None
         self._tar: tarfile.TarFile | None = None
         self.members: list[Member] = []
+        self._holds = True  # a folder or an archive, not one file
         try:
             self._list()
         except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
@@ -129,11 +137,12 @@ class Files:
                 raise FormatError("is encrypted", where=path.name, remedy="unpack it, and name the folder")
         else:
             size = path.stat().st_size
+            self._holds = False
             self.members = [Member(path.name.removesuffix(".gz").removesuffix(".xz"), size, size)]
 
     def where(self, member: Member, line: int = 0) -> str:
         """Name a place as errors show it: `Loinc.zip/LoincTable/Loinc.csv:12`."""
-        inner = f"{self.path.name}/{member.name}" if len(self.members) > 1 else self.path.name
+        inner = f"{self.path.name}/{member.name}" if self._holds else self.path.name
         return f"{inner}:{line}" if line else inner
 
     def find(self, *ends: str) -> Member | None:
