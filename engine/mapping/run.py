@@ -79,11 +79,11 @@ class Run(RunValues, RunMaking):
         return act
 
     def acts(self) -> dict[str, dict[str, str]]:
-        """What happens to which entry, by element; a row none of whose segments says so tells its whole
-        list."""
+        """What happens to which entry, by element; a row none of whose segments says so of an entry that is
+        known by something tells its whole list."""
         out: dict[str, dict[str, str]] = {}
         for (element, _), told in self.told.items():
-            if any(act for _, act in told.values()):
+            if any(act and label.partition("#")[2].strip("#") for label, act in told.values()):
                 out.setdefault(element, {}).update((label, act or "A") for label, act in told.values())
         return out
 

@@ -135,6 +135,9 @@ def _changed(old: Any, sent: Any, rivals: Rivals) -> Any:
     for name, value in sent.items():
         if is_gap(value) and old.get(name.lstrip("_")):
             continue
+        if name == "extension":
+            urls = {one.get("url") for one in value}
+            value = [*(one for one in old.get(name, ()) if one.get("url") not in urls), *value]
         for other in rivals(out, name.lstrip("_")):
             if other not in sent:
                 del out[other]

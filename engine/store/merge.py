@@ -351,7 +351,7 @@ def _clear(
         for entry, claimed in zip(held, claims, strict=True):
             mine = not label or any(c[:2] == owner and label in (c[2], stem(c[2])) for c in claimed)
             if target:
-                parts = entry.values() if isinstance(entry, dict) else ()
+                parts = (entry, *entry.values()) if isinstance(entry, dict) else ()
                 mine = any(isinstance(p, dict) and p.get("reference") == target for p in parts)
             if mine and part and isinstance(entry, dict):
                 entry = {key: value for key, value in entry.items() if key not in (part, "_" + part)}

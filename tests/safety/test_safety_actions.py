@@ -15,6 +15,7 @@ DOCTOR = "ORC|RE|P1^EHR|F1^EHR"
 SCH = "SCH|A1^EHR|F1^SCHED|||||||||^^^20260510090000-0500^20260510093000-0500"
 DRUG = "RXE||312617^Prednisone 5 MG^RXNORM|2||TAB^Tablet^L"
 DG1 = "DG1|1||I10^Hypertension^I10C|||F|||||||||||||||"
+GOL = "|20260501|WALK^Walk a mile^99GOAL|G7^EHR|||20260501|||||||||||ACTIVE"
 PRB = "|20260501|I10^Hypertension^I10C|PR1^EHR|||20260501"
 
 PAIRS = {
@@ -28,6 +29,7 @@ PAIRS = {
     ),
     "DG1-21 D": (adt("A01", who(), stay(), DG1 + "A"), adt("A08", who(), stay(), DG1 + "D")),
     "PRB-1 DE": (told("PPR^PC1^PPR_PC1", "PRB|AD" + PRB), told("PPR^PC3^PPR_PC1", "PRB|DE" + PRB)),
+    "GOL-1 DE": (told("PGL^PC6^PGL_PC6", "GOL|AD" + GOL), told("PGL^PC7^PGL_PC6", "GOL|DE" + GOL)),
     "S15": (told("SIU^S12^SIU_S12", SCH), told("SIU^S15^SIU_S12", SCH)),
     "S17": (told("SIU^S12^SIU_S12", SCH), told("SIU^S17^SIU_S12", SCH)),
     "A11": (adt("A01", who(), stay()), adt("A11", who(), stay())),
@@ -50,3 +52,64 @@ def test_what_finds_nothing_to_change_is_put_on_a_list(
 def test_a_result_that_could_not_be_obtained_is_news(hub: Hub) -> None:
     outcome = hub.lab(oru(who(), obx("", "X"), status="X"))
     assert "nothing-to-change" not in [f.code for f in outcome.flags]
+
+
+IAM = "IAM|1|DA|{}|SV|{}|{}|AL7^NORTH"
+
+
+def test_an_allergy_that_is_unchanged_is_not_written_over(hub: Hub) -> None:
+    hub.any(adt("A60", who(), IAM.format("7980^Penicillin^RXN", "Hives", "A")))
+    hub.any(adt("A60", who(), IAM.format("7980^Penicillin^RXN", "Rash", "X")))
+    assert hub.one("AllergyIntolerance")["reaction"][0]["manifestation"][0]["text"] == "Hives"
+
+
+def test_an_unchanged_problem_that_nobody_knows_is_news(hub: Hub) -> None:
+    outcome = hub.any(told("PPR^PC2^PPR_PC1", "PRB|UC" + PRB))
+    assert [f.code for f in outcome.flags if f.work] == []
+    assert hub.one("Condition")["code"]["coding"][0]["code"] == "I10"
+
+
+def test_a_goal_unlinked_from_its_problem_stays_a_goal(hub: Hub) -> None:
+    hub.any(told("PPR^PC1^PPR_PC1", "PRB|AD" + PRB, "GOL|AD" + GOL))
+    assert "addresses" in hub.one("Goal")
+    hub.any(told("PPR^PC2^PPR_PC1", "PRB|UC" + PRB, "GOL|UN" + GOL))
+    goal, problem = hub.one("Goal"), hub.one("Condition")
+    assert "addresses" not in goal
+    assert goal["lifecycleStatus"] == "active"
+    assert "verificationStatus" not in problem
+
+
+def test_a_problem_unlinked_from_a_goal_stays_a_problem(hub: Hub) -> None:
+    hub.any(told("PGL^PC6^PGL_PC6", "GOL|AD" + GOL, "PRB|AD" + PRB))
+    assert "addresses" in hub.one("Goal")
+    hub.any(told("PGL^PC7^PGL_PC6", "GOL|UC" + GOL, "PRB|UN" + PRB))
+    assert "addresses" not in hub.one("Goal")
+    assert "verificationStatus" not in hub.one("Condition")
+
+
+ROL = "ROL|{}^NORTH|{}|{}|{}^ABEL^TOM^^^^^^NORTH|20260501"
+SURGEON, NURSE = "SU^Surgeon^L", "NU^Nurse^L"
+
+
+def performers(hub: Hub) -> list[str]:
+    found = hub.one("Procedure").get("performer", ())
+    return [one["function"]["coding"][0]["code"] for one in found]
+
+
+def test_one_role_is_taken_back_and_the_others_stay(hub: Hub) -> None:
+    pr1 = "PR1|1||0D9670Z^Drainage^I10P||20260501||||||||||||||PR7^EHR"
+    roles = [ROL.format("R1", "AD", SURGEON, "D1"), ROL.format("R2", "AD", NURSE, "D2")]
+    hub.any(adt("A08", who(), stay(), pr1, *roles))
+    assert performers(hub) == ["SU", "NU"]
+    hub.any(adt("A08", who(), stay(), pr1, ROL.format("R1", "DE", SURGEON, "D1")))
+    assert performers(hub) == ["NU"]
+    hub.any(adt("A08", who(), stay(), pr1, ROL.format("R3", "AD", SURGEON, "D3")))
+    assert sorted(performers(hub)) == ["NU", "SU"]
+
+
+def test_one_restriction_is_lifted_and_the_other_stays(hub: Hub) -> None:
+    place, name = "ARV|1|{}|LOC^Location^L|PHY^Physician^L", "ARV|2|{}|DEM^Demographics^L|PAT^Patient^L"
+    hub.any(adt("A01", who(), place.format("A"), name.format("A")))
+    hub.any(adt("A08", who(), place.format("D")))
+    (left,) = [e for e in hub.patient("77")["extension"] if "access-restriction" in e["url"]]
+    assert "Demographics" in str(left)
