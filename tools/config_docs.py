@@ -20,7 +20,13 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.kernel.config import Config, ConsoleSettings, KeepSettings, WebTlsSettings  # noqa: E402
+from engine.kernel.config import (  # noqa: E402
+    Config,
+    ConsoleSettings,
+    KeepSettings,
+    TerminologySettings,
+    WebTlsSettings,
+)
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
 from engine.listeners.mllp import MllpSettings  # noqa: E402
 from engine.listeners.tls import TlsSettings  # noqa: E402
@@ -34,6 +40,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml, `keep:`", "keep.", KeepSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),
     ("config.yaml, `console: {tls: ...}`", "console.tls.", WebTlsSettings),
+    ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),

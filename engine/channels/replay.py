@@ -20,7 +20,7 @@ from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
 from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
-__all__ = ["TooWide", "ask_replay", "origin_released", "rerun_set"]
+__all__ = ["TooWide", "ask_replay", "ask_replays", "origin_released", "rerun_set"]
 
 MOST = 2000  # entries that one replay may take along: they run in one transaction, all in memory
 
@@ -65,6 +65,20 @@ def ask_replay(
         reason=f"{who}: {why}",
     )
     return journal.append([new])[0]
+
+
+def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str) -> dict[int, int]:
+    """Put replays of entries into the journal, in the order of the entries; returns entry -> its replay.
+
+    An entry whose body is gone or damaged is left out.
+    """
+    made: dict[int, int] = {}
+    for number in sorted(entries):
+        try:
+            made[number] = ask_replay(journal, number, who, why).id
+        except UnreadableEntry:
+            continue
+    return made
 
 
 def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:

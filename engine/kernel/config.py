@@ -21,6 +21,7 @@ __all__ = [
     "Config",
     "ConsoleSettings",
     "KeepSettings",
+    "TerminologySettings",
     "WebTlsSettings",
     "default_workers",
     "load_config",
@@ -83,6 +84,18 @@ class KeepSettings(BaseModel):
     )
     audit: str = Field(
         default="6 years", description="Who saw and did what; never less than 6 years.", examples=["10 years"]
+    )
+
+
+class TerminologySettings(BaseModel):
+    """Codes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    two_people: bool = Field(
+        default=False,
+        description="Whether somebody else than the author of a code's meaning has to approve it.",
+        examples=[True],
     )
 
 
@@ -157,6 +170,9 @@ class Config(BaseModel):
     )
     console: ConsoleSettings = Field(
         default=ConsoleSettings(), description="The web side.", examples=[{"listen": "127.0.0.1:8080"}]
+    )
+    terminology: TerminologySettings = Field(
+        default=TerminologySettings(), description="Codes.", examples=[{"two_people": True}]
     )
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]

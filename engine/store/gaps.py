@@ -21,7 +21,7 @@ from engine.kernel.message import Gap, Outcome, Work
 from engine.store.database import Database, Session
 from engine.store.keys import Keyring, Keys
 
-__all__ = ["Gaps", "Ledger", "Proposal", "Sighting", "note_gaps", "note_tables"]
+__all__ = ["Gaps", "Ledger", "Proposal", "Sighting", "note_gaps", "note_tables", "tables_of_revision"]
 
 SAMPLES = 10
 """Entries named a code, the first ones; and units, specimens, panels."""
@@ -125,6 +125,12 @@ def note_tables(works: Iterable[Work], at: int, session: Session, ledger: Ledger
     ledger.revisions.update(new)
 
 
+def tables_of_revision(session: Session, revision: str) -> list[str]:
+    """Return the code tables that a map revision named for its sender: `name@version`."""
+    rows = session.all("SELECT tables FROM revision WHERE name = ?", (revision,))
+    return [name for (tables,) in rows for name in tables.split()]
+
+
 def note_gaps(
     done: Iterable[tuple[Work, Outcome, bool]], session: Session, keys: Keys, ledger: Ledger
 ) -> None:
@@ -132,7 +138,9 @@ def note_gaps(
     counts: dict[bytes, list[Any]] = {}
     waits: dict[tuple[int, int], int] = {}
     for work, outcome, again in done:
-        if again and (outcome.status != "parked" or outcome.cause == "unmapped-code"):
+        if again and (
+            outcome.status != "parked" or work.revision
+        ):  # mapped again: what it lacks is told anew
             session.run("DELETE FROM gap_wait WHERE entry = ?", (work.position,))
         if work.instead is not None and outcome.status == "done":
             session.run("DELETE FROM gap_wait WHERE entry = ?", (work.instead,))
@@ -227,10 +235,11 @@ class Gaps:
         self._keys = keys
         self._keyring: Keyring = keys.keyring
 
-    def all(self, states: Sequence[str] = (), least: int = 0) -> list[Sighting]:
-        """Return the sightings in some states (none named: all), those that most waits for first."""
+    def all(self, states: Sequence[str] = (), numbers: Sequence[int] = ()) -> list[Sighting]:
+        """Return the sightings (in some states, of some numbers), those that most waits for first."""
+        columns = "SELECT id, mac, sealed, count, oldest, newest, state FROM gap"
         with self._database.read() as session:
-            rows = session.all("SELECT id, mac, sealed, count, oldest, newest, state FROM gap")
+            rows = session.among(f"{columns} WHERE id IN (...)", numbers) if numbers else session.all(columns)
             waits = session.all("SELECT gap, how, count(*) FROM gap_wait GROUP BY gap, how")
             said = session.all("SELECT gap, id, at, sealed FROM proposal ORDER BY id")
         waiting = {(gap, how): count for gap, how, count in waits}
@@ -239,7 +248,7 @@ class Gaps:
             proposals.setdefault(gap, []).append(self._proposal(number, at, sealed))
         found = []
         for number, mac, sealed, count, oldest, newest, state in rows:
-            if (states and state not in states) or count < least:
+            if states and state not in states:
                 continue
             facts = orjson.loads(self._keyring.unseal(bytes(sealed), b"core:gap:" + bytes(mac)))
             texts = facts["texts"]
@@ -264,7 +273,7 @@ class Gaps:
 
     def get(self, number: int) -> Sighting | None:
         """Return one sighting."""
-        return next((s for s in self.all() if s.id == number), None)
+        return next(iter(self.all(numbers=[number])), None)
 
     def waiting(self, numbers: Sequence[int]) -> dict[int, set[int]]:
         """Return the entries (their positions) that wait for any of these gaps, each with all the gaps for

@@ -1,7 +1,8 @@
 """Provenance without a row a message: made from the history and the outcome of an entry when somebody asks.
 
 In: an entry. Out: a FHIR R4 Provenance `entry-<n>` naming what the entry wrote, when, through which channel
-and map revision, from which sender, and, for what was run again, who asked and why.
+and map revision, from which sender, with which versions of its code tables, and, for what was run again, who
+asked and why.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.kernel.clock import iso
+from engine.store.gaps import tables_of_revision
 from engine.store.outcomes import record
 from engine.store.read import Reader
 
@@ -53,6 +55,10 @@ def provenance(reader: Reader, entry: int) -> dict[str, Any] | None:
     }
     if outcome.revision:
         made["policy"] = [f"urn:hub:revision:{outcome.revision}"]
+        made["entity"] += [
+            {"role": "source", "what": {"identifier": {"system": "urn:hub:table", "value": name}}}
+            for name in tables_of_revision(reader.session, outcome.revision)
+        ]
     if late:
         made["activity"]["text"] = _LATE
         made["target"] += [{"reference": f"{kind}/{id_}", "display": "not written"} for kind, id_ in late]

@@ -86,7 +86,7 @@ def test_an_entry_waits_until_it_ran_again(store: SqlStore) -> None:
 
 def test_a_replay_that_stops_for_another_reason_leaves_the_wait(store: SqlStore) -> None:
     store.apply([told(1, HELD)])
-    stopped = work(9, position=1)
+    stopped = work(9, position=1, revision="")
     stopped.parked = Flag("replay-stopped", "", "entry 5 would be parked", True)
     store.apply([stopped])
     assert one(store, "ZZ").parked == 1

@@ -1,0 +1,126 @@
+"""Puts what was approved into the code tables of the project, and tells the workers.
+
+In: codes with what they mean. Out: rows `approved` with person and day in `terminology/maps/<table>.csv`, all
+of them or none, written so that a reader sees the old or the new file and nothing between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.channels.renewal import announce, write_whole
+from engine.kernel.config import Config
+from engine.kernel.errors import ConfigError
+from engine.store.gaps import Proposal, Sighting
+from engine.terminology.edit import with_row
+from engine.terminology.tables import TableRow, read_table
+from engine.terminology.translate import Terminology
+
+__all__ = ["usual", "write_rows_of"]
+
+Meaning = tuple[Sighting, Proposal]
+
+
+def write_rows_of(config: Config, rows: Sequence[Meaning], change: bool = False) -> dict[str, str]:
+    """Write the rows, tell the workers, and return the new versions of the tables. Raises ConfigError.
+
+    `change`: also where a table says something else of a code today.
+    """
+    folder = config.root / "terminology"
+    with _alone(config):
+        files: dict[Path, bytes] = {}
+        new: dict[tuple[Path, str, str], Proposal] = {}
+        for gap, made in rows:
+            path = folder / "maps" / f"{made.table}.csv"
+            shown = f"terminology/maps/{path.name}"
+            data = files.get(path) or path.read_bytes()
+            before = read_table(data, shown)
+            row = _row(gap, made, before)
+            said = new.setdefault((path, row.source_system, row.source_code), made)
+            if not said.same_meaning(made):
+                raise ConfigError(
+                    f"{row.source_code} would mean two things in {made.table}",
+                    why=f"{said.target_code} and {made.target_code}",
+                    remedy="give one of the senders a table of its own",
+                )
+            if not change:
+                _refuse_change(row, before, shown)
+            files[path] = with_row(data, row, shown)
+        for path, data in files.items():
+            write_whole(path, data)
+        now = Terminology.open(folder)
+        announce(config, now.digest)
+    return {made.table: now.table(made.table).version for _, made in rows}
+
+
+def _refuse_change(row: TableRow, before: Sequence[TableRow], shown: str) -> None:
+    """Refuse to give a code another meaning in passing."""
+    for old in before:
+        same = (old.source_system, old.source_code) == (row.source_system, row.source_code)
+        if (
+            same
+            and old.status == "approved"
+            and (old.target_system, old.target_code, old.equivalence)
+            != (
+                row.target_system,
+                row.target_code,
+                row.equivalence,
+            )
+        ):
+            raise ConfigError(
+                f"{row.source_code} means {old.target_code or old.equivalence} there already",
+                where=f"{shown}:{old.line}",
+                why=f"approved by {old.by}",
+                remedy="say --change if that is wrong; messages translated so far are not run again by it",
+            )
+
+
+def _row(gap: Sighting, made: Proposal, rows: Sequence[TableRow]) -> TableRow:
+    source = gap.system or gap.uri or usual([r.source_system for r in rows], "")
+    authors = [p.who for p in gap.proposals if p.state == "draft" and p.same_meaning(made)]
+    author = _name(authors[-1]) if authors else ""
+    by = _name(made.who)
+    note = "; ".join(filter(None, (made.comment, f"proposed by {author}" if author not in ("", by) else "")))
+    day = datetime.fromtimestamp(made.at / 1000, UTC).strftime("%Y-%m-%d")
+    return TableRow(
+        source,
+        gap.code,
+        gap.text,
+        made.equivalence,
+        made.target_system,
+        made.target_code,
+        made.target_display,
+        "approved",
+        by,
+        day,
+        note,
+        0,
+    )
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """Keep others who approve at the same time out."""
+    path = config.data_dir / "terminology.lock"
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def usual(values: Sequence[str], otherwise: str) -> str:
+    """Return the most frequent of some texts."""
+    return Counter(values).most_common(1)[0][0] if values else otherwise
+
+
+def _name(who: str) -> str:
+    """Return the person of `cli:ann`."""
+    return who.partition(":")[2] or who
