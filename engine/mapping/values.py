@@ -131,7 +131,7 @@ def na_sampled_data(reps: list[str], x: Run) -> dict[str, Any] | None:
 
 
 def cq_quantity(parts: list[str], x: Run) -> dict[str, Any] | None:
-    """CQ (quantity ^ units) -> Quantity; the unit is UCUM only where CQ.2 says so (§2A.3.12)."""
+    """CQ (quantity ^ units) -> Quantity; UCUM where CQ.2 says so, or the tables know it (§2A.3.12)."""
     p = parts + [""] * 2
     text = x.text(p[0])
     out = _quantity(text, x, p[0]) if text else None
@@ -141,9 +141,10 @@ def cq_quantity(parts: list[str], x: Run) -> dict[str, Any] | None:
     code, display = x.text(unit[0]), x.text(unit[1])
     if code or display:
         out["unit"] = display or code
-        system = x.system(unit[2])
-        if code and system == "http://unitsofmeasure.org":
-            out["system"], out["code"] = system, code
+        ucum, system = "http://unitsofmeasure.org", x.system(unit[2])
+        table = "ucum" if system == ucum else "" if system else "units"
+        if table and (found := x.code(table, unit[0], "CQ.2", "drop", False)):
+            out["system"], out["code"] = ucum, found
     return out
 
 

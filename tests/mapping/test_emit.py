@@ -156,12 +156,15 @@ value[x]:
 """
 
 
+MG = {"unit": "mg", "code": "mg", "system": "http://unitsofmeasure.org"}
+
+
 @pytest.mark.parametrize(
     ("kind", "raw", "expected", "codes"),
     [
-        ("NM", "4.10", {"valueQuantity": {"value": Decimal("4.10"), "unit": "mg"}}, []),
-        ("NM", "<5", {"valueQuantity": {"value": Decimal(5), "comparator": "<", "unit": "mg"}}, []),
-        ("NM", "=5", {"valueQuantity": {"value": Decimal(5), "unit": "mg"}}, []),
+        ("NM", "4.10", {"valueQuantity": {"value": Decimal("4.10"), **MG}}, []),
+        ("NM", "<5", {"valueQuantity": {"value": Decimal(5), "comparator": "<", **MG}}, []),
+        ("NM", "=5", {"valueQuantity": {"value": Decimal(5), **MG}}, []),
         ("NM", "HEMOLYZED", {"valueString": "HEMOLYZED"}, ["not-a-number"]),
         ("NM", "", {}, []),
         ("SN", "^5", {"valueQuantity": {"value": Decimal(5)}}, []),

@@ -20,7 +20,7 @@ from engine.terminology.ucum import UnitError
 ROOT = Path(__file__).parents[2]
 MEASURES = Terminology.open(ROOT / "terminology").measures
 
-# IUPAC, Standard atomic weights of the elements 2021, abridged to five digits (Pure Appl. Chem. 2022; 94: 573)
+# IUPAC, Standard atomic weights of the elements 2021, abridged (Pure Appl. Chem. 2022; 94: 573)
 WEIGHTS = {
     **{
         "H": "1.008",
