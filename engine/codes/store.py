@@ -21,6 +21,7 @@ import zstandard
 
 from engine.codes.database import open_reader, unavailable
 from engine.codes.registry import Registry, read_registry
+from engine.codes.said import Said
 from engine.codes.searching import statement
 from engine.kernel.errors import StoreUnavailable
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
@@ -303,6 +304,6 @@ def _concept(system: str, version: str, row: Any) -> Concept:
         display,
         bool(active),
         version,
-        orjson.loads(properties) if properties else _NONE,
+        Said(properties) if properties else _NONE,
         tuple(parents.split("\n")) if parents else (),
     )
