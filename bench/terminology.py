@@ -1,12 +1,14 @@
 """The code store measured: loading, lookups that are cached and that are not, search, memory.
 
-python bench/terminology.py [--terms 100000] [--concepts 500000] [--rf2] [--keep DIR]
+PYTHONPATH=. python bench/terminology.py [--terms 100000] [--concepts 500000] [--rf2]
 
 LOINC-size: a generated Loinc.csv of 100,000 rows with all the columns that matter. Store: a generated list of
 500,000 codes, asked hot (a thousand codes again and again) and cold (every code once, in random order, none
 cached by the store); memory of a fresh process that does so. Rates are a second of the clock and a second of
-CPU: on a machine that others use the second is the one to compare. --rf2: a generated edition of 350,000 concepts, 1,000,000 descriptions, 600,000
-is-a relationships and 2,000,000 language members (takes minutes). Content is invented, check digits are true.
+CPU: on a machine that others use the second is the one to compare.
+
+--rf2: a generated edition of 350,000 concepts, 1,000,000 descriptions, 600,000 is-a relationships and
+2,000,000 language members (takes minutes). Content is invented, check digits are true.
 """
 
 from __future__ import annotations
