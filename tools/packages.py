@@ -36,7 +36,12 @@ def npm(name: str, version: str) -> Path:
     folder = _cache() / f"npm-{name.strip('@').replace('/', '-')}-{version}"
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", f"{name}@{version}"], check=True, cwd=folder)
+        subprocess.run(
+            ["npm", "pack", "--silent", f"{name}@{version}"],
+            check=True,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
         for package in folder.glob("*.tgz"):
             with tarfile.open(package) as archive:
                 archive.extractall(folder / "files", filter="data")
