@@ -7,7 +7,9 @@ nonvaccine|update), `mvx.txt` (MVX|manufacturer|notes|status|update), and `prove
 every code. CVX and MVX are the CDC's, in the public domain.
 
 What no source says stays empty: full names, notes, statuses, days of change. A code whose sources differ in
-wording keeps the CDC's latest; the check is that every source has a word in common with it. Run: `python tools/vaccine_release.py`.
+wording keeps the CDC's latest; the check is that every source has a word in common with it.
+
+Run: `python tools/vaccine_release.py`.
 """
 
 from __future__ import annotations
