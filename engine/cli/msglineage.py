@@ -50,7 +50,7 @@ def show_lineage(hub: Opened, entry: int, who: str, revision: str, *, phi: bool 
 
 def print_lineage(made: dict[str, Any]) -> None:
     """Print every location and what became of it, in the order of the message's segments."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, soft_wrap=True, emoji=False)
     out.print(f"  lineage      site {escape(made['site'])}, map revision {made['revision'][:12]}")
     if not made["same_revision"]:
         out.print(

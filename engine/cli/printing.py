@@ -39,7 +39,7 @@ _MARKS = {"ok": "[green]ok   [/]", "look": "[yellow]look [/]", "wrong": "[red]wr
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, emoji=False)  # `urn:x:own` is no picture
 
 
 def print_json(value: Any) -> None:

@@ -146,7 +146,7 @@ def _told(summary: Summary) -> dict[str, Any]:
 
 def print_summary(summary: Summary) -> None:
     """Print what was loaded, what was left out and why."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, soft_wrap=True, emoji=False)
     out.print(f"{escape(summary.source)}: loaded in {summary.seconds:.1f} s", style="bold")
     for release, leads in summary.releases[:_FEW]:
         state = "[green]current[/]" if leads else f"[yellow]beside[/] {_beside(release)}"
@@ -179,7 +179,7 @@ def print_releases(root: Path, system: str, as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(release), "current": leads} for release, leads in rows])
         return
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, soft_wrap=True, emoji=False)
     if not rows:
         out.print("no release is loaded: hub terms load PATH, or hub terms load --shipped")
     for release, leads in rows:
@@ -207,7 +207,7 @@ def show_code(root: Path, system: str, code: str, version: str, to: str, as_json
                 }
             )
             return 0 if found or matches else 1
-        out = Console(highlight=False, soft_wrap=True)
+        out = Console(highlight=False, soft_wrap=True, emoji=False)
         if found is None:
             out.print(escape(store.validate(system, code, version=version)[1]))
         else:
