@@ -15,6 +15,7 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
+from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
@@ -160,11 +161,11 @@ class Pipeline:
                 d.write = "snapshot"  # known by its place only: replaced, never mixed with who stood there
         if not channel.demographics:
             out.parked = _without_authority(built.drafts, message.code)
-        if out.parked is None:
-            out.parked = _mixed(built.drafts)
+        out.parked = out.parked or _mixed(built.drafts) or self_joined(built, message)
         date_drafts(built, message, program.sender("").zone)
         tell_visits(built, message, program.sender("").zone)
         mark_changes(built, message)
+        out.moves, out.parts = moves_of(built, message), parts_of(built, message)
         out.renumbers = message.code == "ADT" and message.event == "A47"
         out.drafts = built.drafts
 

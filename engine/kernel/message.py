@@ -19,6 +19,7 @@ __all__ = [
     "Gap",
     "Happened",
     "Identity",
+    "Move",
     "NewEntry",
     "Outcome",
     "Told",
@@ -180,6 +181,14 @@ class Draft:
     acts: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+class Move(NamedTuple):
+    """A draft's resource that goes to another patient or becomes another one, as the message says."""
+
+    what: str  # id of the draft
+    into: str = ""  # id of the draft of the visit that it becomes; "" = it goes to the draft's own patient
+    of: tuple[tuple[str, str], ...] = ()  # (number, authority as sent) of the patient who had it
+
+
 @dataclass(slots=True)
 class Work:
     """One entry after the pure rooms are done with it: ready for the store's transaction, or parked with its
@@ -195,6 +204,8 @@ class Work:
     flags: list[Flag] = field(default_factory=list)
     parked: Flag | None = None  # set: nothing is written, the entry waits for a person
     renumbers: bool = False  # an event that changes a patient's number, and merges nobody
+    moves: tuple[Move, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()  # ids of drafts of two patients who are not one after all
     note: str = ""  # e.g. `duplicate`, `not for this channel`
     search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
     deliveries: tuple[Mapping[str, Any], ...] = ()

@@ -10,13 +10,16 @@ by a bare number; where two answer, nothing is joined and a person is told.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.kernel.message import Draft, Flag
 from engine.store.keys import Keys
 from engine.store.state import Park, Row, State
 
-__all__ = ["Otherwise", "another_placer", "numbers_of", "other_keys", "prior_numbers"]
+if TYPE_CHECKING:
+    from engine.store.content import Plan
+
+__all__ = ["Otherwise", "another_placer", "numbers_of", "other_keys", "prior_numbers", "prior_patient"]
 
 PLACER, FILLER = "PLAC", "FILL"
 NUMBER = 3
@@ -38,6 +41,44 @@ def prior_numbers(draft: Draft) -> list[tuple[str, str]]:
     labels = draft.labels.get("identifier") or ("",) * len(entries)
     prior = [one for one, label in zip(entries, labels, strict=True) if label == "prior" and one.get("value")]
     return [(_authority(one), one["value"]) for one in prior if _authority(one)]
+
+
+def prior_patient(draft: Draft, row: Row | None, kept: Row | None, state: State, made: Plan) -> Row | None:
+    """Find the patient that a merge retires by all numbers of MRG-1, and give every one of them to it.
+
+    They are one patient's list (HL7 v2.5.1 ch. 3.4.9.1): where they name two known patients, neither is
+    retired before a person has looked.
+    """
+    numbers = prior_numbers(draft)
+    if len(numbers) < 2:
+        return row
+    named: dict[int, Row] = {}
+    free = []
+    for system, number in numbers:
+        found = state.having("Patient", system, number)
+        if not found and system.startswith("urn:hub:authority:"):
+            found = [r for r in state.having("Patient", "", number) if _has(r, system, number)]
+        named |= {other.rid: other for other in found}
+        if not any(other is kept for other in found):
+            free.append(state.keys.identity("Patient", system, number))
+    for known in (kept, row, state.by_rid.get(row.survivor) if row and row.survivor else None):
+        if known is not None:
+            named.pop(known.rid, None)
+    if len(named) > 1 or (named and row is not None):
+        text = "its numbers belong to more than one known patient"
+        raise Park(Flag("merge-several", "MRG[1]-1", text, True))
+    if named:
+        (row,) = named.values()
+    text = f"MRG-1 lists {len(numbers)} numbers: all are the retired patient's from now on"
+    made.flags.append(Flag("merge-several-numbers", "MRG[1]-1", text, True))
+    if row is not None:
+        made.bound.update((key, row) for key in free if key not in state.by_key)
+    return row
+
+
+def _has(row: Row, system: str, number: str) -> bool:
+    display = system.removeprefix("urn:hub:authority:")
+    return row.body is not None and (number, display) in numbers_of(row.body.value)
 
 
 def _typed(body: dict[str, Any], code: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from engine.store.checks import another_of_key
 from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
+from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Bodies
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
@@ -114,6 +115,10 @@ def commit_plan(made: Plan, writer: Writer) -> None:
         writer.pend(mac, row)
     if made.merges:
         record_merges(made.merges, made.numbers, work, writer)
+    if made.moved or made.joined:
+        record_moves(made, writer)
+    if made.parted:
+        record_parts(made, writer)
 
 
 def outcome_of(made: Plan, at: int) -> Outcome:

@@ -18,7 +18,7 @@ from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order,
 from engine.store.listed import without_duplicates
 from engine.store.merge import choice_group, dated, facts_of, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
-from engine.store.references import logical
+from engine.store.references import logical, renamed
 from engine.store.state import Park, Row, State
 from engine.store.visits import Visit
 
@@ -54,6 +54,9 @@ class Plan:
     unchanged: list[Row] = field(default_factory=list)
     superseded: list[Row] = field(default_factory=list)
     merges: list[tuple[Row, Row]] = field(default_factory=list)  # (retired, survivor)
+    moved: list[tuple[Row, Row, Row]] = field(default_factory=list)  # (what, whose it was, whose it is)
+    joined: list[tuple[Row, Row]] = field(default_factory=list)  # visits: (given up, what it became)
+    parted: list[tuple[Row, Row]] = field(default_factory=list)  # (retired before, its survivor)
     numbers: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # of both, by the retired one
     heard: list[tuple[Row, dict[str, int]]] = field(default_factory=list)  # unchanged, but said again later
     pending: list[tuple[int, Row]] = field(default_factory=list)  # hash of a target that is not there yet
@@ -135,7 +138,8 @@ def add_version(
         made.versions.append(Version(row, content, body, None, patient))
         return
     memo = (sender, draft.map, draft.write, sent)
-    news = visit is not None and visit.news
+    names = _moving(row, made) if made.moved else {}
+    news = bool(names) or (visit is not None and visit.news)
     plainly = not (draft.cleared or draft.acts or news)  # what was sent is all there is to it
     if before is not None and plainly and (sent == before.raw or before.same == memo):
         _said_again(draft, row, made)
@@ -144,6 +148,8 @@ def add_version(
     old, own = (
         (before.value, before.own) if before is not None else (_blank(draft, body), [sender, draft.map, {}])
     )
+    if names:
+        old = renamed(old, names)
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     if draft.type == "MedicationRequest" and another_placer(body, old):
@@ -173,6 +179,11 @@ def add_version(
         made.flags += _doubts(draft, before.value, new, _may_be_older(draft, row, sender))
     own = dated(own, _times(draft, row, sender), visit.facts if visit is not None else _facts(before))
     made.versions.append(Version(row, Body(raw, new, own), new, before, patient))
+
+
+def _moving(row: Row, made: Plan) -> dict[str, str]:
+    """Return what to write instead of the patient whom a resource leaves."""
+    return {f"Patient/{a.id}": f"Patient/{b.id}" for moved, a, b in made.moved if moved is row}
 
 
 def _blank(draft: Draft, body: dict[str, Any]) -> dict[str, Any]:

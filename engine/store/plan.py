@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
-from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_numbers
+from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_patient
 from engine.store.checks import (
     SHARED_BY_MANY,
     Twins,
@@ -27,8 +27,9 @@ from engine.store.checks import (
 from engine.store.columns import patient_reference
 from engine.store.content import Plan, add_late_course, add_version, is_older
 from engine.store.keys import Keys, id_bytes
+from engine.store.moves import moved_from, moved_since, part, parted
 from engine.store.people import disagreement
-from engine.store.references import retired_by
+from engine.store.references import renamed, retired_by
 from engine.store.state import Park, Row, State
 
 __all__ = ["SHARED_BY_MANY", "Park", "Prepared", "plan", "prepare"]
@@ -98,11 +99,19 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 made.names[name.encode()] = f"Patient/{known.id}".encode()
             local[name] = known
     known_as = _otherwise(prepared, state, made)
+    moves = {move.what: move for move in work.moves}
+    apart = {name for pair in work.parts for name in pair}
+    places: dict[str, Row] = {}  # id of a draft -> row, where the work moves or parts anything
     for place, (draft, keys) in enumerate(zip(work.drafts, prepared.keys, strict=True)):
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
         flagged = len(made.flags)
         kept = local.get(retiring) if retiring else None
-        row = _resolved(draft, keys, state, made, known_as.get(place), kept, retiring is None)
+        follow = (
+            retiring is None and draft.id not in apart and not (draft.id in moves and moves[draft.id].into)
+        )
+        row = _resolved(draft, keys, state, made, known_as.get(place), kept, follow)
+        if moves or apart:
+            places[draft.id] = row
         if len(made.flags) > flagged:
             followed.add(row)
         rows.append(row)
@@ -123,10 +132,13 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
     retired = {
         row.rid for draft, row in zip(work.drafts, rows, strict=True) if retired_by(draft.body) is not None
     }
+    if apart:
+        part(made, places, state)
     for draft, row, about in zip(work.drafts, rows, prepared.patients, strict=True):
         if drafted[row.rid] is not draft:
             continue
         patient = local.get(about) if about else None
+        move = moves.get(draft.id)
         if draft.type == "Patient":
             patient = row
             _check_person(draft, row, state, confirmed)
@@ -146,10 +158,26 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
                 continue
             if row in followed:
                 draft = _by_old_number(draft)
+            if draft.id in apart:
+                draft = parted(draft, row, made, places)
         elif patient is not None:
-            if not confirmed:
-                check_owner(draft, row, patient, retired, state)
+            owner = moved_from(draft, row, patient, move, state) if move is not None else None
+            if owner is not None:
+                made.moved.append((row, owner, patient))
+            elif not confirmed and row.patient not in (None, patient.rid):
+                owner = moved_since(draft, row, patient, work, state)
+                if owner is None:
+                    check_owner(draft, row, patient, retired, state)
+                else:
+                    here = f"Patient/{owner.id}"
+                    made.names[f"{here}#".encode()] = here.encode()  # not to be renamed by a merge
+                    draft = replace(draft, body=renamed(draft.body, {about or "": f"{here}#"}))
+                    patient = owner
             check_active(draft, patient, drafted.get(patient.rid), made, state)
+        if move is not None and move.into:
+            _join(row, places[move.into], made)
+        elif draft.type == "Encounter" and row in followed:
+            draft = replace(draft, write="create")
         if draft.changes and not row.exists:
             text = "it takes back, calls off or updates what is not known here: see other numbers"
             made.flags.append(Flag("nothing-to-change", draft.name, text, work=True))
@@ -159,6 +187,15 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             check_order(draft, row, made, state)
         _write(draft, row, patient, made, state)
     return made
+
+
+def _join(gone: Row, kept: Row, made: Plan) -> None:
+    """Plan that a visit given up becomes another one."""
+    if gone is kept:
+        raise park("merge-self", "MRG[1]-5", "the visit that is given up is the surviving one already")
+    if kept.survivor is not None or gone.survivor not in (None, kept.rid):
+        raise park("merge-conflict", "MRG[1]-5", "one of the two visits was given up for another one before")
+    made.joined.append((gone, kept))
 
 
 def _otherwise(prepared: Prepared, state: State, made: Plan) -> dict[int, Row]:
@@ -196,43 +233,6 @@ def _otherwise(prepared: Prepared, state: State, made: Plan) -> dict[int, Row]:
     return known.rows
 
 
-def _prior(draft: Draft, row: Row | None, kept: Row | None, state: State, made: Plan) -> Row | None:
-    """Find the patient that a merge retires by all numbers of MRG-1, and give every one of them to it.
-
-    They are one patient's list (HL7 v2.5.1 ch. 3.4.9.1): where they name two known patients, neither is
-    retired before a person has looked.
-    """
-    numbers = prior_numbers(draft)
-    if len(numbers) < 2:
-        return row
-    named: dict[int, Row] = {}
-    free = []
-    for system, number in numbers:
-        found = state.having("Patient", system, number)
-        if not found and system.startswith("urn:hub:authority:"):
-            found = [r for r in state.having("Patient", "", number) if _has(r, system, number)]
-        named |= {other.rid: other for other in found}
-        if not any(other is kept for other in found):
-            free.append(state.keys.identity("Patient", system, number))
-    for known in (kept, row, state.by_rid.get(row.survivor) if row and row.survivor else None):
-        if known is not None:
-            named.pop(known.rid, None)
-    if len(named) > 1 or (named and row is not None):
-        raise park("merge-several", "MRG[1]-1", "its numbers belong to more than one known patient")
-    if named:
-        (row,) = named.values()
-    text = f"MRG-1 lists {len(numbers)} numbers: all are the retired patient's from now on"
-    made.flags.append(Flag("merge-several-numbers", "MRG[1]-1", text, True))
-    if row is not None:
-        made.bound.update((key, row) for key in free if key not in state.by_key)
-    return row
-
-
-def _has(row: Row, system: str, number: str) -> bool:
-    display = system.removeprefix("urn:hub:authority:")
-    return row.body is not None and (number, display) in numbers_of(row.body.value)
-
-
 def _resolved(
     draft: Draft,
     keys: list[bytes],
@@ -266,7 +266,7 @@ def _resolved(
             cause = "ambiguous-patient" if draft.type == "Patient" else "ambiguous-key"
             raise park(cause, draft.name, f"its keys name more than one {draft.type}")
     if not follow:
-        row = _prior(draft, row, kept, state, made)
+        row = prior_patient(draft, row, kept, state, made)
     if row is None:
         row = other
     if row is None:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engine.fhir import jsonio
 from engine.kernel.message import Flag, Outcome, Work
 from engine.store.apply import load_for, outcome_of, parked
 from engine.store.chain import Link, chain_of, times_heard, touches_of
+from engine.store.columns import patient_reference
 from engine.store.content import Plan, Version, times_now
 from engine.store.course import Fact
 from engine.store.merge import dated, facts_of, times_of
+from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Body
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
@@ -158,7 +161,9 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
     names = _survivors([row for row, _ in bases.values()], state)
     for seq, body in load_bodies(state.session, state.keys, state.bodies, bases).items():
         row = bases[seq][0]
-        value = renamed(body.value, names) if names and row.type != "Patient" else body.value
+        value = body.value
+        if row.type != "Patient":
+            value = renamed(value, names | _moved(row, value, state))
         own = dated(body.own, times_of(body.own), facts[row.rid])
         raw = body.raw if value is body.value else jsonio.dumps(value)
         row.body = body if value is body.value and own is body.own else Body(raw, value, own)
@@ -180,11 +185,24 @@ def _hear(bases: dict[int, tuple[Row, Link]], before: int, state: State) -> None
 
 
 def _survivors(rows: list[Row], state: State) -> dict[str, str]:
-    """Return what to write instead of references to Patients retired since."""
+    """Return what to write instead of references to Patients and visits retired since."""
     patients = list({row.patient for row in rows if row.patient is not None})
     pairs = state.session.among("SELECT retired, survivor FROM alias WHERE survivor IN (...)", patients)
-    state.load_rids({rid for pair in pairs for rid in pair})
-    return {f"Patient/{state.by_rid[old].id}": f"Patient/{state.by_rid[new].id}" for old, new in pairs}
+    visits = "SELECT a.retired, a.survivor FROM alias a JOIN resource r ON r.rid = a.survivor WHERE "
+    pairs += state.session.among(visits + "r.patient IN (...)", patients)
+    state.load_rids({rid for pair in pairs for rid in pair} | set(patients))
+    names = {}
+    for pair in pairs:
+        old, new = (state.by_rid[rid] for rid in pair)
+        names[f"{old.type}/{old.id}"] = f"{new.type}/{new.id}"
+    return names
+
+
+def _moved(row: Row, value: dict[str, Any], state: State) -> dict[str, str]:
+    """Return what to write instead of the Patient from whom a resource was moved since."""
+    before = patient_reference(value)
+    now = state.by_rid.get(row.patient) if row.patient is not None else None
+    return {before: f"Patient/{now.id}"} if before and now is not None else {}
 
 
 def _take(made: Plan, run: _Run) -> None:
@@ -213,10 +231,29 @@ def _take(made: Plan, run: _Run) -> None:
         run.writer.touch(row, work, late=True)
     for mac, row in made.pending:
         run.writer.pend(mac, row)
-    for retired, survivor in made.merges:
+    for retired, survivor in (*made.merges, *made.joined):
         retired.survivor = survivor.rid
-    if made.merges:
+    for retired, _ in made.parted:
+        retired.survivor = None
+    if made.merges or made.joined or made.parted or made.moved:
         run.merges.append(made)
+
+
+def _record(run: _Run) -> None:
+    """Record merges, moves and what was taken apart, as they stand at the end of the run."""
+    retired = [row.rid for made in run.merges for row, _ in (*made.merges, *made.joined, *made.parted)]
+    sql = "SELECT retired, survivor FROM alias WHERE retired IN (...)"
+    before: dict[int, int] = dict(run.state.session.among(sql, retired))
+    after = {rid: run.state.by_rid[rid].survivor for rid in retired}
+    for made in run.merges:
+        merges = [pair for pair in made.merges if after[pair[0].rid] is not None]
+        if merges:
+            record_merges(merges, made.numbers, made.work, run.writer)
+        made.joined = [pair for pair in made.joined if pair[0].rid not in before]
+        record_moves(made, run.writer)
+        made.parted = [pair for pair in made.parted if pair[0].rid in before and after[pair[0].rid] is None]
+        if made.parted:
+            record_parts(made, run.writer)
 
 
 def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
@@ -249,8 +286,7 @@ def _settle(run: _Run) -> tuple[dict[int, int], dict[int, int]]:
         )
     for entry, versions in by_entry.items():
         run.writer.write(entry, versions, None)
-    for made in run.merges:
-        record_merges(made.merges, made.numbers, made.work, run.writer)
+    _record(run)
     for _, (row, work) in run.last.items():
         run.writer.touch(row, work)
     return {entry: len(versions) for entry, versions in by_entry.items()}, unchanged
