@@ -46,6 +46,7 @@ WORDS = {
     "processing_id",
     "profile",
     "strict",
+    "message_header",
     "note",
 }
 STORE = "core store"
@@ -63,6 +64,7 @@ class Channel:
     map: str = ""  # "" = by message type
     on_error: str = "hold"  # hold | flag: what an invalid resource does
     park_key: bool = False  # a parked message makes later ones of its key wait
+    keeps_header: bool = False  # a MessageHeader of every message goes into the store
     alerts: tuple[AlertRule, ...] = ()
     plain: str = ""  # why messages may come in without TLS
     purpose: str = ""
@@ -206,6 +208,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
         map=map_name,
         on_error=on_error,
         park_key=f.one_of("park", ("message", "key"), "message") == "key",
+        keeps_header=f.one_of("message_header", ("keep", "leave out"), "leave out") == "keep",
         alerts=_alerts(f),
         plain=_plain(f),
         purpose=f.text("purpose"),

@@ -39,8 +39,14 @@ log = logging.getLogger(__name__)
 class _StoreRun(Run):
     """A run whose references name resources as the core store does: `Type/id`."""
 
+    left_out = frozenset({"MessageHeader"})
+
     def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
         return {"reference": f"{kind}/{draft_id}"}
+
+
+class _StoreRunWithHeader(_StoreRun):
+    left_out = frozenset()
 
 
 class Pipeline:
@@ -120,7 +126,8 @@ class Pipeline:
         program = self.maps.program(site)
         out.revision = program.revision
         origin = f"urn:hub:entry|{entry.position}"
-        built = map_message(message, program, self.identify, origin, _StoreRun, channel.map)
+        run = _StoreRunWithHeader if channel.keeps_header else _StoreRun
+        built = map_message(message, program, self.identify, origin, run, channel.map)
         looked = self._looked.get(site)
         if looked is None:
             looked = self._looked[site] = Sightings(program), tables_of(program)

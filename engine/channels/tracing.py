@@ -28,8 +28,14 @@ __all__ = ["Lineage", "lineage_of"]
 class _StoreTracedRun(TracedRun):
     """The traced twin of the worker's run: references name resources as the core store does."""
 
+    left_out = frozenset({"MessageHeader"})
+
     def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
         return {"reference": f"{kind}/{draft_id}"}
+
+
+class _StoreTracedRunWithHeader(_StoreTracedRun):
+    left_out = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ def lineage_of(
         return public_id(mac, kind, system, value)
 
     origin = f"urn:hub:entry|{entry.position}"
-    done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=_StoreTracedRun)
+    run = _StoreTracedRunWithHeader if channel.keeps_header else _StoreTracedRun
+    done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=run)
     drafts = done.built.drafts
     resources = {
         name: f"{d.type}/{d.id}" if d.id else d.type for name, d in zip(names_of(drafts), drafts, strict=True)

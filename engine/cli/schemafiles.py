@@ -98,6 +98,7 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "park": _said("key: later messages of a parked one's key wait", enum=["message", "key"]),
         "plain": _said("why there is no TLS: accepted because ...", type="string"),
         "authority": {"enum": ["demographics"]},
+        "message_header": {"enum": ["keep", "leave out"]},
         **rules,
     }
     return {

@@ -176,6 +176,8 @@ class MessagePlan:
         for line in self.lines:
             if line.sources.isdisjoint(x.names) or (line.per_segment and line.per_segment not in x.names):
                 continue
+            if line.type in x.left_out:
+                continue
             if not line.filling:
                 line.ready(self.program)
             where = places.get(line.d.per)

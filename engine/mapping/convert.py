@@ -20,6 +20,9 @@ from engine.mapping.run import Identify, Run, TracedRun
 __all__ = ["Conversion", "authority_of", "headers", "map_message", "trace_message", "unkeyed"]
 
 
+_MOST_FIELDS = 100
+
+
 @dataclass(slots=True)
 class Conversion:
     """What `trace_message` gives: plain drafts, the report, and the revision that made them."""
@@ -114,6 +117,11 @@ def trace_message(
     built = plan.build(tree_, x, entry_key)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
     ignored = ignored_by(program.resolved, names, plan.message.ignore)
+    for name in names:
+        if (m := program.resolved[name]).to in x.left_out:
+            why = f"the store keeps no {m.to}: the journal has the message itself"
+            for n in range(1, _MOST_FIELDS):
+                ignored.setdefault((m.source, n, 0), why)
     found = report(message, built, x, program.program.rows, ignored, program.resolved, plan.message)
     for d in built.drafts:
         d.body = traced.plain(d.body)

@@ -73,6 +73,7 @@ class State:
     code."""
 
     tracing = False
+    left_out: frozenset[str] = frozenset()  # types of which no resource is made
 
     def __init__(
         self,

@@ -189,6 +189,22 @@ def test_the_named_map_is_the_one_that_is_used(tmp_path: Path, maps: Maps) -> No
     assert {"Observation", "Patient"} <= {d.type for d in named.drafts}
 
 
+def test_the_store_keeps_a_message_header_only_where_the_channel_says_so(tmp_path: Path, maps: Maps) -> None:
+    def types(text: str) -> list[str]:
+        return [
+            d.type
+            for d in Pipeline(maps, [channel(tmp_path, text)], lambda k, t: (k + t)[:16].ljust(16).encode())
+            .work(entry(ORU))
+            .drafts
+        ]
+
+    left_out, kept = types(""), types("message_header: keep")
+    assert "MessageHeader" not in left_out and "Observation" in left_out
+    assert kept == ["MessageHeader", *left_out]
+    with pytest.raises(ConfigError, match="message_header"):
+        channel(tmp_path, "message_header: yes")
+
+
 def test_an_acknowledgement_is_consumed_and_a_kept_twin_is_flagged(tmp_path: Path, maps: Maps) -> None:
     c = channel(tmp_path, "duplicates: {then: flag}")
     pipeline = Pipeline(maps, [c], lambda kind, text: b"x" * 16)

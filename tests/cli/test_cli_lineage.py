@@ -47,6 +47,7 @@ def test_what_went_nowhere_says_why(here: Opened) -> None:
     assert not made["same_revision"]
     nowhere = [at for at in made["locations"].values() if at["state"] != "mapped"]
     assert nowhere and all(at["why"] for at in nowhere)
+    assert "keeps no MessageHeader" in made["locations"]["MSH[1]-3[1].1"]["why"]
 
 
 def test_values_are_shown_only_when_asked_and_every_look_is_on_record(
