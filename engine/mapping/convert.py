@@ -87,9 +87,11 @@ def map_message(
     """
     plan, tree_ = _tree(message, program, map_=map_)
     h = headers(message)
-    x = run(message, program.sender(authority_of(h)), program.maps.terminology.tables, {}, identify)
+    x = run(message, program.sender(authority_of(h)), program.tables, {}, identify)
     x.cache, x.met = program.memory(message.delims)
-    return plan.build(tree_, x, entry_key)  # type: ignore[no-any-return]
+    built: Built = plan.build(tree_, x, entry_key)
+    program.quantities.add(built)
+    return built
 
 
 def trace_message(
@@ -107,7 +109,7 @@ def trace_message(
     program = maps.program(site, trace=True)
     plan, tree_ = _tree(message, program, general, map_)
     h = headers(message)
-    x = run(message, program.sender(authority_of(h)), maps.terminology.tables, {}, identify)
+    x = run(message, program.sender(authority_of(h)), program.tables, {}, identify)
     if plan.message.name == "ANY":
         x.flag(
             "no-map",
@@ -126,4 +128,5 @@ def trace_message(
     for d in built.drafts:
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
+    program.quantities.add(built)
     return Conversion(built, found, site, program.revision)

@@ -24,8 +24,10 @@ from engine.mapping.compile import Program
 from engine.mapping.emit import Library
 from engine.mapping.layers import apply_change
 from engine.mapping.model import MapDef, MessageDef, TestDef
+from engine.mapping.quantities import Quantities, UnitWish, read_units, tables_with
 from engine.mapping.read import read_map, read_tests
 from engine.mapping.readmessage import read_message
+from engine.terminology.concepts import CodeService
 from engine.terminology.translate import Terminology
 
 __all__ = ["Maps", "Site", "Sites", "authority_of_site", "read_sites"]
@@ -45,6 +47,7 @@ SITE_WORDS = {
     "note",
     "replaces",
     "translated",
+    "units",
 }
 
 
@@ -59,6 +62,7 @@ class Site:
     charset: str = ""
     authority: str = ""
     translated: str = ""  # where a translated coding stands: first | second
+    units: UnitWish | None = None
     own_systems: dict[str, str] = field(default_factory=dict)
     segments: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     change: Map | None = None
@@ -100,7 +104,9 @@ Sites = dict[str, Site]
 
 
 class Maps:
-    """All maps of a project."""
+    """All maps of a project. `codes`, where somebody sets it, answers questions about code systems."""
+
+    codes: CodeService | None = None
 
     def __init__(
         self,
@@ -238,7 +244,7 @@ class SiteProgram:
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
         self._memories: dict[Any, tuple[dict[Any, Any], set[int]]] = {}
-        self._revision = ""
+        self.forget()
 
     def memory(self, delims: Any) -> tuple[dict[Any, Any], set[int]]:
         """Return the values that texts with these delimiters gave before (maps are pure, so they give them
@@ -277,6 +283,9 @@ class SiteProgram:
         self._memories.clear()
         self._senders.clear()
         self._revision = ""
+        maps, wishes = self.maps, [s.units for s in self.layers if s.units is not None]
+        self.tables = tables_with(maps.terminology, wishes)
+        self.quantities = Quantities(maps.terminology.measures, wishes, maps.codes, maps.identity_base)
 
     @property
     def revision(self) -> str:
@@ -295,6 +304,7 @@ class SiteProgram:
                             s.charset,
                             s.authority,
                             s.translated,
+                            s.units,
                             sorted(s.own_systems.items()),
                             s.segments,
                         )
@@ -376,6 +386,7 @@ def _read_site(m: Any, file: str) -> Site:
         charset=str(m.get("charset") or ""),
         authority=str(m.get("authority") or ""),
         translated=translated,
+        units=read_units(m.get("units"), f"{file}:{m.key_lines.get('units', 1)}"),
         own_systems={str(k): str(v) for k, v in (m.get("systems") or {}).items()},
         segments=segments,  # type: ignore[arg-type]
         change=m.get("change"),

@@ -159,9 +159,7 @@ def _parsed(text: str) -> Message:
 
 
 def _start(program: SiteProgram, message: Message, kind: type[Run]) -> Run:
-    return kind(
-        message, program.sender(authority_of(headers(message))), program.maps.terminology.tables, {}, unkeyed
-    )
+    return kind(message, program.sender(authority_of(headers(message))), program.tables, {}, unkeyed)
 
 
 def _datatype(program: SiteProgram, m: MapDef, test: TestDef, kind: type[Run]) -> _Made:

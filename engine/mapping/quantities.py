@@ -1,0 +1,190 @@
+"""What a site asks of units: converted quantities beside those that were sent, and units that contradict
+their code.
+
+In: a mapped message and the `units:` of its site. Out: the same Observations, each asked-for conversion in
+the R4 extension `iso21090-PQ-translation` of its quantity, marked with how it was made; and flags. The
+sender's own quantity is never touched. Which unit goes with which LOINC property is asked of the loaded
+LOINC release, where there is one. FHIR R4 Quantity; LOINC Users' Guide, "Kind of Property".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from engine.kernel.errors import MapError
+from engine.kernel.message import Flag
+from engine.kernel.yamlfile import Map
+from engine.mapping.build import Built
+from engine.terminology import ucum
+from engine.terminology.concepts import CodeService
+from engine.terminology.damage import LOINC, loinc_valid
+from engine.terminology.measures import Measures, Substance
+from engine.terminology.translate import Table, Terminology
+from engine.terminology.units import DECLARED, HOUSE, UnitTable
+
+__all__ = ["TRANSLATION", "Quantities", "UnitWish", "read_units", "tables_with"]
+
+TRANSLATION = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
+NOT_CONVERTED, CONTRADICTS = "unit-not-converted", "unit-contradicts-code"
+_KNOWN = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWish:
+    """The `units:` of a site: its own table of units, and LOINC code -> the unit it wants beside the sent."""
+
+    table: str = ""
+    convert: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Verdict(NamedTuple):
+    """What is to be done with a quantity of one code in one unit."""
+
+    target: str = ""  # the unit that is wanted
+    substance: Substance | None = None
+    contradiction: str = ""
+
+
+class Quantities:
+    """The units of one site; what was found out for a code and unit is remembered."""
+
+    def __init__(
+        self, measures: Measures, wishes: Iterable[UnitWish], codes: CodeService | None, base: str
+    ) -> None:
+        self.convert = {code: unit for wish in wishes for code, unit in wish.convert.items()}
+        self.measures, self.codes = measures, codes
+        self.mark = f"{base}/id/converted-by"
+        self._known: dict[tuple[str, str], _Verdict] = {}
+
+    def add(self, built: Built) -> None:
+        """Convert what the site asks for, and flag units that contradict their code."""
+        if not self.convert and self.codes is None:
+            return
+        for node in built.nodes:
+            body = node.draft.body
+            if body.get("resourceType") != "Observation":
+                continue
+            where = f"{node.segment.name}[{node.segment.n}]-6" if node.segment is not None else "OBX-6"
+
+            def flag(code: str, text: str, work: bool, where: str = where) -> None:
+                built.flags.append(Flag(code, where, text, work))
+
+            self._one(body, body.get("code"), flag)
+            if "component" in body:
+                body["component"] = [dict(c) for c in body["component"]]
+                for part in body["component"]:
+                    self._one(part, part.get("code"), flag)
+
+    def _one(self, o: dict[str, Any], code: Any, flag: Callable[[str, str, bool], None]) -> None:
+        loinc = _loinc(code)
+        quantity = o.get("valueQuantity")
+        if not loinc or quantity is None or "value" not in quantity:
+            return
+        verdict = self._verdict(loinc, str(quantity.get("code", "")) if _is_ucum(quantity) else "")
+        if verdict.contradiction:
+            flag(CONTRADICTS, verdict.contradiction, True)
+        if not verdict.target:
+            return
+        made, why = self._translated(quantity, verdict)
+        if made is None:
+            flag(NOT_CONVERTED, f"the site wants {verdict.target}: {why}", False)
+            return
+        o["valueQuantity"] = made
+        if "referenceRange" in o:
+            o["referenceRange"] = [self._range(r, verdict) for r in o["referenceRange"]]
+
+    def _range(self, entry: dict[str, Any], verdict: _Verdict) -> dict[str, Any]:
+        out = dict(entry)
+        for bound in ("low", "high"):
+            if bound in out and "value" in out[bound] and _is_ucum(out[bound]):
+                made, _ = self._translated(out[bound], verdict)
+                out[bound] = made or out[bound]
+        return out
+
+    def _translated(self, quantity: dict[str, Any], verdict: _Verdict) -> tuple[dict[str, Any] | None, str]:
+        """Return a copy of a quantity with its conversion beside it, or why there is none."""
+        if not _is_ucum(quantity):
+            return None, "nobody has said what the unit as sent is"
+        source, target = str(quantity["code"]), verdict.target
+        if source == target:
+            return quantity, ""
+        try:
+            special = ucum.parse(source).function or ucum.parse(target).function
+            if "comparator" in quantity and special and "K" not in dict(ucum.parse(target).dims):
+                return None, "a limit on a logarithmic scale may turn round"
+            made = self.measures.convert(Decimal(quantity["value"]), source, target, verdict.substance)
+        except ucum.UnitError as e:
+            return None, e.why or e.what
+        converted: dict[str, Any] = {"value": made.value}
+        if "comparator" in quantity:
+            converted["comparator"] = quantity["comparator"]
+        converted |= {"unit": target, "system": ucum.SYSTEM, "code": target}
+        converted["extension"] = [{"url": self.mark, "valueString": made.how}]
+        extension = {"url": TRANSLATION, "valueQuantity": converted}
+        return {**quantity, "extension": [*quantity.get("extension", ()), extension]}, ""
+
+    def _verdict(self, loinc: str, unit: str) -> _Verdict:
+        """Say what to do with a code in a unit (empty: no UCUM); one dictionary look-up in the long run."""
+        key = (loinc, unit)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        concept = self.codes.lookup(LOINC, loinc) if self.codes is not None else None
+        says = concept.properties if concept is not None else {}
+        found = _Verdict(
+            self.convert.get(loinc, ""),
+            self.measures.substance(loinc, says.get("COMPONENT", "")),
+            self.measures.contradiction(says.get("PROPERTY", ""), unit) if unit else "",
+        )
+        if concept is not None or self.codes is None:  # a release may still be loaded
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+
+def _loinc(code: Any) -> str:
+    for coding in (code or {}).get("coding", ()):
+        if coding.get("system") == LOINC and "code" in coding:
+            return str(coding["code"])
+    return ""
+
+
+def _is_ucum(quantity: Mapping[str, Any]) -> bool:
+    return quantity.get("system") == ucum.SYSTEM and "code" in quantity
+
+
+def tables_with(terminology: Terminology, wishes: Iterable[UnitWish]) -> Mapping[str, Table]:
+    """Return the code tables as a site sees them: its own units before everybody's. Raises ConfigError."""
+    tables = terminology.tables
+    for wish in wishes:
+        if wish.table:
+            first = terminology.table(wish.table)
+            own = {n: t.site(first) for n in (HOUSE, DECLARED) if isinstance(t := tables[n], UnitTable)}
+            tables = {**tables, **own}
+    return tables
+
+
+def read_units(value: Any, where: str) -> UnitWish | None:
+    """Read the word `units:` of a site: `table`, `convert`. Raises MapError."""
+    if value is None:
+        return None
+    unknown = set(value) - {"table", "convert"} if isinstance(value, Map) else {str(value)}
+    if unknown:
+        raise MapError(
+            f"units: does not know {', '.join(sorted(unknown))}",
+            where=where,
+            remedy="known here: table: NAME, convert: {LOINC code: UCUM unit}",
+        )
+    convert = {str(code): str(unit) for code, unit in (value.get("convert") or {}).items()}
+    for code, unit in convert.items():
+        if not loinc_valid(code):
+            raise MapError(f"units: {code} is no LOINC code", where=where, why="its check digit is wrong")
+        if not ucum.is_unit(unit):
+            raise MapError(
+                f"units: {unit} is no UCUM unit", where=where, remedy=f"hub terms unit '{unit}' says more"
+            )
+    return UnitWish(str(value.get("table") or ""), convert)
