@@ -17,7 +17,7 @@ from rapidfuzz.distance import JaroWinkler
 
 from engine.terminology.concepts import CodeService, Concept
 from engine.terminology.localwords import Abbreviations, Name, name_of, same_text, words
-from engine.terminology.testclues import hints_in, properties_of, scale_of, system_of, systems_fit
+from engine.terminology.testclues import WHOLE, hints_in, properties_of, scale_of, system_of, systems_fit
 
 __all__ = ["LocalTerm", "Precedent", "Suggestion", "gather", "queries", "suggest"]
 
@@ -133,16 +133,16 @@ def suggest(
 ) -> list[Suggestion]:
     """Rank candidates for a term; the best first, at most `limit`, none that nothing speaks for."""
     clues = _Clues.of(term, abbreviations, ucum_of)
-    made: list[Suggestion] = []
+    made: list[tuple[float, Suggestion]] = []
     seen: set[str] = set()
     for concept in candidates:
         if concept.active and concept.code not in seen:
             seen.add(concept.code)
             score, reasons = clues.judge(concept, precedents)
             if score >= 1:
-                made.append(Suggestion(concept, round(score, 1), reasons))
-    made.sort(key=lambda s: (-s.score, _rank(s.concept) or 99999, len(s.concept.display), s.concept.code))
-    return made[:limit]
+                made.append((score, Suggestion(concept, round(min(score, 100.0), 1), reasons)))
+    made.sort(key=lambda m: (-m[0], len(m[1].concept.display), m[1].concept.code))
+    return [suggestion for _, suggestion in made[:limit]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class _Clues:
         # a name that says "urine" is more exact than a specimen that says "fluid", "blood" or nothing
         system = hint if hint and said in ("", "Body fld", "Bld") else said
         if said in ("", "Bld") and "whole" in given:
-            said, system = "Bld", "whole Bld"
+            said, system = "Bld", WHOLE
         if said == "Bld" and hint in ("Urine", "CSF", "Stool", "Body fld"):
             system = said
         return cls(
@@ -219,7 +219,7 @@ class _Clues:
             score += max(0.0, 4 - math.log10(rank))
             reasons.append(f"number {rank} of the most common tests")
         score += self._by_precedent(concept, precedents, reasons)
-        return min(score, 100.0), tuple(reasons)
+        return score, tuple(reasons)
 
     def _alike(self, reading: str, found: frozenset[str], worth: float, name: Name) -> tuple[float, str, str]:
         """Compare one reading with a name: how much of either the other has."""

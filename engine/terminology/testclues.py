@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from engine.terminology import ucum
 
-__all__ = ["hints_in", "properties_of", "scale_of", "system_of", "systems_fit"]
+__all__ = ["WHOLE", "hints_in", "properties_of", "scale_of", "system_of", "systems_fit"]
 
 _FRACTIONS = frozenset(
     {"NFr", "MFr", "VFr", "SFr", "CFr", "AFr", "RelTime", "RelMCnc", "RelCCnc", "Ratio", "MRto", "SatFr"}
@@ -43,15 +43,17 @@ _KINDS: tuple[tuple[str, str, frozenset[str]], ...] = (
 _FIELD = re.compile(r"\[(?:HPF|LPF)\]")
 _PH = re.compile(r"(?i)\[?pH\]?")
 
+WHOLE = "whole Bld"
+"""Blood that is said to be tested as it is; blood alone may have become serum or plasma."""
+
 # what senders write for a specimen -> LOINC's SYSTEM
 _SPECIMENS = {
     **dict.fromkeys(("ser", "serum", "sera", "sst"), "Ser"),
     **dict.fromkeys(("plas", "plasma", "plr"), "Plas"),
     **dict.fromkeys(("ppp", "citrate plasma", "citrated plasma", "platelet poor plasma"), "PPP"),
     **dict.fromkeys(("serplas", "ser/plas", "serum/plasma", "serum or plasma"), "Ser/Plas"),
-    **dict.fromkeys(
-        ("bld", "blood", "whole blood", "wb", "venous blood tube", "edta", "blood specimen"), "Bld"
-    ),
+    **dict.fromkeys(("bld", "blood", "venous blood tube", "edta"), "Bld"),
+    **dict.fromkeys(("whole blood", "wb"), WHOLE),
     **dict.fromkeys(("blda", "arterial blood", "arterial"), "BldA"),
     **dict.fromkeys(("bldv", "venous blood", "venous"), "BldV"),
     **dict.fromkeys(("bldc", "capillary blood", "capillary"), "BldC"),
@@ -130,14 +132,14 @@ def systems_fit(said: str, system: str) -> str:
     """Say how a term's SYSTEM stands to what is known of the specimen: same, may, no; empty = unknown."""
     if not said or not system:
         return ""
+    if said == "Bld" and system in _DRAWN:
+        return "may"
     if said == system or (said == "Urine" and system == "Urine sed"):
         return "same"
-    if said == "whole Bld":
+    if said == WHOLE:
         return "same" if system == "Bld" else "no"
     if said in ("Ser", "Plas", "Ser/Plas") and system in _CLOTTED:
         return "same" if system != "PPP" or said == "Plas" else "no"
-    if said == "Bld" and system in _DRAWN:
-        return "may"
     if said in ("BldV", "BldA", "BldC") and system == "Bld":
         return "may"
     return "no"
