@@ -21,9 +21,13 @@ from engine.store.gaps import Proposal, Sighting
 from engine.terminology.edit import with_row
 from engine.terminology.tables import TableRow, read_table
 from engine.terminology.translate import Terminology
+from engine.terminology.ucum import is_unit
 
 __all__ = ["usual", "write_rows_of"]
 
+UCUM = "http://unitsofmeasure.org"
+_UNITS = ("units", "ucum")
+_FILES = {"ucum": "units"}  # both tables of units are made of one file
 Meaning = tuple[Sighting, Proposal]
 
 
@@ -37,7 +41,7 @@ def write_rows_of(config: Config, rows: Sequence[Meaning], change: bool = False)
         files: dict[Path, bytes] = {}
         new: dict[tuple[Path, str, str], Proposal] = {}
         for gap, made in rows:
-            path = folder / "maps" / f"{made.table}.csv"
+            path = folder / "maps" / f"{_FILES.get(made.table, made.table)}.csv"
             shown = f"terminology/maps/{path.name}"
             data = files.get(path) or path.read_bytes()
             before = read_table(data, shown)
@@ -82,7 +86,10 @@ def _refuse_change(row: TableRow, before: Sequence[TableRow], shown: str) -> Non
 
 
 def _row(gap: Sighting, made: Proposal, rows: Sequence[TableRow]) -> TableRow:
-    source = gap.system or gap.uri or usual([r.source_system for r in rows], "")
+    if made.table in _UNITS:
+        source = UCUM if is_unit(gap.code) else ""
+    else:
+        source = gap.system or gap.uri or usual([r.source_system for r in rows], "")
     authors = [p.who for p in gap.proposals if p.state == "draft" and p.same_meaning(made)]
     author = _name(authors[-1]) if authors else ""
     by = _name(made.who)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.project import project_root
+from engine.cli.termsgaps import add_gap_commands
 
 __all__ = ["terms_app"]
 
@@ -116,3 +117,6 @@ def terms_remove(
     from engine.cli.termsload import remove
 
     remove(project_root(own=True), system, version, current, json)
+
+
+add_gap_commands(terms_app)
