@@ -24,13 +24,13 @@ FORMAT = 1  # PRAGMA user_version; another number is another layout
 _MMAP = 0x7FFF0000  # the most SQLite is built for; only what is read becomes resident, and is shared
 _REGISTRY = """
 CREATE TABLE load (
-  id INTEGER PRIMARY KEY, source TEXT NOT NULL, loader TEXT NOT NULL, ready INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, loader TEXT NOT NULL, ready INTEGER NOT NULL);
 CREATE TABLE release (
-  id INTEGER PRIMARY KEY, load INTEGER NOT NULL, system TEXT NOT NULL, version TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, load INTEGER NOT NULL, system TEXT NOT NULL, version TEXT NOT NULL,
   effective TEXT NOT NULL, source TEXT NOT NULL, concepts INTEGER NOT NULL, digest TEXT NOT NULL,
   current INTEGER NOT NULL, ready INTEGER NOT NULL);
 CREATE TABLE crosswalk (
-  id INTEGER PRIMARY KEY, load INTEGER NOT NULL, release INTEGER NOT NULL, name TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, load INTEGER NOT NULL, release INTEGER NOT NULL, name TEXT NOT NULL,
   source TEXT NOT NULL, target TEXT NOT NULL);
 CREATE TABLE document (
   load INTEGER NOT NULL, release INTEGER NOT NULL, kind TEXT NOT NULL, url TEXT NOT NULL,

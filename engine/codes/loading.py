@@ -16,7 +16,7 @@ from engine.codes.database import unavailable, writing
 from engine.codes.loaders import LOADERS
 from engine.codes.loaders.files import Files, Tell
 from engine.codes.loaders.summary import Asked, Loader, Summary
-from engine.codes.writing import Load, drop_orphans
+from engine.codes.writing import Load, drop_orphans, forget
 from engine.kernel.errors import FormatError, HubError
 
 __all__ = ["load_release", "make_current", "remove_release"]
@@ -56,8 +56,9 @@ def load_release(
                 files.stage("indexing")
                 load.settle()
                 _something(load, path.name)
-                _not_smaller(connection, load, accept_smaller, path.name)
                 today = datetime.now(UTC).date().isoformat()
+                if not accept_smaller:
+                    _not_smaller(connection, load, today, current, path.name)
                 summary.releases = load.commit(files.digest, today, current)
             except sqlite3.Error as error:
                 load.abandon()
@@ -91,21 +92,23 @@ def _choose(files: Files, name: str) -> Loader:
 
 
 def _something(load: Load, where: str) -> None:
-    if not any(load.counts().values()) and not load.has_more():
+    if not any(count for _, _, count in load.counts()) and not load.has_more():
         raise FormatError("has no codes in it", where=where, why="the file is empty or cut short")
 
 
-def _not_smaller(connection: sqlite3.Connection, load: Load, accept: bool, where: str) -> None:
-    """Refuse a release that has lost concepts: a file cut between two lines looks whole otherwise."""
-    for system, count in load.counts().items():
+def _not_smaller(
+    connection: sqlite3.Connection, load: Load, today: str, current: bool | None, where: str
+) -> None:
+    """Refuse to lead from a release to a much smaller one: a file cut between two lines looks whole."""
+    for number, system, count in load.counts():
         there = connection.execute(
             "SELECT concepts, version FROM release WHERE system = ? AND ready AND current", (system,)
         ).fetchone()
-        if not accept and there and count < there[0] * _SMALLER:
+        if there and count < there[0] * _SMALLER and load.leads(number, today, current):
             raise FormatError(
-                f"has {count} concepts of {system}",
+                f"has {count:,} concepts of {system}",
                 where=where,
-                why=f"{there[1]}, which is current, has {there[0]}",
+                why=f"{there[1]}, which is current, has {there[0]:,}",
                 remedy="fetch the file again; if it really is smaller, say so: --accept-smaller",
             )
 
@@ -131,9 +134,7 @@ def remove_release(store: Path, system: str, version: str, *, even_current: bool
                     f"{version} is the current release of {system}",
                     remedy="make another current first (hub terms current), or say --current",
                 )
-            connection.execute("DELETE FROM release WHERE id = ?", (number,))
-            connection.execute("DELETE FROM crosswalk WHERE release = ?", (number,))
-            connection.execute("DELETE FROM document WHERE release = ?", (number,))
+            forget(connection, number)
             drop_orphans(connection)
             connection.execute("COMMIT")
         except HubError:

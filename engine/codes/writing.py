@@ -20,7 +20,7 @@ from engine.codes.database import clean_up, drop_load, make_tables
 from engine.kernel.errors import FormatError
 from engine.terminology.concepts import Release
 
-__all__ = ["Load"]
+__all__ = ["Load", "drop_orphans", "forget"]
 
 _BATCH = 8_000
 _PLACES = {"concept": 7, "name": 6, "edge": 3, "link": 9, "member": 2}
@@ -180,14 +180,34 @@ class Load:
         )
         run(f"INSERT INTO words_{n} (words_{n}) VALUES ('optimize')")
 
-    def counts(self) -> dict[str, int]:
-        """Return how many concepts each system of this load has; after `settle`."""
-        rows = self.connection.execute(
-            f"SELECT system, (SELECT count(*) FROM concept_{self.number} WHERE release = release.id) "
-            "FROM release WHERE load = ?",
+    def counts(self) -> list[tuple[int, str, int]]:
+        """Return each release of this load with its system and how many concepts it has; after `settle`."""
+        return self.connection.execute(
+            f"SELECT id, system, (SELECT count(*) FROM concept_{self.number} WHERE release = release.id) "
+            "FROM release WHERE load = ? ORDER BY id",
             (self.number,),
+        ).fetchall()
+
+    def leads(self, release: int, today: str, wanted: bool | None) -> bool:
+        """Tell whether a release will be the current one of its system.
+
+        `wanted` None: it will, unless it is not in effect yet (`today`, YYYY-MM-DD) or a later one is.
+        """
+        run = self.connection.execute
+        ((system, version, effective),) = run(
+            "SELECT system, version, effective FROM release WHERE id = ?", (release,)
         )
-        return dict(rows.fetchall())
+        there = run(
+            "SELECT effective, version FROM release WHERE system = ? AND current AND id <> ?",
+            (system, release),
+        ).fetchone()
+        if wanted is not None:
+            return wanted or (there is not None and there[1] == version)
+        if there is None or there[1] == version:  # the first, or it takes the place of the current one
+            return True
+        if effective > today:
+            return False
+        return bool(effective >= there[0] if effective and there[0] else _key(version) >= _key(there[1]))
 
     def has_more(self) -> bool:
         """Tell whether this load has links or documents."""
@@ -198,33 +218,26 @@ class Load:
         ).fetchone()
         return bool(there[0])
 
-    def commit(self, digest: str, today: str, current: bool | None = None) -> list[tuple[Release, bool]]:
+    def commit(self, digest: str, today: str, wanted: bool | None = None) -> list[tuple[Release, bool]]:
         """Switch the releases in; returns each with whether it is now the current one of its system.
 
-        A release of the same system and version is replaced. `current` None: a release becomes current unless
-        it is not in effect yet (`today`, YYYY-MM-DD) or a later one is current.
+        A release of the same system and version is replaced. For `today` and `wanted` see `leads`.
         """
         run, made = self.connection.execute, []
         run("BEGIN IMMEDIATE")
-        for number, (system, version) in self._releases.items():
-            run("DELETE FROM release WHERE system = ? AND version = ? AND ready", (system, version))
-            ((count,),) = run(f"SELECT count(*) FROM concept_{self.number} WHERE release = ?", (number,))
+        for number, _, count in self.counts():
+            system, version = self._releases[number]
+            leads = self.leads(number, today, wanted)
+            for (old,) in run(
+                "SELECT id FROM release WHERE system = ? AND version = ? AND ready", (system, version)
+            ).fetchall():
+                forget(self.connection, old)
             run(
                 "UPDATE release SET ready = 1, concepts = ?, digest = ? WHERE id = ?", (count, digest, number)
             )
-            ((effective,),) = run("SELECT effective FROM release WHERE id = ?", (number,))
-            there = run(
-                "SELECT effective, version FROM release WHERE system = ? AND current", (system,)
-            ).fetchone()
-            leads = current
-            if leads is None:
-                leads = there is None or (
-                    effective <= today
-                    and (effective >= there[0] if effective and there[0] else _key(version) >= _key(there[1]))
-                )
             if leads:
-                run("UPDATE release SET current = 0 WHERE system = ?", (system,))
-                run("UPDATE release SET current = 1 WHERE id = ?", (number,))
+                run("UPDATE release SET current = (id = ?) WHERE system = ?", (number, system))
+            ((effective,),) = run("SELECT effective FROM release WHERE id = ?", (number,))
             made.append((Release(system, version, effective, self._source, count, digest), leads))
         run("UPDATE load SET ready = 1 WHERE id = ?", (self.number,))
         drop_orphans(self.connection)
@@ -241,6 +254,13 @@ class Load:
 def _key(version: str) -> list[tuple[int, str]]:
     """Make versions comparable part by part, numbers as numbers: 2.9 stands before 2.81."""
     return [(int(part) if part.isdigit() else 0, part) for part in re.findall(r"\d+|[^\W\d]+", version)]
+
+
+def forget(connection: sqlite3.Connection, release: int) -> None:
+    """Take a release out of the registry; inside the caller's transaction, `drop_orphans` follows."""
+    connection.execute("DELETE FROM release WHERE id = ?", (release,))
+    connection.execute("DELETE FROM crosswalk WHERE release = ?", (release,))
+    connection.execute("DELETE FROM document WHERE release = ?", (release,))
 
 
 def drop_orphans(connection: sqlite3.Connection) -> None:

@@ -112,6 +112,25 @@ def test_which_release_becomes_current(tmp_path: Path, store: CodeStore) -> None
     assert version() == "2.80"
 
 
+def test_a_part_that_ships_never_takes_the_place_of_the_whole(tmp_path: Path, store: CodeStore) -> None:
+    _load(tmp_path, "2.81")
+    path = tmp_path / "Loinc.csv"
+    path.write_text(csv_text(LOINC_ROWS[:1], LOINC_COLUMNS))
+    for _ in range(2):
+        summary = load_release(tmp_path / "codes.db", path, Asked(version="part of 2.82"))
+        assert summary.releases[0][1] is False
+    assert len(store.search(LOINC, "")) == 5
+    assert len(store.search(LOINC, "", version="part of 2.82")) == 1
+
+
+def test_what_replaces_the_current_release_is_current_whatever_its_date(
+    tmp_path: Path, store: CodeStore
+) -> None:
+    _load(tmp_path, "2.80")
+    _load(tmp_path, "2.80", effective="2999-01-01", LONG_COMMON_NAME="mended", current=False)
+    assert _name(store) == "mended"
+
+
 def test_the_same_version_again_replaces_it(tmp_path: Path, store: CodeStore) -> None:
     _load(tmp_path, "2.80", LONG_COMMON_NAME="first")
     assert _name(store) == "first"
