@@ -7,7 +7,7 @@ here touches a database or a clock, so the same entry and revision always give t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
-from engine.formats.hl7v2.parse import Message, parse
+from engine.formats.hl7v2.parse import Delims, Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
 from engine.kernel.message import Draft, Entry, Flag, Work
 from engine.mapping.convert import headers, map_message
@@ -264,16 +264,11 @@ def _folded(flags: list[Flag]) -> list[Flag]:
     ]
 
 
-def _texts(message: Message, segment: str, field: int, component: int = 1) -> Iterator[str]:
-    d = message.delims
-    for s in message.segments:
-        if s.name == segment and len(s.fields) > field and s.fields[field]:
-            for rep in s.fields[field].split(d.repetition):
-                parts = rep.split(d.component)
-                if component <= len(parts):
-                    text = parts[component - 1].split(d.subcomponent)[0].strip()
-                    if text and text != '""':
-                        yield text
+def _texts(raw: str, d: Delims, component: int) -> list[str]:
+    """Return what a component of the repetitions of a raw field says."""
+    parts = [rep.split(d.component, component) for rep in raw.split(d.repetition)]
+    said = [p[component - 1].split(d.subcomponent, 1)[0].strip() for p in parts if len(p) >= component]
+    return [text for text in said if text and text != '""']
 
 
 WORDS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
@@ -289,7 +284,9 @@ WORDS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
     ("order", "OBR", 3, (1,)),
     ("visit", "PV1", 19, (1,)),
     ("control", "MSH", 10, (1,)),
+    ("birth", "PID", 7, (1,)),
 )
+SEARCHED = frozenset(segment for _, segment, _, _ in WORDS)
 
 
 def search_words(message: Message) -> tuple[tuple[str, str], ...]:
@@ -297,16 +294,22 @@ def search_words(message: Message) -> tuple[tuple[str, str], ...]:
 
     Kinds: patient, account, name, birth, order, visit, control.
     """
+    d = message.delims
+    standing: dict[str, list[list[str]]] = {}
+    for s in message.segments:
+        if s.name in SEARCHED:
+            standing.setdefault(s.name, []).append(s.fields)
     out: dict[tuple[str, str], None] = {}
     for kind, segment, field, components in WORDS:
-        for component in components:
-            for text in _texts(message, segment, field, component):
-                if kind == "name":
-                    for word in text.casefold().split():
-                        out[kind, word] = None
-                else:
-                    out[kind, text] = None
-    for text in _texts(message, "PID", 7):
-        if len(text) >= 8:
-            out["birth", text[:8]] = None
+        raws = [f[field] for f in standing.get(segment, ()) if len(f) > field and f[field]]
+        for component in components if raws else ():
+            for raw in raws:
+                for text in _texts(raw, d, component):
+                    if kind == "name":
+                        out.update(((kind, word), None) for word in text.casefold().split())
+                    elif kind == "birth":
+                        if len(text) >= 8:
+                            out[kind, text[:8]] = None
+                    else:
+                        out[kind, text] = None
     return tuple(out)

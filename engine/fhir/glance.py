@@ -34,8 +34,10 @@ _BY_REGISTRY = frozenset(
 
 def sound(resource: Any, known: Mapping[str, Any]) -> bool:
     """Say whether a resource is surely sound; `known`: values of its elements that are."""
-    kind = resource.get("resourceType") if type(resource) is dict else None
-    if type(kind) is not str or kind not in definitions.resource_types() or "contained" in resource:
+    if type(resource) is not dict or "contained" in resource:
+        return False
+    kind = resource.get("resourceType")
+    if type(kind) is not str or kind not in definitions.resource_types():
         return False
     tests, structure = _resource(kind)
     for name, value in resource.items():

@@ -7,6 +7,7 @@ resources, links.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,6 +32,12 @@ __all__ = ["Built", "MessagePlan"]
 OF_THE_ENTRY = frozenset({"MessageHeader", "Provenance", "Bundle"})
 """Types that tell of this message and not of the patient: without a key they are named after the entry."""
 MUST_HAVE_KEY = frozenset({"Patient"})
+MOST_SORTS = 1_000
+"""Sorts of messages (which segments they hold) whose lines are remembered."""
+
+
+_ASKED = re.compile(r"x\.text\(one\((f\w*\[\d+\]), rs\)\)")
+_OWN = re.compile(r"\bf\b")
 
 
 @dataclass(slots=True)
@@ -99,6 +106,7 @@ class MessagePlan:
         self.program, self.message = program, message
         self.names = frozenset(r.name for r in message.resources)
         self.lines = [_Line(self, r) for r in message.resources]
+        self._apt_lines: dict[frozenset[str], list[_Line]] = {}
         self.write = self.mode(message.write, message.write_by)
 
     # -- reading the map -------------------------------------------------------------------------------------
@@ -106,14 +114,15 @@ class MessagePlan:
     def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
         e = Emitter(self.program.library, [], self.program.trace)
         result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
-        head = [
-            f"def {name}(s, g, x):",
-            "    cs, rs, ss = x.cs, x.rs, x.ss",
-            "    f = fields(s, x) if s is not None else EMPTY",
-        ]
+        body = [*e.lines, f"    return {result}"]
+        if not self.program.trace:  # most of what is asked for was not sent
+            body = [_ASKED.sub(r"(\g<0> if \1 else '')", line) for line in body]
+        head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss"]
+        if any(_OWN.search(line) for line in body):
+            head.append("    f = fields(s, x) if s is not None else EMPTY")
         for segment in sorted(e.segments):
             head.append(f"    f_{segment} = near(x, g, {segment!r})")
-        self.program._exec(name, [*head, *e.lines, f"    return {result}"])
+        self.program._exec(name, [*head, *body])
         return self.program.space[name]  # type: ignore[no-any-return]
 
     def test(self, d: ResourceDef, own: str) -> Callable[..., Any] | None:
@@ -173,13 +182,9 @@ class MessagePlan:
             return out
         names = Names(x, entry_key)
         places: dict[tuple[str, ...], list[tuple[Scope, Any]]] = {}
-        for line in self.lines:
-            if line.sources.isdisjoint(x.names) or (line.per_segment and line.per_segment not in x.names):
-                continue
+        for line in self._apt(frozenset(x.names)):
             if line.type in x.left_out:
                 continue
-            if not line.filling:
-                line.ready(self.program)
             where = places.get(line.d.per)
             if where is None:
                 where = places[line.d.per] = root.at(line.d.per)
@@ -203,6 +208,23 @@ class MessagePlan:
         doubtful_deletes(x)
         out.flags, out.held, out.gaps = x.flags, x.held, x.gaps
         return out
+
+    def _apt(self, names: frozenset[str]) -> list[_Line]:
+        """Return the lines, ready, that can make something of a message with these segments."""
+        found = self._apt_lines.get(names)
+        if found is None:
+            found = [
+                line
+                for line in self.lines
+                if not line.sources.isdisjoint(names) and (not line.per_segment or line.per_segment in names)
+            ]
+            for line in found:
+                if not line.filling:
+                    line.ready(self.program)
+            if len(self._apt_lines) >= MOST_SORTS:
+                self._apt_lines.clear()
+            self._apt_lines[names] = found
+        return found
 
     def _instance(self, line: _Line, scope: Scope, segment: Any, x: Run, names: Names) -> Node | None:
         """Make the resource of one line at one place; None when nothing of it was sent."""
@@ -265,7 +287,7 @@ class MessagePlan:
             line.owns,
             line.d.rows[0],
             tuple(x.weak),
-            acts=x.acts(),
+            acts=x.acts() if x.told else {},
             known=x.known,
         )
         node = Node(line.name, scope, anchor, draft, lab, x.spots)

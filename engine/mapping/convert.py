@@ -4,6 +4,7 @@ convert` share."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from engine.fhir.ids import name_uuid
@@ -42,13 +43,20 @@ def headers(message: Message) -> dict[str, str]:
     """Return the MSH fields that sites match on, e.g. {"MSH-3": "ACMELIS"}."""
     msh = message.segment("MSH")
     f = msh.fields if msh is not None else []
+    raws = tuple(f[i] if len(f) > i else "" for i in _MATCHED)
+    return dict(_headers(raws, message.delims.component))
+
+
+_MATCHED = (3, 4, 5, 6, 11, 12)
+
+
+@lru_cache(maxsize=1024)
+def _headers(raws: tuple[str, ...], separator: str) -> dict[str, str]:
+    """The same few senders say the same in every message."""
     out = {}
-    for i in (3, 4, 5, 6, 11, 12):
-        raw = f[i] if len(f) > i else ""
-        out[f"MSH-{i}"] = raw
-        out[f"MSH-{i}.1"] = raw.split(message.delims.component)[0]
-    for i in (3, 4, 5, 6):
-        out[f"MSH-{i}"] = out[f"MSH-{i}.1"]
+    for i, raw in zip(_MATCHED, raws, strict=True):
+        out[f"MSH-{i}.1"] = raw.split(separator)[0]
+        out[f"MSH-{i}"] = raw if i > 6 else out[f"MSH-{i}.1"]
     return out
 
 

@@ -109,7 +109,7 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
                     _selected(me, link, others, x)
                 continue
             if len(link.path) == 1 and link.path[0].kind == "Reference":
-                _refer(mine, link, relations, x)
+                _refer(mine, others, link, relations, x)
                 continue
             many = link.path[-1].repeats
             for nth, me in enumerate(mine):
@@ -118,37 +118,38 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
                     _set(me, link, targets, nth, x)
 
 
-def _refer(mine: list[Node], link: Link, relations: _Relations, x: Run) -> None:
+def _refer(mine: list[Node], others: list[Node], link: Link, relations: _Relations, x: Run) -> None:
     """Write a link into an element of the resource itself that holds References: the usual case."""
     name, label, _, many = link.path[0]
-    shared: dict[tuple[int, str], list[Node]] = {}  # repetitions of a group see the same above them
+    inside = {id(n.scope) for n in others}  # the very groups that hold a target
+    above: Scope | None = None
+    group = ""
+    targets: list[Node] = []
     for me in mine:
         scope = me.scope
-        parent = scope.parent
-        place = (id(parent), scope.name)
-        if parent is None or scope.groups or relations.inside(scope, link.target):
+        if scope.parent is not above or scope.name != group or scope.groups or id(scope) in inside:
             targets = relations.of(me, link.target, many)
-        elif place in shared:
-            targets = shared[place]
-        else:
-            targets = shared[place] = relations.of(me, link.target, many)
+            # repetitions of a group see the same above them
+            above = None if scope.groups or id(scope) in inside else scope.parent
+            group = scope.name
         if not targets:
             continue
         draft = me.draft
+        body = draft.body
         if many:
-            if name in draft.body or len(targets) > 1:
+            if name in body or len(targets) > 1:
                 _set(me, link, targets, 0, x)
             elif targets[0].draft.id != draft.id:
-                draft.body[name] = [x.reference(targets[0].draft.type, targets[0].draft.id)]
+                body[name] = [x.reference(targets[0].draft.type, targets[0].draft.id)]
                 draft.labels[name] = (*draft.labels.get(name, ()), label or "link")
             continue
         for t in targets:
             to = t.draft
             if to.id == draft.id:
                 continue
-            have = draft.body.get(name)
+            have = body.get(name)
             if have is None:
-                draft.body[name] = x.reference(to.type, to.id)
+                body[name] = x.reference(to.type, to.id)
             elif "reference" not in have:
                 have.update(x.reference(to.type, to.id))
             break
@@ -344,10 +345,6 @@ class _Relations:
             self.by_name.setdefault(n.name, []).append(n)
             self._in.setdefault((id(n.scope), n.name), []).append(n)
         self._above: dict[tuple[int, str, str, bool], list[Node]] = {}
-
-    def inside(self, scope: Scope, name: str) -> bool:
-        """Say whether a resource of that name stands in the very group."""
-        return (id(scope), name) in self._in
 
     def of(self, me: Node, name: str, many: bool) -> list[Node]:
         """All inside my group, or the one above me, or the only one beside me; never one of another

@@ -10,9 +10,11 @@ whose meaning depends on the message's character set.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from engine.fhir.validate import sound_elements
+from engine.mapping.padded import fields
 
 __all__ = ["fresh", "keep", "keeps", "met_before", "remembered"]
 
@@ -141,26 +143,28 @@ def remembered(fill: Callable[..., None], numbers: tuple[int, ...]) -> Callable[
     element is done anew. What is remembered is validated once: `x.known` gets what was found sound.
     """
 
+    texts: Callable[[list[str]], Any] = itemgetter(*numbers)
+
     def filled(s: Any, g: Any, x: Any, o: dict[str, Any], lab: dict[str, list[str]]) -> None:
         if lab or x.contained or len(o) > 1:
             return fill(s, g, x, o, lab)
-        f = s.fields
-        last = len(f)
-        key = (fill, "\r".join([f[n] for n in numbers if n < last]), last)
+        key = (fill, texts(fields(s, x)))
         seen = x.cache.get(key)
         if seen is not None:
             made, labels, contained, sound = seen()
             x.known.update(sound)
             o.update(made)
             lab.update(labels)
-            x.contained.extend(contained)
+            x.contained = contained
             return None
         if not met_before(x, key):
             return fill(s, g, x, o, lab)
         kind = o.copy()
         before = (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots))
         fill(s, g, x, o, lab)
-        if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)) and keeps(x, key[1]):
+        if before == (x.notes, x.settled, len(x.cleared), len(x.weak), len(x.spots)) and keeps(
+            x, "".join(key[1])
+        ):
             made = {k: v for k, v in o.items() if k not in kind}
             sound = sound_elements(kind["resourceType"], kept := fresh(made))
             keep(x, key, [kept, fresh(lab), fresh(x.contained), sound])

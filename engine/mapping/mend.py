@@ -83,13 +83,10 @@ def _groups(g: Group) -> Iterator[Group]:
 def text_lines(tree: Group, x: Run) -> None:
     """Consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 become one OBX with the lines as
     repetitions."""
-    if (
-        sum(
-            s.name == "OBX" and len(s.fields) > 2 and s.fields[2][:2] in ("TX", "FT", "ST")
-            for s in x.message.segments
-        )
-        < 2
-    ):
+    if "OBX" not in x.names:
+        return
+    kinds = [s.fields[2][:2] for s in x.message.segments if s.name == "OBX" and len(s.fields) > 2]
+    if kinds.count("TX") + kinds.count("FT") + kinds.count("ST") < 2:
         return
     for g in _groups(tree):
         heads = [

@@ -54,20 +54,19 @@ class Scope:
         self._near: dict[str, Any] = {}
         self._beside: dict[tuple[str, str], Any] = {}
         self.padded: dict[str, list[str]] = {}  # fields of segments read from here, kept by the compiled maps
+        below: set[str] = set()
         for child in group.children:
+            name = child.name
             if isinstance(child, Group):
-                inner = Scope(child, self, (*path, child.name))
-                self.groups.setdefault(child.name, []).append(inner)
+                inner = Scope(child, self, (*path, name))
+                self.groups.setdefault(name, []).append(inner)
                 self.children.append(inner)
+                below.update(inner.deep)
             else:
-                self.own.setdefault(child.name, []).append(child)
+                self.own.setdefault(name, []).append(child)
                 self.children.append(child)
-        self.deep: Set[str]
-        deep: Set[str] = self.own.keys()
-        for scopes in self.groups.values():
-            for s in scopes:
-                deep = deep | s.deep
-        self.deep = deep  # names of all segments here and below
+        self.deep: Set[str]  # names of all segments here and below
+        self.deep = self.own.keys() | below if below else self.own.keys()
         if parent is None:
             self.strangers = _NONE
             # what stands in no group and never again in one: MSH

@@ -16,14 +16,12 @@ from typing import Any
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
 from engine.mapping.memory import fresh, keep, keeps, met_before
+from engine.mapping.padded import EMPTY, fields
 from engine.mapping.traced import Address, TStr, absorb
 from engine.mapping.values import BUILTIN, decimal_of
 
 __all__ = ["EMPTY", "SPACE", "TRACED", "put_list"]
 
-WIDTH = 96
-EMPTY: list[str] = [""] * WIDTH
-_PADS = [EMPTY[n:] for n in range(WIDTH)]
 _BLANK = "^~&|\\ \t\r\n#"
 
 # -- pieces of raw text --------------------------------------------------------------------------------------
@@ -288,18 +286,6 @@ def _put_all_of(
 # -- segments ------------------------------------------------------------------------------------------------
 
 
-def _fields(s: Any, x: Any) -> list[str]:
-    """The raw fields of a segment, as many as any row may ask for."""
-    known = x.laid.get(id(s))
-    if known is not None:
-        return known[1]  # type: ignore[no-any-return]
-    f: list[str] = s.fields
-    n = len(f)
-    padded = f if n >= WIDTH else f + _PADS[n]
-    x.laid[id(s)] = (s, padded)  # with the segment, so that no other one can come by its id
-    return padded
-
-
 def _traced_fields(s: Any, x: Any) -> list[str]:
     if hasattr(s, "traced"):
         merged: list[str] = s.traced()
@@ -317,16 +303,16 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
         return found
     above = g.parent
     if name in g.own:
-        found = _fields(g.own[name][0], x)
+        found = fields(g.own[name][0], x)
     elif above is None or g.groups:
         s = x.near(g, name)
-        found = EMPTY if s is None else _fields(s, x)
+        found = EMPTY if s is None else fields(s, x)
     else:  # read from outside: all repetitions of this group read the same
         key = (name, g.name)
         found = above.padded.get(key)
         if found is None:
             s = x.near(g, name)
-            found = above.padded[key] = EMPTY if s is None else _fields(s, x)
+            found = above.padded[key] = EMPTY if s is None else fields(s, x)
     g.padded[name] = found
     return found
 
@@ -379,7 +365,7 @@ SPACE: dict[str, Any] = {
     "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all,
     "put_all_of": _put_all_of,
     "beside": _beside, "onto": _onto, "memo": _memo,
-    "near": _near, "around": _around, "fields": _fields, "EMPTY": EMPTY, "NONE": {}, "decimal": decimal_of,
+    "near": _near, "around": _around, "fields": fields, "EMPTY": EMPTY, "NONE": {}, "decimal": decimal_of,
     **{f"B_{name}": fn for name, fn in BUILTIN.items()},
 }  # fmt: skip
 TRACED: dict[str, Any] = {
