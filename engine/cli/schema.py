@@ -104,6 +104,15 @@ def site_schema(maps: Maps, site: Site) -> dict[str, Any]:
             **{w: {"type": "string"} for w in words},
             "match": {"type": "object"},
             "systems": {"type": "object", "additionalProperties": {"type": "string"}},
+            "translated": {"enum": ["first", "second"]},
+            "units": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "table": {"type": "string", "description": "a table of units of terminology/maps"},
+                    "convert": {"type": "object", "description": "LOINC code: UCUM unit to convert to"},
+                },
+            },
             "segments": {"type": "object", "additionalProperties": {"type": "array"}},
             "change": {"type": "object", "properties": change, "additionalProperties": False},
             "replaces": {

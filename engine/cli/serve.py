@@ -29,6 +29,7 @@ from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
 from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.supervisor import Child, Supervisor, only_one
+from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError
 from engine.mapping.project import Maps
@@ -69,6 +70,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         only_one(config.data_dir, part)  # held until this process and its children are gone
     keyring = open_keyring(config)
     maps = Maps.open(root, config.identity_base)
+    maps.codes = CodeStore(config.data_dir / "codes.db")  # opens its file when first asked: in each worker
     agree(channels, maps)
     _first_open(config, keyring)
     token = _token(config)
