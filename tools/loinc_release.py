@@ -54,6 +54,7 @@ RENAMED = (
     ("anion gap in serum or plasma by calculated.4ions", "anion gap 4 in serum or plasma"),
     ("erythrocyte [sedimentation rate] in blood", "erythrocyte sedimentation rate"),
     ("complete blood count (hemogram) panel", "cbc panel"),
+    ("clearance in 24 hour urine and serum or plasma", "clearance in 24 hour"),
 )
 # Rows two sources name so differently that a person decides: code -> why it stays out or which name holds
 LEFT_OUT = {"33914-3": "the MDRD estimate has had three names; 77147-7 and 62238-1 replace it"}
@@ -150,11 +151,10 @@ def gather() -> dict[str, Row]:
         return row
 
     clinosim = pypi(*CLINOSIM) / "clinosim/codes"
-    lists = {
-        name: list(listed(f"{name}.txt"))
-        for name in ("loinc_common_si", "mimic_lab_to_loinc", "lab_catalogue")
-    }
-    wanted = {r[0] for r in lists["loinc_common_si"]} | {r[4] for r in lists["mimic_lab_to_loinc"]}
+    names = ("loinc_common_si", "mimic_lab_to_loinc", "mimic_lab_to_loinc_2", "lab_catalogue")
+    lists = {name: list(listed(f"{name}.txt")) for name in names}
+    mapped = lists["mimic_lab_to_loinc"] + lists["mimic_lab_to_loinc_2"]
+    wanted = {r[0] for r in lists["loinc_common_si"]} | {r[4] for r in mapped}
     wanted |= {r[2] for r in lists["lab_catalogue"]}
     synthea = {code: names for code, names in displays(pypi(*SYNTHEA)).items() if LOINC_NUM.fullmatch(code)}
     wanted |= {code for code, names in synthea.items() if any(LABORATORY.search(n) for n in names)}
@@ -167,7 +167,7 @@ def gather() -> dict[str, Row]:
     for code in yaml.safe_load((clinosim / "data/loinc.yaml").read_text("utf-8"))["codes"]:
         if code in wanted:
             of(code, "clinosim")
-    for _, _, _, _, code, name in lists["mimic_lab_to_loinc"]:
+    for _, _, _, _, code, name in mapped:
         of(code, "mimic").names["mimic"] = name
     for code, name, short, class_, rank in lists["loinc_common_si"]:
         row = of(code, "top2000si")
