@@ -102,6 +102,24 @@ def map_message(
     return built
 
 
+def _name_systems(built: Built, x: TracedRun, base: str) -> None:
+    """Keep in the MessageHeader how the sender named the coding systems that became URIs.
+
+    A receiver can then see what `HL70364` or `L` was taken for; the names stand nowhere else in FHIR.
+    """
+    names = [
+        {
+            "url": f"{base}/id/coding-system-name",
+            "extension": [{"url": "name", "valueString": name}, {"url": "system", "valueUri": uri}],
+        }
+        for name, uri in x.systems.items()
+        if name != uri
+    ]
+    header = next((d for d in built.drafts if d.type == "MessageHeader"), None)
+    if header is not None and names:
+        header.body.setdefault("extension", []).extend(names)
+
+
 def trace_message(
     message: Message,
     maps: Maps,
@@ -125,6 +143,7 @@ def trace_message(
             f"no map for {message.code}^{message.event}: only what most messages share was converted",
         )
     built = plan.build(tree_, x, entry_key)
+    _name_systems(built, x, maps.identity_base)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
     ignored = ignored_by(program.resolved, names, plan.message.ignore)
     for name in names:

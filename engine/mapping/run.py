@@ -149,6 +149,7 @@ class TracedRun(Run):
         super().__init__(*args)
         self.choices: list[Any] = []  # addresses of values that chose a case
         self.failures: list[tuple[Any, str]] = []  # (address, code)
+        self.systems: dict[str, str] = {}  # coding systems as the sender named them -> URI
         self.nested: dict[
             int, tuple[Any, dict[str, list[str]]]
         ] = {}  # id of an element -> it, and the labels of its lists
@@ -212,7 +213,10 @@ class TracedRun(Run):
         return self._named(Run.authority(self, v), v)
 
     def system(self, v: str) -> str | None:
-        return self._named(Run.system(self, v), v)
+        uri = Run.system(self, v)
+        if uri is not None:
+            self.systems.setdefault(str(self.text(v)), uri)
+        return self._named(uri, v)
 
     def _named(self, out: str | None, v: str) -> str | None:
         if out is None:

@@ -209,3 +209,15 @@ def test_a_comment_that_no_row_reads_is_told_by_its_place() -> None:
     unmapped = {u.source: u.why for u in done.report.unmapped}
     assert mapped["NTE[2]-3[1].1"].endswith(".note[0].text")
     assert unmapped["NTE[1]-3[1].1"] == "not mapped: no row reads the comments behind PV1[1]"
+
+
+def test_the_header_of_a_bundle_lists_how_coding_systems_were_named() -> None:
+    segments = "OBR|1|1||CBC^Blood count^L\nOBX|1|CWE|8^x^LN||A^b^HL70136~C^d^99Z||||||F"
+    text = f"MSH|^~\\&|A|B|C|D|20260101||ORU^R01^ORU_R01|1|P|2.5.1\nPID|1||1^^^X^MR||Doe^J\n{segments}"
+    done = trace_message(parse(text.encode()), shipped(), "standard", "entry")
+    (header,) = [d.body for d in done.built.drafts if d.type == "MessageHeader"]
+    said = [e for e in header["extension"] if e["url"].endswith("coding-system-name")]
+    assert {e["extension"][0]["valueString"]: e["extension"][1]["valueUri"] for e in said} == {
+        "LN": "http://loinc.org",
+        "HL70136": "http://terminology.hl7.org/CodeSystem/v2-0136",
+    }
