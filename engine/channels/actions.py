@@ -45,11 +45,11 @@ NO_CODE = frozenset({"OBX"})
 CALLED_OFF = frozenset({"CA", "DC", "OC"})
 REQUESTS = frozenset({"MedicationRequest", "ServiceRequest"})
 EVENTS = {
-    **dict.fromkeys(("S15", "S17"), "Appointment"),
+    **dict.fromkeys((f"S{n}" for n in (*range(13, 23), 26)), "Appointment"),
     **dict.fromkeys(("A11", "A27", "A38"), "Encounter"),
     "T11": "DocumentReference",
 }
-"""Events that call off or take back, and what."""
+"""Events that change, call off or take back what must be known already."""
 ENDED = frozenset({"entered-in-error", "revoked", "stopped"})
 CANCELLED = frozenset({"Appointment", "Encounter", "MedicationDispense", "MedicationRequest"})
 """Types of which `cancelled` speaks of something known; a result that could not be obtained is news."""

@@ -33,11 +33,13 @@ TAKES_BACK: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 def tell_visits(built: Built, message: Message, zone: str) -> None:
-    """Give every visit of a message the event that the message tells of."""
+    """Give every visit of a message the event that its message tells of; results tell of none."""
+    if message.code == "ORU":
+        return
     event = message.event if message.code == "ADT" else ""
     happened: Happened | None = None
     for draft in built.drafts:
-        if draft.type != "Encounter":
+        if draft.type != "Encounter" or (draft.write == "create" and message.code != "ADT"):
             continue
         if happened is None:
             happened = _happened(event, message, zone)

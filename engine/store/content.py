@@ -16,14 +16,25 @@ from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import another_placer
 from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order, settled, shortened
 from engine.store.listed import without_duplicates
-from engine.store.merge import choice_group, dated, facts_of, merged, owned_by, times_of, unknown
+from engine.store.merge import choice_group, claims_of, dated, facts_of, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
 from engine.store.references import logical, renamed
 from engine.store.state import Park, Row, State
 from engine.store.visits import Visit
 
-__all__ = ["Plan", "Version", "add_late_course", "add_version", "is_older", "times_now"]
+__all__ = [
+    "ONE_PLACER",
+    "Plan",
+    "Version",
+    "add_late_course",
+    "add_version",
+    "check_placer",
+    "is_older",
+    "times_now",
+]
 
+ONE_PLACER = frozenset({"Appointment", "MedicationRequest"})
+"""Types that are known by their filler's number too, and have one placer's number for good."""
 _URN = b'"reference":"urn:uuid:'
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[^"]+)"')
 _LOGICAL = b'"identifier":{'  # a single identifier: nearly always that of a Reference
@@ -152,9 +163,7 @@ def add_version(
         old = renamed(old, names)
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
-    if draft.type == "MedicationRequest" and another_placer(body, old):
-        text = "the filler's number is that of an order with another placer number: one drug for another?"
-        raise Park(Flag("ambiguous-key", draft.name, text, work=True))
+    check_placer(draft, body, old)
     new, own = merged(old, own, draft, value, sender, visit)
     if before is not None and draft.acts:
         for element in unknown(draft, old, before.own, sender):
@@ -202,7 +211,7 @@ def _visit(draft: Draft, sent: bytes, row: Row, made: Plan) -> Visit:
     known = _facts(before)
     told = [one for one in known if one["n"] != work.position]
     if before is not None:
-        told = settled(known, work.position, row.position, times_now(row), before.value)
+        told = settled(known, work.position, row.position, times_now(row), _named_by(work.sender, before))
     facts = in_order([*told, fact])
     course = course_of(facts)
     if work.position in course.idle:
@@ -214,6 +223,14 @@ def _visit(draft: Draft, sent: bytes, row: Row, made: Plan) -> Visit:
     plain = {name: value for name, value in fact.items() if name != "n"}
     again = any(plain == {name: value for name, value in one.items() if name != "n"} for one in known)
     return Visit(shortened(facts), course, fact, news=not again and ("x" in fact or "b" in fact))
+
+
+def _named_by(sender: str, body: Body) -> dict[str, Any]:
+    """Return a visit with only those places that a sender named: others name them in their own ways."""
+    places = body.value.get("location") or []
+    claims = claims_of(body.own, "location", len(places))
+    own = [place for place, mine in zip(places, claims, strict=True) if any(c[0] == sender for c in mine)]
+    return {**body.value, "location": own}
 
 
 def _add_course(draft: Draft, row: Row, made: Plan, visit: Visit) -> None:
@@ -236,6 +253,13 @@ def add_late_course(draft: Draft, row: Row, made: Plan) -> None:
     """Write into the course of a visit what an entry told that stands before the last one in the journal."""
     if draft.happened is not None and draft.type == "Encounter" and row.body is not None:
         _add_course(draft, row, made, _visit(draft, _rewritten(jsonio.dumps(draft.body), made), row, made))
+
+
+def check_placer(draft: Draft, body: dict[str, Any], old: dict[str, Any]) -> None:
+    """Park what is known by its filler's number and was placed under another number: perhaps another."""
+    if draft.type in ONE_PLACER and another_placer(body, old):
+        text = f"the filler's number is that of a {draft.type} with another placer number: are they one?"
+        raise Park(Flag("ambiguous-key", draft.name, text, work=True))
 
 
 def _whole(draft: Draft, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 from safety_hub import Hub, adt, merge, who
 
+from engine.kernel.message import Outcome
+
 
 @pytest.fixture(autouse=True)
 def everything(hub: Hub) -> None:
@@ -84,3 +86,26 @@ def test_an_appointment_follows_its_patient_through_a_merge(hub: Hub) -> None:
     ]
     survivor = f"Patient/{next(p['id'] for p in hub.all('Patient') if p.get('active') is not False)}"
     assert survivor in actors
+
+
+def work_of(outcome: Outcome) -> list[str]:
+    return [f.code for f in outcome.flags if f.work]
+
+
+@pytest.mark.parametrize("event", ["S13", "S14", "S15", "S16", "S17", "S26"])
+def test_a_change_of_an_appointment_that_is_not_known_is_put_on_a_list(hub: Hub, event: str) -> None:
+    assert "nothing-to-change" in work_of(hub.adt(siu(event, "K1", booked("A1^EHR|F1^SCHED"))))
+    assert "nothing-to-change" not in work_of(hub.adt(siu("S14", "K2", booked("A1^EHR|F1^SCHED"))))
+    assert "nothing-to-change" not in work_of(hub.adt(siu("S12", "K3", booked("A2^EHR|F2^SCHED"))))
+
+
+def test_the_fillers_number_of_another_placers_appointment_waits(hub: Hub) -> None:
+    hub.adt(siu("S12", "L1", booked("A1^EHR|F1^SCHED")))
+    before = hub.all("Appointment")
+    for event in ("S12", "S14", "S15"):
+        outcome = hub.adt(siu(event, f"L{event}", booked("A2^EHR|F1^SCHED")))
+        assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert hub.all("Appointment") == before
+    assert hub.adt(siu("S14", "L9", booked("|F1^SCHED"))).status == "done"
+    assert hub.adt(siu("S12", "L10", booked("A2^EHR|F2^SCHED"))).status == "done"
+    assert len(hub.all("Appointment")) == 2

@@ -172,3 +172,30 @@ def test_an_allergy_to_nothing_is_none_and_somebody_is_told(hub: Hub, line: str)
 def test_an_entry_without_allergen_and_number_is_no_allergy(hub: Hub) -> None:
     hub.adt(a60("A", "IAM|1|DA||SV|Hives|{}"))
     assert hub.all("AllergyIntolerance") == []
+
+
+def dispensed(kind: str, placer: str, filler: str = "F1^PH") -> list[str]:
+    if kind == "RDS_O13":
+        done = "RXD|1|312617^Prednisone 5 MG^RXNORM|20260501090000-0500|20|TAB^Tablet^L||D1"
+    else:
+        done = "RXA|0|1|20260501090000-0500||312617^Prednisone 5 MG^RXNORM|2|TAB^Tablet^L"
+    order = [f"ORC|RE|{placer}|{filler}", DRUG, "TQ1|1|||BID", "RXR|PO"]
+    return [*order, done] if kind == "RDS_O13" else [*order[:4], done, "RXR|PO"]
+
+
+@pytest.mark.parametrize("kind", ["RDS_O13", "RAS_O17"])
+def test_what_was_given_of_another_placers_order_waits(hub: Hub, kind: str) -> None:
+    hub.adt(told("RDE_O11", "ORC|NW|RX1^CPOE|F1^PH", DRUG))
+    head = hub.store.head()
+    outcome = hub.adt(told(kind, *dispensed(kind, "RX2^CPOE")))
+    assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert hub.store.head() == head
+    assert hub.adt(told(kind, *dispensed(kind, "RX1^CPOE"))).status == "done"
+    assert len(hub.all("MedicationRequest")) == 1
+
+
+@pytest.mark.parametrize("kind", ["RDS_O13", "RAS_O17"])
+def test_one_filler_number_of_two_orders_in_one_message_waits(hub: Hub, kind: str) -> None:
+    outcome = hub.adt(told(kind, *dispensed(kind, "RX1^CPOE"), *dispensed(kind, "RX2^CPOE")))
+    assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert hub.store.head() == 0
