@@ -29,7 +29,7 @@ from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import iter_messages
 from engine.kernel.errors import HubError
-from engine.mapping.convert import headers, trace_message
+from engine.mapping.convert import headers, name_systems, trace_message
 from engine.mapping.project import Maps
 
 __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
@@ -142,6 +142,7 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
         )
         out["errors"].append({"source": "", "text": why})
         return Result(number, None, out, ("-", why))
+    name_systems(done, maps.identity_base)
     out["site"], out["revision"] = done.site, done.revision
     out["mapped"] = [{"source": m.source, "target": m.target, "row": m.row} for m in done.report.mapped]
     out["unmapped"] = [{"source": u.source, "value": u.value, "why": u.why} for u in done.report.unmapped]

@@ -18,7 +18,7 @@ from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Identify, Run, TracedRun
 
-__all__ = ["Conversion", "authority_of", "headers", "map_message", "trace_message", "unkeyed"]
+__all__ = ["Conversion", "authority_of", "headers", "map_message", "name_systems", "trace_message", "unkeyed"]
 
 
 _MOST_FIELDS = 100
@@ -32,6 +32,7 @@ class Conversion:
     report: Report
     site: str
     revision: str
+    systems: dict[str, str]  # coding systems as the sender named them -> the URIs they became
 
 
 def unkeyed(kind: str, system: str, value: str) -> str:
@@ -102,20 +103,21 @@ def map_message(
     return built
 
 
-def _name_systems(built: Built, x: TracedRun, base: str) -> None:
-    """Keep in the MessageHeader how the sender named the coding systems that became URIs.
+def name_systems(done: Conversion, base: str) -> None:
+    """Keep in the MessageHeader of a bundle how the sender named the coding systems that became URIs.
 
-    A receiver can then see what `HL70364` or `L` was taken for; the names stand nowhere else in FHIR.
+    A receiver can then see what `HL70364` or `L` was taken for; the names stand nowhere else in FHIR. `base`:
+    what the hub's own URLs begin with.
     """
     names = [
         {
             "url": f"{base}/id/coding-system-name",
             "extension": [{"url": "name", "valueString": name}, {"url": "system", "valueUri": uri}],
         }
-        for name, uri in x.systems.items()
+        for name, uri in done.systems.items()
         if name != uri
     ]
-    header = next((d for d in built.drafts if d.type == "MessageHeader"), None)
+    header = next((d for d in done.built.drafts if d.type == "MessageHeader"), None)
     if header is not None and names:
         header.body.setdefault("extension", []).extend(names)
 
@@ -143,7 +145,6 @@ def trace_message(
             f"no map for {message.code}^{message.event}: only what most messages share was converted",
         )
     built = plan.build(tree_, x, entry_key)
-    _name_systems(built, x, maps.identity_base)
     names = [name for line in plan.message.resources for name in line.rows if name in program.resolved]
     ignored = ignored_by(program.resolved, names, plan.message.ignore)
     for name in names:
@@ -156,4 +157,4 @@ def trace_message(
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
     program.quantities.add(built)
-    return Conversion(built, found, site, program.revision)
+    return Conversion(built, found, site, program.revision, x.systems)

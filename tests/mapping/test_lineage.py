@@ -15,7 +15,7 @@ from engine.formats.hl7v2.leaves import leaves
 from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import split_messages
 from engine.kernel.errors import HubError
-from engine.mapping.convert import headers, map_message, trace_message, unkeyed
+from engine.mapping.convert import headers, map_message, name_systems, trace_message, unkeyed
 from engine.mapping.lineage import STATES, two_way
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +215,7 @@ def test_the_header_of_a_bundle_lists_how_coding_systems_were_named() -> None:
     segments = "OBR|1|1||CBC^Blood count^L\nOBX|1|CWE|8^x^LN||A^b^HL70136~C^d^99Z||||||F"
     text = f"MSH|^~\\&|A|B|C|D|20260101||ORU^R01^ORU_R01|1|P|2.5.1\nPID|1||1^^^X^MR||Doe^J\n{segments}"
     done = trace_message(parse(text.encode()), shipped(), "standard", "entry")
+    name_systems(done, "urn:hub:own")
     (header,) = [d.body for d in done.built.drafts if d.type == "MessageHeader"]
     said = [e for e in header["extension"] if e["url"].endswith("coding-system-name")]
     assert {e["extension"][0]["valueString"]: e["extension"][1]["valueUri"] for e in said} == {
