@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -32,6 +33,10 @@ _DENSE = 250  # times larger than packed; text of releases packs 5 to 30 times
 _SMALL = 64 << 20  # below this no ratio is a danger
 _LINE = 32 << 20  # bytes in one line of a text file
 _CHUNK = 1 << 20
+_BROKEN = (  # what the standard library says of a damaged archive
+    *(zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, struct.error),
+    *(EOFError, OSError, ValueError, OverflowError, NotImplementedError, RuntimeError, KeyError),
+)
 _AGAIN = "fetch the file from its publisher again, and compare its checksum"
 
 
@@ -64,7 +69,7 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._inner.read(len(buffer))
-        except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, OSError) as error:
+        except _BROKEN as error:
             raise _damaged(self._files.where(self._member), str(error)) from None
         self._read += len(data)
         most = max(self._member.packed, 1) * _DENSE
@@ -101,10 +106,10 @@ class Files:
         self._holds = True  # a folder or an archive, not one file
         try:
             self._list()
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+        except PermissionError as error:
+            raise FormatError("cannot be read", where=str(path), why=error.strerror or "") from None
+        except _BROKEN as error:
             raise _damaged(path.name, str(error)) from None
-        except OSError as error:
-            raise FormatError("cannot be read", where=str(path), why=error.strerror or str(error)) from None
         if len(self.members) > _MANY or sum(m.size for m in self.members) > _LARGE:
             raise FormatError(
                 "holds more than a release does",
@@ -181,10 +186,13 @@ class Files:
         if self._zip is not None:
             try:
                 opened: IO[bytes] = self._zip.open(member.name)
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            except _BROKEN as error:
                 raise _damaged(self.where(member), str(error)) from None
         elif self._tar is not None:
-            opened = cast("IO[bytes]", self._tar.extractfile(member.name))
+            try:
+                opened = cast("IO[bytes]", self._tar.extractfile(member.name))
+            except _BROKEN as error:
+                raise _damaged(self.where(member), str(error)) from None
         else:
             path = self.path / member.name if self.path.is_dir() else self.path
             if path.suffix == ".gz":
