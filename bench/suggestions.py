@@ -1,9 +1,9 @@
 """Measures how often the right LOINC term is suggested: first, and among the first five.
 
 In: a published list of a laboratory's own test names with the LOINC terms people mapped them to, and LOINC:
-what ships, or a code store with a whole release (`--codes var/codes.db`). Out: top-1 and top-5 on standard
-output, and with `--misses` every row whose term was not first. A row counts only where its LOINC term is in
-the release that was searched; how many were left out is said.
+what ships, or a code store with a whole release (`--codes var/codes.db`). Out: top-1 and top-5 as JSON, and
+with `--misses` every row whose term was not first. A row counts only where its LOINC term is in the release
+that was searched; how many were left out is said.
 
     python bench/suggestions.py               # the evaluation list (nothing was tuned on it)
     python bench/suggestions.py --list unseen # rows fetched only after the weights were fixed
@@ -20,6 +20,7 @@ traffic has, neither list has.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -98,9 +99,9 @@ def measure(store: CodeStore, name: str, misses: bool) -> None:
             print(f" {right.display if right else ''}")
             for s in made[:2]:
                 print(f"      {s.score:5} {s.concept.code} {s.concept.display} | {'; '.join(s.reasons)}")
-    print(f"{name}: {asked} terms ({absent} left out: their LOINC term is not in the release)")
-    print(f"first {first} = {first / asked:.1%}, among five {five} = {five / asked:.1%}")
-    print(f"{1000 * spent / asked:.1f} ms a term")
+    said = {"list": name, "terms": asked, "not_in_release": absent, "first": first, "among_five": five}
+    shares = {"first_share": round(first / asked, 3), "among_five_share": round(five / asked, 3)}
+    print(json.dumps({**said, **shares, "ms_a_term": round(1000 * spent / asked, 1)}))
 
 
 def units() -> Callable[[str], str]:
