@@ -195,8 +195,8 @@ def import_list(
             s = work.one(hub.store.gaps.add(whose, gap._replace(specimen=line.specimen), where))
         if not line.decided:
             continue
-        p = s.proposal
-        if p is not None and (p.target_code, p.equivalence) == (line.target_code, line.equivalence):
+        p, meaning = s.proposal, line.equivalence or "equivalent"
+        if p is not None and (p.target_code, p.equivalence) == (line.target_code, meaning):
             counts["same"] += 1
             continue
         if dry_run:
@@ -211,7 +211,7 @@ def import_list(
                 who,
                 line.target_code,
                 system=line.target_system,
-                equivalence=line.equivalence or "equivalent",
+                equivalence=meaning,
                 display=line.target_display,
                 comment=comment,
             )

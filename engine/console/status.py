@@ -85,7 +85,10 @@ CAUSES = {
         "Send it to the channel that has authority:.",
     ),
     "required-missing": ("Lacks what FHIR demands", "The text names the element."),
-    "unmapped-code": ("A code that no table has", "Add it to the table, then replay."),
+    "unmapped-code": (
+        "A code that no table has",
+        "hub terms gaps lists it; approving what it means runs the messages again.",
+    ),
     "unreadable": ("Its body cannot be opened", "Restore a backup, or ask the sender for it again."),
     "replay-stopped": (
         "A replay that would park later messages",
