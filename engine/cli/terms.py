@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.project import project_root
+from engine.cli.terms_unit import add_unit_command
 from engine.cli.termsgaps import add_gap_commands
 
 __all__ = ["terms_app"]
@@ -120,3 +121,4 @@ def terms_remove(
 
 
 add_gap_commands(terms_app)
+add_unit_command(terms_app)
