@@ -42,8 +42,9 @@ def make_project(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     for name in ("channels", "mappings", "terminology", "sample_messages"):
         shutil.copytree(HERE / name, root / name)
-    for path in (root / "channels").glob("immunization.*"):
-        path.unlink()  # two channels are enough, and a third port need not be free
+    for path in (root / "channels").iterdir():
+        if path.name.partition(".")[0] not in ("adt", "lab_oru"):
+            path.unlink()  # two channels are enough, and a third port need not be free
     web, lab, adt = free_ports(3)
     text = (HERE / "config.yaml").read_text()
     (root / "config.yaml").write_text(
