@@ -58,6 +58,7 @@ MAP: dict[str, Any] = {
                     {"code": "crimson", "relationship": "source-is-broader-than-target"}
                 ]},
                 {"code": "N", "target": [{"equivalence": "unmatched"}]},
+                {"target": [{"code": "red", "equivalence": "equal"}]},
                 {"code": "D", "target": [
                     {"code": "blue", "equivalence": "equal", "dependsOn": [{"property": "p", "value": "v"}]}
                 ]},
@@ -130,12 +131,14 @@ def test_a_package(tmp_path: Path) -> None:
 
 
 def test_plain_json_and_bundles(tmp_path: Path) -> None:
-    bundle = {"resourceType": "Bundle", "entry": [{"resource": SYSTEM}, {"resource": MAP}]}
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": r} for r in (SYSTEM, MAP, VALUES)]}
     path = tmp_path / "terms.json"
     path.write_text(json.dumps(bundle))
     load_release(tmp_path / "codes.db", path)
     store = CodeStore(tmp_path / "codes.db")
     assert store.lookup("urn:x:colours", "red") is not None
+    assert store.document("ValueSet", "urn:x:reds") == VALUES
+    assert {r.system for r in store.releases()} == {"urn:x:colours", "urn:x:map", "terms"}
     path.write_text(json.dumps({**SYSTEM, "content": "fragment", "version": "2"}))  # asked for by name: taken
     load_release(tmp_path / "codes.db", path)
     path.write_text(json.dumps({**SYSTEM, "hierarchyMeaning": "part-of", "version": "3"}))

@@ -175,6 +175,21 @@ def test_vaccines(encoding: str, tmp_path: Path) -> None:
     assert store.lookup(CPT, "90001") is None  # the AMA's names are not ours to keep
 
 
+def test_ndc_to_cvx(tmp_path: Path) -> None:
+    def row(sale: str, use: str, cvx: str) -> str:
+        cells = [sale, "", "Fictavax", "Maker", "CARTON", "im", "2024/01/01", "", "", "2025/05/01", "", use]
+        return "|".join([*cells, *[""] * 6, cvx, "short A", "", "Active"]) + "\r\n"
+
+    text = row("00001-2345-10", "00001-2345-01", "901       ") + row("00001-2346-10", "00001-2345-01", "902")
+    path = write(tmp_path / "cdc", {"get_all_ndc_display2.txt": text}) / "get_all_ndc_display2.txt"
+    load_release(tmp_path / "codes.db", path)
+    store = CodeStore(tmp_path / "codes.db")
+    assert [(m.code, m.equivalence) for m in store.translate(NDC, "00001234510", CVX)] == [("901", "wider")]
+    several = store.translate(NDC, "00001234501", CVX)
+    assert [(m.code, m.equivalence) for m in several] == [("901", "inexact"), ("902", "inexact")]
+    assert store.releases()[0].version == "2025-05-01"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

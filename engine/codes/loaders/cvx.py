@@ -1,8 +1,9 @@
-"""The CDC's vaccine code sets: CVX, MVX, trade names, and CPT -> CVX.
+"""The CDC's vaccine code sets: CVX, MVX, trade names, CPT -> CVX and NDC -> CVX.
 
-In: `cvx.txt`, `mvx.txt`, `TRADENAME.txt`, `cpt.txt`, alone or in one folder or zip. Out: a release of each
-code set and the crosswalk. Pipes, no header, cells padded with spaces; the CDC has shipped them as UTF-8,
-Windows-1252 and UTF-16 (CDC IIS code sets). The AMA's names of CPT codes are not kept.
+In: `cvx.txt`, `mvx.txt`, `TRADENAME.txt`, `cpt.txt`, `get_all_ndc_display2.txt`, alone or in one folder or
+zip. Out: a release of each code set and the crosswalks. Pipes, no header, cells padded with spaces; the CDC
+has shipped them as UTF-8, Windows-1252 and UTF-16 (CDC IIS code sets). The AMA's names of CPT codes are not
+kept.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from collections.abc import Iterator
 from datetime import date
 
 from engine.codes.loaders.files import Files, Member
+from engine.codes.loaders.ndccode import eleven
 from engine.codes.loaders.rows import AGAIN, lines
 from engine.codes.loaders.summary import Asked, Loader, Summary
-from engine.codes.systems import CPT, CVX, MVX
+from engine.codes.systems import CPT, CVX, MVX, NDC
 from engine.codes.writing import Load
 from engine.kernel.errors import FormatError
 
 __all__ = ["LOADER"]
 
+_NDCS = "/get_all_ndc_display2.txt"
 _DAY = re.compile(r"(\d{4})[/-](\d\d?)[/-](\d\d?)|(\d\d?)/(\d\d?)/(\d{4})")
 
 
 def _fits(files: Files) -> bool:
     if files.find("/cvx.txt", "/mvx.txt"):
         return True
-    return files.path.name.lower().startswith(("tradename.", "cpt.txt"))
+    return files.path.name.lower() == "cpt.txt" or files.find(_NDCS) is not None
 
 
 def _rows(
@@ -79,7 +82,8 @@ def _begin(load: Load, system: str, rows: list[list[str]], at: int, asked: Asked
 def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
     cvx, mvx = files.find("/cvx.txt"), files.find("/mvx.txt")
     trade, cpt = files.find("/tradename.txt"), files.find("/cpt.txt")
-    files.expect([m for m in (cvx, mvx, trade, cpt) if m])
+    ndc = files.find(_NDCS)
+    files.expect([m for m in (cvx, mvx, trade, cpt, ndc) if m])
     if cvx is not None:
         _vaccines(files, cvx, trade, load, asked, summary)
     if mvx is not None:
@@ -90,6 +94,8 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
             load.concept(release, row[0], row[1], row[3].lower() != "inactive", {"status": row[3], **notes})
     if cpt is not None:
         _from_cpt(files, cpt, load, asked, summary)
+    if ndc is not None:
+        _from_ndc(files, ndc, load, asked, summary)
 
 
 def _vaccines(
@@ -148,4 +154,28 @@ def _from_cpt(files: Files, member: Member, load: Load, asked: Asked, summary: S
             summary.links += 1
 
 
-LOADER = Loader("cvx", "CDC vaccine codes: cvx.txt, mvx.txt, TRADENAME.txt, cpt.txt", _fits, _load)
+def _from_ndc(files: Files, member: Member, load: Load, asked: Asked, summary: Summary) -> None:
+    """Read the NDC of the carton (1), the last change (10), the NDC of the vial (12) and the CVX (19)."""
+    rows = list(_rows(files, member, 19, 0, r"[\d-]{11,13}", summary))
+    release = _begin(load, f"{NDC} to {CVX}", rows, 9, asked, member)
+    walk = load.crosswalk(release, "CDC NDC to CVX", NDC, CVX)
+    vaccines: dict[str, dict[str, str]] = {}
+    for row in rows:
+        for code in {row[0], row[11]} - {""}:
+            ndc = eleven(code)
+            if ndc is None or not re.fullmatch(r"\d{2,3}", row[18]):
+                summary.skipped["NDC or CVX code of no known form"] += 1
+            else:
+                vaccines.setdefault(ndc, {})[row[18]] = row[19] if len(row) > 19 else ""
+    for ndc, several in vaccines.items():
+        for n, (code, name) in enumerate(several.items()):
+            load.link(walk, ndc, code, "wider" if len(several) == 1 else "inexact", name, priority=n)
+            summary.links += 1
+
+
+LOADER = Loader(
+    "cvx",
+    "CDC vaccine codes: cvx.txt, mvx.txt, TRADENAME.txt, cpt.txt, get_all_ndc_display2.txt",
+    _fits,
+    _load,
+)

@@ -64,6 +64,8 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
         if member is package:
             continue
         body = _json(files, member)
+        if package is None and body.get("resourceType") == "Bundle":
+            taker.shelf_name = str(body.get("id") or member.base.removesuffix(".json"))
         for resource in _resources(body):
             taker.take(resource, files.where(member))
     taker.end()
@@ -105,6 +107,7 @@ class _Taker:
         self.package, self.version = package, version
         self.taken: set[tuple[str, str, str]] = set()
         self.shelf: int | None = None
+        self.shelf_name = package  # where many value sets stand; one alone stands under its own url
         self.left: list[str] = []
 
     def take(self, body: dict[str, Any], where: str) -> None:
@@ -193,6 +196,9 @@ class _Taker:
                 continue
             walk = self.load.crosswalk(release, url, source, target)
             for element in group.get("element", ()):
+                if not element.get("code"):
+                    self.summary.skipped["element of a map without a code"] += 1
+                    continue
                 for n, to in enumerate(element.get("target", ())):
                     said = str(to.get("equivalence") or _R5.get(str(to.get("relationship")), ""))
                     if not to.get("code") or said in _NONE or to.get("relationship") in _NONE:
@@ -213,9 +219,10 @@ class _Taker:
                     self.summary.links += 1
 
     def _set(self, body: dict[str, Any], url: str, version: str) -> None:
-        if self.package:
+        if self.shelf_name:
             if self.shelf is None:
-                self.shelf = self.load.release(self.package, self.version, self.asked.effective)
+                own = self.version or self.asked.version or "unversioned"
+                self.shelf = self.load.release(self.shelf_name, own, self.asked.effective)
             release = self.shelf
         else:
             release = self.load.release(url, version, self.asked.effective or str(body.get("date", ""))[:10])
