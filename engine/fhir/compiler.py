@@ -113,8 +113,9 @@ def _build(kind: str, targets: tuple[str, ...]) -> Checker:
 
 def checker(kind: str, targets: tuple[str, ...] = ()) -> Checker:
     """Return the validator of a type; of references, of those to `targets` alone."""
-    name = _callee(kind, targets)
-    return lambda o: _names[name](o)
+    name = _function_name(kind, targets)
+    made: Checker = _names[name] if name in _sources else _build(kind, targets)
+    return made
 
 
 def names() -> Mapping[str, Any]:

@@ -19,7 +19,11 @@ from engine.fhir.definitions import ElementDef
 
 __all__ = ["sound"]
 
-Test = Callable[[Any], bool]
+Test = Callable[[Any], Any]
+"""Gives None for a value that is surely sound, anything else for one that the validator has to judge."""
+UNJUDGED = "unjudged"
+AT_A_GLANCE = frozenset(["CodeableConcept", "Coding", "Extension"])
+"""Datatypes that are judged at a glance; the validators of the others are as quick."""
 
 MOST = 5_000
 """Sets of elements, or codings, remembered per type."""
@@ -44,14 +48,14 @@ def sound(resource: Any, known: Mapping[str, Any]) -> bool:
         if name in known and known[name] == value:
             continue
         test = tests.get(name) or _test(kind, name, tests)
-        if not test(value):
+        if test(value) is not None:
             return False
-    return structure(resource)
+    return structure(resource) is None
 
 
 @cache
 def _resource(kind: str) -> tuple[dict[str, Test], Test]:
-    return {"resourceType": lambda v: True}, _structure(kind, compiler.resource)
+    return {"resourceType": lambda v: None}, _structure(kind, compiler.resource)
 
 
 def _structure(kind: str, full: Callable[[Any], Any]) -> Test:
@@ -59,15 +63,15 @@ def _structure(kind: str, full: Callable[[Any], Any]) -> Test:
     broken = _broken(kind)
     seen: set[tuple[str, ...]] = set()
 
-    def structure(o: dict[str, Any]) -> bool:
+    def structure(o: dict[str, Any]) -> Any:
         if tuple(o) in seen:
-            return broken is None or not broken(o)
-        if full(o) is not None:
-            return False
-        if len(seen) >= MOST:
-            seen.clear()
-        seen.add(tuple(o))
-        return True
+            return None if broken is None or not broken(o) else UNJUDGED
+        problems = full(o)
+        if problems is None:
+            if len(seen) >= MOST:
+                seen.clear()
+            seen.add(tuple(o))
+        return problems
 
     return structure
 
@@ -93,8 +97,8 @@ def _broken(kind: str) -> Test | None:
     return found
 
 
-def _never(value: Any) -> bool:
-    return False
+def _never(value: Any) -> str:
+    return UNJUDGED
 
 
 def _test(kind: str, name: str, tests: dict[str, Test]) -> Test:
@@ -118,7 +122,7 @@ def _value(e: ElementDef, kind: str) -> Test:
             return _never
         allowed = definitions.codes(value_set) if kind == "code" else None
         if allowed:
-            return lambda v: type(v) is str and v in allowed
+            return lambda v: None if type(v) is str and v in allowed else UNJUDGED
         return _primitive(kind)
     if kind == "Reference":
         return _reference(e.targets)
@@ -126,21 +130,24 @@ def _value(e: ElementDef, kind: str) -> Test:
     systems = definitions.codes_by_system(value_set) if value_set else {}
     if systems and kind in ("CodeableConcept", "Coding", "Quantity"):
         bound = checks.bound if kind == "CodeableConcept" else checks.bound_coding
-        return lambda v: test(v) and bound(v, systems)
+        return lambda v: test(v) or (None if bound(v, systems) else UNJUDGED)
     return test
 
 
 @cache
 def _primitive(kind: str) -> Test:
-    made: Test = eval(f"lambda v: not ({primitives.CONDITIONS[kind]})", dict(compiler.names()))
+    made: Test = eval(f"lambda v: ({primitives.CONDITIONS[kind]}) or None", dict(compiler.names()))
     return made
 
 
 def _list(test: Test, most: int | None) -> Test:
-    def listed(items: Any) -> bool:
+    def listed(items: Any) -> Any:
         if type(items) is not list or not items or (most is not None and len(items) > most):
-            return False
-        return all(map(test, items))
+            return UNJUDGED
+        for item in items:
+            if test(item) is not None:
+                return UNJUDGED
+        return None
 
     return listed
 
@@ -150,12 +157,12 @@ def _reference(targets: tuple[str, ...]) -> Test:
     allowed = frozenset(targets) or definitions.resource_types()
     full, is_id = compiler.checker("Reference", targets), primitives.NAMES["is_id"]
 
-    def reference(o: Any) -> bool:
+    def reference(o: Any) -> Any:
         if type(o) is dict and len(o) == 1 and type(v := o.get("reference")) is str:
             kind, _, rest = v.partition("/")
             if kind in allowed and is_id(rest):
-                return True
-        return full(o) is None
+                return None
+        return full(o)
 
     return reference
 
@@ -164,16 +171,19 @@ def _reference(targets: tuple[str, ...]) -> Test:
 def _object(kind: str) -> Test:
     if kind in definitions.resource_types() or kind in ("Resource", "Narrative"):
         return _never
+    full = compiler.checker(kind)
+    if kind not in AT_A_GLANCE:
+        return full
     tests: dict[str, Test] = {}
-    structure = _structure(kind, compiler.checker(kind))
+    structure = _structure(kind, full)
 
-    def whole(o: Any) -> bool:
+    def whole(o: Any) -> Any:
         if type(o) is not dict:
-            return False
+            return UNJUDGED
         for name, value in o.items():
             test = tests.get(name) or _test(kind, name, tests)
-            if not test(value):
-                return False
+            if test(value) is not None:
+                return UNJUDGED
         return structure(o)
 
     return whole
@@ -182,19 +192,18 @@ def _object(kind: str) -> Test:
 _codings: set[tuple[tuple[str, str], ...]] = set()
 
 
-def _coding(o: Any) -> bool:
+def _coding(o: Any) -> Any:
     """Judge a Coding; the same few come in every message, and nothing in them but text."""
     if type(o) is not dict:
-        return False
+        return UNJUDGED
     try:
         if tuple(o.items()) in _codings:
-            return True
+            return None
     except TypeError:  # an extension inside
         return _object("Coding")(o)
-    if not _object("Coding")(o):
-        return False
-    if all(type(v) is str for v in o.values()):
+    problems = _object("Coding")(o)
+    if problems is None and all(type(v) is str for v in o.values()):
         if len(_codings) >= MOST:
             _codings.clear()
         _codings.add(tuple(o.items()))
-    return True
+    return problems
