@@ -22,6 +22,7 @@ from engine.terminology.testclues import WHOLE, hints_in, properties_of, scale_o
 __all__ = ["LocalTerm", "Precedent", "Suggestion", "gather", "queries", "suggest"]
 
 _ALIKE = 0.92  # Jaro-Winkler of two words taken for one, so that slips of the pen still match
+_STEM = 5
 _RANKS = ("COMMON_TEST_RANK", "COMMON_SI_TEST_RANK")
 # words of a local name that say in what or how, and need not stand in what a term measures
 _AROUND = frozenset(
@@ -96,7 +97,10 @@ def named(text: str) -> str:
 def queries(term: LocalTerm, abbreviations: Abbreviations) -> list[str]:
     """Return the texts to search a code system for, the best first."""
     made: list[str] = []
-    for text in (named(term.text), term.code) if term.text else (term.code,):
+    texts = [named(term.text)] if term.text else []
+    if not texts or re.search("[A-Za-z]", term.code):  # a number says nothing where there are words
+        texts.append(term.code)
+    for text in texts:
         for reading in [*abbreviations.expand(text), same_text(text)]:
             inner = [word for word in words(reading) if word not in _AROUND and len(word) > 1]
             for query in (" ".join(words(reading)), " ".join(inner)):
@@ -118,7 +122,10 @@ def gather(
             word for word in words(query) if word not in singles and word not in _AROUND and len(word) > 2
         ]
     for word in singles:
-        for concept in service.search(system, word, limit):
+        hits = service.search(system, word, limit)
+        if not hits and len(word) > _STEM:
+            hits = service.search(system, word[:_STEM], limit)  # a slip of the pen further on in the word
+        for concept in hits:
             found.setdefault(concept.code, concept)
     return list(found.values())
 
@@ -327,7 +334,7 @@ def _rank(concept: Concept) -> int:
 
 def _in(word: str, names: Iterable[str]) -> bool:
     """Say whether a word, or one that is nearly it, is among others."""
-    if word in names:
+    if word in names or (len(word) > 7 and word.startswith("anti") and _in(word[4:], names)):
         return True
     if len(word) < 4:
         return False

@@ -37,7 +37,6 @@ _KINDS: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("mol/s", "a substance rate", frozenset({"SRat"})),
     ("osm/kg", "an osmolality", frozenset({"Osmol"})),
     ("osm/L", "an osmolality", frozenset({"Osmol"})),
-    ("/m2", "a number in an area", frozenset({"Naric"})),
     ("m3/s", "a volume rate", frozenset({"VRat", "ArVRat"})),
 )
 _FIELD = re.compile(r"\[(?:HPF|LPF)\]")

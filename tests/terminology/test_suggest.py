@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.kernel.errors import ConfigError
 from engine.terminology.concepts import Concept
 from engine.terminology.localwords import Abbreviations, name_of, same_text
-from engine.terminology.suggest import LocalTerm, Precedent, Suggestion, named, queries, suggest
+from engine.terminology.suggest import LocalTerm, Precedent, Suggestion, gather, named, queries, suggest
 from engine.terminology.testclues import properties_of, scale_of, system_of, systems_fit
 
 LOINC = "http://loinc.org"
@@ -89,6 +89,11 @@ def test_the_reasons_are_said_in_words() -> None:
     assert best(LocalTerm("1", "SGPT")).reasons[0] == "text read as 'alanine aminotransferase': 100 % alike"
 
 
+def test_a_unit_of_no_kind_says_nothing() -> None:
+    said = [r for s in suggest(LocalTerm("5", "Neutrophils", unit="m/uL"), ALL, SHIPPED) for r in s.reasons]
+    assert said and not [reason for reason in said if reason.startswith("unit")]
+
+
 def test_a_unit_is_read_by_whoever_can() -> None:
     local = LocalTerm("1", "Glucose", unit="MG/DL")
     assert "mass concentration" not in " ".join(best(local).reasons)  # nobody said what MG/DL is
@@ -132,6 +137,38 @@ def test_queries_spell_abbreviations_out() -> None:
     assert queries(LocalTerm("77", "SGPT"), SHIPPED)[0] == "alanine aminotransferase"
     assert "hemoglobin" in queries(LocalTerm("HGB", ""), SHIPPED)
     assert queries(LocalTerm("", ""), SHIPPED) == []
+
+
+class Searched:
+    """Stands for a code service: finds by beginnings of words, as the code store does."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def search(
+        self, system: str, text: str, limit: int = 50, offset: int = 0, properties: object = None
+    ) -> list[Concept]:
+        self.asked.append(text)
+        wanted = text.lower().split()
+        return [
+            c
+            for c in ALL
+            if all(
+                any(have.startswith(w) for have in c.display.lower().replace("/", " ").split())
+                for w in wanted
+            )
+        ][:limit]
+
+
+def test_everything_that_may_be_meant_is_gathered_once() -> None:
+    service = Searched()
+    found = gather(service, LOINC, LocalTerm("77", "SGPT (ALT)"), SHIPPED)  # type: ignore[arg-type]
+    assert [c.code for c in found] == ["1742-6", "1920-8"]  # AST by the word "aminotransferase" alone
+    assert service.asked[0] == "alanine aminotransferase alanine aminotransferase"
+    assert "serum" not in service.asked and "in" not in service.asked
+    slip = gather(Searched(), LOINC, LocalTerm("1", "Potassuim"), SHIPPED)  # type: ignore[arg-type]
+    assert [c.code for c in slip] == ["2823-3"]
+    assert gather(Searched(), LOINC, LocalTerm("", ""), SHIPPED) == []  # type: ignore[arg-type]
 
 
 def test_the_longest_abbreviation_wins_and_readings_keep_their_order() -> None:
