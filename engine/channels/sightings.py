@@ -35,7 +35,7 @@ CODED: dict[str, tuple[int, ...]] = {
 }
 """Fields that say what was found, ordered, given or done."""
 
-_KEPT = 20_000  # texts of fields remembered a site
+_KEPT = 20_000  # texts remembered a field
 _CODINGS = ((0, 2), (3, 5), (9, 11))  # where CWE has code and system: main, alternate, second alternate
 
 _Found = tuple[str, str, str, str]  # code, system as sent, its URI, text
@@ -57,37 +57,35 @@ class Sightings:
                 else:
                     empty[segment, field] = row.code
         watched = {(name, n): "" for name, numbers in CODED.items() for n in numbers} | empty
-        self._watch: dict[str, tuple[tuple[int, str], ...]] = {}
+        # segment -> (field, its table, what its texts meant)
+        self._watch: dict[str, tuple[tuple[int, str, dict[str, _Found | None]], ...]] = {}
         for (segment, field), table in sorted(watched.items()):
             if (segment, field) not in asked:
-                self._watch[segment] = (*self._watch.get(segment, ()), (field, table))
-        self._known: dict[tuple[int, str], _Found | None] = {}
+                self._watch[segment] = (*self._watch.get(segment, ()), (field, table, {}))
 
     def of(self, message: Message, asked: Iterable[Gap]) -> tuple[Gap, ...]:
         """Return the gaps of a message: those that its run left, and those of the fields without a table."""
         found = list(asked)
-        watch, known = self._watch, self._known
+        watch = self._watch
         for s in message.segments:
-            fields = watch.get(s.name)
-            if fields is None:
+            if s.name not in watch:
                 continue
             texts = s.fields
-            for n, table in fields:
+            for n, table, known in watch[s.name]:
                 if n < len(texts) and (raw := texts[n]):
-                    key = (n, raw)
-                    local = known[key] if key in known else self._look(key, message)
+                    local = known[raw] if raw in known else self._look(raw, known, message)
                     if local is not None:
                         found.append(Gap(f"{s.name}[{s.n}]-{n}", table, "keep", *local))
         return _dressed(found, message) if found else ()
 
-    def _look(self, key: tuple[int, str], message: Message) -> _Found | None:
+    def _look(self, raw: str, known: dict[str, _Found | None], message: Message) -> _Found | None:
         """Say what a text of a field means: None where one of its codings is of a system everybody knows."""
-        if len(self._known) >= _KEPT:
-            self._known.clear()
+        if len(known) >= _KEPT:
+            known.clear()
         d = message.delims
         parts = [
             unescape(p.split(d.subcomponent)[0], d, message.charset).strip()
-            for p in key[1].split(d.repetition)[0].split(d.component)
+            for p in raw.split(d.repetition)[0].split(d.component)
         ]
         found: _Found | None = None
         for code_at, system_at in _CODINGS:
@@ -101,7 +99,7 @@ class Sightings:
             if found is None:
                 text = parts[code_at + 1] if code_at + 1 < len(parts) else ""
                 found = (code, name, self._own(name) if name else "", text)
-        self._known[key] = found
+        known[raw] = found
         return found
 
 

@@ -157,7 +157,7 @@ def checked(hub: Opened, work: Worklist) -> list[dict[str, Any]]:
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def _clean(text: object) -> str:
