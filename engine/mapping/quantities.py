@@ -9,7 +9,7 @@ LOINC release, where there is one. FHIR R4 Quantity; LOINC Users' Guide, "Kind o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from engine.kernel.errors import MapError
 from engine.kernel.message import Flag
 from engine.kernel.yamlfile import Map
 from engine.mapping.build import Built
+from engine.mapping.links import Node
 from engine.terminology import ucum
 from engine.terminology.concepts import CodeService
 from engine.terminology.damage import LOINC, loinc_valid
@@ -29,7 +30,7 @@ __all__ = ["TRANSLATION", "Quantities", "UnitWish", "read_units", "tables_with"]
 
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
 NOT_CONVERTED, CONTRADICTS = "unit-not-converted", "unit-contradicts-code"
-_KNOWN = 8192
+_KNOWN, _ASK_AGAIN = 8192, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class _Verdict(NamedTuple):
     contradiction: str = ""
 
 
+_NOTHING = _Verdict()
+_EMPTY: dict[str, Any] = {}
+_Key = tuple[str, str, str]  # LOINC code, unit, system of the unit
+
+
 class Quantities:
     """The units of one site; what was found out for a code and unit is remembered."""
 
@@ -57,40 +63,55 @@ class Quantities:
         self.convert = {code: unit for wish in wishes for code, unit in wish.convert.items()}
         self.measures, self.codes = measures, codes
         self.mark = f"{base}/id/converted-by"
-        self._known: dict[tuple[str, str], _Verdict] = {}
+        self._known: dict[_Key, _Verdict] = {}
+        self._unsure: list[_Key] = []  # codes that no release has: it may be loaded yet
+        self._messages = 0
+        self._idle = not self.convert and codes is None
 
     def add(self, built: Built) -> None:
         """Convert what the site asks for, and flag units that contradict their code."""
-        if not self.convert and self.codes is None:
+        if not self._messages % _ASK_AGAIN:
+            self._look_again()
+        self._messages += 1
+        if self._idle:
             return
+        known = self._known
         for node in built.nodes:
-            body = node.draft.body
-            if body.get("resourceType") != "Observation":
-                continue
-            where = f"{node.segment.name}[{node.segment.n}]-6" if node.segment is not None else "OBX-6"
+            draft = node.draft
+            if draft.type == "Observation":
+                body = draft.body
+                quantity = body.get("valueQuantity")
+                if quantity is not None:
+                    key = (_loinc(body), quantity.get("code", ""), quantity.get("system", ""))
+                    if known.get(key) is not _NOTHING:
+                        self._one(body, key, node, built.flags)
+                elif "component" in body:
+                    self._several(body, node, built.flags)
 
-            def flag(code: str, text: str, work: bool, where: str = where) -> None:
-                built.flags.append(Flag(code, where, text, work))
+    def _look_again(self) -> None:
+        """Forget what no release had, and see whether there is anything to do at all."""
+        for key in self._unsure:
+            self._known.pop(key, None)
+        self._unsure.clear()
+        if not self.convert and self.codes is not None:
+            self._idle = all(r.system != LOINC for r in self.codes.releases())
 
-            self._one(body, body.get("code"), flag)
-            if "component" in body:
-                body["component"] = [dict(c) for c in body["component"]]
-                for part in body["component"]:
-                    self._one(part, part.get("code"), flag)
+    def _several(self, body: dict[str, Any], node: Node, flags: list[Flag]) -> None:
+        body["component"] = [dict(c) for c in body["component"]]
+        for part in body["component"]:
+            if quantity := part.get("valueQuantity"):
+                key = (_loinc(part), quantity.get("code", ""), quantity.get("system", ""))
+                self._one(part, key, node, flags)
 
-    def _one(self, o: dict[str, Any], code: Any, flag: Callable[[str, str, bool], None]) -> None:
-        loinc = _loinc(code)
-        quantity = o.get("valueQuantity")
-        if not loinc or quantity is None or "value" not in quantity:
-            return
-        verdict = self._verdict(loinc, str(quantity.get("code", "")) if _is_ucum(quantity) else "")
+    def _one(self, o: dict[str, Any], key: _Key, node: Node, flags: list[Flag]) -> None:
+        verdict = self._known.get(key) or self._judge(key)
         if verdict.contradiction:
-            flag(CONTRADICTS, verdict.contradiction, True)
-        if not verdict.target:
+            flags.append(Flag(CONTRADICTS, _unit_of(node), verdict.contradiction, True))
+        if not verdict.target or "value" not in o["valueQuantity"]:
             return
-        made, why = self._translated(quantity, verdict)
+        made, why = self._translated(o["valueQuantity"], verdict)
         if made is None:
-            flag(NOT_CONVERTED, f"the site wants {verdict.target}: {why}", False)
+            flags.append(Flag(NOT_CONVERTED, _unit_of(node), f"the site wants {verdict.target}: {why}"))
             return
         o["valueQuantity"] = made
         if "referenceRange" in o:
@@ -126,30 +147,37 @@ class Quantities:
         extension = {"url": TRANSLATION, "valueQuantity": converted}
         return {**quantity, "extension": [*quantity.get("extension", ()), extension]}, ""
 
-    def _verdict(self, loinc: str, unit: str) -> _Verdict:
-        """Say what to do with a code in a unit (empty: no UCUM); one dictionary look-up in the long run."""
-        key = (loinc, unit)
-        found = self._known.get(key)
-        if found is not None:
-            return found
-        concept = self.codes.lookup(LOINC, loinc) if self.codes is not None else None
+    def _judge(self, key: _Key) -> _Verdict:
+        """Say what to do with a code in a unit, and remember it."""
+        loinc, unit, system = key
+        concept = self.codes.lookup(LOINC, loinc) if self.codes is not None and loinc else None
         says = concept.properties if concept is not None else {}
+        property_ = says.get("PROPERTY", "") if system == ucum.SYSTEM else ""
         found = _Verdict(
             self.convert.get(loinc, ""),
             self.measures.substance(loinc, says.get("COMPONENT", "")),
-            self.measures.contradiction(says.get("PROPERTY", ""), unit) if unit else "",
+            self.measures.contradiction(property_, unit),
         )
-        if concept is not None or self.codes is None:  # a release may still be loaded
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known[key] = found
+        if not found.target and not found.contradiction:
+            found = _NOTHING
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+            self._unsure.clear()
+        self._known[key] = found
+        if concept is None and self.codes is not None:
+            self._unsure.append(key)
         return found
 
 
-def _loinc(code: Any) -> str:
-    for coding in (code or {}).get("coding", ()):
-        if coding.get("system") == LOINC and "code" in coding:
-            return str(coding["code"])
+def _unit_of(node: Node) -> str:
+    s = node.segment
+    return f"{s.name}[{s.n}]-6" if s is not None else "OBX-6"
+
+
+def _loinc(o: dict[str, Any]) -> str:
+    for coding in o.get("code", _EMPTY).get("coding", ()):
+        if coding.get("system") == LOINC:
+            return str(coding.get("code", ""))
     return ""
 
 

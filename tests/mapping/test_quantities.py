@@ -17,7 +17,7 @@ from engine.mapping.build import Built
 from engine.mapping.convert import map_message, trace_message, unkeyed
 from engine.mapping.project import Maps, Site
 from engine.mapping.quantities import TRANSLATION, UnitWish, read_units
-from engine.terminology.concepts import Concept
+from engine.terminology.concepts import Concept, Release
 
 ROOT = Path(__file__).parents[2]
 UCUM = "http://unitsofmeasure.org"
@@ -32,6 +32,9 @@ class Loinc:
         "17861-6": {"PROPERTY": "MCnc", "COMPONENT": "Calcium"},
     }
     asked = 0
+
+    def releases(self) -> list[Release]:
+        return [Release("http://loinc.org", "2.82")]
 
     def lookup(self, system: str, code: str, version: str = "") -> Concept | None:
         self.asked += 1
@@ -152,7 +155,9 @@ def test_a_unit_that_contradicts_the_code_is_work() -> None:
 
 
 def test_without_a_release_nothing_is_said() -> None:
-    built = results(maps_with(codes=SimpleNamespace(lookup=lambda *_: None)), GLUCOSE.format("5", "mmol/L"))
+    built = results(
+        maps_with(codes=SimpleNamespace(lookup=lambda *_: None, releases=list)), GLUCOSE.format("5", "mmol/L")
+    )
     assert "unit-contradicts-code" not in {f.code for f in built.flags}
 
 
@@ -168,6 +173,19 @@ def test_a_code_is_looked_up_once() -> None:
     for _ in range(3):
         results(maps, GLUCOSE.format("100", "mg/dL"), GLUCOSE.format("90", "mg/dL"))
     assert codes.asked == 1
+
+
+def test_a_release_that_is_loaded_later_is_heard() -> None:
+    codes = Loinc()
+    maps = maps_with(codes=codes)
+    known, codes.properties = codes.properties, {}
+    results(maps, GLUCOSE.format("5.5", "mmol/L"))
+    results(maps, GLUCOSE.format("5.5", "mmol/L"))
+    assert codes.asked == 1
+    codes.properties = known
+    maps.program("unit_lab").quantities._messages = 1000
+    built = results(maps, GLUCOSE.format("5.5", "mmol/L"))
+    assert "unit-contradicts-code" in {f.code for f in built.flags}
 
 
 def test_results_of_several_values_are_converted_one_by_one() -> None:
