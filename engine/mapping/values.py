@@ -25,8 +25,10 @@ _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">
 _RANGE = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*-\s*([+-]?\d+(?:\.\d+)?)\s*", re.ASCII)
 
 
-def decimal_of(text: str) -> Decimal | None:
-    """Read a v2 number keeping its digits: `4.10` stays 4.10; None if it is not one."""
+def decimal_of(text: str) -> Decimal | int | None:
+    """Read a v2 number keeping its digits: `4.10` stays 4.10, `140` is an int; None if it is not one."""
+    if text.isdigit() and text.isascii() and text[0] != "0" and len(text) < 16:
+        return int(text)
     if not _NUMBER.fullmatch(text):
         return None
     text = text.removeprefix("+")
@@ -75,7 +77,7 @@ def sn_quantity(parts: list[str], x: Run) -> dict[str, Any] | None:
     return out
 
 
-def _pair(parts: list[str], x: Run) -> tuple[Decimal, Decimal] | None:
+def _pair(parts: list[str], x: Run) -> tuple[Decimal | int, Decimal | int] | None:
     p = parts + [""] * 4
     a, b = decimal_of(x.text(p[1])), decimal_of(x.text(p[3]))
     sign = x.text(p[0])
