@@ -23,6 +23,8 @@ from engine.channels.definition import Channel, load_channels
 from engine.channels.opening import check_pair
 from engine.channels.production import judge
 from engine.cli.opened import Opened, opened
+from engine.codes.store import CodeStore
+from engine.codes.systems import SHORT
 from engine.console.figures import Gauge
 from engine.console.health import processes
 from engine.journal.database import exists
@@ -76,6 +78,7 @@ def examine(root: Path) -> list[Finding]:
     except HubError as e:
         found.append(_wrong("config", "profile", e))
     found += _files(config)
+    found += _codes(config)
     try:
         if not exists(config.journal_url):
             remedy = "start the hub: hub serve"
@@ -108,6 +111,21 @@ def _settings(config: Config) -> Iterator[Finding]:
         yield Finding("config", name, f"{value} ({origin})")
     supplied = "supplied" if config.key else f"file {config.key_file}"
     yield Finding("config", "key", supplied)
+
+
+def _codes(config: Config) -> Iterator[Finding]:
+    try:
+        current = {r.system: r for r in reversed(CodeStore(config.data_dir / "codes.db").releases())}
+    except HubError as e:
+        yield _wrong("codes", "codes.db", e)
+        return
+    if not current:
+        yield Finding(
+            "codes", "releases", "none is loaded", "look", "load what ships: hub terms load --shipped"
+        )
+    for name, system in SHORT.items():
+        if system in current:
+            yield Finding("codes", name, f"{current[system].version}, {current[system].concepts:,} concepts")
 
 
 def _files(config: Config) -> Iterator[Finding]:

@@ -106,7 +106,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
     Raises HubError while another process loads, StoreUnavailable when the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(f"{path}-load.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(

@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["statement", "words"]
 
 _WORD = re.compile(r"\w+")
+_LINES = "char(10) || json_extract(c.properties, ?) || char(10)"  # several values stand a line each
 _COLUMNS = "c.code, c.display, c.active, c.properties, c.parents"
 
 
@@ -25,7 +26,7 @@ def statement(
     load: int, release: int, text: str, properties: Mapping[str, str], any_word: bool
 ) -> tuple[str, tuple[Any, ...]] | None:
     """Write the query for one search; None where the text has nothing to search by."""
-    where = "".join(" AND json_extract(c.properties, ?) = ?" for _ in properties)
+    where = "".join(f" AND instr({_LINES}, char(10) || ? || char(10))" for _ in properties)
     if properties:
         where = f" AND c.properties <> ''{where}"
     values = tuple(x for name, value in properties.items() for x in (_path(name), value))

@@ -8,9 +8,11 @@ within a second. Safe across threads: each reads through a connection of its own
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +47,7 @@ class CodeStore:
     def __init__(self, path: Path, cached: int = 8_192) -> None:
         self._path = path
         self._local = threading.local()
+        self._parents: tuple[object, ...] = ()
         self._opening = threading.Lock()
         self._looking = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
@@ -54,6 +57,13 @@ class CodeStore:
         self._concept = lru_cache(cached)(self._read_concept)
         self._links = lru_cache(cached)(self._read_links)
         self._above = lru_cache(256)(self._read_above)
+        forked = weakref.WeakMethod(self._forked)
+
+        def let_go() -> None:
+            if (there := forked()) is not None:
+                there()
+
+        os.register_at_fork(after_in_child=let_go)
 
     # -- the questions of CodeService
 
@@ -176,6 +186,13 @@ class CodeStore:
             "WHERE d.kind = ? AND r.ready ORDER BY 1, 2"
         )
         return [(url, version) for url, version in self._rows(sql, (kind,))]
+
+    def _forked(self) -> None:
+        """Let go, in a child process, of connections that are the parent's (sqlite.org/howtocorrupt.html)."""
+        self._opening, self._looking = threading.Lock(), threading.Lock()
+        self._parents = (self._connections, self._local)  # kept, so that nothing closes them here
+        self._connections, self._local = [], threading.local()
+        self._due, self._seen = 0.0, ()
 
     def close(self) -> None:
         """Close the file."""

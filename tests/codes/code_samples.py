@@ -258,3 +258,10 @@ def rel(first: str, rela: str, second: str, sab: str = "RXNORM") -> str:
 def sat(code: str, name: str, value: str, sab: str = "RXNORM", suppress: str = "N") -> str:
     """Write a row of RXNSAT.RRF."""
     return f"{code}|||{code}1|AUI|{code}|||{name}|{sab}|{value}|{suppress}|4096|\n"
+
+
+def archived(code: str, kind: str, name: str, into: str, sab: str = "RXNORM") -> str:
+    """Write a row of RXNATOMARCHIVE.RRF."""
+    return (
+        f"{code}1||{name}|2020/01/01|2010/01/01|2020/01/01|{code}||ENG|||{sab}|{code}|{sab}|{kind}|{into}|\n"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from code_samples import conso, rel, sat, write, zipped
+from code_samples import archived, conso, rel, sat, write, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +32,10 @@ PARTS = {
     + sat("9002", "NDC", "00011000555", sab="MTHSPL")
     + sat("9002", "NDC", "1100066677")
     + sat("9002", "RXN_STRENGTH", "10 MG"),
+    "rrf/RXNATOMARCHIVE.RRF": archived("8001", "SCD", "inventamol ten", into="9002")
+    + archived("8002", "IN", "oldamol", into="")
+    + archived("9001", "IN", "inventamole", into="9001")
+    + archived("8003", "SCD", "of another", into="9002", sab="MTHSPL"),
     "prescribe/rrf/RXNCONSO.RRF": conso("1", "IN", "the subset beside it is not read"),
 }
 
@@ -44,7 +48,7 @@ def loaded(tmp_path: Path) -> CodeStore:
 
 def test_a_release(loaded: CodeStore) -> None:
     (release,) = loaded.releases()
-    assert (release.version, release.effective, release.concepts) == ("05052025", "2025-05-05", 4)
+    assert (release.version, release.effective, release.concepts) == ("05052025", "2025-05-05", 6)
     found = loaded.lookup(RXNORM, "9002")
     assert found is not None
     assert found.display == "inventamol 10 MG Oral Tablet"
@@ -70,6 +74,18 @@ def test_ndc_leads_to_the_drug(loaded: CodeStore) -> None:
     assert to("00011000444") == [("9002", "inexact"), ("9004", "inexact")]  # which one, nobody knows
     assert to("00011000555") == []  # another vocabulary's word
     assert to("1100066677") == []  # ten digits: one of three codes
+
+
+def test_retired_drugs_are_known_as_such_and_lead_to_what_they_were_merged_into(loaded: CodeStore) -> None:
+    gone, ended = loaded.lookup(RXNORM, "8001"), loaded.lookup(RXNORM, "8002")
+    assert gone is not None and ended is not None
+    assert (gone.display, gone.active, gone.properties["retired"]) == ("inventamol ten", False, "true")
+    assert [(m.code, m.equivalence) for m in loaded.translate(RXNORM, "8001", RXNORM)] == [
+        ("9002", "equivalent")
+    ]
+    assert loaded.translate(RXNORM, "8002", RXNORM) == []
+    assert loaded.validate(RXNORM, "9001") == (True, "")
+    assert loaded.lookup(RXNORM, "8003") is None
 
 
 @pytest.mark.parametrize(

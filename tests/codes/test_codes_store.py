@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -262,6 +264,33 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeStore]:
     made = CodeStore(folder / "codes.db")
     yield made
     made.close()
+
+
+def test_a_property_with_several_values_fits_each(tmp_path: Path, store: CodeStore) -> None:
+    path = tmp_path / "terms.json"
+    said = [{"code": "tag", "valueString": text} for text in ("left", "right side")]
+    system = {"resourceType": "CodeSystem", "url": "urn:x:a", "concept": [{"code": "a", "property": said}]}
+    path.write_text(json.dumps(system))
+    load_release(tmp_path / "codes.db", path)
+    for value, found in (("left", 1), ("right side", 1), ("right", 0), ("side", 0), ("", 0)):
+        assert len(store.search("urn:x:a", "", properties={"tag": value})) == found, value
+    assert store.search("urn:x:a", "", properties={"other": "left"}) == []
+    assert store.search("urn:x:a", "", properties={'a".b': "left"}) == []
+
+
+def test_a_child_process_opens_the_file_for_itself(tmp_path: Path, store: CodeStore) -> None:
+    _load(tmp_path, "2.80")
+    name = _name(store)
+    read, write_ = os.pipe()
+    child = os.fork()
+    if child == 0:
+        store._concept.cache_clear()
+        found = store.lookup(LOINC, A)
+        mine = store._connection() in store._parents[0]  # type: ignore[operator]
+        os.write(write_, f"{found.display if found else ''}|{mine}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 1000).decode() == f"{name}|False"
 
 
 def test_words() -> None:

@@ -1,7 +1,8 @@
 """RxNorm in Rich Release Format: names, relationships, attributes, and the NDCs of every drug.
 
 In: the zip (`RxNorm_full_05052025.zip`, or the prescribable subset) or its folder `rrf`. Out: one release
-with the concepts of RXNORM's own term types and a crosswalk NDC -> RxNorm. RxNorm Technical Documentation
+with the concepts of RXNORM's own term types, those that were retired or merged into others, and a crosswalk
+NDC -> RxNorm. RxNorm Technical Documentation
 (NLM), sections 11 and 12: pipes, no header, a pipe at the end of every line; in RXNREL concept 2 RELA
 concept 1; in RXNSAT the source stands before the value.
 """
@@ -81,7 +82,8 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
     folder = conso.name.rpartition("/")[0]
     beside = f"/{folder}" if folder else ""
     rel, sat = files.find(f"{beside}/rxnrel.rrf"), files.find(f"{beside}/rxnsat.rrf")
-    files.expect([m for m in (conso, rel, sat) if m])
+    archive = files.find(f"{beside}/rxnatomarchive.rrf")
+    files.expect([m for m in (conso, rel, sat, archive) if m])
     found = _DATE.search(files.path.name)
     version = asked.version or (found[0] if found else "")
     if not version:
@@ -100,6 +102,8 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
     if sat is not None:
         walk = load.crosswalk(release, "RxNorm NDC", NDC, RXNORM)
         _attributes(files, sat, concepts, properties, load, walk, summary)
+    if archive is not None:
+        _retired(files, archive, concepts, load, release, summary)
     for code, (kind, name, suppressed) in concepts.items():
         own = {"TTY": kind, **properties.get(code, {})}
         if suppressed:
@@ -209,6 +213,32 @@ def _attributes(
         # a package is an instance of its drug: the drug says less and is true; of several, nobody knows which
         for n, code in enumerate(codes):
             load.link(walk, ndc, code, "wider" if len(codes) == 1 else "inexact", priority=n)
+            summary.links += 1
+
+
+def _retired(
+    files: Files,
+    member: Member,
+    concepts: dict[str, tuple[str, str, str]],
+    load: Load,
+    release: int,
+    summary: Summary,
+) -> None:
+    """Read RXNATOMARCHIVE: RXCUIs that are no more, and what they were merged into."""
+    merged: dict[str, tuple[str, str, set[str]]] = {}
+    for _, row in _rows(files, member, 16, summary):
+        name, code, source, kind, into = row[2], row[12], row[13], row[14], row[15]
+        if source != "RXNORM" or kind not in _TYPES or not code or code in concepts:
+            summary.skipped["archived name that is not kept"] += 1
+            continue
+        targets = merged.setdefault(code, (kind, name, set()))[2]
+        if into in concepts:
+            targets.add(into)
+    walk = load.crosswalk(release, "RxNorm merged into", RXNORM, RXNORM)
+    for code, (kind, name, targets) in merged.items():
+        load.concept(release, code, name, False, {"TTY": kind, "retired": "true"})
+        for target in sorted(targets):
+            load.link(walk, code, target, "equivalent" if len(targets) == 1 else "inexact")
             summary.links += 1
 
 
