@@ -14,6 +14,7 @@ from typing import Any
 from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import another_placer
+from engine.store.allergies import another_allergen
 from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order, settled, shortened
 from engine.store.listed import without_duplicates
 from engine.store.merge import choice_group, claims_of, dated, facts_of, merged, owned_by, times_of, unknown
@@ -164,6 +165,9 @@ def add_version(
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     check_placer(draft, body, old)
+    if draft.type == "AllergyIntolerance" and another_allergen(draft, body, old, own):
+        text = "the entry is known by its number and by another allergen: which one is meant?"
+        raise Park(Flag("ambiguous-key", draft.name, text, work=True))
     new, own = merged(old, own, draft, value, sender, visit)
     if before is not None and draft.acts:
         for element in unknown(draft, old, before.own, sender):

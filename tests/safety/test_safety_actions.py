@@ -55,6 +55,58 @@ def test_a_result_that_could_not_be_obtained_is_news(hub: Hub) -> None:
 
 
 IAM = "IAM|1|DA|{}|SV|{}|{}|AL7^NORTH"
+PENICILLIN, AMOXICILLIN = "7980^Penicillin^RXN", "723^Amoxicillin^RXN"
+
+
+def allergens(hub: Hub) -> list[str]:
+    return sorted(a["code"]["coding"][0]["display"] for a in hub.all("AllergyIntolerance"))
+
+
+def al1(allergen: str) -> str:
+    return adt("A08", who(), f"AL1|1|DA|{allergen}|SV|Hives")
+
+
+def iam(allergen: str, action: str = "A") -> str:
+    return adt("A60", who(), IAM.format(allergen, "Hives", action))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_allergy_told_by_allergen_and_by_number_is_one(hub: Hub, turned: bool) -> None:
+    messages = [al1(PENICILLIN), iam(PENICILLIN)]
+    for message in reversed(messages) if turned else messages:
+        assert hub.any(message).status == "done"
+    assert allergens(hub) == ["Penicillin"]
+    assert hub.any(adt("A60", who(), "IAM|1||||||AL7^NORTH||||||||||E")).status == "done"
+    assert hub.one("AllergyIntolerance")["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
+
+
+def test_an_entry_corrects_its_allergen_by_its_number(hub: Hub) -> None:
+    hub.any(iam(PENICILLIN))
+    assert hub.any(iam(AMOXICILLIN, "U")).status == "done"
+    assert allergens(hub) == ["Amoxicillin"]
+
+
+@pytest.mark.parametrize("last", [iam(AMOXICILLIN, "U"), iam(AMOXICILLIN)])
+def test_no_allergen_takes_the_place_of_one_that_two_have_told(hub: Hub, last: str) -> None:
+    hub.any(al1(PENICILLIN))
+    hub.any(iam(PENICILLIN))
+    outcome = hub.any(last)
+    assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert allergens(hub) == ["Penicillin"]
+
+
+def test_an_old_allergen_of_a_corrected_entry_is_not_put_back(hub: Hub) -> None:
+    hub.any(iam(PENICILLIN))
+    hub.any(iam(AMOXICILLIN, "U"))
+    outcome = hub.any(al1(PENICILLIN))
+    assert (outcome.status, outcome.cause) == ("parked", "ambiguous-key")
+    assert allergens(hub) == ["Amoxicillin"]
+
+
+def test_two_allergens_are_two(hub: Hub) -> None:
+    hub.any(al1(AMOXICILLIN))
+    hub.any(iam(PENICILLIN))
+    assert allergens(hub) == ["Amoxicillin", "Penicillin"]
 
 
 def test_an_allergy_that_is_unchanged_is_not_written_over(hub: Hub) -> None:
