@@ -31,6 +31,10 @@ __all__ = ["check_map"]
 _NOT_MAPS = frozenset({"systems", "authorities"})
 
 
+KEPT_BY_STORE = ("statusHistory", "classHistory")
+"""Elements of an Encounter that follow from what its messages told (docs/analysts/visits.md)."""
+
+
 def check_map(m: MapDef, library: Library) -> list[Finding]:
     """Hold one map against every rule that needs nothing but the map and its neighbours."""
     c = Check(m, library)
@@ -58,6 +62,8 @@ def _block(c: Check, rows: tuple[Row, ...], spot: Spot) -> None:
 
 
 def _row(c: Check, row: Row, spot: Spot) -> None:
+    if spot.root == spot.type == "Encounter" and row.target and row.target[0].name in KEPT_BY_STORE:
+        c.say("M26", row.place, f"{row.name}: the store keeps it", "map status, class and location(assigned)")
     at, target, many = spot.type, spot.target, spot.many
     path = spot.path
     for i, step in enumerate(row.target):

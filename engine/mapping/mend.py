@@ -45,6 +45,14 @@ class Merged:
         return out
 
 
+class Without:
+    """A segment that is read without one of its fields."""
+
+    def __init__(self, s: Any, field: int) -> None:
+        self.name, self.n = s.name, s.n
+        self.fields = ["" if i == field else text for i, text in enumerate(s.fields)]
+
+
 class _Lines(TStr):
     """Text of several segments; splitting it at the repetition separator gives each piece its own address."""
 
@@ -187,12 +195,25 @@ def obr15(tree: Group, x: Run) -> None:
     """OBR-15 is read by OBR_Specimen where the group has no SPM; the map says so."""
 
 
+def own_parent(tree: Group, x: Run) -> None:
+    """A TXA whose parent document (TXA-13) is the document itself (TXA-12) is read without a parent."""
+    for g in _groups(tree):
+        for i, s in enumerate(g.children):
+            if isinstance(s, Group) or s.name != "TXA" or not _whole(s, 13) or _whole(s, 12) != _whole(s, 13):
+                continue
+            g.children[i] = Without(s, 13)  # type: ignore[call-overload]
+            x.flag(
+                "mended", f"TXA[{s.n}]-13", "the parent document is the document itself: it has none", True
+            )
+
+
 MEND: dict[str, Callable[[Group, Run], None]] = {
     "NTE directly after OBX belongs to that OBX": by_structure,
     "OBX before any OBR belongs to the first OBR": by_structure,
     "consecutive TX, FT or ST OBX with the same OBX-3 and OBX-4 are the lines of one result": text_lines,
     "consecutive NTE with the same NTE-2, NTE-4, NTE-5 and NTE-6 are the lines of one comment": note_lines,
     "OBR-15 stands in for SPM when there is none": obr15,
+    "TXA-13 that repeats TXA-12 names no parent": own_parent,
 }
 
 
@@ -229,16 +250,23 @@ def _by_store(root: Scope, x: Run) -> Flag | None:
     return None
 
 
-def _for_a_person(root: Scope, x: Run) -> Flag | None:
-    """Always: what these events undo or move, no rule can tell whose it is."""
-    return Flag("for-a-person", "MSH[1]-9", "who the records belong to has to be decided by a person", True)
+def _unclear_move(root: Scope, x: Run) -> Flag | None:
+    """A number moves with its records from the person of MRG-4 to that of PID-2 (HL7 v2.5.1 ch. 3.3.43)."""
+    for scope in _scopes(root):
+        for pid in scope.own.get("PID", ()):
+            for mrg in scope.own.get("MRG", ()):
+                now, before = (
+                    {_cx(r, x) for r in _whole(s, n).split(x.rs) if r} for s, n in ((pid, 3), (mrg, 1))
+                )
+                if not before or not before <= now or not _whole(pid, 2) or not _whole(mrg, 4):
+                    return Flag("move-unclear", f"MRG[{mrg.n}]-1", "whose records move is not said", True)
+    return None
 
 
 REFUSE: dict[str, Callable[[Scope, Run], Flag | None]] = {
     "MRG-1 names the survivor": _self_merge,
     "survivor is itself retired": _by_store,
-    "two people who were one wait for a person": _for_a_person,
-    "numbers that move to another person wait for a person": _for_a_person,
+    "MRG-1 becomes another number, or nobody says from whom to whom it moves": _unclear_move,
 }
 
 

@@ -88,6 +88,12 @@ _TABLE = (
         "action without an entry",
         "an action code speaks of one entry of a list, and nothing says which",
     ),
+    (
+        "M26",
+        "warning",
+        "history kept by the store",
+        "it follows from all messages of a visit; one overwrites it",
+    ),
 )
 RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}
 

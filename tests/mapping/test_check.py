@@ -32,6 +32,12 @@ def test_the_shipped_project_has_no_errors_and_no_warnings() -> None:
     assert [str(f) for f in check_project(ROOT) if f.level != "info"] == []
 
 
+def test_the_history_of_a_visit_is_the_stores() -> None:
+    assert "M26" in of("statusHistory(old): {status: =planned, period.start: PV1-44}", "Encounter", "PV1")
+    assert "M26" in of("classHistory(old): {class: {from: PV1-2, code: EncounterClass}}", "Encounter", "PV1")
+    assert "M26" not in of("status: {value: =planned, assumed: a test}", "Encounter", "PV1")
+
+
 def test_every_finding_says_where_what_why_and_what_to_try() -> None:
     (f,) = told(maps_of(rows("famly: PID-5")))
     assert (f.rule, f.level, f.place) == ("M01", "error", "small.yaml:5")

@@ -231,3 +231,22 @@ def test_merged_again_after_the_unmerge(hub: Hub) -> None:
     assert hub.adt(merge("77", "88")).status == "done"
     assert len(hub.of("77", "Observation")) == 1
     assert hub.patient("88")["active"] is False
+
+
+def test_a_number_moves_to_another_person(hub: Hub) -> None:
+    def of(external: str) -> str:
+        return who("77").replace("PID|1||", f"PID|1|{external}^^^CITY^PI|")
+
+    hub.adt(adt("A08", of("E1")))
+    hub.lab(oru(who("77")))
+    assert hub.any(adt("A43", of("E2"), "MRG|77^^^NORTH^MR|||E1^^^CITY^PI")).status == "done"
+    (person,) = hub.all("Patient")
+    assert [one["value"] for one in person["identifier"]] == ["77", "E2"]
+    assert len(hub.of("77", "Observation")) == 1
+
+
+@pytest.mark.parametrize("prior", ["88^^^NORTH^MR|||E1^^^CITY^PI", "77^^^NORTH^MR"])
+def test_a_move_to_another_number_or_from_nobody_waits(hub: Hub, prior: str) -> None:
+    hub.adt(adt("A08", who("88")))
+    assert hub.any(adt("A43", who("77"), f"MRG|{prior}")).cause == "refused"
+    assert len(hub.all("Patient")) == 1
