@@ -17,12 +17,23 @@ from rapidfuzz.distance import JaroWinkler
 
 from engine.terminology.concepts import CodeService, Concept
 from engine.terminology.localwords import Abbreviations, Name, name_of, same_text, words
-from engine.terminology.testclues import WHOLE, hints_in, properties_of, scale_of, system_of, systems_fit
+from engine.terminology.testclues import (
+    DRAWN,
+    SYSTEMS,
+    WHOLE,
+    hints_in,
+    properties_of,
+    scale_of,
+    system_of,
+    systems_fit,
+)
 
 __all__ = ["LocalTerm", "Precedent", "Suggestion", "gather", "queries", "suggest"]
 
 _ALIKE = 0.92  # Jaro-Winkler of two words taken for one, so that slips of the pen still match
 _STEM = 5
+_RARE = frozenset({"RelTime", "RelMCnc", "RelCCnc", "AFr", "SatFr"})
+"""Properties not worth a search by themselves."""
 _RANKS = ("COMMON_TEST_RANK", "COMMON_SI_TEST_RANK")
 # words of a local name that say in what or how, and need not stand in what a term measures
 _AROUND = frozenset(
@@ -110,24 +121,48 @@ def queries(term: LocalTerm, abbreviations: Abbreviations) -> list[str]:
 
 
 def gather(
-    service: CodeService, system: str, term: LocalTerm, abbreviations: Abbreviations, limit: int = 60
+    service: CodeService,
+    system: str,
+    term: LocalTerm,
+    abbreviations: Abbreviations,
+    limit: int = 150,
+    ucum_of: Callable[[str], str] = as_written,
 ) -> list[Concept]:
-    """Search a code system for all that may be meant: whole readings first, then their single words."""
+    """Search a code system for all that may be meant: whole readings first, then their single words.
+
+    A full release has hundreds of terms of one analyte, and a search returns no more than `limit`. So, where
+    a search is full, the terms that fit unit and specimen are asked for by themselves, too.
+    """
     found: dict[str, Concept] = {}
-    singles: list[str] = []
-    for query in queries(term, abbreviations):
-        for concept in service.search(system, query, limit):
-            found.setdefault(concept.code, concept)
-        singles += [
-            word for word in words(query) if word not in singles and word not in _AROUND and len(word) > 2
-        ]
-    for word in singles:
-        hits = service.search(system, word, limit)
-        if not hits and len(word) > _STEM:
-            hits = service.search(system, word[:_STEM], limit)  # a slip of the pen further on in the word
+    filters = _filters(term, ucum_of(term.unit) if term.unit else "")
+
+    def ask(query: str) -> bool:
+        hits = service.search(system, query, limit)
+        if len(hits) >= limit and "SYSTEM" in hits[0].properties:
+            for properties in filters:
+                hits = hits + service.search(system, query, limit, 0, properties)
         for concept in hits:
             found.setdefault(concept.code, concept)
+        return bool(hits)
+
+    singles: list[str] = []
+    for query in queries(term, abbreviations):
+        ask(query)
+        singles += [w for w in words(query) if w not in singles and w not in _AROUND and len(w) > 2]
+    for word in singles:
+        if not ask(word) and len(word) > _STEM:
+            ask(word[:_STEM])  # a slip of the pen further on in the word
     return list(found.values())
+
+
+def _filters(term: LocalTerm, unit: str) -> list[dict[str, str]]:
+    """Return what axes to ask for by themselves: those that fit, where unit or specimen say anything."""
+    system = system_of(term.specimen) or hints_in(words(f"{term.text} {term.panel}"))
+    systems = [s for s in SYSTEMS if systems_fit(system, s) in ("same", "may")] if system else list(DRAWN)
+    properties = sorted(properties_of(unit)[1] - _RARE)
+    if properties:
+        return [{"PROPERTY": p, "SYSTEM": s} for p in properties for s in systems]
+    return [{"SYSTEM": s} for s in systems] if system else []
 
 
 def suggest(

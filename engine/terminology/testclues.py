@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from engine.terminology import ucum
 
-__all__ = ["WHOLE", "hints_in", "properties_of", "scale_of", "system_of", "systems_fit"]
+__all__ = ["DRAWN", "SYSTEMS", "WHOLE", "hints_in", "properties_of", "scale_of", "system_of", "systems_fit"]
 
 _FRACTIONS = frozenset(
     {"NFr", "MFr", "VFr", "SFr", "CFr", "AFr", "RelTime", "RelMCnc", "RelCCnc", "Ratio", "MRto", "SatFr"}
@@ -92,6 +92,23 @@ _DRAWN = frozenset(
     {"Bld", "Ser/Plas", "Ser", "Plas", "PPP", "Ser/Plas/Bld", "BldV", "BldA", "BldC", "RBC", "WBC"}
 )
 _CLOTTED = frozenset({"Ser", "Plas", "PPP", "Ser/Plas", "Ser/Plas/Bld"})
+DRAWN = ("Ser/Plas", "Bld", "Ser", "PPP")
+"""The systems of most tests of what comes from a vein."""
+SYSTEMS = (
+    *DRAWN,
+    "Plas",
+    "BldA",
+    "BldV",
+    "BldC",
+    "RBC",
+    "Urine",
+    "Urine sed",
+    "CSF",
+    "Stool",
+    "Body fld",
+    "Sputum",
+)
+"""The systems that terms are searched in by themselves."""
 _NUMBER = re.compile(r"[<>]?=?\s*[-+]?\d+(?:[.,]\d+)?(?:\s*[-:]\s*\d+(?:[.,]\d+)?)?")
 
 
