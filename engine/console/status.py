@@ -52,9 +52,13 @@ CAUSES = {
         "A merge that names several patients to stay or to go",
         "Ask registration for one merge a message.",
     ),
-    "for-a-person": (
-        "Records change hands: no rule can say whose they are",
-        "Registration says what belongs to whom; do it in the chart, then leave this one parked.",
+    "move-unclear": (
+        "Records change hands, and the message does not say whose they were",
+        "Registration says what belongs to whom, and sends the move again.",
+    ),
+    "unmerge-chain": (
+        "Takes two apart of whom one was merged into a third",
+        "Ask registration to take that merge back first.",
     ),
     "ambiguous-key": ("Keys of more than one resource", "Compare both; somebody must decide."),
     "no-patient-key": (
