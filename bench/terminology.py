@@ -1,6 +1,6 @@
 """The code store measured: loading, lookups that are cached and that are not, search, memory.
 
-PYTHONPATH=. python bench/terminology.py [--terms 100000] [--concepts 500000] [--rf2]
+python bench/terminology.py [--terms 100000] [--concepts 500000] [--rf2]
 
 LOINC-size: a generated Loinc.csv of 100,000 rows with all the columns that matter. Store: a generated list of
 500,000 codes, asked hot (a thousand codes again and again) and cold (every code once, in random order, none
@@ -27,11 +27,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.codes.loaders.summary import Asked
-from engine.codes.loading import load_release
-from engine.codes.store import CodeStore
-from engine.codes.systems import LOINC, SNOMED
-from engine.terminology.damage import loinc_valid, sctid_valid
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from engine.codes.loaders.summary import Asked  # noqa: E402
+from engine.codes.loading import load_release  # noqa: E402
+from engine.codes.store import CodeStore  # noqa: E402
+from engine.codes.systems import LOINC, SNOMED  # noqa: E402
+from engine.terminology.damage import loinc_valid, sctid_valid  # noqa: E402
 
 OWN = "urn:example:bench"
 COLUMNS = """

@@ -21,7 +21,7 @@ from engine.cli.printing import print_json
 from engine.codes.loaders.summary import Asked, Summary
 from engine.codes.loading import load_release, make_current, remove_release
 from engine.codes.store import CodeStore
-from engine.codes.systems import full
+from engine.codes.systems import SHORT, full
 from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError, HubError
 from engine.kernel.yamlfile import load as load_yaml
@@ -64,7 +64,13 @@ def asked_of(system: str, release: str, effective: str, language: str, columns: 
         named[ours] = theirs
     if effective and not _DAY.fullmatch(effective):
         raise ConfigError(f"--effective {effective} is no day", remedy="write it as 2026-10-01")
-    return Asked(full(system), release, effective, language, named)
+    uri = full(system)
+    if uri and ":" not in uri:
+        raise ConfigError(
+            f"--system {system} is neither a URI nor a short name",
+            remedy=f"short names are {', '.join(SHORT)}",
+        )
+    return Asked(uri, release, effective, language, named)
 
 
 def shipped_jobs(root: Path) -> list[Job]:

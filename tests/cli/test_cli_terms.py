@@ -75,6 +75,8 @@ def test_what_cannot_be_followed(project: Path) -> None:
         load("1", "--column", "display")
     with pytest.raises(HubError, match=r"--effective 1\.1\.2026 is no day"):
         load("1", "--effective", "1.1.2026")
+    with pytest.raises(HubError, match="--system lionc is neither a URI nor a short name"):
+        hub("load", "own.csv", "--system", "lionc", "--release", "1")
     with pytest.raises(HubError, match="there is no loader 'nothing'"):
         load("1", "--as", "nothing")
     with pytest.raises(HubError, match="no release of urn:x:own is loaded"):
