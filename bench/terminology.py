@@ -29,11 +29,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.codes.loaders.summary import Asked  # noqa: E402
-from engine.codes.loading import load_release  # noqa: E402
-from engine.codes.store import CodeStore  # noqa: E402
-from engine.codes.systems import LOINC, SNOMED  # noqa: E402
-from engine.terminology.damage import loinc_valid, sctid_valid  # noqa: E402
+from engine.codes.loaders.summary import Asked
+from engine.codes.loading import load_release
+from engine.codes.store import CodeStore
+from engine.codes.systems import LOINC, SNOMED
+from engine.terminology.damage import loinc_valid, sctid_valid
 
 OWN = "urn:example:bench"
 COLUMNS = """
