@@ -163,17 +163,17 @@ MG = {"unit": "mg", "code": "mg", "system": "http://unitsofmeasure.org"}
     ("kind", "raw", "expected", "codes"),
     [
         ("NM", "4.10", {"valueQuantity": {"value": Decimal("4.10"), **MG}}, []),
-        ("NM", "<5", {"valueQuantity": {"value": Decimal(5), "comparator": "<", **MG}}, []),
-        ("NM", "=5", {"valueQuantity": {"value": Decimal(5), **MG}}, []),
+        ("NM", "<5", {"valueQuantity": {"value": 5, "comparator": "<", **MG}}, []),
+        ("NM", "=5", {"valueQuantity": {"value": 5, **MG}}, []),
         ("NM", "HEMOLYZED", {"valueString": "HEMOLYZED"}, ["not-a-number"]),
         ("NM", "", {}, []),
-        ("SN", "^5", {"valueQuantity": {"value": Decimal(5)}}, []),
-        ("SN", ">=^5", {"valueQuantity": {"value": Decimal(5), "comparator": ">="}}, []),
-        ("SN", "^1^-^10", {"valueRange": {"low": {"value": Decimal(1)}, "high": {"value": Decimal(10)}}}, []),
+        ("SN", "^5", {"valueQuantity": {"value": 5}}, []),
+        ("SN", ">=^5", {"valueQuantity": {"value": 5, "comparator": ">="}}, []),
+        ("SN", "^1^-^10", {"valueRange": {"low": {"value": 1}, "high": {"value": 10}}}, []),
         (
             "SN",
             "^1^:^8",
-            {"valueRatio": {"numerator": {"value": Decimal(1)}, "denominator": {"value": Decimal(8)}}},
+            {"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 8}}},
             [],
         ),
         ("SN", "^2^+", {"valueString": "2 +"}, []),
@@ -202,7 +202,7 @@ def test_coded_values_are_read_by_the_type_that_obx_2_says(kind: str) -> None:
 def test_several_results_in_one_obx_become_components() -> None:
     out = run_segment(shipped(), "OBX_ObservationComponent", "OBX|1|NM|BP^Pressure^L||120~80")
     assert [c["code"]["coding"][0]["code"] for c in out["component"]] == ["BP", "BP"]
-    assert [c["valueQuantity"]["value"] for c in out["component"]] == [Decimal(120), Decimal(80)]
+    assert [c["valueQuantity"]["value"] for c in out["component"]] == [120, 80]
 
 
 # -- codes ---------------------------------------------------------------------------------------------
