@@ -3,10 +3,11 @@
 In: the text of a unit (OBX-6, CQ.2). Out: its UCUM code, or nothing. `UnitTable` is the code table
 `maps/units.csv` with two rules of its own. A text that has a row means what the row says, to the letter;
 a row that is a draft, or not approved as the same, makes it unknown. A text without a row is UCUM only if
-all its parts are in `units/plain.csv`, where no laboratory means anything else: UCUM reads `MG/L` as
-megagauss, `b/min` as barn and `pH` as picohenry. Table `units` is asked for a unit of which the sender does
-not say what it is; table `ucum` for one that it says is UCUM, which is taken at its word unless a row whose
-source system is UCUM speaks against it. HL7 v2.8.2 § 7.4.2.6; FHIR R4 datatypes, Quantity.
+all its parts are in `units/plain.csv`, where no laboratory means anything else, and what it measures is in
+`units/measured.csv`: UCUM reads `MG/L` as megagauss, `b/min` as barn and `m/uL` as metres. Table `units` is
+asked for a unit of which the sender does not say what it is; table `ucum` for one that it says is UCUM, which
+is taken at its word unless a row whose source system is UCUM speaks against it. HL7 v2.8.2 § 7.4.2.6; FHIR R4
+datatypes, Quantity.
 """
 
 from __future__ import annotations
@@ -35,8 +36,27 @@ __all__ = [
 HOUSE, DECLARED = "units", "ucum"
 """The tables' names, as `code:` of a map has them."""
 
-Plain = Mapping[str, frozenset[str]]
-"""A unit of UCUM -> the prefixes with which it is not mistaken; "" = without one."""
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What nobody mistakes: unit -> the prefixes it may have (`""`: none), and what is measured at all."""
+
+    units: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    measured: frozenset[tuple[tuple[str, int], ...]] = frozenset()
+
+    def __contains__(self, text: str) -> bool:
+        """Say whether a text is UCUM of which nobody mistakes any part."""
+        if not ucum.is_unit(text):
+            return False
+        unit = ucum.parse(text)
+        if unit.counted_below or not (unit.parts or unit.notes):
+            # mg/24.h is (mg/24).h to UCUM alone; a mere number is no unit
+            return False
+        bracketed = any("[" in code for _, code in unit.parts)
+        return (bracketed or unit.dims in self.measured) and all(
+            "[" in code or prefix in self.units.get(code, ()) for prefix, code in unit.parts
+        )
+
 
 MICRO = str.maketrans({"µ": "u", "μ": "u"})  # micro sign and Greek mu: UCUM writes u
 _CACHED = 4096
@@ -46,7 +66,7 @@ _CACHED = 4096
 class UnitTable(Table):
     """The table of units: rows, then plain UCUM. `first` is a site's own table, asked before this one."""
 
-    plain: Plain = field(default_factory=dict)
+    plain: Plain = field(default_factory=Plain)
     declared: bool = False  # the sender says that what it writes is UCUM
     first: Table | None = None
     _said: dict[tuple[str, str], Hit] = field(default_factory=dict)
@@ -111,37 +131,33 @@ class UnitTable(Table):
         plain = text.translate(MICRO)
         if plain != text and (hit := self._said.get(("", plain))):
             return hit
-        if is_plain(plain, self.plain):
+        if plain in self.plain:
             return Hit(ucum.SYSTEM, plain, "", "equal", "units/plain.csv")
         return None
 
 
-def is_plain(text: str, plain: Plain) -> bool:
-    """Say whether a text is UCUM of which every part is on the list of what nobody mistakes."""
-    if not ucum.is_unit(text):
-        return False
-    unit = ucum.parse(text)
-    if not unit.parts and not unit.notes:
-        return False  # a number is no unit
-    # a number below the line belongs to what follows it, for everybody but UCUM: mg/24.h is mg.h/24
-    return not unit.counted_below and all(
-        "[" in code or prefix in plain.get(code, frozenset()) for prefix, code in unit.parts
-    )
+def read_plain(units: bytes, measured: bytes, folder: str) -> Plain:
+    """Read `plain.csv` (unit, prefixes: `-` = none, note) and `measured.csv` (unit, note) of `units/`.
 
-
-def read_plain(data: bytes, name: str) -> Plain:
-    """Read `units/plain.csv`: unit, prefixes (`-` = none), note. Raises ConfigError."""
+    Raises ConfigError.
+    """
     out: dict[str, frozenset[str]] = {}
-    for line, cells in records(data, name, ("unit", "prefixes", "note")):
+    for line, cells in records(units, f"{folder}/plain.csv", ("unit", "prefixes", "note")):
         unit = cells["unit"]
+        where = f"{folder}/plain.csv:{line}"
         prefixes = [p.replace("-", "") for p in cells["prefixes"].split()]
         for prefix in prefixes or [""]:
             if not ucum.is_unit(prefix + unit) or ucum.parse(prefix + unit).parts != ((prefix, unit),):
-                raise ConfigError(f"{prefix + unit} is no unit of UCUM", where=f"{name}:{line}")
+                raise ConfigError(f"{prefix + unit} is no unit of UCUM", where=where)
         if unit in out:
-            raise ConfigError(f"lists {unit} twice", where=f"{name}:{line}", remedy="keep one of them")
+            raise ConfigError(f"lists {unit} twice", where=where, remedy="keep one of them")
         out[unit] = frozenset(prefixes)
-    return out
+    dims = set()
+    for line, cells in records(measured, f"{folder}/measured.csv", ("unit", "note")):
+        if not ucum.is_unit(cells["unit"]):
+            raise ConfigError(f"{cells['unit']} is no unit of UCUM", where=f"{folder}/measured.csv:{line}")
+        dims.add(ucum.parse(cells["unit"]).dims)
+    return Plain(out, frozenset(dims))
 
 
 def unit_tables(
@@ -149,8 +165,8 @@ def unit_tables(
 ) -> dict[str, Table]:
     """Make the two tables of units. Raises ConfigError for a row that leads to what is no unit."""
     check_units(rows, f"{folder}/maps/{HOUSE}.csv")
-    data = content.get("units/plain.csv")
-    plain = {} if data is None else read_plain(data, f"{folder}/units/plain.csv")
+    lists = content.get("units/plain.csv"), content.get("units/measured.csv")
+    plain = read_plain(lists[0], lists[1], f"{folder}/units") if lists[0] and lists[1] else Plain()
     return {
         name: UnitTable(name, rows, version=version, plain=plain, declared=name == DECLARED)
         for name in (HOUSE, DECLARED)

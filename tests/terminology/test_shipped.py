@@ -173,6 +173,8 @@ def test_what_maps_name_exists() -> None:
 
 def test_the_files_end_lines_the_same_way() -> None:
     for path in sorted((ROOT / "terminology").rglob("*.csv")):
+        if "releases" in path.parts:
+            continue  # as their publishers ship them
         data = path.read_bytes()
         assert b"\r" not in data, path.name
         assert data.endswith(b"\n"), path.name

@@ -102,6 +102,7 @@ def test_what_laboratories_write(text: str, unit: str) -> None:
             "<5",
             "mg / dL",
         ),
+        *("m/uL", "m/mL", "g2", "s/m", "mol2/L", "L.L", "mm4", "V/m"),
         *("mMOL/l", "mgdl", "K / uL", "k/UL", ""),
     ],
 )
@@ -184,7 +185,12 @@ def test_a_row_that_leads_nowhere_is_refused(row: str, why: str) -> None:
 @pytest.mark.parametrize("line", ["xx,-,", "g,q,", "cal,k,\ncal,k,", "g,-", "mg,-,", 'g,"-,'])
 def test_a_plain_unit_that_is_none_is_refused(line: str) -> None:
     with pytest.raises(ConfigError, match=r"plain\.csv:\d"):
-        read_plain(f"unit,prefixes,note\n{line}\n".encode(), "plain.csv")
+        read_plain(f"unit,prefixes,note\n{line}\n".encode(), b"unit,note\nm,\n", "units")
+
+
+def test_what_is_measured_are_units() -> None:
+    with pytest.raises(ConfigError, match=r"measured\.csv:2"):
+        read_plain(b"unit,prefixes,note\nm,-,\n", b"unit,note\nmeter,\n", "units")
 
 
 @given(st.text(alphabet="mgLdlUuKMGk/*^%{}[]() 0123456789.", max_size=12))
