@@ -106,9 +106,9 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         retiring = retired_by(draft.body) if draft.type == "Patient" else None
         flagged = len(made.flags)
         kept = local.get(retiring) if retiring else None
-        follow = (
-            retiring is None and draft.id not in apart and not (draft.id in moves and moves[draft.id].into)
-        )
+        follow = retiring is None
+        if follow and (moves or apart):
+            follow = draft.id not in apart and not (draft.id in moves and moves[draft.id].into)
         row = _resolved(draft, keys, state, made, known_as.get(place), kept, follow)
         if moves or apart:
             places[draft.id] = row
@@ -138,7 +138,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         if drafted[row.rid] is not draft:
             continue
         patient = local.get(about) if about else None
-        move = moves.get(draft.id)
+        move = moves.get(draft.id) if moves else None
         if draft.type == "Patient":
             patient = row
             _check_person(draft, row, state, confirmed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
 from typing import Any
 
 import pytest
 from safety_hub import Hub, adt, oru, who
 
+from engine.fhir.validate import validate
 from engine.kernel.message import Outcome
 
 DAY = "20260502"
@@ -91,6 +91,7 @@ def test_from_planned_to_finished(hub: Hub) -> None:
         ("in-progress", "12:00", "13:30"),
     ]
     assert places(hub) == [("3W", "completed", "09:00", "13:30")]
+    assert validate(visit) == []
 
 
 def test_the_class_that_was(hub: Hub) -> None:
@@ -142,6 +143,7 @@ def test_without_times_nothing_is_made_up(hub: Hub) -> None:
     visit = hub.one("Encounter")
     unknown = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
     assert visit["statusHistory"] == [{"status": "planned", "period": {"extension": [unknown]}}]
+    assert validate(visit) == []
     assert places(hub) == [("ICU", "active", "", ""), ("3W", "completed", "", "")]
 
 
@@ -276,10 +278,6 @@ STORY = {
 def _result(hub: Hub) -> Any:
     visit = hub.one("Encounter")
     return visit["status"], history(visit), visit.get("classHistory"), sorted(places(hub))
-
-
-def _moments(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("A02", "A12", "A03", "A13")))[::4])
