@@ -58,7 +58,7 @@ def load_release(
                 _something(load, path.name)
                 today = datetime.now(UTC).date().isoformat()
                 if not accept_smaller:
-                    _not_smaller(connection, load, today, current, path.name)
+                    _not_smaller(connection, load, today, current, path.name, summary)
                 summary.releases = load.commit(files.digest, today, current)
             except sqlite3.Error as error:
                 load.abandon()
@@ -97,20 +97,36 @@ def _something(load: Load, where: str) -> None:
 
 
 def _not_smaller(
-    connection: sqlite3.Connection, load: Load, today: str, current: bool | None, where: str
+    connection: sqlite3.Connection,
+    load: Load,
+    today: str,
+    current: bool | None,
+    where: str,
+    summary: Summary,
 ) -> None:
-    """Refuse to lead from a release to a much smaller one: a file cut between two lines looks whole."""
-    for number, system, count in load.counts():
+    """Refuse to lead from a release to a much smaller one: a file cut between two lines looks whole.
+
+    Of a package that holds many code systems such a one stays beside the current release instead.
+    """
+    counts = load.counts()
+    for number, system, count in counts:
         there = connection.execute(
             "SELECT concepts, version FROM release WHERE system = ? AND ready AND current", (system,)
         ).fetchone()
-        if there and count < there[0] * _SMALLER and load.leads(number, today, current):
-            raise FormatError(
-                f"has {count:,} concepts of {system}",
-                where=where,
-                why=f"{there[1]}, which is current, has {there[0]:,}",
-                remedy="fetch the file again; if it really is smaller, say so: --accept-smaller",
+        if not there or count >= there[0] * _SMALLER or not load.leads(number, today, current):
+            continue
+        if len(counts) > 1:
+            load.beside.add(number)
+            summary.notes.append(
+                f"{system} has {count:,} concepts here and {there[0]:,} in {there[1]}, which stays current"
             )
+            continue
+        raise FormatError(
+            f"has {count:,} concepts of {system}",
+            where=where,
+            why=f"{there[1]}, which is current, has {there[0]:,}",
+            remedy="fetch the file again; if it really is smaller, say so: --accept-smaller",
+        )
 
 
 def make_current(store: Path, system: str, version: str) -> None:

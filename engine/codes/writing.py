@@ -45,6 +45,7 @@ class Load:
         }
         self._source = source
         self._releases: dict[int, tuple[str, str]] = {}
+        self.beside: set[int] = set()  # releases that must not become current
 
     def release(self, system: str, version: str, effective: str = "") -> int:
         """Begin a release; returns its number, which its rows name. `effective`: YYYY-MM-DD or empty."""
@@ -193,6 +194,8 @@ class Load:
 
         `wanted` None: it will, unless it is not in effect yet (`today`, YYYY-MM-DD) or a later one is.
         """
+        if release in self.beside:
+            return False
         run = self.connection.execute
         ((system, version, effective),) = run(
             "SELECT system, version, effective FROM release WHERE id = ?", (release,)

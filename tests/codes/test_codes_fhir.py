@@ -130,6 +130,19 @@ def test_a_package(tmp_path: Path) -> None:
     assert to("D") == [("blue", "inexact", "Blue")]
 
 
+def test_a_small_part_in_a_package_stays_beside_the_whole(tmp_path: Path) -> None:
+    whole = {**SYSTEM, "version": "1.0.0", "concept": [{"code": f"c{n}"} for n in range(40)]}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    load_release(tmp_path / "codes.db", tmp_path / "whole.json")
+    other = {**SYSTEM, "url": "urn:x:other"}
+    summary = load_release(tmp_path / "codes.db", package(tmp_path / "x.tgz", SYSTEM, other))
+    assert [leads for _, leads in summary.releases] == [False, True]
+    assert "urn:x:colours has 5 concepts here and 40 in 1.0.0, which stays current" in summary.notes
+    store = CodeStore(tmp_path / "codes.db")
+    assert store.lookup("urn:x:colours", "c39") is not None
+    assert store.lookup("urn:x:colours", "red", "1.2.0") is not None
+
+
 def test_plain_json_and_bundles(tmp_path: Path) -> None:
     bundle = {"resourceType": "Bundle", "entry": [{"resource": r} for r in (SYSTEM, MAP, VALUES)]}
     path = tmp_path / "terms.json"

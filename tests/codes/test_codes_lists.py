@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 from pathlib import Path
 
 import pytest
-from code_samples import write
+from code_samples import write, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
@@ -67,6 +68,9 @@ def test_procedures_have_no_dot_and_april_is_a_release_of_its_own(tmp_path: Path
     store = _icd(tmp_path, name="icd10cm-order-April-2026.txt")
     april = next(r for r in store.releases() if r.system == ICD10CM)
     assert (april.version, april.effective) == ("2026-04", "2026-04-01")
+    parts = {"icd10cm_order_2026.txt": ORDER, "icd10cm_order_addenda_2026.txt": "Add: nothing", "a.pdf": ""}
+    load_release(tmp_path / "codes.db", zipped(tmp_path / "april-1-2026-code-descriptions.zip", parts))
+    assert [r.version for r in store.releases() if r.system == ICD10CM] == ["2026-04"]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +278,10 @@ def test_a_workbook(tmp_path: Path) -> None:
     store = CodeStore(tmp_path / "codes.db")
     found = store.lookup(HCPCS, "E1399")
     assert found is not None and found.display == "Other"
+    with zipfile.ZipFile(tmp_path / "hcpcs.zip", "w") as made:
+        made.write(path, path.name)
+        made.writestr("notes.txt", "read me")
+    load_release(tmp_path / "codes.db", tmp_path / "hcpcs.zip", Asked(version="2026b"))
     _book(path, [["code", "display"], ["A0021", "Ambulance"], [datetime.datetime(2026, 3, 2), "?"]])
     with pytest.raises(
         HubError, match=r"HCPC2026\.xlsx:3: has the code '2026-03-02 00:00:00': a spreadsheet"

@@ -51,7 +51,8 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
 def _file(files: Files, member: Member, load: Load, asked: Asked, summary: Summary) -> None:
     named = _NAME.match(member.base)
     system = asked.system or (ICD10PCS if named and named[1].lower() == "pcs" else ICD10CM)
-    version = asked.version or (f"{named[3]}{'-04' if named[2] else ''}" if named else "")
+    april = named is not None and (named[2] or "april" in files.path.name.lower())  # the zip may say it alone
+    version = asked.version or (f"{named[3]}{'-04' if april else ''}" if named else "")
     if not version:
         raise FormatError(
             "does not say its year", where=member.base, remedy="give it: --release 2026 --system icd-10-cm"

@@ -47,15 +47,22 @@ class _Row:
     line: int
 
 
+def _sheets(files: Files) -> list[Member]:
+    return files.matching(lambda m: m.base.lower().endswith((".csv", ".tsv", ".xlsx")))
+
+
 def _fits(files: Files) -> bool:
-    if len(files.members) != 1:
-        return False
-    return files.members[0].base.lower().endswith((".csv", ".tsv", ".xlsx"))
+    return len(_sheets(files)) == 1
 
 
 def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
-    files.expect(files.members[:1])
-    member = files.members[0]
+    found = _sheets(files) or files.members
+    if len(found) != 1:
+        raise FormatError(
+            f"holds {len(found)} files", where=files.path.name, remedy="name the one with the codes"
+        )
+    files.expect(found)
+    member = found[0]
     low = member.base.lower()
     system = asked.system or next((uri for start, uri in _SYSTEMS.items() if low.startswith(start)), "")
     if not system or not asked.version:
