@@ -155,7 +155,7 @@ class Writer:
         nobody looks for it by its value alone.
         """
         self.named[row.type, system, value] = entry
-        if self.keys.identity(row.type, system, value) != row.key:
+        if not system or self.keys.identity(row.type, system, value) != row.key:
             macs: tuple[int, ...] = self.keys.tokens(row.type, system, value)
         elif "|" in value:
             return
