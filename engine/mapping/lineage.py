@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from engine.formats.hl7v2.leaves import leaves
@@ -122,16 +123,18 @@ def report(
     same = _same_as_head(built, x)
     read = {(a.segment, a.n) for a in (*hits, *same)}
     out = Report()
+
+    @cache
+    def shown(row: int) -> tuple[str, Place]:
+        return _row(rows, row), _place(rows, row)
+
     for leaf in leaves(message):
         spots = _spots(leaf)
         found = next((hits[a] for a in spots if a in hits), None)
         if found is None and spots[0] in same:
             found = next((hits[a] for a in same[spots[0]] if a in hits), None)
         if found:
-            out.mapped += [
-                Mapped(leaf.address, target, _row(rows, row), _place(rows, row))
-                for target, row in dict.fromkeys(found)
-            ]
+            out.mapped += [Mapped(leaf.address, target, *shown(row)) for target, row in dict.fromkeys(found)]
             continue
         unmapped = _why(leaf, spots, chose, failed, ignored, rows, keys)
         if unmapped is None:
@@ -161,14 +164,13 @@ def _note_behind(leaf: Any, message: Any, read: Set[tuple[str, int]]) -> Unmappe
 
 def _spots(leaf: Any) -> list[Address]:
     """The addresses that speak of a leaf, most exact first: itself, component, repetition, field."""
-    whole = Address(leaf.segment.name, leaf.segment.n, leaf.field, leaf.rep, leaf.comp, leaf.sub or 1)
-    out = [
-        whole,
-        whole._replace(sub=0),
-        whole._replace(sub=0, component=0),
-        whole._replace(sub=0, component=0, rep=0),
+    name, n, f, r, c = leaf.segment.name, leaf.segment.n, leaf.field, leaf.rep, leaf.comp
+    return [
+        Address(name, n, f, r, c, leaf.sub or 1),
+        Address(name, n, f, r, c),
+        Address(name, n, f, r),
+        Address(name, n, f),
     ]
-    return out
 
 
 def _row(rows: list[Row], n: int) -> str:

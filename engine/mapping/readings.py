@@ -138,17 +138,41 @@ class _Walk:
                 yield Reading(self.m.name, path, place, location, "condition", conditions)
 
 
+_MOST = 4096
+"""Maps, or message types of a sender, that are remembered. Maps never change: a changed one is another."""
 _read: dict[int, tuple[MapDef, list[Reading]]] = {}
-_MOST = 4096  # maps remembered
 
 
 def _remembered(m: MapDef, known: frozenset[str]) -> list[Reading]:
-    """Return the readings of a map; maps never change, a changed one is another."""
+    """Return the readings of a map."""
     if id(m) not in _read:
         if len(_read) >= _MOST:
             _read.clear()
         _read[id(m)] = (m, list(readings(m, known)))
     return _read[id(m)][1]
+
+
+class _Asked:
+    """What the rows of one message type read, by segment and field, and the answers given so far."""
+
+    def __init__(self, maps: Mapping[str, MapDef], message: MessageDef | None) -> None:
+        self.maps, self.message = maps, message  # held, so that no other ones can come by their ids
+        self.known = frozenset(maps)
+        self.answers: dict[tuple[str, tuple[int, int, int]], Why] = {}
+        self.read: dict[tuple[str, int], list[tuple[tuple[str, ...], Reading]]] = {}
+        lines = message.resources if message else ()
+        for name, when in (
+            [(n, r.when) for r in lines for n in r.rows] if message else [(n, None) for n in maps]
+        ):
+            made = _and((), when)
+            for r in self.of(name):
+                self.read.setdefault((r.location.name, r.location.field), []).append((made, r))
+
+    def of(self, name: str) -> list[Reading]:
+        return _remembered(self.maps[name], self.known) if name in self.maps else []
+
+
+_asked: dict[tuple[int, int], _Asked] = {}
 
 
 def why_not(
@@ -159,49 +183,52 @@ def why_not(
 ) -> Why:
     """Say why the leaf at (field, component, subcomponent) of a segment reached nothing, going by the maps
     alone."""
+    asked = _asked.get((id(maps), id(message)))
+    if asked is None or asked.maps is not maps:
+        if len(_asked) >= _MOST:
+            _asked.clear()
+        asked = _asked[id(maps), id(message)] = _Asked(maps, message)
+    answer = asked.answers.get((segment, place))
+    if answer is None:
+        answer = asked.answers[segment, place] = _why_not(segment, place, asked)
+    return answer
 
-    def of(name: str) -> list[Reading]:
-        return _remembered(maps[name], frozenset(maps)) if name in maps else []
 
+def _why_not(segment: str, place: tuple[int, int, int], asked: _Asked) -> Why:
     field, component, sub = place
     excluded: list[Why] = []
     lacking: list[Why] = []
     silent: list[Why] = []
     decides: list[Why] = []
-    names = [(r, n) for r in message.resources for n in r.rows] if message else [(None, n) for n in maps]
-    for resource, name in names:
-        made = (condition_text(resource.when),) if resource is not None and resource.when is not None else ()
-        for r in of(name):
-            at = r.location
-            if at.name != segment or at.field != field or at.component not in (0, component):
-                continue
-            if at.sub and at.sub != sub:
-                continue
-            if r.role != "value":
-                decides.append(
-                    Why(
-                        "decides",
-                        f"only decides or names: read by row {r.name}",
-                        r.name,
-                        r.place,
-                        r.conditions,
-                    )
+    for made, r in asked.read.get((segment, field), ()):
+        at = r.location
+        if at.component not in (0, component):
+            continue
+        if at.sub and at.sub != sub:
+            continue
+        if r.role != "value":
+            decides.append(
+                Why(
+                    "decides",
+                    f"only decides or names: read by row {r.name}",
+                    r.name,
+                    r.place,
+                    r.conditions,
                 )
-                continue
-            conditions = (*made, *r.conditions)
-            inner = _inside(r, (component, sub), of)
-            if inner is None:
-                text = f"not mapped: {r.through} has no row for {segment}-{field}.{component}"
-                lacking.append(Why("not mapped", text, r.name, r.place))
-                continue
-            conditions += inner
-            if conditions:
-                text = f"excluded: row {r.name} reads it only when {_all(conditions)}"
-                excluded.append(Why("excluded", text, r.name, r.place, conditions))
-            else:
-                silent.append(
-                    Why("no effect", f"row {r.name} read it and made nothing of it", r.name, r.place)
-                )
+            )
+            continue
+        conditions = (*made, *r.conditions)
+        inner = _inside(r, (component, sub), asked.of)
+        if inner is None:
+            text = f"not mapped: {r.through} has no row for {segment}-{field}.{component}"
+            lacking.append(Why("not mapped", text, r.name, r.place))
+            continue
+        conditions += inner
+        if conditions:
+            text = f"excluded: row {r.name} reads it only when {_all(conditions)}"
+            excluded.append(Why("excluded", text, r.name, r.place, conditions))
+        else:
+            silent.append(Why("no effect", f"row {r.name} read it and made nothing of it", r.name, r.place))
     for found in (silent, excluded, lacking, decides):
         if found:
             return found[0]

@@ -10,7 +10,7 @@ delete indicator).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from engine.kernel.errors import MapError
@@ -228,15 +228,16 @@ _NOT_CHOICES = frozenset({"valueSet", "recordedDate", "effectivePeriodName"})
 
 
 def _same_choice(a: str, b: str) -> bool:
-    for stem in _CHOICES:
-        if (
-            a.startswith(stem)
-            and b.startswith(stem)
-            and a[len(stem) :][:1].isupper()
-            and b[len(stem) :][:1].isupper()
-        ):
-            return a not in _NOT_CHOICES and b not in _NOT_CHOICES
-    return False
+    stem = _stem(a)
+    return bool(stem) and stem == _stem(b)
+
+
+@lru_cache(maxsize=4096)
+def _stem(name: str) -> str:
+    """The choice that an element is one alternative of; "" where it is none."""
+    if name in _NOT_CHOICES:
+        return ""
+    return next((s for s in _CHOICES if name.startswith(s) and name[len(s) :][:1].isupper()), "")
 
 
 def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
@@ -287,6 +288,14 @@ def _put_all_of(
 
 
 def _traced_fields(s: Any, x: Any) -> list[str]:
+    """The same with addresses: laid out once per run too."""
+    known = x.laid.get(id(s))
+    if known is None:
+        known = x.laid[id(s)] = (s, _addressed(s))
+    return known[1]  # type: ignore[no-any-return]
+
+
+def _addressed(s: Any) -> list[str]:
     if hasattr(s, "traced"):
         merged: list[str] = s.traced()
         return merged + EMPTY[len(merged) :]

@@ -36,11 +36,12 @@ class Address(NamedTuple):
 
     def below(self, index: int) -> Address:
         """The `index`-th part one level down."""
-        if not self.rep:
-            return self._replace(rep=index)
-        if not self.component:
-            return self._replace(component=index)
-        return self._replace(sub=index)
+        segment, n, field, rep, component, _ = self
+        if not rep:
+            return Address(segment, n, field, index, component, self.sub)
+        if not component:
+            return Address(segment, n, field, rep, index, self.sub)
+        return Address(segment, n, field, rep, component, index)
 
 
 Sources = tuple[Address, ...]
@@ -112,6 +113,11 @@ class TBool:
 
 def traced(value: Any, src: Sources, row: int) -> Any:
     """Return `value` carrying `src`; dicts and lists carry it in every leaf."""
+    kind = type(value)
+    if kind is str or (kind is TStr and not value.src):
+        return TStr(value, src, row)
+    if kind is TStr:
+        return value
     out: Any
     if isinstance(value, dict):
         return {k: traced(v, src, row) for k, v in value.items()}
