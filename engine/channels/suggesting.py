@@ -88,7 +88,7 @@ class Suggester:
                 continue
             said = self._crosswalk(gap, system)
             taken = {s.concept.code for s in said}
-            candidates = gather(self._codes, system, term, self._abbreviations)
+            candidates = gather(self._codes, system, term, self._abbreviations, ucum_of=self._ucum)
             precedents = self._precedents.get(system, ())
             ranked = suggest(term, candidates, self._abbreviations, precedents, limit, self._ucum)
             found += said + [s for s in ranked if s.concept.code not in taken]
