@@ -87,7 +87,6 @@ def check_active(draft: Draft, patient: Row, person: Draft | None, made: Plan, s
     if person is not None and person.body.get("active") is False:
         return
     if patient.body is None:
-        if patient.body is None:
         state.load_current([patient])
     if patient.body is None or patient.body.value.get("active") is not False or patient.survivor is not None:
         return
