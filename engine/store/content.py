@@ -17,6 +17,7 @@ from engine.store.aliases import another_placer
 from engine.store.allergies import another_allergen
 from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order, settled, shortened
 from engine.store.listed import without_duplicates
+from engine.store.meant import meant, wanted
 from engine.store.merge import choice_group, claims_of, dated, facts_of, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
 from engine.store.references import logical, renamed
@@ -134,7 +135,7 @@ def add_version(
     plain = jsonio.dumps(body)
     sent = _rewritten(plain, made)
     if _LOGICAL in sent:
-        sent = _linked(sent, draft, row, made, state)
+        sent = _linked(sent, draft, row, patient, made, state)
         patient = patient or state.patient_of(jsonio.loads(sent))
     visit = None
     if draft.happened is not None and draft.type == "Encounter":
@@ -331,19 +332,16 @@ def _renamed(place: str, made: Plan) -> str:
     return element + at + made.names.get(name.encode(), name.encode()).decode()
 
 
-def _linked(sent: bytes, draft: Draft, row: Row, made: Plan, state: State) -> bytes:
+def _linked(sent: bytes, draft: Draft, row: Row, patient: Row | None, made: Plan, state: State) -> bytes:
     """Set the references that name their target by identifier only, where exactly one resource has it."""
     value = jsonio.loads(sent)
     changed = False
     for reference in logical(value):
-        kind, system, number = (
-            reference["type"],
-            reference["identifier"].get("system"),
-            reference["identifier"].get("value"),
-        )
-        if not system or not number:
+        name = wanted(reference)
+        if name is None:
             continue
-        found = state.having(kind, system, number)
+        kind = name[0]
+        found = meant(state, reference, row, row.patient if patient is None else patient.rid)
         if len(found) == 1:
             reference["reference"] = f"{kind}/{found[0].id}"
             changed = True
@@ -352,5 +350,5 @@ def _linked(sent: bytes, draft: Draft, row: Row, made: Plan, state: State) -> by
                 Flag("several-match", draft.name, f"more than one {kind} has the identifier; none was linked")
             )
         else:
-            made.pending.append((state.keys.token(kind, system, number), row))
+            made.pending.append((state.keys.token(*name), row))
     return jsonio.dumps(value) if changed else sent

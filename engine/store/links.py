@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from engine.fhir import jsonio
 from engine.store.content import Version
+from engine.store.meant import meant, wanted
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Row
@@ -50,15 +51,14 @@ def _set(row: Row, writer: Writer) -> Version | None:
     value = jsonio.loads(row.body.raw)
     found = False
     for reference in logical(value):
-        kind, identifier = reference["type"], reference["identifier"]
-        system, number = identifier.get("system"), identifier.get("value")
-        if not system or not number:
+        name = wanted(reference)
+        if name is None:
             continue
-        targets = writer.state.having(kind, system, number)
+        targets = meant(writer.state, reference, row, row.patient)
         if len(targets) == 1:
-            reference["reference"] = f"{kind}/{targets[0].id}"
+            reference["reference"] = f"{name[0]}/{targets[0].id}"
             found = True
-            mac = writer.state.keys.token(kind, system, number)
+            mac = writer.state.keys.token(*name)
             writer.state.session.run(
                 "DELETE FROM pending_reference WHERE mac = ? AND rid = ?", (mac, row.rid)
             )

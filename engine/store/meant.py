@@ -1,0 +1,59 @@
+"""Which resource a reference by identifier means.
+
+In: a Reference with type and identifier, the patient of the resource that holds it. Out: the resources that
+have the identifier. A number with a system is looked up as it is. An order's number whose authority has a
+name only (HL7 EI.2 without a known URI) means an order of the same patient, with the same number of the same
+kind from the same authority: two orders of two patients are never taken for one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.store.state import Row, State
+
+__all__ = ["meant", "wanted"]
+
+ORDERS = frozenset({"MedicationRequest", "ServiceRequest"})
+
+
+def wanted(reference: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Return (type, system, number) of what a reference names; None where nothing can be looked for."""
+    identifier = reference["identifier"]
+    kind, system, number = reference["type"], identifier.get("system"), identifier.get("value")
+    if not number or not (system or (kind in ORDERS and _authority(identifier))):
+        return None
+    return kind, system or "", number
+
+
+def meant(state: State, reference: dict[str, Any], row: Row, patient: int | None) -> list[Row]:
+    """Return the resources that a reference of `row`, which is about `patient`, can mean."""
+    name = wanted(reference)
+    if name is None:
+        return []
+    found = state.having(*name)
+    if name[1]:
+        return found
+    if patient is None:
+        return []
+    identifier = reference["identifier"]
+    state.load_current(found)
+    return [r for r in found if r is not row and r.patient == patient and _carries(r, identifier)]
+
+
+def _carries(row: Row, wanted: dict[str, Any]) -> bool:
+    return row.body is not None and any(
+        one.get("value") == wanted["value"]
+        and _authority(one) == _authority(wanted)
+        and _kind(one) == _kind(wanted)
+        for one in row.body.value.get("identifier") or ()
+    )
+
+
+def _authority(identifier: dict[str, Any]) -> str:
+    return str((identifier.get("assigner") or {}).get("display") or "")
+
+
+def _kind(identifier: dict[str, Any]) -> str:
+    codes: list[dict[str, Any]] = (identifier.get("type") or {}).get("coding") or []
+    return str(codes[0].get("code") or "") if codes else ""
