@@ -63,6 +63,39 @@ def test_a_document_that_names_itself_as_parent_is_one_and_current(hub: Hub) -> 
 
 
 def test_a_charge_without_a_code_is_kept(hub: Hub) -> None:
-    dft = "\n".join([header("DFT^P03^DFT_P03", "BILL"), who(), "FT1|1|T9||20260501||CG|"])
-    assert hub.any(dft).status == "done"
+    assert hub.any(dft("FT1|1|T9||20260501||CG|")).status == "done"
     assert hub.one("ChargeItem")["code"]["extension"][0]["valueCode"] == "unknown"
+
+
+def dft(*charges: str) -> str:
+    return "\n".join([header("DFT^P03^DFT_P03", "BILL"), who(), *charges])
+
+
+CHARGE = "FT1|1|T9|B{}|2026050{}||CG|410010^Chest x-ray^L|||1"
+CREDIT = "FT1|1|T9|B5|20260505||CD|410010^Chest x-ray^L|||1"
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["charge first", "credit first"])
+def test_a_credit_is_linked_to_the_charge_of_its_number(hub: Hub, turned: bool) -> None:
+    messages = [dft(CHARGE.format(1, 1)), dft(CREDIT)]
+    for message in reversed(messages) if turned else messages:
+        assert hub.any(message).status == "done"
+    found = {c["status"]: c for c in hub.all("ChargeItem")}
+    (link,) = found["not-billable"]["supportingInformation"]
+    assert link["reference"] == f"ChargeItem/{found['billable']['id']}"
+
+
+def test_a_credit_that_fits_two_charges_is_linked_to_neither(hub: Hub) -> None:
+    for day in (1, 2):
+        hub.any(dft(CHARGE.format(day, day)))
+    outcome = hub.any(dft(CREDIT))
+    assert "several-match" in [f.code for f in outcome.flags]
+    (credit,) = [c for c in hub.all("ChargeItem") if c["status"] == "not-billable"]
+    assert "reference" not in credit["supportingInformation"][0]
+
+
+def test_a_credit_of_something_else_is_linked_to_nothing(hub: Hub) -> None:
+    hub.any(dft(CHARGE.format(1, 1).replace("410010", "410099")))
+    hub.any(dft(CREDIT))
+    (credit,) = [c for c in hub.all("ChargeItem") if c["status"] == "not-billable"]
+    assert "reference" not in credit["supportingInformation"][0]
