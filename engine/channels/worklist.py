@@ -23,8 +23,8 @@ from engine.store.audit import Access
 from engine.store.gaps import Proposal, Sighting
 from engine.store.sql import SqlStore
 from engine.terminology.concepts import CodeService
+from engine.terminology.folder import TerminologyFolder
 from engine.terminology.tables import EQUIVALENCES, TRANSLATING
-from engine.terminology.translate import Terminology
 
 __all__ = ["Approved", "Waiting", "Worklist"]
 
@@ -69,16 +69,7 @@ class Worklist:
         self, config: Config, journal: SqlJournal, store: SqlStore, codes: CodeService | None = None
     ) -> None:
         self.config, self.journal, self.store, self.codes = config, journal, store, codes
-        self._folder = config.root / "terminology"
-        self._read: tuple[object, Terminology] | None = None
-
-    def _terms(self) -> Terminology:
-        """Return the project's tables as they are on disk now."""
-        files = sorted((self._folder / "maps").glob("*.csv"))
-        mark = tuple((f.name, (st := f.stat()).st_mtime_ns, st.st_ino, st.st_size) for f in files)
-        if self._read is None or self._read[0] != mark:
-            self._read = mark, Terminology.open(self._folder)
-        return self._read[1]
+        self._folder = TerminologyFolder(config.root / "terminology")
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -192,7 +183,7 @@ class Worklist:
 
     def release(self, numbers: Sequence[int], who: str) -> Approved:
         """Run again what still waits for codes that their tables have by now."""
-        now = self._terms()
+        now = self._folder.now()
         done = []
         for number in dict.fromkeys(numbers):
             gap = self.one(number)
@@ -213,7 +204,7 @@ class Worklist:
 
     def settled(self) -> list[Sighting]:
         """Return open codes that their tables have by now: written there by hand, or by another approval."""
-        now = self._terms()
+        now = self._folder.now()
         return [
             s
             for s in self.sightings()
@@ -271,7 +262,7 @@ class Worklist:
                 why="the sender's maps give this field no `code:`",
                 remedy="docs/analysts/codes.md: a table for a sender",
             )
-        table = self._terms().table(name)
+        table = self._folder.now().table(name)
         if proposal.equivalence not in EQUIVALENCES:
             raise ConfigError(
                 f"equivalence {proposal.equivalence!r}",

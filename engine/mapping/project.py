@@ -82,7 +82,10 @@ class Site:
 class SenderView:
     """A site's settings as a run reads them."""
 
-    def __init__(self, site: Site, terminology: Terminology, chain: list[Site], authority: str = "") -> None:
+    def __init__(
+        self, site: Site, terminology: Terminology, chain: list[Site], authority: str = "", own: str = ""
+    ) -> None:
+        self.own = own
         systems: dict[str, str] = {}
         for s in chain:
             systems.update(s.own_systems)
@@ -275,7 +278,13 @@ class SiteProgram:
         if authority not in self._senders:
             site = self.layers[-1] if self.layers else Site("standard")
             own = next((s.authority for s in reversed(self.layers) if s.authority), "")
-            self._senders[authority] = SenderView(site, self.maps.terminology, self.layers, own or authority)
+            self._senders[authority] = SenderView(
+                site,
+                self.maps.terminology,
+                self.layers,
+                own or authority,
+                f"{self.maps.identity_base}/id/",
+            )
         return self._senders[authority]
 
     def forget(self) -> None:

@@ -41,6 +41,7 @@ class Sender(Protocol):
     name: str
     zone: str
     authority: str
+    own: str  # beginning of the hub's own names: `urn:hub:own/id/`
     translated: str  # where a translated coding stands among those that were sent: first | second
 
     def system(self, name: str) -> str:

@@ -15,6 +15,7 @@ from engine.mapping import dates
 from engine.mapping.runstate import Literal, State
 from engine.mapping.traced import absorb
 from engine.mapping.values import decimal_of
+from engine.terminology.translate import WELL_KNOWN
 
 __all__ = ["RunValues"]
 
@@ -217,7 +218,15 @@ class RunValues(State):
         found = self._look(table, local, parts, any_system)
         if found is None:
             return self._missing(local, table, where, unmapped, parts)
-        return None if found.drop else {**_coding(found), "code": self.keep(found.code, local["code"])}
+        return None if found.drop else self._translated(found, local["code"])
+
+    def _translated(self, found: Any, code: str) -> dict[str, Any]:
+        """The coding that a table gives; a clinical one that says less than what was sent says so."""
+        out = {"system": found.system, "code": self.keep(found.code, code), "display": found.display}
+        made = {k: v for k, v in out.items() if v}
+        if found.equivalence == "wider" and found.system in WELL_KNOWN:
+            made["extension"] = [{"url": self.sender.own + "equivalence", "valueCode": "wider"}]
+        return made
 
     def _missing(
         self, local: dict[str, Any], table: str, where: str, unmapped: str, parts: Sequence[str]
@@ -262,7 +271,7 @@ class RunValues(State):
             elif found.drop:
                 return None
             else:
-                hits.append({**_coding(found), "code": self.keep(found.code, c["code"])})
+                hits.append(self._translated(found, c["code"]))
                 if "system" not in c and found.source.startswith(("http", "urn:")):
                     c["system"] = found.source
         if missing and not hits:
@@ -363,8 +372,3 @@ class RunValues(State):
         """A Reference that has nothing but a display."""
         t = self.text(v)
         return {"display": t} if t else None
-
-
-def _coding(found: Any) -> dict[str, Any]:
-    out = {"system": found.system, "code": found.code, "display": found.display}
-    return {k: v for k, v in out.items() if v}

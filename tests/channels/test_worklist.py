@@ -227,6 +227,21 @@ def test_a_meaning_is_not_changed_in_passing(hub: Hub, work: Worklist) -> None:
     assert [(r.target_code, r.by) for r in rows] == [("1558-6", "bob")]
 
 
+def test_a_translation_that_says_less_says_so(hub: Hub, work: Worklist) -> None:
+    first, second = (hub.receive("lab_oru", oru(n, obx)) for n, obx in ((1, GLUX), (2, ZZ)))
+    hub.work()
+    for code, how in (("GLUX", "wider"), ("ZZ", "equal")):
+        work.propose(code_of(hub, code).id, ANN, "2345-7", equivalence=how)
+    done = work.approve([code_of(hub, "GLUX").id, code_of(hub, "ZZ").id], ANN)
+    hub.work()
+    made = [
+        hub.store.read("Observation", hub.written(done.replays[n], "Observation")) for n in (first, second)
+    ]
+    wider, equal = (m["code"]["coding"][0] for m in made if m is not None)
+    assert wider["extension"] == [{"url": "urn:hub:own/id/equivalence", "valueCode": "wider"}]
+    assert "extension" not in equal
+
+
 def test_a_row_written_by_hand_lets_its_messages_go(hub: Hub, work: Worklist) -> None:
     first = hub.receive("lab_oru", oru(1, GLUX))
     hub.work()
