@@ -23,25 +23,27 @@ def words(text: str) -> list[str]:
 
 
 def statement(
-    load: int, release: int, text: str, properties: Mapping[str, str], any_word: bool
+    load: int, release: int, text: str, properties: Mapping[str, str], any_word: bool, *, count: bool = False
 ) -> tuple[str, tuple[Any, ...]] | None:
-    """Write the query for one search; None where the text has nothing to search by."""
+    """Write the query for one search, or for how many it finds; None where there is nothing to search by."""
     where = "".join(f" AND instr({_LINES}, char(10) || ? || char(10))" for _ in properties)
     if properties:
         where = f" AND c.properties <> ''{where}"
     values = tuple(x for name, value in properties.items() for x in (_path(name), value))
     if not text.strip():
-        sql = f"SELECT {_COLUMNS} FROM concept_{load} c WHERE c.release = ?{where} ORDER BY c.code"
+        found = f"FROM concept_{load} c WHERE c.release = ?{where}"
+        sql = f"SELECT count(*) {found}" if count else f"SELECT {_COLUMNS} {found} ORDER BY c.code"
         return sql, (release, *values)
     wanted = words(text)
     if not wanted:
         return None
     match = (" OR " if any_word else " ").join(f'"{word}"*' for word in wanted)
-    sql = (
-        f"SELECT {_COLUMNS} FROM words_{load} w JOIN concept_{load} c ON c.id = w.rowid "
-        f"WHERE words_{load} MATCH ? AND c.release = ?{where} "
-        f"ORDER BY c.active DESC, bm25(words_{load}, 5.0, 1.0), length(c.display), c.code"
+    found = (
+        f"FROM words_{load} w JOIN concept_{load} c ON c.id = w.rowid "
+        f"WHERE words_{load} MATCH ? AND c.release = ?{where}"
     )
+    order = f"ORDER BY c.active DESC, bm25(words_{load}, 5.0, 1.0), length(c.display), c.code"
+    sql = f"SELECT count(*) {found}" if count else f"SELECT {_COLUMNS} {found} {order}"
     return sql, (match, release, *values)
 
 

@@ -25,6 +25,7 @@ from engine.codes.database import open_reader, unavailable
 from engine.codes.registry import Registry, read_registry
 from engine.codes.said import Said
 from engine.codes.searching import statement
+from engine.codes.systems import SNOMED
 from engine.kernel.errors import StoreUnavailable
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
 
@@ -148,6 +149,38 @@ class CodeStore:
         return self._asked(ask)
 
     # -- what the operations of a terminology server need besides
+
+    def count(
+        self, system: str, text: str = "", properties: Mapping[str, str] = _NONE, version: str = ""
+    ) -> int:
+        """Count what `search` would find."""
+        if text and self.lookup(system, text.strip(), version) is not None:
+            return len(self.search(system, text, 1, 0, properties, version=version))
+
+        def ask(now: Registry) -> int:
+            shelf = now.find(system, version)
+            asked = statement(shelf.load, shelf.id, text, properties, False, count=True) if shelf else None
+            return int(self._rows(*asked)[0][0]) if asked else 0
+
+        return self._asked(ask)
+
+    def targets(self, system: str) -> list[str]:
+        """List the systems that current crosswalks lead to from a system."""
+        now = self._now()
+        return sorted({to for (source, to) in now.crosswalks if source == system and now.walks(source, to)})
+
+    def members(self, refset: str, version: str = "") -> list[str]:
+        """List the components of a reference set of SNOMED CT."""
+        if not (refset.isascii() and refset.isdigit() and len(refset) <= 18):
+            return []
+
+        def ask(now: Registry) -> list[str]:
+            shelf = now.find(SNOMED, version)
+            sql = "SELECT CAST(component AS TEXT) FROM member_{n} WHERE refset = ? ORDER BY component"
+            rows = self._rows(sql.format(n=shelf.load), (int(refset),)) if shelf else []
+            return [code for (code,) in rows]
+
+        return self._asked(ask)
 
     def names(self, system: str, code: str, version: str = "") -> list[tuple[str, str, str]]:
         """Return the other names of a concept: (name, language, use)."""

@@ -40,7 +40,7 @@ class Load:
         connection.execute("COMMIT")
         self._waiting: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in _PLACES}
         self._sql = {
-            kind: f"INSERT INTO {kind}_{self.number} VALUES ({','.join('?' * places)})"
+            kind: f"INSERT OR {'IGNORE' if kind == 'member' else 'ABORT'} INTO {kind}_{self.number} VALUES ({','.join('?' * places)})"
             for kind, places in _PLACES.items()
         }
         self._source = source

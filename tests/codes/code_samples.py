@@ -111,6 +111,7 @@ def loinc_zip(path: Path, rows: Iterable[dict[str, str]] = LOINC_ROWS) -> Path:
     return path
 
 
+INVENTED_SET = sct(550001)
 ROOT = "138875005"  # SNOMED CT Concept: the root every edition has
 DISEASE, MILD, SEVERE, GONE = (sct(n) for n in (990001, 990002, 990003, 990004))
 
@@ -203,6 +204,13 @@ def rf2(date: str = "20250101", kind: str = "Snapshot") -> dict[str, str]:
         ),
         f"{where}Language/der2_cRefset_Language{kind}-en_INT_{date}.txt": _lines(
             f"{map_}acceptabilityId", language
+        ),
+        f"{where}Content/der2_Refset_Simple{kind}_INT_{date}.txt": _lines(
+            map_,
+            [
+                (f"30000000-0000-4000-8000-{n:012d}", date, "1", MODULE, INVENTED_SET, code)
+                for n, code in enumerate((MILD, SEVERE))
+            ],
         ),
         f"{where}Content/der2_cRefset_Association{kind}_INT_{date}.txt": _lines(
             f"{map_}targetComponentId",

@@ -69,6 +69,7 @@ def test_ndc_leads_to_the_drug(loaded: CodeStore) -> None:
     def to(ndc: str) -> list[tuple[str, str]]:
         return [(m.code, m.equivalence) for m in loaded.translate(NDC, ndc, RXNORM)]
 
+    assert loaded.targets(NDC) == [RXNORM] and loaded.targets("urn:x:none") == []
     assert to("00011000222") == [("9002", "wider")]
     assert to("00011000333") == [("9004", "wider")]
     assert to("00011000444") == [("9002", "inexact"), ("9004", "inexact")]  # which one, nobody knows

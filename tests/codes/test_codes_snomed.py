@@ -10,6 +10,7 @@ from code_samples import (
     FSN,
     GB,
     GONE,
+    INVENTED_SET,
     IS_A,
     MILD,
     MODULE,
@@ -73,6 +74,12 @@ def test_subsumption(loaded: CodeStore) -> None:
     assert loaded.ancestors(SNOMED, MILD) == {DISEASE, ROOT}
 
 
+def test_a_reference_set(loaded: CodeStore) -> None:
+    assert set(loaded.members(INVENTED_SET)) == {MILD, SEVERE}
+    assert set(loaded.members(INVENTED_SET, "20250101")) == {MILD, SEVERE}
+    assert loaded.members(INVENTED_SET, "20240101") == loaded.members("x") == loaded.members("1") == []
+
+
 def test_a_map_that_needs_the_patient_is_for_people(loaded: CodeStore) -> None:
     assert [(m.code, m.equivalence) for m in loaded.translate(SNOMED, MILD, ICD10)] == [("I01.0", "wider")]
     matches = loaded.translate(SNOMED, SEVERE, ICD10)
@@ -125,6 +132,7 @@ def _delta() -> dict[str, str]:
         (sct(770002, "02"), date, "0", MODULE, SEVERE, DISEASE, "0", IS_A, "900000000000011006", "x"),
         (sct(770200, "02"), date, "1", MODULE, new, MILD, "0", IS_A, "900000000000011006", "x"),
     )
+    add("_Simple", ("30000000-0000-4000-8000-000000000001", date, "0", MODULE, INVENTED_SET, SEVERE))
     add(
         "_ExtendedMap",
         (
@@ -156,6 +164,7 @@ def test_a_delta_makes_a_release_beside_the_one_before(tmp_path: Path, loaded: C
     assert [m.code for m in loaded.translate(SNOMED, MILD, ICD10)] == ["I01.9"]
     assert [m.code for m in loaded.translate(SNOMED, MILD, ICD10, version="20250101")] == ["I01.0"]
     assert [m.code for m in loaded.translate(SNOMED, GONE, SNOMED)] == [DISEASE]
+    assert loaded.members(INVENTED_SET) == [MILD]
     assert loaded.search(SNOMED, "overtaken") == []
     with pytest.raises(HubError, match="is a delta of the past"):
         load_release(tmp_path / "codes.db", tmp_path / "delta")
@@ -188,6 +197,7 @@ def _one(kind: str) -> str:
             r"descriptions without their concept",
         ),
         ("_Relationship_", lambda t: None, r"has no relationship file"),
+        ("_Language", lambda t: t + t.split("\r\n")[1].replace("0000-4000", "1111-4000") + "\r\n", None),
         ("_Concept_", lambda t: t + t.split("\r\n")[3] + "\r\n", None),  # the same row again changes nothing
     ],
 )

@@ -246,6 +246,15 @@ def test_search(tmp_path: Path, store: CodeStore) -> None:
     assert [c.code for c in nominal] == [loinc(9100005)]
     everything = [c.code for c in store.search(LOINC, "", limit=100)]
     assert everything == sorted(everything) and len(everything) == 5
+    for text, properties in (
+        ("", {}),
+        ("serum", {}),
+        ("serum", {"SCALE_TYP": "Nom"}),
+        ("!", {}),
+        ("zzz", {}),
+    ):
+        assert store.count(LOINC, text, properties) == len(store.search(LOINC, text, 100, 0, properties))
+    assert store.count("urn:x:none") == 0
     pages = [store.search(LOINC, "serum", limit=2, offset=n) for n in (0, 2, 4)]
     assert [c.code for page in pages for c in page] == [c.code for c in store.search(LOINC, "serum")]
 

@@ -1,8 +1,9 @@
 """SNOMED CT in Release Format 2: the snapshot of an edition, or a delta on top of what is current.
 
-In: the zip or folder of an edition (concepts, descriptions, inferred relationships, language reference sets,
-simple, complex and extended maps, historical associations). Out: one release with its crosswalks. SNOMED CT
-Release File Specification; FHIR R4 snomedct.html for the version URIs and the equivalence of associations.
+In: the zip or folder of an edition (concepts, descriptions, inferred relationships, language and simple
+reference sets, simple, complex and extended maps, historical associations). Out: one release with its
+crosswalks. SNOMED CT Release File Specification; FHIR R4 snomedct.html for the version URIs and the
+equivalence of associations.
 
 The display is the preferred synonym of one language reference set (US English where it is there). A delta
 makes a whole new release beside the one it changes: what it names is taken from it, the rest from there.
@@ -48,6 +49,7 @@ _KINDS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "language": (r"der2_cRefset_Language{kind}[-_]", [*_REFSET, "acceptabilityId"]),
+    "members": (r"der2_Refset_Simple(?:Refset)?{kind}[-_]", _REFSET),
     "association": (
         r"der2_cRefset_Association(?:Reference)?{kind}[-_]",
         [*_REFSET, "targetComponentId"],
@@ -93,6 +95,7 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
     reader.descriptions(members["description"])
     reader.relationships(members["relationship"])
     reader.language(members["language"])
+    reader.members(members["members"])
     for kind in ("association", "simple", "complex", "extended"):
         reader.maps(kind, members[kind])
     load.flush()
@@ -228,6 +231,16 @@ class _Reader:
             if self.delta:
                 touched.append((int(row[5]), int(row[4])))
             if row[2] == "1" and row[6] == _PREFERRED:
+                self.load.member(int(row[5]), int(row[4]))
+        self._stage("touched_member", iter(touched), 2)
+
+    def members(self, members: list[Member]) -> None:
+        """Read which concepts belong to which simple reference set."""
+        touched: list[tuple[int, int]] = []
+        for row in self._rows("members", members):
+            if self.delta:
+                touched.append((int(row[5]), int(row[4])))
+            if row[2] == "1":
                 self.load.member(int(row[5]), int(row[4]))
         self._stage("touched_member", iter(touched), 2)
 

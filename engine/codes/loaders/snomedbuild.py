@@ -135,7 +135,9 @@ def _refset(load: Load, language: str, where: str) -> int:
     there = [
         int(row[0])
         for row in load.connection.execute(
-            f"SELECT refset FROM member_{load.number} GROUP BY refset ORDER BY count(*) DESC, refset"
+            # only descriptions have a language; their ids have 01 or 11 before the check digit
+            f"SELECT refset FROM member_{load.number} WHERE component / 10 % 100 IN (1, 11) "
+            "GROUP BY refset ORDER BY count(*) DESC, refset"
         )
     ]
     if not language:
