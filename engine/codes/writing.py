@@ -40,9 +40,10 @@ class Load:
         connection.execute("COMMIT")
         self._waiting: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in _PLACES}
         self._sql = {
-            kind: f"INSERT OR {'IGNORE' if kind == 'member' else 'ABORT'} INTO {kind}_{self.number} VALUES ({','.join('?' * places)})"
+            kind: f"INSERT INTO {kind}_{self.number} VALUES ({','.join('?' * places)})"
             for kind, places in _PLACES.items()
         }
+        self._sql["member"] += " ON CONFLICT DO NOTHING"  # who is a member twice is a member
         self._source = source
         self._releases: dict[int, tuple[str, str]] = {}
         self.beside: set[int] = set()  # releases that must not become current
