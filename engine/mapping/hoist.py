@@ -101,6 +101,40 @@ def _questions(body: str) -> dict[str, str]:
 # -- tests whose answer is known -----------------------------------------------------------------------------
 
 
+Field = tuple[str, int]
+
+
+def _sent(test: ast.expr) -> frozenset[Field]:
+    """The fields that hold something where a test comes out true: `f[3]`, `f_OBR[24] and ...`."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return frozenset().union(*map(_sent, test.values))
+    if (
+        isinstance(test, ast.Subscript)
+        and isinstance(test.value, ast.Name)
+        and isinstance(test.slice, ast.Constant)
+        and isinstance(number := test.slice.value, int)
+        and (test.value.id == "f" or test.value.id.startswith("f_"))
+    ):
+        return frozenset([(test.value.id, number)])
+    return frozenset()
+
+
+def _answered(body: list[ast.stmt], sent: frozenset[Field]) -> list[ast.stmt]:
+    """Take away tests whether a field was sent inside one that has asked it."""
+    out: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.If):
+            asked = _sent(node.test)
+            if asked and asked <= sent and not isinstance(node.test, ast.BoolOp):
+                out += _answered(node.body, sent)
+                continue
+            node.body, node.orelse = _answered(node.body, sent | asked), _answered(node.orelse, sent)
+        elif isinstance(node, ast.For):
+            node.body = _answered(node.body, sent)
+        out.append(node)
+    return out
+
+
 def _settled(body: list[ast.stmt]) -> list[ast.stmt]:
     """Drop tests that can only come out one way: of an element just made, of a value just tested."""
     for node in body:
@@ -203,7 +237,11 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
         tree = apart.visit(tree)
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
-    done = ["    " + line for n in _settled(function.body) for line in ast.unparse(n).splitlines()]
+    done = [
+        "    " + line
+        for n in _settled(_answered(function.body, frozenset()))
+        for line in ast.unparse(n).splitlines()
+    ]
     used = set(re.findall(r"[A-Za-z_]\w*", "\n".join(done)))
     lines = [head]
     if used & {"cs", "rs", "ss"} or chosen:
