@@ -173,6 +173,9 @@ class Pipeline:
         tell_visits(built, message, program.sender("").zone)
         mark_changes(built, message)
         out.moves, out.parts = moves_of(built, message), parts_of(built, message)
+        if (out.moves or out.parts) and not channel.demographics:
+            text = "this channel may move and part nothing: it is not marked `authority: demographics`"
+            out.parked = out.parked or Flag("no-authority", "MSH[1]-9", text, True)
         out.renumbers = message.code == "ADT" and message.event == "A47"
         out.drafts = built.drafts
 

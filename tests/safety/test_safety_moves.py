@@ -4,6 +4,7 @@ along, in any order and when run again; what is not clear waits for a person.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -250,3 +251,18 @@ def test_a_move_to_another_number_or_from_nobody_waits(hub: Hub, prior: str) -> 
     hub.adt(adt("A08", who("88")))
     assert hub.any(adt("A43", who("77"), f"MRG|{prior}")).cause == "refused"
     assert len(hub.all("Patient")) == 1
+
+
+def test_a_channel_without_authority_moves_and_parts_nothing(hub: Hub) -> None:
+    hub.adt(adt("A01", who("77"), visit("V99")))
+    hub.adt(adt("A01", who("88"), visit()))
+    hub.adt(merge("66", "77"))
+    head = hub.store.head()
+    channel = hub.channels["lab_oru"]
+    assert channel.mllp is not None
+    rules = channel.mllp.rules.model_copy(update={"accept": ()})
+    hub.channels["lab_oru"] = replace(channel, mllp=channel.mllp.model_copy(update={"rules": rules}))
+    joined = adt("A42", who("77"), mrg("77", "V99"), visit("V100"))
+    for message in (moved(), joined, link("A37", "66", "77")):
+        assert hub.lab(message).cause == "no-authority"
+    assert hub.store.head() == head
