@@ -21,7 +21,7 @@ from engine.kernel.config import one_line
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, line_of, load, plain
 from engine.listeners.ack_rules import AckSettings
-from engine.listeners.mllp import MllpChannel, MllpSettings
+from engine.listeners.mllp_settings import MllpChannel, MllpSettings
 from engine.listeners.senders import BY_PATIENT, BY_SENDER, KnownSender, order_place
 from engine.mapping.project import Maps, Sites, authority_of_site, read_sites
 

@@ -11,7 +11,7 @@ from typing import Any
 from engine.channels.definition import STORE, WORDS
 from engine.kernel.config import Config
 from engine.listeners.ack_rules import AckSettings
-from engine.listeners.mllp import MllpSettings
+from engine.listeners.mllp_settings import MllpSettings
 from engine.mapping.project import Maps
 
 __all__ = ["channel_schema", "config_schema"]

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.listeners.ack_rules import Strict
 from engine.listeners.intake import Appends, Budget, Intake
 from engine.listeners.metrics import Metrics
-from engine.listeners.mllp import MllpChannel, MllpPort
+from engine.listeners.mllp import MllpPort
+from engine.listeners.mllp_settings import MllpChannel
 from engine.listeners.validating import standard
 
 __all__ = ["ListenSettings", "Listening", "run"]

@@ -9,30 +9,28 @@ content, and closed.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from twisted.internet import defer, protocol
 from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from engine.formats.hl7v2.profile import Profile
 from engine.kernel.errors import ConfigError
-from engine.listeners.ack_rules import AckRules, AckSettings, Strict
+from engine.listeners.ack_rules import AckRules, Strict
 from engine.listeners.allow import AllowList
 from engine.listeners.intake import Budget, Intake, Source
 from engine.listeners.metrics import Metrics
-from engine.listeners.senders import BY_PATIENT, KnownSender, Senders
-from engine.listeners.tls import TlsSettings, tls_options
+from engine.listeners.mllp_settings import MllpChannel
+from engine.listeners.senders import Senders
+from engine.listeners.tls import tls_options
 from engine.listeners.validating import validator
 from engine.wire.mllp import END, START, Framer, Violation
 
-__all__ = ["MllpChannel", "MllpPort", "MllpSettings"]
+__all__ = ["MllpPort"]
 
 log = logging.getLogger(__name__)
 
@@ -42,105 +40,6 @@ _KEEPALIVE = [  # a sender that lost its power is gone after two minutes, not af
     if hasattr(socket, name)
 ]
 _ORDINARY = (ConnectionDone, ConnectionLost)
-
-
-class MllpSettings(BaseModel):
-    """One port that senders connect to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    port: int = Field(ge=0, le=65535, description="TCP port. 0 takes a free one.", examples=[2575])
-    host: str = Field(
-        default="127.0.0.1",
-        description="Address to listen on. Anything but loopback should have `tls` or a private network.",
-        examples=["0.0.0.0", "::1"],
-    )
-    tls: TlsSettings | None = Field(
-        default=None,
-        description="Certificates; without them the port is plain TCP.",
-        examples=[{"certificate": "tls/hub.pem", "key": "tls/hub.key"}],
-    )
-    allow: tuple[str, ...] = Field(
-        default=(),
-        description="Networks that may connect. Empty: every address.",
-        examples=[["10.20.0.0/16"]],
-    )
-    max_message_bytes: int = Field(
-        default=64 << 20,
-        ge=1024,
-        description="A frame longer than this closes its connection.",
-        examples=[67_108_864],
-    )
-    max_connections: int = Field(
-        default=2000,
-        ge=1,
-        description="Connections open at one time; more are closed at once.",
-        examples=[2000],
-    )
-    idle_seconds: float = Field(
-        default=0,
-        ge=0,
-        description="Close a connection that sent no message for so long. 0: never.",
-        examples=[3600],
-    )
-    frame_seconds: float = Field(
-        default=60,
-        gt=0,
-        description="A frame begun must be complete after so long, a TLS handshake too, and an answer read.",
-        examples=[60],
-    )
-
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for network in networks:
-            ipaddress.ip_network(network)  # its ValueError names the text
-        return networks
-
-
-class MllpChannel(BaseModel):
-    """Everything a listener process must know of one channel."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channel: str = Field(description="Name of the channel.", examples=["lab_oru"])
-    mllp: MllpSettings = Field(description="Where it listens.", examples=[{"port": 2575}])
-    rules: AckSettings = Field(
-        default=AckSettings(),
-        description="What it accepts and how it answers.",
-        examples=[{"accept": [{"type": "ORU^R01"}]}],
-    )
-    profile: Profile | None = Field(
-        default=None, description="The conformance profile that `rules` name, read.", examples=[None]
-    )
-    sender: str = Field(
-        default="",
-        description="Name of the sender. Empty: MSH-3 and MSH-4 of each message.",
-        examples=["acme_lab"],
-    )
-    senders: tuple[KnownSender, ...] = Field(
-        default=(),
-        description="What the site files say of those who send here; the first that fits counts.",
-        examples=[({"match": (("MSH-3", ("ACMELIS",)),), "authority": "ACME"},)],
-    )
-    order: str = Field(
-        default=BY_PATIENT,
-        description="Whose messages never overtake each other, beside each patient's: `sender`, or all that "
-        "have the same value at a place such as `PV1-19`.",
-        examples=["PID-3", "sender", "PV1-19"],
-    )
-    duplicate_window_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="How far back the same message is looked for. Empty: for ever.",
-        examples=[604_800_000],
-    )
-    duplicates: Literal["skip", "flag"] = Field(
-        default="skip",
-        description="`skip`: the same message is answered again and not kept twice. "
-        "`flag`: it is kept and worked on.",
-        examples=["skip", "flag"],
-    )
 
 
 def _socket_of(transport: Any) -> Any:

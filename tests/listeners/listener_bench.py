@@ -15,7 +15,8 @@ from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import AckSettings, Strict
 from engine.listeners.intake import Budget, Intake
 from engine.listeners.metrics import Metrics
-from engine.listeners.mllp import MllpChannel, MllpPort, MllpSettings
+from engine.listeners.mllp import MllpPort
+from engine.listeners.mllp_settings import MllpChannel, MllpSettings
 from engine.wire.mllp import encode
 
 ORU = (

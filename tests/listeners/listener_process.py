@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from engine.journal.sql import SqlJournal
 from engine.kernel.errors import HubError
 from engine.listeners.listen import ListenSettings, run
-from engine.listeners.mllp import MllpChannel
+from engine.listeners.mllp_settings import MllpChannel
 from engine.security.keys import Keyring
 
 

@@ -13,7 +13,7 @@ from engine.formats.hl7v2.header import peek
 from engine.kernel.errors import ConfigError
 from engine.listeners.ack_rules import Accepts, AckRules, AckSettings
 from engine.listeners.listen import Listening, ListenSettings
-from engine.listeners.mllp import MllpChannel, MllpSettings
+from engine.listeners.mllp_settings import MllpChannel, MllpSettings
 from engine.listeners.tls import TlsSettings
 
 MODELS: list[type[BaseModel]] = [Accepts, AckSettings, MllpChannel, MllpSettings, TlsSettings, ListenSettings]
