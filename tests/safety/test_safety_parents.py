@@ -99,3 +99,19 @@ def test_a_credit_of_something_else_is_linked_to_nothing(hub: Hub) -> None:
     hub.any(dft(CREDIT))
     (credit,) = [c for c in hub.all("ChargeItem") if c["status"] == "not-billable"]
     assert "reference" not in credit["supportingInformation"][0]
+
+
+@pytest.mark.parametrize("event", ["R22", "R23"])
+def test_what_was_seen_of_a_tube_with_several_orders_is_one_however_often_told(hub: Hub, event: str) -> None:
+    def told(volume: str) -> str:
+        orders = [f"OBR|{n}|P{n}^EHR|F{n}^LIS|718-7^Hemoglobin^LN" for n in (1, 2)]
+        lines = ["SPM|1|S7&EHR^F7&LIS||BLD", f"OBX|1|NM|3169-4^Volume^LN||{volume}|mL|||||F"]
+        box = ["SAC||AC9^LIS|T90^LIS"] if event == "R23" else []
+        return "\n".join([header(f"OUL^{event}^OUL_{event}", "LAS"), who(), *lines, *box, *orders])
+
+    for volume in ("4.5", "4.2"):
+        outcome = hub.any(told(volume))
+        assert outcome.status == "done"
+        assert "no-key" not in [f.code for f in outcome.flags]
+    (seen,) = [o for o in hub.all("Observation") if o["code"]["coding"][0]["code"] == "3169-4"]
+    assert str(seen["valueQuantity"]["value"]) == "4.2"
