@@ -152,9 +152,14 @@ def _twice(node: ast.If) -> None:
     if not isinstance(inner, ast.If) or inner.orelse:
         return
     if len(node.body) == 1 and not node.orelse:
-        if ast.unparse(inner.test) == ast.unparse(node.test):
+        if type(inner.test) is type(node.test) and ast.unparse(inner.test) == ast.unparse(node.test):
             node.body = inner.body
-    elif len(node.body) == 2 and isinstance(copy := node.body[0], ast.Assign):
+    elif (
+        len(node.body) == 2
+        and isinstance(copy := node.body[0], ast.Assign)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(inner.test, ast.Compare)
+    ):
         copied = f"{ast.unparse(copy.value)} is not None" == ast.unparse(node.test)
         if copied and ast.unparse(inner.test) == f"{ast.unparse(copy.targets[0])} is not None":
             node.body = [copy, *inner.body]
@@ -201,8 +206,11 @@ def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
     """Note what a statement may have done to the elements being watched."""
     if not fresh:
         return
+    nodes = list(ast.walk(step))
+    if not any(isinstance(n, ast.Name) and n.id in fresh for n in nodes):
+        return
     named: set[int] = set()
-    for n in ast.walk(step):
+    for n in nodes:
         if (
             isinstance(n, ast.Subscript)
             and isinstance(n.value, ast.Name)
@@ -217,7 +225,7 @@ def _touched(step: ast.stmt, fresh: dict[str, set[str]]) -> None:
                     named.add(id(part))
         elif isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "isdisjoint":
             named.update(id(a) for a in n.args)
-    for n in ast.walk(step):
+    for n in nodes:
         if isinstance(n, ast.Name) and n.id in fresh and id(n) not in named:
             del fresh[n.id]  # handed on: anything may happen to it
 
