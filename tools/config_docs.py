@@ -28,7 +28,7 @@ from engine.kernel.config import (  # noqa: E402
     WebTlsSettings,
 )
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
-from engine.listeners.mllp import MllpSettings  # noqa: E402
+from engine.listeners.mllp_settings import MllpSettings  # noqa: E402
 from engine.listeners.tls import TlsSettings  # noqa: E402
 
 __all__ = ["PAGE", "current", "renewed", "tables"]
