@@ -32,6 +32,7 @@ from engine.console.figures import Gauge
 from engine.console.guard import Guard
 from engine.console.open_pages import add_open_pages
 from engine.console.recorder import Recorder
+from engine.console.terminology import TerminologyDesk
 from engine.console.tokens import Tokens
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -47,6 +48,7 @@ _ALARMS = 5.0  # seconds between looks at the alarms
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM, _MOST_PAIRS = 65_536, 100
+_MOST_BODY = 1 << 20  # of an operation: a ValueSet may come with it
 _LOOK_AGAIN = 0.2  # seconds between looks of a caller who waits for changes
 _WAITING = 200  # callers who may wait at one time; others are answered at once
 
@@ -61,7 +63,9 @@ def create_app(
 ) -> Guard:
     """Make the ASGI application; `token` is the text of the token file."""
     tokens = Tokens.read(token)
-    desk = Desk(store, tokens, Endpoint(store, keyring, config.hub), Recorder(store.audit))
+    desk = Desk(
+        store, tokens, Endpoint(store, keyring, config.hub, TerminologyDesk(config)), Recorder(store.audit)
+    )
     app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
     guard = Guard(app)
     add_open_pages(app, config, gauge, tokens, guard)
@@ -104,20 +108,18 @@ def create_app(
 
 async def _ask(request: Request, path: tuple[str, ...], proxy: str = "") -> Ask:
     query = _pairs(request.scope["query_string"].decode("latin-1"))
-    form = None
-    if (
-        request.method == "POST"
-        and request.headers.get("content-type", "").partition(";")[0].strip() == _FORM
-    ):
-        body = b""
+    form, body = None, b""
+    is_form = request.headers.get("content-type", "").partition(";")[0].strip() == _FORM
+    if request.method == "POST" and (is_form or (path and path[-1].startswith("$"))):
         async for part in request.stream():
             body += part
-            if len(body) > _MOST_FORM:
+            if len(body) > (_MOST_FORM if is_form else _MOST_BODY):
                 raise HTTPException(413)
-        form = _pairs(body.decode("utf-8", "replace"))
+        if is_form:
+            form, body = _pairs(body.decode("utf-8", "replace")), b""
     base = (proxy or str(request.base_url)).rstrip("/") + "/fhir"
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Ask(request.method, path, query, headers, form, base)
+    return Ask(request.method, path, query, headers, form, body, base)
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine import __version__
 from engine.console.parameters import FORMATS, parameters, searchable
+from engine.console.terminology import operations_of
 from engine.kernel.clock import iso
 
 __all__ = ["INTERACTIONS", "capability"]
@@ -36,7 +37,9 @@ def capability(hub: str, base: str, started: int) -> dict[str, Any]:
                 "documentation": (
                     "Read-only: resources are written by the messages that come in. Search also by POST to "
                     "[type]/_search, which keeps identifiers out of URLs. Unknown parameters are refused, "
-                    "unless the header says Prefer: handling=lenient. Every access is recorded."
+                    "unless the header says Prefer: handling=lenient. Every access is recorded. Code systems "
+                    "and value sets are not stored as resources: their operations ask the releases and "
+                    "tables of this hub, which metadata?mode=terminology lists."
                 ),
                 "security": {
                     "cors": False,
@@ -64,4 +67,6 @@ def _resource(kind: str) -> dict[str, Any]:
             for p in parameters(kind).values()
         ],
     }
+    if operations := operations_of(kind):
+        made["operation"] = operations
     return made

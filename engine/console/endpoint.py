@@ -21,6 +21,7 @@ from engine.console.negotiation import lenient, negotiate, split_general
 from engine.console.pages import Continuation, Pages
 from engine.console.parameters import parameters, searchable
 from engine.console.refusals import Refusal, named, outcome
+from engine.console.terminology import TerminologyDesk
 from engine.fhir import jsonio
 from engine.kernel.clock import iso, now_ms
 from engine.security.keys import Keyring
@@ -40,8 +41,11 @@ Pairs = Sequence[tuple[str, str]]
 class Endpoint:
     """Answers FHIR requests from one store."""
 
-    def __init__(self, store: SqlStore, keyring: Keyring, hub: str) -> None:
+    def __init__(
+        self, store: SqlStore, keyring: Keyring, hub: str, terminology: TerminologyDesk | None = None
+    ) -> None:
         self._store = store
+        self._terminology = terminology
         self._pages = Pages(keyring)
         self._hub = hub
         self._started = now_ms()
@@ -57,17 +61,17 @@ class Endpoint:
     def metadata(self, ask: Ask) -> Reply:
         """Answer with the CapabilityStatement."""
         try:
-            return _reply(
-                200,
-                capability(self._hub, ask.base, self._started),
-                negotiate(ask),
-                "capabilities",
-                "metadata",
-            )
+            made = capability(self._hub, ask.base, self._started)
+            if ("mode", "terminology") in ask.query and self._terminology is not None:
+                made = self._terminology.capabilities(self._hub, ask.base, self._started)
+            return _reply(200, made, negotiate(ask), "capabilities", "metadata")
         except Refusal as refused:
             return refusal(refused)
 
     def _answer(self, ask: Ask, pretty: bool) -> Reply:
+        if self._terminology is not None and ask.path and ask.path[-1].startswith("$"):
+            resource, name, said = self._terminology.answer(ask)
+            return _reply(200, resource, pretty, name, ask.path[0], said)
         match ask.path:
             case (kind, "_search") if ask.method == "POST":
                 if ask.form is None:

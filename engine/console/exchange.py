@@ -21,6 +21,7 @@ class Ask:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     form: tuple[tuple[str, str], ...] | None = None  # of a POST; None = the body is no form
+    body: bytes = b""  # of a POST that is no form
     base: str = ""  # e.g. http://127.0.0.1:8080/fhir
 
 
