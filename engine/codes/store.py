@@ -25,9 +25,10 @@ from engine.codes.database import open_reader, unavailable
 from engine.codes.registry import Registry, read_registry
 from engine.codes.said import Said
 from engine.codes.searching import statement
-from engine.codes.systems import SNOMED
+from engine.codes.systems import NDC, SNOMED
 from engine.kernel.errors import StoreUnavailable
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
+from engine.terminology.spelling import spelled
 
 __all__ = ["CodeStore"]
 
@@ -93,7 +94,10 @@ class CodeStore:
             shelf = self._now().find(system, version)
             if shelf is None:
                 return False, f"no release of {system}{f' {version}' if version else ''} is loaded"
-            return False, f"{code!r} is not in {system} {shelf.release.version}"
+            written = spelled(system, code)
+            known = written != code and self.lookup(system, written, version) is not None
+            how = f", where it is written {written!r}" if known else ""
+            return False, f"{code!r} is not in {system} {shelf.release.version}{how}"
         if not found.active:
             return False, f"{code!r} is no longer active in {system} {found.version}"
         if display and not self._is_name(found, display):
@@ -113,7 +117,8 @@ class CodeStore:
     def translate(self, system: str, code: str, target: str, version: str = "") -> list[Match]:
         """Return what the loaded crosswalks say a code is in `target`, the best first.
 
-        With a version only the crosswalks that came with that release of `system` are asked.
+        With a version only the crosswalks that came with that release of `system` are asked. A code that is
+        not known as it was sent is looked for as its system writes it (an NDC with hyphens).
         """
         return list(self._asked(lambda now: self._links(system, code, target, version, now.generation)))
 
@@ -309,6 +314,8 @@ class CodeStore:
     def _read_concept(self, system: str, code: str, version: str, generation: int) -> Concept | None:
         shelf = self._registry.find(system, version)
         rows = self._rows(shelf.by_code, (shelf.id, code)) if shelf else ()
+        if not rows and system == NDC and (written := spelled(system, code)) != code:
+            return self._read_concept(system, written, version, generation)  # both are NDCs
         return _concept(system, shelf.release.version, rows[0]) if shelf and rows else None
 
     def _read_above(self, system: str, code: str, version: str, generation: int) -> frozenset[str]:
@@ -331,7 +338,10 @@ class CodeStore:
                 f"SELECT target, display, equivalence, note FROM link_{walk.load} WHERE crosswalk = ? "
                 "AND code = ? ORDER BY part, priority, rowid"
             )
-            for to, display, equivalence, note in self._rows(sql, (walk.id, code)):
+            rows = self._rows(sql, (walk.id, code))
+            if not rows and (written := spelled(system, code)) != code:
+                rows = self._rows(sql, (walk.id, written))
+            for to, display, equivalence, note in rows:
                 known = self._concept(target, to, "", generation)
                 name = known.display if known else display
                 source = f"{walk.name}: {note}" if note else walk.name

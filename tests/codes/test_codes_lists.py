@@ -54,6 +54,11 @@ def test_an_order_file(tmp_path: Path) -> None:
     assert heading is not None
     assert (heading.properties["billable"], heading.parents) == ("false", ())
     assert store.lookup(ICD10CM, "A0100") is None  # the code has a dot
+    assert store.validate(ICD10CM, "A0100") == (
+        False,
+        f"'A0100' is not in {ICD10CM} 2026, where it is written 'A01.00'",
+    )
+    assert store.validate(ICD10CM, "Z9999") == (False, f"'Z9999' is not in {ICD10CM} 2026")
     assert store.subsumes(ICD10CM, "A01", "A01.00") == "subsumes"
     assert store.names(ICD10CM, "A00.0") == [("Cholera due to V. cholerae 01", "en", "short")]
 
@@ -227,6 +232,8 @@ def test_the_ndc_directory(tmp_path: Path) -> None:
     assert found is not None
     assert found.display == 'Fictor "plus", TABLET, 100 TABLET in 1 BOTTLE'
     assert found.properties["ndc"] == "0001-2345-67"
+    assert store.lookup(NDC, "0001-2345-67") == found and store.validate(NDC, "00001-2345-67") == (True, "")
+    assert store.lookup(NDC, "0001-2345-68") is None
     assert store.search(NDC, "inventamol")[0] == found
     assert store.releases()[0].effective == "2025-06-30"
     assert summary.skipped == {"package code of no known form": 1}

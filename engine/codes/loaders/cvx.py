@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from datetime import date
 
 from engine.codes.loaders.files import Files, Member
-from engine.codes.loaders.ndccode import eleven
 from engine.codes.loaders.rows import AGAIN, lines
 from engine.codes.loaders.summary import Asked, Loader, Summary
 from engine.codes.systems import CPT, CVX, MVX, NDC
 from engine.codes.writing import Load
 from engine.kernel.errors import FormatError
+from engine.terminology.spelling import eleven
 
 __all__ = ["LOADER"]
 

@@ -7,12 +7,12 @@ whose codes are 11-digit package codes. FDA, NDC Directory definitions. (NDC -> 
 from __future__ import annotations
 
 from engine.codes.loaders.files import Files
-from engine.codes.loaders.ndccode import eleven
 from engine.codes.loaders.rows import csv_table
 from engine.codes.loaders.summary import Asked, Loader, Summary
 from engine.codes.systems import NDC
 from engine.codes.writing import Load
 from engine.kernel.errors import FormatError
+from engine.terminology.spelling import eleven
 
 __all__ = ["LOADER"]
 

@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterator
 
 from engine.codes.loaders.files import Files, Member
-from engine.codes.loaders.ndccode import eleven
 from engine.codes.loaders.rows import AGAIN, separated
 from engine.codes.loaders.summary import Asked, Loader, Summary
 from engine.codes.systems import NDC, RXNORM
 from engine.codes.writing import Load
 from engine.kernel.errors import FormatError
+from engine.terminology.spelling import eleven
 
 __all__ = ["LOADER"]
 
