@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ucum_lhc import lhc
 
 from engine.kernel.errors import ConfigError
 from engine.terminology.measures import MOLAR, Measures, read_properties, read_substances
@@ -155,6 +156,23 @@ def test_shipped_loinc_contradicts_itself_nowhere() -> None:
                 seen += 1
                 assert not MEASURES.contradiction(row["PROPERTY"], unit[bracket[1]]), row
     assert seen > 150
+
+
+def test_ucum_lhc_turns_mass_into_amount_the_same() -> None:
+    """With our molar masses and charges, for every substance."""
+    calls: list[tuple[object, ...]] = []
+    ours = []
+    for s in MEASURES.substances:
+        options = {"molecularWeight": float(s.mass), **({"charge": s.charge} if s.charge else {})}
+        pairs = [("mg/dL", "umol/L"), ("nmol/L", "ug/dL")]
+        pairs += [("meq/L", "mmol/L"), ("mmol/L", "meq/L"), ("mg/dL", "meq/L")] if s.charge else []
+        for a, b in pairs:
+            calls.append((7.25, a, b, options))
+            ours.append(float(MEASURES.convert(Decimal("7.2500000000"), a, b, s).value))
+    answers = lhc(calls)
+    assert len(answers) > 200
+    for call, mine, theirs in zip(calls, ours, answers, strict=True):
+        assert mine == pytest.approx(theirs, rel=3e-6), call  # its mole is that of 1986
 
 
 def test_labunits_has_the_same_factors() -> None:
