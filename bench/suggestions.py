@@ -8,6 +8,7 @@ that was searched; how many were left out is said.
     python bench/suggestions.py               # the evaluation list (nothing was tuned on it)
     python bench/suggestions.py --list unseen # rows fetched only after the weights were fixed
     python bench/suggestions.py --list tuning # the list the weights were tuned on
+    python bench/suggestions.py --among 100000 # the same lists among invented near-copies of what ships
 
 The evaluation list: `tools/release_sources/mimic_lab_to_loinc.txt`, laboratory items of a Boston hospital
 (label, fluid, unit) as two people mapped them to LOINC 2.71 (MIT-LCP/mimic-code, MIT); whoever wrote the
@@ -29,6 +30,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from crowded_loinc import write_crowded  # noqa: E402
 
 from engine.codes.loaders.summary import Asked  # noqa: E402
 from engine.codes.loading import load_release  # noqa: E402
@@ -61,12 +64,17 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     ask.add_argument("--list", choices=("evaluation", "unseen", "tuning"), default="evaluation")
     ask.add_argument("--codes", type=Path, help="a code store with LOINC loaded; default: what ships")
+    ask.add_argument("--among", type=int, default=0, help="terms of a release made of near-copies")
     ask.add_argument("--misses", action="store_true")
     given = ask.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = given.codes or Path(folder) / "codes.db"
+        release = ROOT / "terminology/releases/loinc"
+        if given.among:
+            write_crowded(release, Path(folder) / "crowded", given.among)
+            release = Path(folder) / "crowded"
         if given.codes is None:
-            load_release(path, ROOT / "terminology/releases/loinc", Asked(version="shipped"), loader="loinc")
+            load_release(path, release, Asked(version="bench"), loader="loinc")
         measure(CodeStore(path), given.list, given.misses)
 
 

@@ -156,13 +156,13 @@ def gather(
 
 
 def _filters(term: LocalTerm, unit: str) -> list[dict[str, str]]:
-    """Return what axes to ask for by themselves: those that fit, where unit or specimen say anything."""
+    """Return what axes to ask for by themselves: those that fit; of blood, where nothing says otherwise."""
     system = system_of(term.specimen) or hints_in(words(f"{term.text} {term.panel}"))
     systems = [s for s in SYSTEMS if systems_fit(system, s) in ("same", "may")] if system else list(DRAWN)
     properties = sorted(properties_of(unit)[1] - _RARE)
     if properties:
         return [{"PROPERTY": p, "SYSTEM": s} for p in properties for s in systems]
-    return [{"SYSTEM": s} for s in systems] if system else []
+    return [{"SYSTEM": s} for s in systems]
 
 
 def suggest(
