@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from engine.kernel.message import Draft
+from engine.store.columns import identifiers
 from engine.store.merge import claims_of
+from engine.store.state import Row
 
-__all__ = ["another_allergen"]
+__all__ = ["another_allergen", "no_longer"]
 
 BY_ALLERGEN = "/id/al1"
 """The name space of the hub's own numbers that are made of patient and allergen ends so (`=own:al1`)."""
@@ -27,6 +29,11 @@ def another_allergen(draft: Draft, body: dict[str, Any], old: dict[str, Any], ow
         for one, claims in zip(entries, claimed, strict=True)
         if _by_allergen(one)
     )
+
+
+def no_longer(draft: Draft, row: Row) -> bool:
+    """Say whether an entry that was known by one of the draft's identifiers carries none of them now."""
+    return row.body is not None and set(identifiers(draft.body)).isdisjoint(identifiers(row.body.value))
 
 
 def _allergens(body: dict[str, Any]) -> set[str]:
