@@ -105,7 +105,8 @@ def _terminology(folder: Path, found: list[Finding]) -> Terminology:
         return Terminology.of(content, folder.name)
     except HubError as e:
         found.append(unreadable(e))
-        return Terminology.of({k: v for k, v in content.items() if k.startswith("maps/")}, folder.name)
+        kept = "maps/", *(("systems/",) if "/units/" in e.where else ())
+        return Terminology.of({k: v for k, v in content.items() if k.startswith(kept)}, folder.name)
 
 
 _EMPTY = ",".join(COLUMNS).encode() + b"\n"

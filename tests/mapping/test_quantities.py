@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import ConfigError, MapError
 from engine.kernel.yamlfile import loads
 from engine.mapping.build import Built
+from engine.mapping.checkread import open_what_can_be_read
 from engine.mapping.convert import map_message, trace_message, unkeyed
 from engine.mapping.project import Maps, Site
 from engine.mapping.quantities import TRANSLATION, UnitWish, read_units
@@ -247,3 +249,16 @@ def test_a_wish_is_read() -> None:
     wish = read_units(loads("units: {table: own, convert: {2345-7: mmol/L}}", "s")["units"], "site.yaml:1")
     assert wish == UnitWish("own", {"2345-7": "mmol/L"})
     assert read_units(None, "") is None
+
+
+@pytest.mark.parametrize("name", ["plain", "measured", "molar", "properties"])
+def test_a_damaged_list_is_told_with_its_line_and_the_rest_is_read(name: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "terminology", tmp_path / "terminology", ignore=shutil.ignore_patterns("releases"))
+    (tmp_path / "mappings").mkdir()
+    path = tmp_path / f"terminology/units/{name}.csv"
+    path.write_bytes(path.read_bytes() + b"furlong\n")
+    maps, found = open_what_can_be_read(tmp_path)
+    line = path.read_bytes().count(b"\n")
+    assert f"terminology/units/{name}.csv:{line}" in {f.place for f in found}
+    assert maps is not None and maps.terminology.code_systems and maps.terminology.tables["units"].rows
+    assert maps.terminology.tables["units"].translate("mg/dL") is None  # plain texts wait until it is mended
