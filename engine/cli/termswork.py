@@ -19,7 +19,7 @@ from rich.markup import escape
 from engine.channels.suggesting import Suggester
 from engine.channels.worklist import Approved, Waiting, Worklist
 from engine.cli.opened import Opened, opened
-from engine.codes.store import CodeStore
+from engine.codes.together import codes_of
 from engine.formats.hl7v2.escapes import unescape
 from engine.formats.hl7v2.parse import parse
 from engine.journal.sql import UnreadableEntry
@@ -40,7 +40,7 @@ STATES = ("open", "draft", "reviewed", "approved")
 def work_on(root: Path) -> Iterator[tuple[Opened, Worklist]]:
     """Open the project's worklist."""
     with opened(root) as hub:
-        yield hub, Worklist(hub.config, hub.journal, hub.store, CodeStore(hub.config.data_dir / "codes.db"))
+        yield hub, Worklist(hub.config, hub.journal, hub.store, codes_of(hub.config))
 
 
 def listed(

@@ -3,7 +3,7 @@
 In: the address or the body of a ValueSet, a filter, count and offset. Out: the ValueSet with its expansion, a
 page at a time. Followed are lists of codes, whole systems, `is-a`, `descendent-of` and `=` on a property, and
 other value sets; a definition that says anything else is refused, never half followed. Implicit value sets:
-`http://loinc.org/vs`, `http://snomed.info/sct?fhir_vs[=isa/ID]` (R4 loinc.html, snomedct.html).
+`http://loinc.org/vs`, `http://snomed.info/sct?fhir_vs[=isa/ID|=refset/ID]` (R4 loinc.html, snomedct.html).
 """
 
 from __future__ import annotations
@@ -124,6 +124,9 @@ def _known(codes: ProjectCodes, url: str, version: str = "") -> dict[str, Any]:
     elif bare.startswith(f"{SNOMED}?fhir_vs=isa/"):
         root = unquote(bare.rpartition("/")[2])
         include = {"system": SNOMED, "filter": [{"property": "concept", "op": "is-a", "value": root}]}
+    elif bare.startswith(f"{SNOMED}?fhir_vs=refset/"):
+        root = unquote(bare.rpartition("/")[2])
+        include = {"system": SNOMED, "filter": [{"property": "concept", "op": "in", "value": root}]}
     elif bare in codes.folder.now().by_url or codes.store.in_force(bare) is not None:
         include = {"system": bare}  # the system's own address stands for all of it
     if include is None:
@@ -199,7 +202,7 @@ def _of_system(
         if (
             known is not None
             and _fits(known, "", text)
-            and all(known.properties.get(k) == v for k, v in equal.items())
+            and all(_has(known, k, v) for k, v in equal.items())
             and all(_is_below(codes, system, code, one) for one in rest)
         ):
             yield known
@@ -207,6 +210,9 @@ def _of_system(
 
 def _below(codes: ProjectCodes, system: str, one: dict[str, Any]) -> Iterator[str]:
     root = str(one.get("value", ""))
+    if one.get("op") == "in" and system == SNOMED:
+        yield from codes.store.members(root)
+        return
     if one.get("op") == "is-a":
         yield root
     elif one.get("op") != "descendent-of":
@@ -215,6 +221,8 @@ def _below(codes: ProjectCodes, system: str, one: dict[str, Any]) -> Iterator[st
 
 
 def _is_below(codes: ProjectCodes, system: str, code: str, one: dict[str, Any]) -> bool:
+    if one.get("op") == "in" and system == SNOMED:
+        return code in set(codes.store.members(str(one.get("value", ""))))
     if one.get("op") not in ("is-a", "descendent-of"):
         raise OperationError(422, "not-supported", "the value set has a filter that is not followed here")
     said = codes.subsumes(system, str(one.get("value", "")), code)
@@ -242,13 +250,18 @@ def _in_part(codes: ProjectCodes, part: dict[str, Any], system: str, code: str, 
             return False
         for one in part.get("filter", ()):
             if one.get("op") == "=":
-                if concept.properties.get(str(one.get("property", ""))) != str(one.get("value", "")):
+                if not _has(concept, str(one.get("property", "")), str(one.get("value", ""))):
                     return False
             elif not _is_below(codes, system, code, one):
                 return False
     return all(
         _member(codes, _known(codes, str(url)), system, code, deep + 1) for url in part.get("valueSet", ())
     )
+
+
+def _has(concept: Concept, name: str, value: str) -> bool:
+    """Say whether a property has a value; several stand a line each."""
+    return value in concept.properties.get(name, "").split("\n")
 
 
 def _fits(concept: Concept, display: str, text: str) -> bool:

@@ -78,7 +78,7 @@ class ProjectCodes:
                 match = self.by_table(name, table, system, code)
                 if match is not None and (not target or match.system == target):
                     found.append(match)
-        targets = [target] if target else sorted({r.system for r in self.store.releases()} - {system})
+        targets = [target] if target else self.store.targets(system)
         for one in targets:
             found += self.store.translate(system, code, one, version)
         return list({(m.system, m.code): m for m in reversed(found)}.values())[::-1]

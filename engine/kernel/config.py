@@ -97,6 +97,22 @@ class TerminologySettings(BaseModel):
         description="Whether somebody else than the author of a code's meaning has to approve it.",
         examples=[True],
     )
+    server: str = Field(
+        default="",
+        description="FHIR address of a terminology server, asked for systems of which no release is loaded. "
+        "No message ever waits for it.",
+        examples=["https://tx.mercy.example/fhir"],
+        pattern=r"^(https?://[^\s?#]+)?$",
+    )
+    token: str = Field(
+        default="",
+        description="Bearer token for that server.",
+        examples=["${secret:TERMINOLOGY_TOKEN}"],
+        repr=False,
+    )
+    timeout_seconds: float = Field(
+        default=2.0, gt=0, le=30, description="Seconds that server has for an answer.", examples=[5]
+    )
 
 
 def default_workers() -> int:

@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import httpx
 import pytest
 import uvicorn
 from console_web import Web, web_side
@@ -22,6 +24,8 @@ from hub_project import TOKEN, Hub, make_project
 
 from engine.cli.termsload import load_all, shipped_jobs
 from engine.codes.loaders.summary import Asked
+from engine.codes.remote import RemoteCodes
+from engine.codes.store import CodeStore
 from engine.console.app import create_app
 from engine.fhir.validate import validate
 
@@ -252,6 +256,31 @@ def test_the_statements_tell_what_there_is(web: Web) -> None:
     assert terms["resourceType"] == "TerminologyCapabilities"
     loaded = {s["uri"]: [v["code"] for v in s.get("version", ())] for s in terms["codeSystem"]}
     assert loaded[TREE] == ["2"] and len(loaded[LOINC]) == 1 and GENDER in loaded
+
+
+def test_our_own_client_agrees_with_the_store(web: Web) -> None:
+    def forward(request: httpx.Request) -> httpx.Response:
+        answer = web.client.request(
+            request.method,
+            request.url.raw_path.decode(),
+            content=request.content,
+            headers={"Content-Type": request.headers.get("content-type", "")},
+        )
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    remote = RemoteCodes("http://127.0.0.1:8080/fhir", transport=httpx.MockTransport(forward))
+    here = CodeStore(web.hub.config.data_dir / "codes.db")
+    for system, code in ((LOINC, "2345-7"), (LOINC, "718-7"), (TREE, "dog"), (TREE, "fish")):
+        mine, theirs = here.lookup(system, code), remote.lookup(system, code)
+        assert theirs == (mine and replace(mine, properties=dict(mine.properties)))
+        assert remote.validate(system, code)[0] == here.validate(system, code)[0]
+    assert remote.subsumes(TREE, "mammal", "cat") == "subsumes"
+    assert remote.subsumes(TREE, "mammal", "fish") is None
+    found = [c.code for c in here.search(LOINC, "gluc serum", 10)]
+    assert [c.code for c in remote.search(LOINC, "gluc serum", 10)] == found and found
+    assert {r.system for r in remote.releases()} >= {LOINC, TREE}
+    translated = remote.translate("http://terminology.hl7.org/CodeSystem/v2-0001", "F", GENDER)
+    assert [(m.code, m.equivalence) for m in translated] == [("female", "equivalent")]
 
 
 def test_an_independent_client_reads_all_of_it(web: Web) -> None:
