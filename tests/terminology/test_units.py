@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,46 @@ def test_case_is_never_guessed(text: str) -> None:
     hit = HOUSE.translate(text)
     if hit is not None and text not in rows:
         assert hit.code == text
+
+
+def test_most_official_examples_need_nobody_to_say_that_they_are_ucum() -> None:
+    """The rest: units of enzymes alone, of physics, and what others write for something else."""
+    spec = find_spec("ucumvert")
+    if spec is None or spec.origin is None:
+        pytest.skip("ucumvert is not installed: the official UCUM examples are not at hand")
+    text = (Path(spec.origin).parent / "vendor/ucum_examples.tsv").read_text("utf-8")
+    codes = [line.split("\t")[1] for line in text.splitlines()[1:]]
+    plain = [c for c in codes if code(c)]
+    assert len(codes) == 848 and len(plain) > 750
+    assert [c for c in plain if ucum.parse(code(c)).dims != ucum.parse(c).dims] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "unknown"),
+    [  # what is left is no unit, or two: nobody can say what a laboratory means by `units` and `m/uL`
+        ("mimic_lab_to_loinc.txt", 3, {"N/A", "units", "m/uL", "Pos/Neg"}),
+        ("mimic_lab_to_loinc_2.txt", 3, {"N/A", "+/-"}),
+        ("lab_catalogue.txt", 5, {"U/(2.h)"}),
+    ],
+)
+def test_units_of_two_hospitals(file: str, column: int, unknown: set[str]) -> None:
+    lines = (ROOT / "tools/release_sources" / file).read_text("utf-8").splitlines()
+    units = {parts[column].strip() for line in lines if len(parts := line.split("|")) > column}
+    units.discard("")
+    assert len(units) > 15
+    assert {u for u in units if not code(u)} == unknown
+
+
+def test_a_catalogues_units_measure_what_loinc_says() -> None:
+    """Local tests with their LOINC code and unit: the property in LOINC's short name and the unit agree."""
+    contradictions, seen = [], 0
+    for line in (ROOT / "tools/release_sources/lab_catalogue.txt").read_text("utf-8").splitlines():
+        parts = line.split("|")
+        property_ = re.search(r"-?([acmns]Cnc|[mnsv]Fr|[ms]Rat|EntVol|EntMass|Time|MRto)\b", parts[4])
+        if len(parts) > 5 and property_ and (unit := code(parts[5].strip())):
+            name = property_[1][0].upper() + property_[1][1:]
+            seen += name in TERMS.measures.properties
+            if TERMS.measures.contradiction(name, unit):
+                contradictions.append((parts[2], name, unit))
+    assert seen > 100
+    assert contradictions == []
