@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.channels.definition import Channel, load_channels
+from engine.codes.store import CodeStore
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import parse
@@ -52,6 +53,7 @@ def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
     except OSError as e:
         raise ConfigError("cannot read this file", where=str(path), why=e.strerror or "") from None
     maps = Maps.open(root, config.identity_base)
+    maps.codes = CodeStore(config.data_dir / "codes.db")
     trials = [_try(n, bytes(r.data), maps, channels[channel]) for n, r in enumerate(split_messages(data), 1)]
     if not trials:
         raise FormatError(
