@@ -22,6 +22,7 @@ from engine.fhir.validate import validate
 from engine.formats.hl7v2.parse import Delims, Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
 from engine.kernel.message import Draft, Entry, Flag, Work
+from engine.mapping.build import Built
 from engine.mapping.convert import headers, map_message
 from engine.mapping.project import Maps
 from engine.mapping.run import Run
@@ -131,6 +132,22 @@ class Pipeline:
         looked = self._looked.get(site)
         if looked is None:
             looked = self._looked[site] = Sightings(program), tables_of(program)
+        try:
+            self._judge(out, entry, channel, message, built, looked, program.sender("").zone)
+        finally:
+            built.release()
+
+    def _judge(
+        self,
+        out: Work,
+        entry: Entry,
+        channel: Channel,
+        message: Message,
+        built: Built,
+        looked: tuple[Sightings, str],
+        zone: str,
+    ) -> None:
+        """Park what the maps made of a message, or hand it to the store with all that is to be said of it."""
         out.gaps, out.tables = looked[0].of(message, built.gaps), looked[1]
         out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
@@ -169,8 +186,8 @@ class Pipeline:
         if not channel.demographics:
             out.parked = _without_authority(built.drafts, message.code)
         out.parked = out.parked or _mixed(built.drafts) or self_joined(built, message)
-        date_drafts(built, message, program.sender("").zone)
-        tell_visits(built, message, program.sender("").zone)
+        date_drafts(built, message, zone)
+        tell_visits(built, message, zone)
         mark_changes(built, message)
         out.moves, out.parts = moves_of(built, message), parts_of(built, message)
         if (out.moves or out.parts) and not channel.demographics:

@@ -49,6 +49,13 @@ class Built:
     held: Flag | None = None
     gaps: list[Gap] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    root: Scope | None = None
+
+    def release(self) -> None:
+        """Say that nobody asks any more where in the message a resource came from."""
+        if self.root is not None:
+            self.root.release()
+            self.root = None
 
 
 class _Line:
@@ -175,7 +182,7 @@ class MessagePlan:
         """Map one arranged message."""
         out = Built()
         strangers = [r.where for r in x.message.repairs if r.code == "unexpected-segment"]
-        root = scope_of(mended(tree, self.message.mend, x), strangers)
+        root = out.root = scope_of(mended(tree, self.message.mend, x), strangers)
         refused = refusals(root, self.message.refuse, x)
         if refused is not None:
             out.held, out.flags = refused, x.flags

@@ -72,6 +72,15 @@ class Scope:
             # what stands in no group and never again in one: MSH
             self.alone = {n for n in self.own if not any(n in s.deep for s in self._inner())}
 
+    def release(self) -> None:
+        """Let go of the ways up, so that the message's memory is free at once and not when garbage is
+        collected.
+        """
+        scopes = [s for found in self.all_groups.values() for s in found]
+        self.all_groups.clear()
+        for s in scopes:
+            del s.parent, s.top
+
     def strange(self, s: Any) -> bool:
         """Say whether the structure of the message does not know this segment."""
         return bool(self.strangers) and f"{s.name}[{s.n}]" in self.strangers
