@@ -76,6 +76,8 @@ class HubUnderTest:
             port = self.port if path.name == "lab_oru.yaml" else free_port()
             path.write_text(re.sub(r"mllp: \{port: \d+", f"mllp: {{port: {port}", path.read_text()))
         lines = {"hub": "Bench", "disk_reserve_mb": "0", "console": f"{{listen: '127.0.0.1:{free_port()}'}}"}
+        if "load_shipped" in (self.checkout / "engine/kernel/config.py").read_text():  # not while we measure
+            lines["terminology"] = "{load_shipped: false}"
         text = "".join(f"{key}: {value}\n" for key, value in (lines | self.settings).items())
         (self.root / "config.yaml").write_text(text)
         self.log = (self.root / "serve.log").open("wb")

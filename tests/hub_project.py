@@ -49,6 +49,7 @@ def make_project(root: Path) -> Path:
     text = (HERE / "config.yaml").read_text()
     (root / "config.yaml").write_text(
         f"{text}\nconsole: {{listen: '127.0.0.1:{web}'}}\ndisk_reserve_mb: 1\nworkers: 1\n"
+        "terminology: {load_shipped: false}\n"
     )
     for name, old, new in (("lab_oru", 2575, lab), ("adt", 2576, adt)):
         path = root / "channels" / f"{name}.yaml"

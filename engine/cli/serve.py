@@ -28,6 +28,7 @@ from engine.channels.renewal import Renewal
 from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
 from engine.cli.keeper import is_wanted, run_keeper
+from engine.cli.shipping import run_shipping, to_load
 from engine.cli.supervisor import Child, Supervisor, only_one
 from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
@@ -171,6 +172,8 @@ def _children(
             out.append(Child(f"worker-{i}", partial(_worker, config, channels, keyring, maps, i)))
         if is_wanted(config):
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
+        if rows := to_load(config):
+            out.append(Child("codes", partial(run_shipping, config, rows), once=True))
     if "console" in parts:
         out.append(Child("console", partial(_console, config, keyring, channels, host, port, token)))
     return out

@@ -37,10 +37,14 @@ LEFT_BEHIND = 15.0  # seconds the children of a killed supervisor have to stop
 
 @dataclass(slots=True)
 class Child:
-    """One process: what it runs and how it is doing. `run` calls its argument once it is ready."""
+    """One process: what it runs and how it is doing. `run` calls its argument once it is ready.
+
+    `once`: it starts when all others are ready, and is not started again when it ends.
+    """
 
     name: str
     run: Callable[[Callable[[str], None]], None]
+    once: bool = False
     pid: int = 0
     pipe: int = -1
     started: float = 0.0
@@ -113,17 +117,21 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop
         for child in self._children:
-            self._start(child)
+            if not child.once:
+                self._start(child)
         while True:
             self._listen()
             if self._reap():
                 return 1 if self._failed else 0
-            if not self._told and not self._stopping and all(c.ready for c in self._children):
+            if not self._told and not self._stopping and all(c.ready or c.once for c in self._children):
                 self._told = True
                 self._all_ready()
+                for child in self._children:
+                    if child.once:
+                        self._start(child)
             now = time.monotonic()
             for child in self._children:
-                if not child.pid and not self._stopping and now >= child.again_at:
+                if not child.pid and not child.once and not self._stopping and now >= child.again_at:
                     self._start(child)
                 elif child.pid and self._stopping and now - self._stopping > STOP:
                     log.error("%s did not stop in %.0f s and is killed", child.name, STOP)
@@ -211,6 +219,10 @@ class Supervisor:
             child.pause = 0.1 if lived > LONG else min(child.pause * 2, LONGEST_PAUSE)
             child.again_at = time.monotonic() + child.pause
             how = f"signal {-code}" if code < 0 else f"code {code}"
+            if child.once:
+                if code:
+                    log.error("%s ended (%s)", child.name, how)
+                continue
             log.error("%s ended (%s); it starts again in %.1f s", child.name, how, child.pause)
         return bool(self._stopping) and not any(c.pid for c in self._children)
 

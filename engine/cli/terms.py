@@ -48,16 +48,17 @@ def terms_load(
     json: Json = False,
 ) -> None:
     """Load releases of code systems; a damaged one changes nothing."""
-    from engine.cli.termsload import asked_of, load_all, shipped_jobs
+    from engine.cli.termsload import asked_of, load_all, load_what_ships
 
     root = project_root(own=True)
     asked = asked_of(system, release, effective, language, column or [])
     jobs = [(path, as_, asked) for path in paths or []]
-    if shipped:
-        jobs += shipped_jobs(root)
-    if not jobs:
+    if bool(jobs) == shipped:
         raise typer.BadParameter("name a release to load, or say --shipped")
-    load_all(root, jobs, current, accept_smaller, json)
+    if shipped:
+        load_what_ships(root, json)
+    else:
+        load_all(root, jobs, current, accept_smaller, json)
 
 
 @terms_app.command("releases")

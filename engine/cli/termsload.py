@@ -18,31 +18,30 @@ from rich.console import Console
 from rich.markup import escape
 
 from engine.cli.printing import print_json
+from engine.cli.project import shipped
 from engine.codes.loaders.summary import Asked, Summary
 from engine.codes.loading import load_release, make_current, remove_release
+from engine.codes.shipped import LISTING, listed, load_shipped
 from engine.codes.store import CodeStore
 from engine.codes.systems import SHORT, full
 from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError, HubError
-from engine.kernel.yamlfile import load as load_yaml
 from engine.terminology.concepts import Concept, Release
 
 __all__ = [
     "asked_of",
     "codes_file",
     "load_all",
+    "load_what_ships",
     "print_releases",
     "print_search",
     "remove",
-    "shipped_jobs",
     "show_code",
     "switch",
 ]
 
 Job = tuple[Path, str, Asked]
 _FEW = 8  # releases of one load that are listed one by one
-_SHIPPED = Path("terminology") / "releases"
-_KEYS = frozenset({"file", "loader", "version", "effective", "system"})
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -73,26 +72,19 @@ def asked_of(system: str, release: str, effective: str, language: str, columns: 
     return Asked(uri, release, effective, language, named)
 
 
-def shipped_jobs(root: Path) -> list[Job]:
-    """Return the releases that ship with the project, as `terminology/releases/releases.yaml` lists them."""
-    listing = root / _SHIPPED / "releases.yaml"
-    if not listing.is_file():
-        raise ConfigError(
-            "there are no releases here", where=str(listing), remedy="make the project with hub init"
-        )
-    made: list[Job] = []
-    rows: Any = load_yaml(listing, name="terminology/releases/releases.yaml") or []
-    for row in rows:
-        if not isinstance(row, dict) or not set(row) <= _KEYS or "file" not in row:
-            raise ConfigError(
-                "has a row that is no release",
-                where=str(listing),
-                remedy=f"keys are {', '.join(sorted(_KEYS))}",
-            )
-        said = {key: str(value) for key, value in row.items()}
-        asked = Asked(full(said.get("system", "")), said.get("version", ""), said.get("effective", ""))
-        made.append((listing.parent / said["file"], said.get("loader", ""), asked))
-    return made
+def load_what_ships(root: Path, as_json: bool) -> None:
+    """Load what ships with the project, or with the hub where the project has none. Raises HubError."""
+    store = codes_file(root)
+    own = root if (root / LISTING).is_file() else shipped()
+    done = []
+    for row in listed(own):
+        with _bar(row.path.name) as tell:
+            (summary,) = load_shipped([row], store, tell)
+        done.append(_told(summary))
+        if not as_json:
+            print_summary(summary)
+    if as_json:
+        print_json(done)
 
 
 def load_all(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.codes.database import unavailable, writing
-from engine.codes.loaders import LOADERS
+from engine.codes.loaders.known import LOADERS
 from engine.codes.loaders.files import Files, Tell
 from engine.codes.loaders.summary import Asked, Loader, Summary
 from engine.codes.writing import Load, drop_orphans, forget
@@ -32,12 +32,14 @@ def load_release(
     loader: str = "",
     current: bool | None = None,
     accept_smaller: bool = False,
+    shipped: bool = False,
     tell: Tell | None = None,
 ) -> Summary:
     """Load what `path` holds into the code store. Raises HubError; then nothing has changed.
 
     `current`: whether the releases become those that questions without a version are answered from; None
     leaves it to their dates. `accept_smaller`: also where a tenth of the concepts would be gone.
+    `shipped`: it came with the hub, and gives way to whatever the site has loaded itself.
     """
     asked = asked or Asked()
     begun = time.monotonic()
@@ -48,7 +50,7 @@ def load_release(
         chosen = _choose(files, loader)
         summary = Summary(chosen.name, path.name)
         with writing(store) as connection:
-            load = Load(connection, path.name, chosen.name)
+            load = Load(connection, path.name, chosen.name, shipped=shipped)
             if load.left_over:
                 summary.notes.append("what an interrupted load had left behind was removed")
             try:
@@ -60,6 +62,8 @@ def load_release(
                 if not accept_smaller:
                     _not_smaller(connection, load, today, current, path.name, summary)
                 summary.releases = load.commit(files.digest, today, current)
+                if not summary.releases:
+                    summary.notes.append("this site has loaded these releases itself; nothing was changed")
             except sqlite3.Error as error:
                 load.abandon()
                 raise unavailable(store, error) from error

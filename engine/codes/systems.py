@@ -22,6 +22,7 @@ __all__ = [
     "SHORT",
     "SNOMED",
     "full",
+    "short",
 ]
 
 LOINC = "http://loinc.org"
@@ -59,3 +60,8 @@ SHORT = {
 def full(system: str) -> str:
     """Return the URI of a system that may be given by its short name."""
     return SHORT.get(system.lower(), system)
+
+
+def short(system: str) -> str:
+    """Return the short name of a system, or its URI where it has none."""
+    return next((name for name, uri in SHORT.items() if uri == system), system)

@@ -23,18 +23,26 @@ from engine.terminology.concepts import Release
 __all__ = ["Load", "drop_orphans", "forget"]
 
 _BATCH = 8_000
+_SHIPPED = "shipped:"  # before the source of a load that came with the hub
+_OWN = f"(SELECT source NOT LIKE '{_SHIPPED}%' FROM load WHERE load.id = release.load)"
 _PLACES = {"concept": 7, "name": 6, "edge": 3, "link": 9, "member": 2}
 
 
 class Load:
     """Rows of one load, on the connection that `database.writing` gave."""
 
-    def __init__(self, connection: sqlite3.Connection, source: str, loader: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, source: str, loader: str, *, shipped: bool = False
+    ) -> None:
         self.connection = connection
+        self.shipped = shipped
         self.left_over = clean_up(connection)
         connection.execute("BEGIN IMMEDIATE")
         self.number = int(
-            connection.execute("INSERT INTO load VALUES (NULL, ?, ?, 0)", (source, loader)).lastrowid or 0
+            connection.execute(
+                "INSERT INTO load VALUES (NULL, ?, ?, 0)", (f"{_SHIPPED * shipped}{source}", loader)
+            ).lastrowid
+            or 0
         )
         make_tables(connection, self.number)
         connection.execute("COMMIT")
@@ -202,9 +210,11 @@ class Load:
             "SELECT system, version, effective FROM release WHERE id = ?", (release,)
         )
         there = run(
-            "SELECT effective, version FROM release WHERE system = ? AND current AND id <> ?",
+            f"SELECT effective, version, {_OWN} FROM release WHERE system = ? AND current AND id <> ?",
             (system, release),
         ).fetchone()
+        if self.shipped and there is not None and there[2]:
+            return False
         if wanted is not None:
             return wanted or (there is not None and there[1] == version)
         if there is None or there[1] == version:  # the first, or it takes the place of the current one
@@ -232,9 +242,14 @@ class Load:
         for number, _, count in self.counts():
             system, version = self._releases[number]
             leads = self.leads(number, today, wanted)
-            for (old,) in run(
-                "SELECT id FROM release WHERE system = ? AND version = ? AND ready", (system, version)
-            ).fetchall():
+            same = run(
+                f"SELECT id, {_OWN} FROM release WHERE system = ? AND version = ? AND ready",
+                (system, version),
+            ).fetchall()
+            if self.shipped and any(own for _, own in same):
+                forget(self.connection, number)  # the site has this very release from its publisher
+                continue
+            for old, _ in same:
                 forget(self.connection, old)
             run(
                 "UPDATE release SET ready = 1, concepts = ?, digest = ? WHERE id = ?", (count, digest, number)

@@ -97,6 +97,12 @@ class TerminologySettings(BaseModel):
         description="Whether somebody else than the author of a code's meaning has to approve it.",
         examples=[True],
     )
+    load_shipped: bool = Field(
+        default=True,
+        description="Whether a start loads the releases of code systems that ship with the hub, once, in the "
+        "background. They never take the place of releases that were loaded by hand.",
+        examples=[False],
+    )
     server: str = Field(
         default="",
         description="FHIR address of a terminology server, asked for systems of which no release is loaded. "

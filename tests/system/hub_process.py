@@ -64,7 +64,8 @@ class Hub:
         self.ports = dict(zip(("lab_oru", "adt"), free_ports(2), strict=True))
         for name, port in self.ports.items():
             self.channel(name, (ROOT / f"channels/{name}.yaml").read_text(), port)
-        lines = {"hub": "Test", "workers": str(workers), "disk_reserve_mb": "0"} | config
+        lines = {"hub": "Test", "workers": str(workers), "disk_reserve_mb": "0"}
+        lines |= {"terminology": "{load_shipped: false}"} | config
         (folder / "config.yaml").write_text("".join(f"{k}: {v}\n" for k, v in lines.items()))
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
