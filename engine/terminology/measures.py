@@ -20,7 +20,7 @@ from engine.terminology.csvrows import records
 from engine.terminology.damage import loinc_valid
 from engine.terminology.ucum import UnitError
 
-__all__ = ["Converted", "Measures", "Substance", "read_properties", "read_substances"]
+__all__ = ["Converted", "Measures", "Property", "Substance", "read_properties", "read_substances"]
 
 MOLAR = ("loinc", "component", "formula", "molar_mass", "charge", "status", "by", "on", "source", "note")
 _NUMBER = re.compile(r"[1-9]\d{0,6}(?:\.\d{1,6})?|0\.\d{1,6}")
@@ -49,20 +49,24 @@ class Converted:
 
 
 @dataclass(frozen=True, slots=True)
+class Property:
+    """A LOINC property: what it is called, and the dimensions that measure it."""
+
+    name: str
+    dims: frozenset[tuple[tuple[str, int], ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Measures:
     """The substances by LOINC code and by LOINC component, and the dimensions of LOINC properties."""
 
     substances: tuple[Substance, ...] = ()
-    properties: dict[str, frozenset[tuple[tuple[str, int], ...]]] = field(default_factory=dict)
+    properties: dict[str, Property] = field(default_factory=dict)
     by_code: dict[str, Substance] = field(default_factory=dict)
     by_component: dict[str, Substance] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        substances: Iterable[Substance],
-        properties: dict[str, frozenset[tuple[tuple[str, int], ...]]],
-    ) -> Measures:
+    def of(cls, substances: Iterable[Substance], properties: dict[str, Property]) -> Measures:
         """Index reviewed rows."""
         rows = tuple(substances)
         by_code = {c: s for s in rows for c in s.codes}
@@ -88,10 +92,10 @@ class Measures:
 
     def contradiction(self, property_: str, unit: str) -> str:
         """Say how a UCUM unit contradicts a LOINC property; empty where it does not, or nobody knows."""
-        allowed = self.properties.get(property_)
-        if not allowed or not ucum.is_unit(unit) or ucum.parse(unit).dims in allowed:
+        known = self.properties.get(property_)
+        if known is None or not ucum.is_unit(unit) or ucum.parse(unit).dims in known.dims:
             return ""
-        return f"the code is of property {property_}, which {ucum.parse(unit).dimension} does not measure"
+        return f"the code is of property {property_} ({known.name}), which {unit} does not measure"
 
 
 def molar_factor(source: str, target: str, of: Substance) -> Fraction | None:
@@ -155,14 +159,15 @@ def read_substances(data: bytes, name: str) -> tuple[Substance, ...]:
     return tuple(out)
 
 
-def read_properties(data: bytes, name: str) -> dict[str, frozenset[tuple[tuple[str, int], ...]]]:
+def read_properties(data: bytes, name: str) -> dict[str, Property]:
     """Read `units/properties.csv`: property, units that measure it, name. Raises ConfigError."""
-    out: dict[str, frozenset[tuple[tuple[str, int], ...]]] = {}
+    out: dict[str, Property] = {}
     for line, c in records(data, name, ("property", "units", "name")):
         for unit in c["units"].split():
             if not ucum.is_unit(unit):
                 raise ConfigError(f"{unit} is no unit of UCUM", where=f"{name}:{line}")
         if not c["property"] or not c["units"] or c["property"] in out:
             raise ConfigError("names no property, no unit, or one again", where=f"{name}:{line}")
-        out[c["property"]] = frozenset(ucum.parse(unit).dims for unit in c["units"].split())
+        dims = frozenset(ucum.parse(unit).dims for unit in c["units"].split())
+        out[c["property"]] = Property(c["name"], dims)
     return out
