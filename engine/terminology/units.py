@@ -77,16 +77,16 @@ class UnitTable(Table):
         Table.__post_init__(self)
         self.target_systems = frozenset({ucum.SYSTEM})
         unknown = set()
-        for row in (*self.rows, *(self.first.rows if self.first else ())):
-            key = (row.source_system, row.source_code)
-            if row.translates:
-                own = self.first is not None and row in self.first.rows
-                where = f"{self.first.name if own and self.first else HOUSE}.csv:{row.line}"
-                self._said[key] = Hit(row.target_system, row.target_code, "", row.equivalence, where)
-                unknown.discard(key)
-            else:
-                unknown.add(key)
-                self._said.pop(key, None)
+        for table, name in ((self, HOUSE), (self.first, self.first.name if self.first else "")):
+            for row in table.rows if table is not None else ():
+                key = (row.source_system, row.source_code)
+                if row.translates:
+                    where = f"{name}.csv:{row.line}"
+                    self._said[key] = Hit(row.target_system, row.target_code, "", row.equivalence, where)
+                    unknown.discard(key)
+                else:
+                    unknown.add(key)
+                    self._said.pop(key, None)
         self._unknown = frozenset(unknown)
 
     def translate(
@@ -103,7 +103,8 @@ class UnitTable(Table):
         return hit
 
     def site(self, first: Table) -> UnitTable:
-        """Return this table with a site's own rows before it."""
+        """Return this table with a site's own rows before it. Raises ConfigError where they lead nowhere."""
+        check_units(first.rows, f"terminology/maps/{first.name}.csv")
         return replace(self, first=first, _said={}, _unknown=frozenset(), _found={})
 
     def ambiguous(self, text: str) -> str:

@@ -169,6 +169,9 @@ def test_a_sites_own_rows_come_first() -> None:
     assert code("K/uL", site) == ""  # the site's doubt counts more than our certainty
     assert code("MG/DL", site) == "mg/dL"
     assert code("C") == "" and code("K/uL") == "10*3/uL"  # nobody else's
+    wrong = f"{head}\n,C,,equal,{ucum.SYSTEM},degC,,approved,lab,2026-03-02,\n"
+    with pytest.raises(ConfigError, match=r"acme_units\.csv:2.*no unit of UCUM"):
+        HOUSE.site(Table("acme_units", read_table(wrong.encode(), "acme_units.csv")))
 
 
 @pytest.mark.parametrize(
