@@ -226,6 +226,8 @@ class Worklist:
             self.store.audit.record(Access(who, "terms:release", "messages", f"{len(entries)}: {numbers}"))
         replays = ask_replays(self.journal, entries, who, why)
         gone = tuple(e for e in entries if e not in replays)
+        if gone:
+            self.store.gaps.forget(gone)
         return Approved(tables, replays, gone, waiting.held_back)
 
     # -- rules -----------------------------------------------------------------------------------------------

@@ -164,6 +164,10 @@ def _clean(text: object) -> str:
     return escape("".join(c if c.isprintable() else " " for c in str(text)))
 
 
+def _messages(count: int, one: str = "", many: str = "") -> str:
+    return f"{count} message {one}".rstrip() if count == 1 else f"{count} messages {many}".rstrip()
+
+
 def print_gaps(found: Sequence[dict[str, Any]]) -> None:
     """Print codes as a list."""
     out = _out()
@@ -175,7 +179,7 @@ def print_gaps(found: Sequence[dict[str, Any]]) -> None:
             f"[bold]{s['id']:>5}[/]  {_clean(s['field'])} [bold]{_clean(s['code'])}[/] {_clean(s['text'])}  "
             f"[dim]{_clean(s['sender'])}[/]"
         )
-        facts = [f"{s['count']} messages", waits, f"{s['first'][:10]} to {s['last'][:10]}"]
+        facts = [_messages(s["count"]), waits, f"{s['first'][:10]} to {s['last'][:10]}"]
         if s["system"]:
             facts.append(f"system {s['system']}")
         facts += [f"{n[:-1]} {', '.join(s[n][:3])}" for n in ("units", "specimens", "panels") if s[n]]
@@ -224,7 +228,9 @@ def print_approved(done: Approved) -> None:
         out.print(f"{name}.csv is written, version {version}")
     if done.replays:
         last = max(done.replays.values())
-        out.print(f"{len(done.replays)} messages run again, as entries up to {last}: hub msg show {last}")
+        out.print(
+            f"{_messages(len(done.replays), 'runs', 'run')} again, up to entry {last}: hub msg show {last}"
+        )
     if done.unreadable:
         out.print(
             f"{len(done.unreadable)} messages cannot be run again: their bodies are gone", style="yellow"

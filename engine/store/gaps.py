@@ -290,6 +290,12 @@ class Gaps:
                 found[entry].add(gap)
         return found
 
+    def forget(self, entries: Sequence[int]) -> None:
+        """End the waiting of entries that can never run again: their bodies are gone."""
+        with self._database.write() as session:
+            for entry in entries:
+                session.run("DELETE FROM gap_wait WHERE entry = ?", (entry,))
+
     def propose(self, number: int, proposal: Proposal, expected: Proposal | None) -> bool:
         """Append a proposal and set the state; False when somebody said something else since `expected`."""
         at = proposal.at or now_ms()

@@ -9,7 +9,10 @@ import pytest
 from hub_project import Hub, make_project
 from test_sightings import oru
 
+from engine.channels.keeping import keep
 from engine.channels.worklist import Worklist
+from engine.kernel.clock import now_ms
+from engine.kernel.config import KeepSettings
 from engine.kernel.errors import ConfigError, HubError
 from engine.store.gaps import Sighting
 from engine.terminology.concepts import Concept, Release
@@ -160,9 +163,10 @@ def test_messages_of_one_patient_run_in_their_order(hub: Hub, work: Worklist) ->
 
 
 def test_two_people(hub: Hub) -> None:
-    (hub.root / "config.yaml").write_text(
-        (hub.root / "config.yaml").read_text() + "\nterminology: {two_people: true}\n"
-    )
+    path = hub.root / "config.yaml"
+    text = path.read_text().replace("load_shipped: false", "load_shipped: false, two_people: true")
+    assert "two_people" in text
+    path.write_text(text)
     again = Hub.open(hub.root)
     work = Worklist(again.config, again.journal, again.store)
     hub.receive("lab_oru", oru(1, GLUX))
@@ -225,6 +229,18 @@ def test_a_meaning_is_not_changed_in_passing(hub: Hub, work: Worklist) -> None:
     work.approve([number], BOB, change=True)
     rows = [r for r in read_table(table(hub), "t") if r.source_code == "GLUX"]
     assert [(r.target_code, r.by) for r in rows] == [("1558-6", "bob")]
+
+
+def test_a_message_whose_body_is_gone_cannot_run_and_waits_no_more(hub: Hub, work: Worklist) -> None:
+    old = hub.receive("lab_oru", oru(1, GLUX))
+    hub.work()
+    config = hub.config.model_copy(update={"keep": KeepSettings(messages="30 days")})
+    assert keep(config, hub.journal, hub.store, now=now_ms() + 60 * 86_400_000).entries == 1
+    number = code_of(hub, "GLUX").id
+    work.propose(number, ANN, "2345-7")
+    done = work.approve([number], ANN)
+    assert (done.replays, done.unreadable) == ({}, (old,))
+    assert code_of(hub, "GLUX").flagged == 0
 
 
 def test_a_translation_that_says_less_says_so(hub: Hub, work: Worklist) -> None:

@@ -113,7 +113,7 @@ def test_many_at_once(hub: Hub, run: Run) -> None:
     for code in ("GLUX", "ZZ"):
         run("propose", number(run, code), "2345-7", "--system", "loinc")
     run("review", number(run, "ZZ"))
-    assert "1 messages run again" in run("approve", "--reviewed", "--yes")
+    assert "1 message runs again" in run("approve", "--reviewed", "--yes")
     assert [s["state"] for s in json.loads(run("gaps", "--json")) if s["code"] == "GLUX"] == ["draft"]
     run("approve", "--drafts", "--yes")
     assert run("approve", "--drafts", code=2)  # nothing is left

@@ -11,6 +11,7 @@ from store_messages import patient, result, work
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Flag, Gap, Work
 from engine.store.gaps import SAMPLES, Proposal, Sighting
+from engine.store.migrations import VERSION_TABLE
 from engine.store.sql import SqlStore
 
 GLU = Gap("OBX[1]-3", "acme", "flag", "GLUX", "L", "urn:acme", "Glucose special", "mg/dL", "SER", "NM", "CMP")
@@ -162,3 +163,20 @@ def test_a_revision_names_its_tables_once(store: SqlStore) -> None:
     store.apply([told(1, tables="acme@0123"), told(2, tables="acme@0123"), told(3, revision="rev2")])
     with store._database.read() as session:
         assert session.all("SELECT name, tables FROM revision") == [("rev1", "acme@0123")]
+
+
+def test_a_store_of_before_is_brought_up(store: SqlStore, open_store: Callable[[], SqlStore]) -> None:
+    made, looked = told(1), told(2)
+    made.flags = [Flag("late-unclear", "x", "", True), Flag("no-zone", "y", "")]
+    store.apply([made, looked])
+    with store._database.write() as session:
+        for name in ("revision", "proposal", "gap_wait", "gap"):
+            session.run(f"DROP TABLE {name}")
+        session.run("DROP INDEX outcome_work")
+        session.run("ALTER TABLE outcome DROP COLUMN work")
+        session.run(f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
+    again = open_store()
+    with again._database.read() as session:
+        assert session.all("SELECT entry, work FROM outcome ORDER BY entry") == [(1, 1), (2, None)]
+    again.apply([told(3, GLU)])
+    assert one(again).count == 1
