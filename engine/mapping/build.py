@@ -16,6 +16,7 @@ from typing import Any
 from engine.formats.hl7v2.groups import Group
 from engine.kernel.errors import MapError
 from engine.kernel.message import Draft, Flag, Gap, Identity
+from engine.kernel.uncollected import uncollected
 from engine.mapping import types as T
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env, is_constant
@@ -99,6 +100,7 @@ class _Line:
         self.constants = {n for n, constant in fixed.items() if constant}
         self.constants |= {"_" + n for n in self.constants} | {"resourceType"}
 
+    @uncollected()
     def ready(self, program: Program) -> None:
         """Compile the maps of this line: a message holds one of its segments."""
         self.filling = tuple(

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine import __version__
 from engine.kernel.errors import MapError
+from engine.kernel.uncollected import uncollected
 from engine.kernel.yamlfile import Map, load, place_of, plain
 from engine.mapping import types as T
 from engine.mapping.build import MessagePlan
@@ -127,6 +128,7 @@ class Maps:
         self._views: dict[tuple[str, bool], SiteProgram] = {}
 
     @classmethod
+    @uncollected()
     def open(cls, root: Path, identity_base: str = "urn:hub:own") -> Maps:
         """Read `mappings/` and `terminology/` below the project's root. Raises MapError or ConfigError with
         file:line."""
@@ -265,7 +267,8 @@ class SiteProgram:
                     f"there is no message map {name}",
                     remedy=f"there are: {', '.join(sorted(self.maps.messages))}",
                 )
-            self._plans[name] = MessagePlan(self.program, message)
+            with uncollected():
+                self._plans[name] = MessagePlan(self.program, message)
         return self._plans[name]
 
     def plan_for(self, code: str, event: str) -> MessagePlan | None:
