@@ -13,10 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rapidfuzz.distance import JaroWinkler
-
+from engine.terminology import otherwords
 from engine.terminology.concepts import CodeService, Concept
-from engine.terminology.localwords import Abbreviations, Name, name_of, same_text, words
+from engine.terminology.localwords import Abbreviations, Name, among, name_of, same_text, split_points, words
 from engine.terminology.testclues import (
     DRAWN,
     SYSTEMS,
@@ -30,7 +29,6 @@ from engine.terminology.testclues import (
 
 __all__ = ["LocalTerm", "Precedent", "Suggestion", "gather", "queries", "suggest"]
 
-_ALIKE = 0.92  # Jaro-Winkler of two words taken for one, so that slips of the pen still match
 _STEM = 5
 _RARE = frozenset({"RelTime", "RelMCnc", "RelCCnc", "AFr", "SatFr"})
 """Properties not worth a search by themselves."""
@@ -134,6 +132,11 @@ def gather(
     a search is full, the terms that fit unit and specimen are asked for by themselves, too.
     """
     found: dict[str, Concept] = {}
+    kind = otherwords.kind_of(system)
+    if kind == otherwords.TESTS:
+        asked = queries(term, abbreviations)
+    else:
+        asked = otherwords.searches(_spelled(term, abbreviations.of(kind)), kind)
     filters = _filters(term, ucum_of(term.unit) if term.unit else "")
 
     def ask(query: str) -> bool:
@@ -146,13 +149,19 @@ def gather(
         return bool(hits)
 
     singles: list[str] = []
-    for query in queries(term, abbreviations):
+    for query in asked:
         ask(query)
         singles += [w for w in words(query) if w not in singles and w not in _AROUND and len(w) > 2]
     for word in singles:
         if not ask(word) and len(word) > _STEM:
             ask(word[:_STEM])  # a slip of the pen further on in the word
     return list(found.values())
+
+
+def _spelled(term: LocalTerm, abbreviations: Abbreviations) -> list[str]:
+    """Return how the name of what is no test can be read."""
+    text = same_text(term.text or term.code)
+    return list(dict.fromkeys((*abbreviations.expand(text), text)))
 
 
 def _filters(term: LocalTerm, unit: str) -> list[dict[str, str]]:
@@ -199,6 +208,7 @@ class _Clues:
     system: str
     from_specimen: bool
     scale: str
+    spelled: dict[str, list[str]]  # for what is no test: its readings by what the candidates name
 
     @classmethod
     def of(cls, term: LocalTerm, abbreviations: Abbreviations, ucum_of: Callable[[str], str]) -> _Clues:
@@ -210,7 +220,7 @@ class _Clues:
                 continue  # a code stands for its text only where an abbreviation says what it means
             for reading in dict.fromkeys((*spelled, plain)):
                 if reading:
-                    readings.append((reading, frozenset(_parts(words(reading))), worth))
+                    readings.append((reading, frozenset(split_points(words(reading))), worth))
         unit = ucum_of(term.unit) if term.unit else ""
         measures, properties = properties_of(unit)
         given = words(term.text)
@@ -231,11 +241,17 @@ class _Clues:
             system,
             bool(said) and system == said,
             _scale_said(given) or scale_of(term.value_type, term.values, unit),
+            {kind: _spelled(term, abbreviations.of(kind)) for kind in otherwords.OTHERS},
         )
 
     def judge(self, concept: Concept, precedents: Sequence[Precedent]) -> tuple[float, tuple[str, ...]]:
         """Score one candidate and say why."""
         have = concept.properties
+        reasons: list[str] = []
+        kind = otherwords.kind_of(concept.system)
+        if kind != otherwords.TESTS:
+            score = 100 * otherwords.likeness(self.spelled[kind], concept, reasons)
+            return score + self._by_precedent(concept, precedents, reasons), tuple(reasons)
         others = [have[key] for key in ("SHORTNAME", "DisplayName", "CONSUMER_NAME") if key in have]
         name = name_of(concept.display, others)
         text, reading, missing = max(
@@ -243,7 +259,6 @@ class _Clues:
             key=lambda x: x[0],
             default=(0.0, "", ""),
         )
-        reasons: list[str] = []
         if text > 0:
             plain = same_text(self.term.text or self.term.code)
             read = f" read as '{reading}'" if reading != plain else ""
@@ -266,19 +281,19 @@ class _Clues:
     def _alike(self, reading: str, found: frozenset[str], worth: float, name: Name) -> tuple[float, str, str]:
         """Compare one reading with a name: how much of either the other has."""
         inner = frozenset(w for w in found if w not in _AROUND) or found
-        hit = sum(1 for w in inner if _in(w, name.all))
+        hit = sum(1 for w in inner if among(w, name.all))
         around = found - inner
-        extra = sum(1 for w in around if _in(w, name.all)) / (len(around) or 1) if around else 0.0
-        back = sum(1 for w in name.analyte if _in(w, found)) / (len(name.analyte) or 1)
+        extra = sum(1 for w in around if among(w, name.all)) / (len(around) or 1) if around else 0.0
+        back = sum(1 for w in name.analyte if among(w, found)) / (len(name.analyte) or 1)
         forward = hit / len(inner) if inner else 0.0
         if not hit:
             return 0.0, reading, ""
         value = worth * (
             0.46 * forward + 0.44 * back + 0.1 * (extra if around else 1.0 if forward == 1 else 0.0)
         )
-        if name.challenge and not any(_in(w, found) for w in name.challenge):
+        if name.challenge and not any(among(w, found) for w in name.challenge):
             return value * 0.6, reading, "the term is of a challenge or a timed level"
-        lost = sorted(w for w in name.analyte if not _in(w, found))
+        lost = sorted(w for w in name.analyte if not among(w, found))
         return value, reading, f"the text does not say {', '.join(lost[:3])}" if lost else ""
 
     def _by_unit(self, property_: str, reasons: list[str]) -> float:
@@ -337,7 +352,7 @@ class _Clues:
         _, _, method = display.partition(" by ")
         if not method or method.lower() in _USUAL:
             return 1.0
-        if any(_in(word, found) for word in words(method) for _, found, _ in self.readings):
+        if any(among(word, found) for word in words(method) for _, found, _ in self.readings):
             return 1.0
         reasons.append(f"the text does not say {method}")
         return 0.95
@@ -365,29 +380,3 @@ def _rank(concept: Concept) -> int:
     """Return how common a test is, 1 the most; 0 = not ranked."""
     ranks = [int(v) for key in _RANKS if re.fullmatch(r"[1-9]\d*", v := concept.properties.get(key, ""))]
     return min(ranks, default=0)
-
-
-def _in(word: str, names: Iterable[str]) -> bool:
-    """Say whether a word, or one that is nearly it, is among others."""
-    if word in names or (len(word) > 7 and word.startswith("anti") and _in(word[4:], names)):
-        return True
-    if len(word) < 4:
-        return False
-    return any(
-        len(other) >= 4
-        and (
-            (len(word) >= 5 and other.startswith(word))
-            or (len(other) >= 5 and word.startswith(other) and len(word) - len(other) <= 2)
-            or (len(word) >= 8 and word[:7] == other[:7])
-            or JaroWinkler.similarity(word, other) >= _ALIKE
-        )
-        for other in names
-    )
-
-
-def _parts(given: Iterable[str]) -> Iterable[str]:
-    for word in given:
-        if "." in word and not word[0].isdigit():
-            yield from (part for part in word.split(".") if part)
-        else:
-            yield word

@@ -173,21 +173,27 @@ def test_everything_that_may_be_meant_is_gathered_once() -> None:
 
 def test_the_longest_abbreviation_wins_and_readings_keep_their_order() -> None:
     read = Abbreviations.read(
-        b"abbreviation,expansion,note\nRED,red,\nRED CELLS,erythrocytes,\nPT,prothrombin time,\nPT,patient,",
+        b"abbreviation,expansion,note,for\nRED,red,,\nRED CELLS,erythrocytes,,tests\n"
+        b"PT,prothrombin time,,\nPT,patient,,\nPT,patient,,drugs\n",
         "x",
     )
     assert read.expand("Red cells") == ["erythrocytes"]
     assert read.expand("PT") == ["prothrombin time", "patient"]
     assert read.expand("red, cell") == ["red cell"]
+    assert read.of("tests") is read
+    assert read.of("drugs").expand("red pt") == ["red patient"]
+    assert read.of("vaccines").expand("PT") == ["pt"]
 
 
 @pytest.mark.parametrize(
     ("data", "where"),
     [
         (b"abbreviation,expansion\nA,b\n", "x:1"),
-        (b"abbreviation,expansion,note\nHGB,,\n", "x:2"),
-        (b"abbreviation,expansion,note\n,hemoglobin,\n", "x:2"),
-        (b"abbreviation,expansion,note\nHGB,hemoglobin\n", "x:2"),
+        (b"abbreviation,expansion,note\nA,b,\n", "x:1"),
+        (b"abbreviation,expansion,note,for\nHGB,,,\n", "x:2"),
+        (b"abbreviation,expansion,note,for\n,hemoglobin,,\n", "x:2"),
+        (b"abbreviation,expansion,note,for\nHGB,hemoglobin\n", "x:2"),
+        (b"abbreviation,expansion,note,for\nHGB,hemoglobin,,labs\n", "x:2"),
     ],
 )
 def test_a_damaged_dictionary_is_refused_with_its_line(data: bytes, where: str) -> None:
