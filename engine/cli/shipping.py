@@ -1,4 +1,4 @@
-"""Loads what ships with the hub beside a hub that has just started: once, at the lowest priority.
+"""Loads what ships with the hub beside a hub that has just started: once, at a lower priority.
 
 In: the project's settings. Out: the releases of `terminology/releases/releases.yaml` in the code store, said
 in one line of the log. Workers and the web side notice them by themselves. What goes wrong here is said, and
@@ -38,7 +38,7 @@ def to_load(config: Config) -> list[Shipped]:
 def run_shipping(config: Config, rows: list[Shipped], ready: Callable[[str], None]) -> None:
     """Load releases and end."""
     ready("")
-    os.nice(15)
+    os.nice(10)
     began = time.monotonic()
     try:
         made = load_shipped(rows, config.data_dir / "codes.db")

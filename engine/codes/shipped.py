@@ -52,11 +52,14 @@ def listed(root: Path) -> list[Shipped]:
 
 
 def waiting(root: Path, store: Path) -> list[Shipped]:
-    """Return the rows of the list that were never loaded into this store. Raises ConfigError."""
+    """Return the rows of the list that were never loaded into this store, small ones first.
+
+    Raises ConfigError.
+    """
     done: set[str] = set()
     if store.is_file() and (mark := _mark(store)).is_file():
         done = set(mark.read_text(encoding="utf-8").splitlines())
-    return [row for row in listed(root) if row.key not in done]
+    return sorted((row for row in listed(root) if row.key not in done), key=lambda row: _size(row.path))
 
 
 def load_shipped(rows: Sequence[Shipped], store: Path, tell: Tell | None = None) -> list[Summary]:
@@ -71,6 +74,11 @@ def load_shipped(rows: Sequence[Shipped], store: Path, tell: Tell | None = None)
         with _mark(store).open("a", encoding="utf-8") as mark:
             mark.write(f"{row.key}\n")
     return made
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _mark(store: Path) -> Path:
