@@ -86,7 +86,11 @@ class Quantities:
                     if known.get(key) is not _NOTHING:
                         self._one(body, key, node, built.flags)
                 elif "component" in body:
-                    self._several(body, node, built.flags)
+                    body["component"] = [dict(c) for c in body["component"]]
+                    for part in body["component"]:
+                        self._part(part, node, built.flags)
+                elif "valueRange" in body:
+                    self._part(body, node, built.flags)
 
     def _look_again(self) -> None:
         """Forget what no release had, and see whether there is anything to do at all."""
@@ -96,41 +100,45 @@ class Quantities:
         if not self.convert and self.codes is not None:
             self._idle = all(r.system != LOINC for r in self.codes.releases())
 
-    def _several(self, body: dict[str, Any], node: Node, flags: list[Flag]) -> None:
-        body["component"] = [dict(c) for c in body["component"]]
-        for part in body["component"]:
-            if quantity := part.get("valueQuantity"):
-                key = (_loinc(part), quantity.get("code", ""), quantity.get("system", ""))
-                self._one(part, key, node, flags)
+    def _part(self, o: dict[str, Any], node: Node, flags: list[Flag]) -> None:
+        bounds = o.get("valueRange", _EMPTY)
+        if quantity := o.get("valueQuantity") or bounds.get("low") or bounds.get("high"):
+            key = (_loinc(o), quantity.get("code", ""), quantity.get("system", ""))
+            self._one(o, key, node, flags)
 
     def _one(self, o: dict[str, Any], key: _Key, node: Node, flags: list[Flag]) -> None:
         verdict = self._known.get(key) or self._judge(key)
         if verdict.contradiction:
             flags.append(Flag(CONTRADICTS, _unit_of(node), verdict.contradiction, True))
-        if not verdict.target or "value" not in o["valueQuantity"]:
+        if not verdict.target:
             return
-        made, why = self._translated(o["valueQuantity"], verdict)
-        if made is None:
+        if "valueQuantity" in o:
+            made, why = self._translated(o["valueQuantity"], verdict)
+            o["valueQuantity"] = made or o["valueQuantity"]
+        else:
+            made, why = self._range(o["valueRange"], verdict)
+            o["valueRange"] = made
+        if why:
             flags.append(Flag(NOT_CONVERTED, _unit_of(node), f"the site wants {verdict.target}: {why}"))
-            return
-        o["valueQuantity"] = made
-        if "referenceRange" in o:
-            o["referenceRange"] = [self._range(r, verdict) for r in o["referenceRange"]]
+        elif "referenceRange" in o:
+            o["referenceRange"] = [self._range(r, verdict)[0] for r in o["referenceRange"]]
 
-    def _range(self, entry: dict[str, Any], verdict: _Verdict) -> dict[str, Any]:
-        out = dict(entry)
+    def _range(self, entry: dict[str, Any], verdict: _Verdict) -> tuple[dict[str, Any], str]:
+        """Return a copy with both bounds converted, or the reason why one is not."""
+        out, why = dict(entry), ""
         for bound in ("low", "high"):
-            if bound in out and "value" in out[bound] and _is_ucum(out[bound]):
-                made, _ = self._translated(out[bound], verdict)
-                out[bound] = made or out[bound]
-        return out
+            if bound in out:
+                made, reason = self._translated(out[bound], verdict)
+                out[bound], why = made or out[bound], why or reason
+        return out, why
 
     def _translated(self, quantity: dict[str, Any], verdict: _Verdict) -> tuple[dict[str, Any] | None, str]:
         """Return a copy of a quantity with its conversion beside it, or why there is none."""
         if not _is_ucum(quantity):
             return None, "nobody has said what the unit as sent is"
         source, target = str(quantity["code"]), verdict.target
-        if source == target:
+        done = any(e.get("url") == TRANSLATION for e in quantity.get("extension", ()))
+        if source == target or done or "value" not in quantity:
             return quantity, ""
         try:
             special = ucum.parse(source).function or ucum.parse(target).function

@@ -197,6 +197,24 @@ def test_results_of_several_values_are_converted_one_by_one() -> None:
     assert made == [Decimal("5.55"), Decimal("11.10")]
 
 
+def test_a_span_is_converted_bound_by_bound() -> None:
+    maps = maps_with(UnitWish(convert={"2345-7": "mmol/L"}))
+    built = results(maps, "SN|2345-7^Glucose^LN||^90^-^180|mg/dL|", "SN|2345-7^Glucose^LN||^90^-^180|units|")
+    spans = [d.body["valueRange"] for d in built.drafts if d.type == "Observation"]
+    made = [spans[0][b]["extension"][0]["valueQuantity"]["value"] for b in ("low", "high")]
+    assert made == [Decimal("5.00"), Decimal("9.99")]
+    assert spans[0]["low"]["value"] == Decimal(90) and "extension" not in spans[1]["low"]
+    assert [f.where for f in built.flags if f.code == "unit-not-converted"] == ["OBX[2]-6"]
+
+
+def test_a_conversion_is_made_once() -> None:
+    maps = maps_with(UnitWish(convert={"2345-7": "mmol/L"}))
+    built = results(maps, GLUCOSE.format("100", "mg/dL"))
+    maps.program("unit_lab").quantities.add(built)
+    (quantity,) = quantities(built)
+    assert len(quantity["extension"]) == 1
+
+
 def test_the_traced_twin_converts_the_same() -> None:
     maps = maps_with(UnitWish(convert={"2345-7": "mmol/L"}))
     fast = results(maps, GLUCOSE.format("100", "mg/dL"))
