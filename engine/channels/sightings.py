@@ -8,6 +8,7 @@ message whose codes are all known costs a look-up a field. HL7 v2.8.2 §2A.13 (C
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from engine.formats.hl7v2.escapes import unescape
@@ -38,6 +39,7 @@ CODED: dict[str, tuple[int, ...]] = {
 _KEPT = 20_000  # texts remembered a field
 _CODINGS = ((0, 2), (3, 5), (9, 11))  # where CWE has code and system: main, alternate, second alternate
 
+_INSIDE = re.compile(r"[A-Z][A-Z0-9]+\.(\d+)(?:\.\d+)?")
 _Found = tuple[str, str, str, str]  # code, system as sent, its URI, text
 
 
@@ -140,11 +142,27 @@ def _dressed(gaps: list[Gap], message: Message) -> tuple[Gap, ...]:
     places = {f"{s.name}[{s.n}]": at for at, s in enumerate(message.segments)}
     once: dict[tuple[str, str, str, str], Gap] = {}
     for gap in gaps:
+        if " " in gap.where and (found := places.get(gap.where.partition(" ")[0])) is not None:
+            gap = _placed(gap, message.segments[found], message)
         key = (gap.field, gap.table, gap.system, gap.code)
         if key not in once:
             at = places.get(gap.where.partition("]")[0] + "]")
             once[key] = gap if at is None else _beside(gap, message, at)
     return tuple(once.values())
+
+
+def _placed(gap: Gap, s: Segment, message: Message) -> Gap:
+    """Say which field of its segment a code stands in that a datatype map asked about (`OBX[1] CWE.1`)."""
+    spot = _INSIDE.fullmatch(gap.where.partition(" ")[2])
+    if spot is None:
+        return gap
+    at, d = int(spot[1]) - 1, message.delims
+    for n, raw in enumerate(s.fields[1:], 1):
+        for repetition in raw.split(d.repetition) if raw else ():
+            parts = repetition.split(d.component)
+            if at < len(parts) and unescape(parts[at], d, message.charset).strip() == gap.code:
+                return gap._replace(where=f"{s.name}[{s.n}]-{n}" + (f".{at + 1}" if at else ""))
+    return gap
 
 
 def _beside(gap: Gap, message: Message, at: int) -> Gap:

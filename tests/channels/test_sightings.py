@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hub_project import Hub, make_project
 
+from engine.channels.worklist import Worklist
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.message import Gap
 from engine.mapping.convert import headers, map_message
@@ -68,6 +69,22 @@ def test_local_codes_of_a_sender_without_any_table(hub: Hub) -> None:
     assert (sodium.table, sodium.rule, sodium.system, sodium.uri) == ("", "keep", "99X", "")
     assert (sodium.flagged, sodium.parked) == (0, 0)  # nobody asked for it: nothing waits
     assert sodium.panels == ("LYTES Electrolytes",)
+
+
+def test_a_unit_that_nobody_knows_stands_in_its_field(hub: Hub) -> None:
+    hub.receive("lab_oru", oru(1, "OBX|1|NM|K^Potassium^L||4.1|furlongs^Furlongs|||||F"))
+    hub.work()
+    found = sightings(hub)["OBX-6", "furlongs"]
+    assert (found.table, found.samples) == ("units", ((1, "OBX[1]-6"),))
+    work = Worklist(hub.config, hub.journal, hub.store)
+    work.propose(found.id, "cli:ann", "m", system="http://unitsofmeasure.org")
+    work.approve([found.id], "cli:ann")
+    last = (hub.root / "terminology/maps/units.csv").read_text().splitlines()[-1]
+    assert last.startswith(",furlongs,,equivalent,http://unitsofmeasure.org,m,,approved,ann,")
+    hub.receive("lab_oru", oru(2, "OBX|1|NM|K^Potassium^L||4.1|furlongs^Furlongs|||||F"))
+    hub.work()
+    made = hub.store.read("Observation", hub.written(2, "Observation"))
+    assert made is not None and made["valueQuantity"]["code"] == "m"
 
 
 def test_a_code_that_parks_its_message(hub: Hub) -> None:
