@@ -17,12 +17,15 @@ from typing import Any
 import orjson
 
 from engine.kernel.clock import now_ms
+from engine.kernel.errors import HubError
 from engine.kernel.message import Gap, Outcome, Work
 from engine.store.database import Database, Session
 from engine.store.keys import Keyring, Keys
 
 __all__ = ["Gaps", "Ledger", "Proposal", "Sighting", "note_gaps", "note_tables", "tables_of_revision"]
 
+MOST = 100_000
+"""Codes on the list; beyond, only those for which messages wait: a sender may write free text as codes."""
 SAMPLES = 10
 """Entries named a code, the first ones; and units, specimens, panels."""
 PARKED, FLAGGED = 1, 2
@@ -147,6 +150,8 @@ def note_gaps(
         for gap in work.gaps:
             mac = _key(keys, work.sender, gap.field, gap.system, gap.code)
             number = _known(mac, gap.field, gap, work, outcome.at, session, keys, ledger)
+            if number is None:
+                continue
             if not again:
                 counted = counts.setdefault(mac, [0, number, outcome.at])
                 counted[0] += 1
@@ -170,8 +175,8 @@ def note_gaps(
 
 def _known(
     mac: bytes, place: str, gap: Gap, work: Work, at: int, session: Session, keys: Keys, ledger: Ledger
-) -> int:
-    """Return the number of a gap, making its row or adding to what it says."""
+) -> int | None:
+    """Return the number of a gap, making its row or adding to what it says; None where the list is full."""
     number = ledger.ids.get(mac)
     said = _said(gap)
     if number is not None and ledger.said[mac].issuperset([*said, *_asked(gap), _FULL]):
@@ -183,6 +188,8 @@ def _known(
         facts = orjson.loads(keys.keyring.unseal(bytes(sealed), b"core:gap:" + mac))
     else:
         ((newest,),) = session.all("SELECT COALESCE(MAX(id), 0) FROM gap")
+        if newest >= MOST and gap.rule in ("keep", "drop"):
+            return None
         number = newest + 1
         facts = {
             "sender": work.sender,
@@ -324,7 +331,10 @@ class Gaps:
         with self._database.write() as session:
             mac = _key(self._keys, sender, place, gap.system, gap.code)
             work = Work(0, 0, "", sender, ())
-            return _known(mac, place, gap, work, now_ms(), session, self._keys, Ledger())
+            number = _known(mac, place, gap, work, now_ms(), session, self._keys, Ledger())
+        if number is None:
+            raise HubError("the list of codes is full", remedy="approve or map what is on it first")
+        return number
 
     def _proposal(self, number: int, at: int, sealed: bytes) -> Proposal:
         facts = orjson.loads(self._keyring.unseal(bytes(sealed), b"core:proposal:%d" % number))

@@ -62,6 +62,16 @@ def test_few_entries_are_named_however_many_there_are(store: SqlStore) -> None:
     assert len(one(store).samples) == SAMPLES and one(store).count == 39 and one(store).flagged == 39
 
 
+def test_free_text_written_as_codes_does_not_fill_the_store(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.store.gaps.MOST", 5)
+    store.apply([told(n, KEPT._replace(code=f"words {n}")) for n in range(1, 10)])
+    store.apply([told(20, GLU), told(21, KEPT._replace(code="words 1"))])
+    found = {s.code: s.count for s in store.gaps.all()}
+    assert len(found) == 6 and found["GLUX"] == 1 and found["words 1"] == 2  # what waits is always listed
+
+
 def test_another_process_counts_on(open_store: Callable[[], SqlStore]) -> None:
     first, second = open_store(), open_store()
     for n in range(1, 21):
