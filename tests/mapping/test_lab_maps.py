@@ -17,6 +17,7 @@ from engine.mapping.project import Maps
 from engine.mapping.readmessage import read_message
 from engine.mapping.run import Run
 from engine.mapping.scope import scope_of
+from engine.store.listed import stem
 
 ROOT = Path(__file__).parents[2]
 SEGMENTS = ROOT / "mappings/hl7v2/segments"
@@ -70,7 +71,7 @@ def at(o: Any, labels: dict[str, list[str]], path: str) -> Any:
         if which.isdigit():
             o = o[int(which)] if isinstance(o, list) and int(which) < len(o) else None
         elif which and depth == 0 and isinstance(o, list):
-            marks = labels.get(name, [])
+            marks = [stem(label) for label in labels.get(name, [])]
             o = o[marks.index(which)] if which in marks else None
     return o
 
