@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.codes.store import CodeStore
+from engine.terminology import ucum
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
 from engine.terminology.folder import TerminologyFolder
 from engine.terminology.translate import Table
@@ -35,7 +36,7 @@ class ProjectCodes:
             for s in terms.code_systems.values()
             if s.url not in known
         ]
-        return loaded + own
+        return [*loaded, *own, *([] if ucum.SYSTEM in known else [Release(ucum.SYSTEM, "", "", "grammar")])]
 
     def _loaded(self, system: str) -> bool:
         return self.store.in_force(system) is not None
@@ -44,6 +45,8 @@ class ProjectCodes:
         """Return a concept; None when nobody has such a code."""
         if self._loaded(system) or version:
             return self.store.lookup(system, code, version)
+        if system == ucum.SYSTEM:  # a grammar, not a list
+            return Concept(system, code, code) if ucum.is_unit(code) else None
         own = self.folder.now().by_url.get(system)
         display = own.display(code) if own is not None else None
         return None if display is None else Concept(system, code, display)
@@ -52,6 +55,12 @@ class ProjectCodes:
         """Tell whether a code is known and active, and what there is to say about it."""
         if self._loaded(system) or version:
             return self.store.validate(system, code, display, version)
+        if system == ucum.SYSTEM:
+            try:
+                ucum.parse(code)
+            except ucum.UnitError as e:
+                return False, f"{code!r} is no unit of UCUM: {e.why}"
+            return True, ""
         own = self.folder.now().by_url.get(system)
         if own is None:
             return False, f"no release of {system} is loaded"

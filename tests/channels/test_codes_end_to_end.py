@@ -10,7 +10,8 @@ from hub_project import Hub, make_project
 
 from engine.channels.suggesting import Suggester
 from engine.channels.worklist import Worklist
-from engine.cli.termsload import load_all, shipped_jobs
+from engine.cli.termsload import load_all
+from engine.codes.shipped import listed
 from engine.codes.store import CodeStore
 from engine.store.gaps import Sighting
 from engine.terminology.translate import Terminology
@@ -22,7 +23,7 @@ ME = "cli:ann"
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     made = Hub.open(make_project(tmp_path_factory.mktemp("codes") / "project"))
-    jobs = [job for job in shipped_jobs(made.root) if job[0].name == "loinc"]
+    jobs = [(s.path, s.loader, s.asked) for s in listed(made.root) if s.path.name == "loinc"]
     assert jobs
     load_all(made.root, jobs, None, False, True)
     for path in sorted((made.root / "sample_messages/lab_local40").glob("*.hl7")):

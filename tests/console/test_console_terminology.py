@@ -22,9 +22,10 @@ from fhirclient.models.valueset import ValueSet
 from fhirclient.server import FHIRServer
 from hub_project import TOKEN, Hub, make_project
 
-from engine.cli.termsload import load_all, shipped_jobs
+from engine.cli.termsload import load_all
 from engine.codes.loaders.summary import Asked
 from engine.codes.remote import RemoteCodes
+from engine.codes.shipped import listed
 from engine.codes.store import CodeStore
 from engine.console.app import create_app
 from engine.fhir.validate import validate
@@ -76,7 +77,7 @@ PACKAGE: list[dict[str, Any]] = [
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     hub = Hub.open(make_project(tmp_path_factory.mktemp("terms") / "project"))
     folder = tmp_path_factory.mktemp("package")
-    jobs = [job for job in shipped_jobs(hub.root) if job[0].name == "loinc"]
+    jobs = [(s.path, s.loader, s.asked) for s in listed(hub.root) if s.path.name == "loinc"]
     for n, resource in enumerate(PACKAGE):
         path = folder / f"{resource['resourceType']}-{n}.json"
         path.write_text(json.dumps(resource))
@@ -145,6 +146,17 @@ def test_validate_code(web: Web) -> None:
     assert wrong["result"] is False and "not in" in wrong["message"]
     named = parts(ask(web, "CodeSystem/$validate-code", url=LOINC, code="2345-7", display="Sodium"))
     assert named["result"] is False and "Glucose" in named["message"]
+
+
+def test_units_are_a_grammar(web: Web) -> None:
+    ucum = "http://unitsofmeasure.org"
+    assert parts(ask(web, "CodeSystem/$validate-code", url=ucum, code="mg/dL")) == {
+        "result": True,
+        "display": "mg/dL",
+    }
+    wrong = parts(ask(web, "CodeSystem/$validate-code", url=ucum, code="furlongs"))
+    assert wrong["result"] is False and wrong["message"]
+    assert parts(ask(web, "CodeSystem/$lookup", system=ucum, code="10*3/uL"))["name"] == "UCUM"
 
 
 def test_subsumes(web: Web) -> None:
