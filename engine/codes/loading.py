@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.codes.database import unavailable, writing
-from engine.codes.loaders.known import LOADERS
 from engine.codes.loaders.files import Files, Tell
+from engine.codes.loaders.known import LOADERS
 from engine.codes.loaders.summary import Asked, Loader, Summary
 from engine.codes.writing import Load, drop_orphans, forget
 from engine.kernel.errors import FormatError, HubError

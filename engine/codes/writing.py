@@ -40,7 +40,7 @@ class Load:
         connection.execute("BEGIN IMMEDIATE")
         self.number = int(
             connection.execute(
-                "INSERT INTO load VALUES (NULL, ?, ?, 0)", (f"{_SHIPPED * shipped}{source}", loader)
+                "INSERT INTO load VALUES (NULL, ?, ?, 0)", (f"{_SHIPPED if shipped else ''}{source}", loader)
             ).lastrowid
             or 0
         )

@@ -102,6 +102,21 @@ def test_every_line_of_the_layout_is_read(n: int, code: str, valid: bool, short:
     assert read_line(order(n, code, int(valid), short, long)) == (n, code, valid, short, long)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_letters_beyond_ascii_wherever_the_places_are_counted(encoding: str, tmp_path: Path) -> None:
+    by_character = order(1, "M350", 0, "Sjögren syndrome", "Sjögren syndrome")
+    by_byte = order(2, "M3500", 1, "Sjögren syndrome, unsp", "Sjögren syndrome, unspecified")
+    if encoding == "utf-8":
+        by_byte = by_byte.replace("unsp  ", "unsp ", 1)  # the ö took two of the 60 places
+    (tmp_path / "icd10cm_order_2026.txt").write_bytes((by_character + by_byte).encode(encoding))
+    load_release(tmp_path / "codes.db", tmp_path / "icd10cm_order_2026.txt")
+    store = CodeStore(tmp_path / "codes.db")
+    found = store.lookup(ICD10CM, "M35.00")
+    assert found is not None and found.display == "Sjögren syndrome, unspecified"
+    assert store.names(ICD10CM, "M35.00") == [("Sjögren syndrome, unsp", "en", "short")]
+    assert [c.code for c in store.search(ICD10CM, "sjogren")] == ["M35.0", "M35.00"]
+
+
 @given(st.text(max_size=120))
 def test_no_other_line_is_taken_for_one(line: str) -> None:
     read = read_line(line)
@@ -226,12 +241,14 @@ def test_the_ndc_directory(tmp_path: Path) -> None:
             "1\t0001-2345\t0001-2345-67\t100 TABLET in 1 BOTTLE\n1\t0001-2345\t0001-2345\tno package\n",
         },
     )
+    product = (folder / "product.txt").read_text().replace("Invented Labs", "Inventé Labs")
+    (folder / "product.txt").write_bytes(product.encode("cp1252"))
     summary = load_release(tmp_path / "codes.db", folder, Asked(version="2025-06-30"))
     store = CodeStore(tmp_path / "codes.db")
     found = store.lookup(NDC, "00001234567")
     assert found is not None
     assert found.display == 'Fictor "plus", TABLET, 100 TABLET in 1 BOTTLE'
-    assert found.properties["ndc"] == "0001-2345-67"
+    assert found.properties["ndc"] == "0001-2345-67" and found.properties["labeler"] == "Inventé Labs"
     assert store.lookup(NDC, "0001-2345-67") == found and store.validate(NDC, "00001-2345-67") == (True, "")
     assert store.lookup(NDC, "0001-2345-68") is None
     assert store.search(NDC, "inventamol")[0] == found

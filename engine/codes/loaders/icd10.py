@@ -32,13 +32,21 @@ def _fits(files: Files) -> bool:
 
 
 def read_line(line: str) -> tuple[int, str, bool, str, str] | None:
-    """Read one line: order, code, whether it may be reported, short and long name; None if it is no such."""
-    found = _LINE.fullmatch(line.rstrip())
+    """Read one line: order, code, whether it may be reported, short and long name; None if it is no such.
+
+    Places are counted in characters, or in bytes where a name has letters beyond ASCII and that fits.
+    """
+    text, raw = line.rstrip(), line.rstrip().encode()
+    found = _LINE.fullmatch(text)
+    short, long = (found[4], found[5]) if found else ("", "")
+    if found is None and len(raw) != len(text) and raw[76:77] == b" ":
+        short, long = (part.decode(errors="replace") for part in (raw[16:76], raw[77:]))
+        found = _LINE.fullmatch(f"{text[:16]}{'x' * 60} x") if long[:1].strip() else None
     if found is None or len(line) < 78:
         return None
     if line[6:13].rstrip() != found[2] or line[14] != found[3]:  # the places, not only the pieces
         return None
-    return int(found[1]), found[2], found[3] == "1", found[4].rstrip(), found[5].rstrip()
+    return int(found[1]), found[2], found[3] == "1", short.rstrip(), long.rstrip()
 
 
 def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
@@ -64,7 +72,7 @@ def _file(files: Files, member: Member, load: Load, asked: Asked, summary: Summa
     above: list[str] = []
     seen: set[str] = set()
     before = 0
-    for number, line in lines(files, member):
+    for number, line in lines(files, member, legacy=True):
         if not line.strip():
             continue
         read = read_line(line)

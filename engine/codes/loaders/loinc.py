@@ -22,6 +22,7 @@ from engine.terminology.damage import check_cell
 
 __all__ = ["LOADER", "version_in"]
 
+_MAIN = ("/loinctable/loinc.csv", "/loinc.csv", "/loinctablecore.csv")
 _NEEDS = ("LOINC_NUM", "COMPONENT", "PROPERTY", "SYSTEM", "SCALE_TYP", "STATUS", "LONG_COMMON_NAME")
 _STATUS = frozenset({"ACTIVE", "TRIAL", "DISCOURAGED", "DEPRECATED"})
 _SEARCHED = ("SHORTNAME", "CONSUMER_NAME", "DisplayName", "RELATEDNAMES2")
@@ -30,7 +31,7 @@ _CHANGED = re.compile(r"\d\.\d\d?")
 
 
 def _fits(files: Files) -> bool:
-    return files.find("/loinc.csv") is not None
+    return files.find(*_MAIN) is not None
 
 
 def version_in(name: str) -> str:
@@ -40,7 +41,7 @@ def version_in(name: str) -> str:
 
 
 def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
-    main = files.find("/loinctable/loinc.csv", "/loinc.csv")
+    main = files.find(*_MAIN)
     assert main is not None  # _fits
     extra = {name: files.find(f"/{name}") for name in ("mapto.csv", "panelsandforms.csv", "answerlist.csv")}
     answer_links = files.find("/loincanswerlistlink.csv")

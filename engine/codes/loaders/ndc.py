@@ -1,6 +1,7 @@
 """FDA's National Drug Code directory: every package that may be sold in the United States.
 
-In: `ndctext.zip` or its folder (`product.txt`, `package.txt`: tabs, a header, no quoting). Out: one release
+In: `ndctext.zip` or its folder (`product.txt`, `package.txt`: tabs, a header, no quoting, UTF-8 or
+Windows-1252). Out: one release
 whose codes are 11-digit package codes. FDA, NDC Directory definitions. (NDC -> RxNorm comes with RxNorm.)
 """
 
@@ -48,14 +49,21 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
         )
     files.expect([product, package])
     release = load.release(NDC, version, asked.effective or (version if len(version) == 10 else ""))
-    table = csv_table(files, product, ("PRODUCTID", "PROPRIETARYNAME"), delimiter="\t", quoting=False)
+    table = csv_table(
+        files, product, ("PRODUCTID", "PROPRIETARYNAME"), delimiter="\t", quoting=False, legacy=True
+    )
     said = [(table.at(name), ours) for name, ours in _SAID.items() if name in table]
     products: dict[str, dict[str, str]] = {}
     for _, row in table.rows:
         products[row[table.at("PRODUCTID")]] = {ours: row[n].strip() for n, ours in said if row[n].strip()}
         summary.rows[product.base] += 1
     packages = csv_table(
-        files, package, ("PRODUCTID", "NDCPACKAGECODE", "PACKAGEDESCRIPTION"), delimiter="\t", quoting=False
+        files,
+        package,
+        ("PRODUCTID", "NDCPACKAGECODE", "PACKAGEDESCRIPTION"),
+        delimiter="\t",
+        quoting=False,
+        legacy=True,
     )
     seen: set[str] = set()
     for _, row in packages.rows:

@@ -109,10 +109,16 @@ class Table:
 
 
 def csv_rows(
-    files: Files, member: Member, *, delimiter: str = ",", quoting: bool = True, whole: bool = True
+    files: Files,
+    member: Member,
+    *,
+    delimiter: str = ",",
+    quoting: bool = True,
+    whole: bool = True,
+    legacy: bool = False,
 ) -> Iterator[tuple[int, list[str]]]:
     """Give the rows of a CSV file; lines in quoted cells are part of their cell. Raises FormatError."""
-    texts = (text + "\n" for _, text in lines(files, member, whole=whole))
+    texts = (text + "\n" for _, text in lines(files, member, whole=whole, legacy=legacy))
     csv.field_size_limit(_CELL)
     reader = csv.reader(
         texts,
@@ -139,9 +145,10 @@ def csv_table(
     *,
     delimiter: str = ",",
     quoting: bool = True,
+    legacy: bool = False,
 ) -> Table:
     """Open a CSV file whose header must name `needs`, in any order. Raises FormatError."""
-    rows = csv_rows(files, member, delimiter=delimiter, quoting=quoting)
+    rows = csv_rows(files, member, delimiter=delimiter, quoting=quoting, legacy=legacy)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     missing = [name for name in needs if name not in header]
     if missing:
