@@ -339,6 +339,12 @@ def test_a_damaged_list_is_refused(name: str, text: str, said: str, tmp_path: Pa
         _list(tmp_path, name, text)
 
 
+def test_a_list_in_another_encoding_says_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "carc.csv").write_bytes("code,display\n1,Sjögren\n".encode("cp1252"))
+    with pytest.raises(HubError, match=r"carc\.csv:2: is not UTF-8.*Save the list again, as `CSV UTF-8`"):
+        load_release(tmp_path / "codes.db", tmp_path / "carc.csv", Asked(version="1"))
+
+
 def test_a_code_that_really_looks_like_a_number_is_written_as_text(tmp_path: Path) -> None:
     store = _list(tmp_path, "own.csv", 'code,display\n"=""1E5""",Real\n', system="urn:x:own")
     assert store.lookup("urn:x:own", "1E5") is not None

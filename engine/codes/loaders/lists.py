@@ -90,7 +90,7 @@ def _load(files: Files, load: Load, asked: Asked, summary: Summary) -> None:
                     f"has {len(raw)} cells instead of {len(header)}",
                     where=where,
                     why="the line is cut, or a text with a comma has no quotes",
-                    remedy="save the list again, as CSV UTF-8",
+                    remedy="save the list again, as `CSV UTF-8`",
                 )
         row = [cell.strip() for cell in text_cells(raw)]
         summary.rows[member.base] += 1
@@ -153,7 +153,8 @@ def _place(header: Sequence[str], names: Sequence[str]) -> int:
 def _text(files: Files, member: Member) -> Iterator[tuple[int, list[str]]]:
     begin = files.peek(member).split(b"\n", 1)[0].decode("utf-8", "replace")
     delimiter = max(",;\t|", key=begin.count)
-    return csv_rows(files, member, delimiter=delimiter, whole=False)
+    remedy = "save the list again, as `CSV UTF-8`"
+    return csv_rows(files, member, delimiter=delimiter, whole=False, remedy=remedy)
 
 
 def _sheet(files: Files, member: Member) -> Iterator[tuple[int, list[str]]]:

@@ -21,7 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def lines(
-    files: Files, member: Member, *, whole: bool = True, legacy: bool = False
+    files: Files, member: Member, *, whole: bool = True, legacy: bool = False, remedy: str = AGAIN
 ) -> Iterator[tuple[int, str]]:
     """Give the lines of a file without their ends. Raises FormatError.
 
@@ -45,8 +45,8 @@ def lines(
                     raise FormatError(
                         "is not UTF-8",
                         where=files.where(member, number),
-                        why="bytes were lost or changed on the way",
-                        remedy=AGAIN,
+                        why="it was saved in another encoding, or damaged",
+                        remedy=remedy,
                     ) from None
                 text = raw.decode("cp1252", "replace")
             if "\0" in text:
@@ -116,9 +116,10 @@ def csv_rows(
     quoting: bool = True,
     whole: bool = True,
     legacy: bool = False,
+    remedy: str = AGAIN,
 ) -> Iterator[tuple[int, list[str]]]:
     """Give the rows of a CSV file; lines in quoted cells are part of their cell. Raises FormatError."""
-    texts = (text + "\n" for _, text in lines(files, member, whole=whole, legacy=legacy))
+    texts = (text + "\n" for _, text in lines(files, member, whole=whole, legacy=legacy, remedy=remedy))
     csv.field_size_limit(_CELL)
     reader = csv.reader(
         texts,
@@ -134,7 +135,7 @@ def csv_rows(
             "is not readable as CSV",
             where=files.where(member, reader.line_num),
             why=str(error),
-            remedy=AGAIN,
+            remedy=remedy,
         ) from None
 
 
