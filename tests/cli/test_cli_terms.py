@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.cli.main import app
+from engine.codes.loaders.known import LOADERS
+from engine.codes.systems import SHORT, full, short
 from engine.kernel.errors import HubError
 
 LIST = "code,display,group\nA,Alpha test,x\nB,Beta test,y\n"
@@ -102,3 +104,11 @@ def test_the_second_release_that_fails_leaves_the_first(project: Path) -> None:
     with pytest.raises(HubError, match=r"bad\.csv:2: has the code 'Mar-93'"):
         hub("load", "own.csv", "bad.csv", "--system", "urn:x:own", "--release", "1")
     assert "urn:x:own 1" in hub("releases")
+
+
+def test_the_operators_page_has_every_kind_of_release() -> None:
+    page = (Path(__file__).parents[2] / "docs/operators/terminology.md").read_text()
+    for loader in LOADERS:
+        assert f"| `{loader.name}` |" in page, loader.name
+    for name in SHORT:
+        assert full(name.upper()) == SHORT[name] and short(SHORT[name]) == name
