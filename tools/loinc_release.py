@@ -173,11 +173,11 @@ def gather() -> dict[str, Row]:
         row = of(code, "top2000si")
         row.names["top2000si"], row.class_, row.rank = name, class_, rank
         row.shorts["top2000si"] = short
-    for code, names in synthea.items():
+    for code, labels in synthea.items():
         if code in wanted:
             row = of(code, "synthea")
             # Synthea's own short labels beside a name of LOINC's say nothing of the name
-            for name in sorted(names):
+            for name in sorted(labels):
                 if LABORATORY.search(name):
                     row.names["synthea"] = name
     for _, _, code, name, short, _ in lists["lab_catalogue"]:
