@@ -55,6 +55,8 @@ class CodeStore:
         self._connections: list[sqlite3.Connection] = []
         self._due = 0.0
         self._seen: tuple[Any, ...] = ()
+        self._file: tuple[int, int] | None = None
+        self._era = 0  # counts the files that stood at this path
         self._registry = Registry({}, [], {}, 0)
         self._concept = lru_cache(cached)(self._read_concept)
         self._links = lru_cache(cached)(self._read_links)
@@ -275,13 +277,15 @@ class CodeStore:
 
     def _read_again(self) -> None:
         self._due = time.monotonic() + _LOOK_AGAIN
+        if (file := _identity(self._path)) != self._file:  # deleted, or another in its place
+            self._file, self._era = file, self._era + 1
         connection = self._connection()
         if connection is None:
-            if self._registry.all:  # the file was deleted
+            if self._registry.all:
                 self._registry = Registry({}, [], {}, self._registry.generation + 1)
             return
         try:
-            seen = (id(connection), connection.execute("PRAGMA data_version").fetchone())
+            seen = (self._era, id(connection), connection.execute("PRAGMA data_version").fetchone())
             if seen != self._seen:
                 read = read_registry(connection, self._registry.generation + 1)
                 if read.all != self._registry.all or read.crosswalks != self._registry.crosswalks:
@@ -292,12 +296,17 @@ class CodeStore:
 
     def _connection(self) -> sqlite3.Connection | None:
         mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if mine is None:
-            mine = open_reader(self._path)
-            if mine is not None:
-                self._local.connection = mine
-                with self._opening:
-                    self._connections.append(mine)
+        if mine is not None and self._local.era == self._era:
+            return mine
+        if mine is not None:
+            with self._opening:
+                self._connections.remove(mine)
+            mine.close()
+        self._local.era = self._era
+        self._local.connection = mine = open_reader(self._path)
+        if mine is not None:
+            with self._opening:
+                self._connections.append(mine)
         return mine
 
     def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
@@ -354,6 +363,14 @@ class CodeStore:
             return True
         names = self.names(concept.system, concept.code, concept.version)
         return any(name.casefold() == wanted for name, _, _ in names)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _concept(system: str, version: str, row: Any) -> Concept:

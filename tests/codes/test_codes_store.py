@@ -212,6 +212,18 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
         _load(tmp_path, "2.80")
 
 
+def test_a_file_that_is_deleted_and_made_again_is_noticed(tmp_path: Path, store: CodeStore) -> None:
+    _load(tmp_path, "2.80", LONG_COMMON_NAME="before")
+    assert _name(store) == "before"
+    for path in tmp_path.glob("codes.db*"):
+        path.unlink()
+    store._due = 0.0
+    assert store.releases() == [] and store.lookup(LOINC, A) is None
+    _load(tmp_path, "2.81", LONG_COMMON_NAME="after")
+    assert _name(store) == "after"
+    assert [r.version for r in store.releases()] == ["2.81"]
+
+
 def test_another_layout_is_refused(tmp_path: Path, store: CodeStore) -> None:
     _load(tmp_path, "2.80")
     with sqlite3.connect(tmp_path / "codes.db") as file:
