@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from engine.channels.renewal import announce
 from engine.channels.replay import ask_replays
 from engine.channels.tablerows import usual, write_rows_of
+from engine.journal.search import Filters
 from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -74,8 +75,12 @@ class Worklist:
     # -- looking ---------------------------------------------------------------------------------------------
 
     def sightings(self, states: Sequence[str] = ("open", "draft", "reviewed")) -> list[Sighting]:
-        """Return the codes in these states, those that most waits for first."""
-        return self.store.gaps.all(states)
+        """Return the codes in these states, those that most waits for first.
+
+        Approved ones for which messages wait (worked on while the table changed, say) are open again in that.
+        """
+        found = self.store.gaps.all()
+        return [s for s in found if s.state in states or ("open" in states and s.parked + s.flagged)]
 
     def one(self, number: int) -> Sighting:
         """Return one code. Raises HubError."""
@@ -92,9 +97,25 @@ class Worklist:
         parked: list[int] = []
         flagged: list[int] = []
         back: list[int] = []
+        due = self._due()
         for entry, held in self.store.gaps.waiting(numbers).items():
+            if entry in due:
+                continue
             (flagged if not held else parked if held <= known else back).append(entry)
         return Waiting(tuple(parked), tuple(flagged), tuple(back))
+
+    def _due(self) -> set[int]:
+        """Return the entries whose replay is in the journal already and no worker has come to."""
+        marks = self.store.watermarks()
+        low = min((marks.get(n, 0) for n in range(self.journal.lanes)), default=0)
+        found: set[int] = set()
+        before: int | None = None
+        while page := self.journal.search.page(Filters(kind="replay"), before=before, limit=500):
+            found |= {line.parent for line in page if line.id > low and line.parent is not None}
+            before = page[-1].id
+            if before <= low:
+                break
+        return found
 
     # -- proposing -------------------------------------------------------------------------------------------
 
@@ -178,7 +199,9 @@ class Worklist:
         return [
             (s, said[key])
             for s in self.sightings()
-            if s.id not in own and (key := (s.table, s.system, s.uri, s.code)) in said
+            if s.id not in own
+            and s.state != "approved"
+            and (key := (s.table, s.system, s.uri, s.code)) in said
         ]
 
     def release(self, numbers: Sequence[int], who: str) -> Approved:
@@ -203,12 +226,15 @@ class Worklist:
         return self._release(done, {made.table: now.table(made.table).version for _, made in done}, who)
 
     def settled(self) -> list[Sighting]:
-        """Return open codes that their tables have by now: written there by hand, or by another approval."""
+        """Return codes that their tables have by now, and that are open or still waited for: written there by
+        hand, or seen while an approval was on its way to the workers."""
         now = self._folder.now()
         return [
             s
             for s in self.sightings()
-            if s.table in now.tables and now.tables[s.table].translate(s.code, s.system, s.uri) is not None
+            if s.table in now.tables
+            and now.tables[s.table].translate(s.code, s.system, s.uri) is not None
+            and (s.state != "approved" or self.waiting([s.id]).entries)
         ]
 
     def _release(

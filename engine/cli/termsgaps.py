@@ -166,7 +166,7 @@ def approve(
     """Write drafts into their tables and run again exactly the messages that waited for them."""
     from engine.cli.opened import who
     from engine.cli.printing import print_json
-    from engine.cli.termswork import approved_json, asked, drafts_of, print_approved, work_on
+    from engine.cli.termswork import approved_json, asked, caught_up, drafts_of, print_approved, work_on
 
     with work_on(project_root(own=True)) as (_, work):
         wanted = list(numbers or [])
@@ -178,6 +178,7 @@ def approve(
             typer.echo(asked(work.waiting(wanted), len(wanted)), err=json)
             typer.confirm("approve", abort=True, err=json)
         done = work.approve(wanted, who(), comment, change=change)
+        done = caught_up(work, done, wanted, who())
     print_json(approved_json(done)) if json else print_approved(done)
 
 

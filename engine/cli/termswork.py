@@ -7,9 +7,10 @@ messages may be patient data: whoever lists them is in the audit table; values o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,19 @@ from engine.store.gaps import Proposal, Sighting
 from engine.terminology.suggest import Suggestion
 from engine.terminology.translate import Terminology
 
-__all__ = ["STATES", "approved_json", "as_json", "checked", "listed", "print_approved", "print_checks"]
+__all__ = [
+    "STATES",
+    "approved_json",
+    "as_json",
+    "caught_up",
+    "checked",
+    "listed",
+    "print_approved",
+    "print_checks",
+]
 __all__ += ["print_gaps", "print_suggested", "sample_values", "suggested", "work_on"]
 
+_IN_HAND = 1.0  # seconds a worker may have had a batch in hand when the table changed
 STATES = ("open", "draft", "reviewed", "approved")
 
 
@@ -237,6 +248,15 @@ def print_approved(done: Approved) -> None:
         )
     if done.held_back:
         out.print(f"{len(done.held_back)} messages go on waiting for other codes")
+
+
+def caught_up(work: Worklist, done: Approved, numbers: Sequence[int], who: str) -> Approved:
+    """Run again, too, what a worker had in hand with the old table while it was changed."""
+    time.sleep(_IN_HAND)
+    if not work.waiting(numbers).entries:
+        return done
+    more = work.release(numbers, who)
+    return replace(done, replays=done.replays | more.replays, unreadable=(*done.unreadable, *more.unreadable))
 
 
 def print_checks(found: Sequence[dict[str, Any]]) -> None:

@@ -274,6 +274,27 @@ def test_a_row_written_by_hand_lets_its_messages_go(hub: Hub, work: Worklist) ->
     assert work.settled() == []
 
 
+def test_what_a_worker_had_in_hand_meanwhile_is_not_lost(hub: Hub, work: Worklist) -> None:
+    first = hub.receive("lab_oru", oru(1, GLUX))
+    hub.work()
+    number = code_of(hub, "GLUX").id
+    renewal, hub.worker.renewal = hub.worker.renewal, None  # a worker that has not heard of it yet
+    late = hub.receive("lab_oru", oru(2, GLUX))
+    work.propose(number, ANN, "2345-7")
+    approved = work.approve([number], ANN)
+    assert sorted(approved.replays) == [first]
+    assert work.waiting([number]).entries == []  # it is due already: nobody asks for it twice
+    entry = hub.journal.get(late)
+    assert entry is not None
+    hub.store.apply([hub.worker.pipeline.work(entry)])
+    assert [(s.code, s.state, s.flagged) for s in work.sightings()] == [("GLUX", "approved", 2)]
+    assert [s.id for s in work.settled()] == [number]
+    assert sorted(work.release([number], ANN).replays) == [late]
+    hub.worker.renewal = renewal
+    hub.work()
+    assert work.sightings() == [] and work.settled() == []
+
+
 def test_the_same_code_of_another_sender_with_the_same_table(hub: Hub, work: Worklist) -> None:
     first = hub.receive("lab_oru", oru(1, GLUX))
     second = hub.receive("lab_oru", oru(2, GLUX, facility="ACME WEST"))
