@@ -1,7 +1,8 @@
 """One allergy told in two ways: by its allergen (AL1), and by a number of its own (IAM-7).
 
-In: what a message says of an allergy, the one on file with its ownership. Out: whether writing it would put
-another allergen in the place of one that is known. HL7 v2.8.2 §3.4.6 and §3.4.7.
+In: what a message says of an allergy, the one on file with its ownership. Out: whether they are one, and
+whether writing it would put another allergen in the place of one that is known. Two entries of one allergen
+with a number each are two: taking one off the list leaves the other. HL7 v2.8.2 §3.4.6 and §3.4.7.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from engine.store.columns import identifiers
 from engine.store.merge import claims_of
 from engine.store.state import Row
 
-__all__ = ["another_allergen", "no_longer"]
+__all__ = ["another_allergen", "another_entry"]
 
-BY_ALLERGEN = "/id/al1"
-"""The name space of the hub's own numbers that are made of patient and allergen ends so (`=own:al1`)."""
+BY_ALLERGEN, BY_NUMBER = "/id/al1", "/id/iam"
+"""The name spaces of the hub's own numbers that are made of patient and allergen, of patient and the entry's
+own number, end so (`=own:al1`, `=own:iam`)."""
 
 
 def another_allergen(draft: Draft, body: dict[str, Any], old: dict[str, Any], own: Any) -> bool:
@@ -31,9 +33,21 @@ def another_allergen(draft: Draft, body: dict[str, Any], old: dict[str, Any], ow
     )
 
 
-def no_longer(draft: Draft, row: Row) -> bool:
-    """Say whether an entry that was known by one of the draft's identifiers carries none of them now."""
-    return row.body is not None and set(identifiers(draft.body)).isdisjoint(identifiers(row.body.value))
+def another_entry(draft: Draft, row: Row, key: bytes) -> bool:
+    """Say whether what a draft finds by its second key, the allergen, is another entry than its own: one with
+    another number, or one that has another allergen by now.
+    """
+    if row.body is None:
+        return not row.exists and row.key != key  # another number of this very message
+    known, told = set(identifiers(row.body.value)), set(identifiers(draft.body))
+    if told.isdisjoint(known):
+        return True
+    numbers = _numbers(known)
+    return bool(numbers) and numbers.isdisjoint(_numbers(told))
+
+
+def _numbers(found: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {one for one in found if one[0].endswith(BY_NUMBER)}
 
 
 def _allergens(body: dict[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import Otherwise, numbers_of, other_keys, prior_patient
-from engine.store.allergies import no_longer
+from engine.store.allergies import another_entry
 from engine.store.checks import (
     SHARED_BY_MANY,
     Twins,
@@ -256,8 +256,8 @@ def _resolved(
             continue
         if found.type != draft.type:
             raise park("id-conflict", draft.name, f"its id belongs to a {found.type}")
-        if key is not keys[0] and draft.type == "AllergyIntolerance" and no_longer(draft, found):
-            continue  # the entry has another allergen by now
+        if key is not keys[0] and draft.type == "AllergyIntolerance" and another_entry(draft, found, key):
+            continue
         if follow and found.survivor is not None:
             found = state.by_rid[found.survivor]
             made.flags.append(

@@ -103,6 +103,42 @@ def test_an_old_allergen_of_a_corrected_entry_is_not_put_back(hub: Hub) -> None:
     assert allergens(hub) == ["Amoxicillin"]
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one message", "two messages"])
+def test_taking_one_of_two_entries_of_an_allergen_off_the_list_leaves_the_other(
+    hub: Hub, together: bool
+) -> None:
+    """A chart often has penicillin twice, with a number each; a nurse deletes the second."""
+    first, second = (
+        f"IAM|{n}|DA|{PENICILLIN}|SV|{r}|{{}}|AL{n}^NORTH" for n, r in ((1, "Hives"), (2, "Shock"))
+    )
+    if together:
+        assert hub.any(adt("A60", who(), first.format("A"), second.format("A"))).status == "done"
+    else:
+        for line in (first, second):
+            assert hub.any(adt("A60", who(), line.format("A"))).status == "done"
+
+    def listed() -> dict[str, tuple[str, str]]:
+        return {
+            next(i["value"] for i in a["identifier"] if "system" not in i): (
+                a["clinicalStatus"]["coding"][0]["code"],
+                a["reaction"][0]["manifestation"][0]["text"],
+            )
+            for a in hub.all("AllergyIntolerance")
+        }
+
+    assert listed() == {"AL1": ("active", "Hives"), "AL2": ("active", "Shock")}
+    assert hub.any(adt("A60", who(), second.format("D"))).status == "done"
+    assert listed() == {"AL1": ("active", "Hives"), "AL2": ("inactive", "Shock")}
+    outcome = hub.any(adt("A60", who(), f"IAM|1|DA|{PENICILLIN}|||D|AL3^NORTH"))
+    assert "nothing-to-change" in [f.code for f in outcome.flags if f.work]
+    assert listed_active(hub) == 1
+
+
+def listed_active(hub: Hub) -> int:
+    found = [a["clinicalStatus"]["coding"][0]["code"] for a in hub.all("AllergyIntolerance")]
+    return found.count("active")
+
+
 def test_two_allergens_are_two(hub: Hub) -> None:
     hub.any(al1(AMOXICILLIN))
     hub.any(iam(PENICILLIN))
