@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +20,12 @@ from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
+from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import Delims, Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
 from engine.kernel.message import Draft, Entry, Flag, Work
 from engine.mapping.build import Built
-from engine.mapping.convert import headers, map_message
+from engine.mapping.convert import headers, headers_of, map_message
 from engine.mapping.project import Maps
 from engine.mapping.run import Run
 from engine.store.columns import patient_reference
@@ -35,6 +37,10 @@ from engine.terminology.translate import Terminology
 __all__ = ["Pipeline", "search_words"]
 
 log = logging.getLogger(__name__)
+
+
+KINDS = 10_000
+"""Senders and types remembered as prepared; there are more only where senders make their names up."""
 
 
 class _StoreRun(Run):
@@ -62,12 +68,30 @@ class Pipeline:
             return public_id(mac, kind, system, value)
 
         self.identify = identify
+        self._prepared: set[tuple[str, str, str]] = set()
         self._looked: dict[str, tuple[Sightings, str]] = {}  # site -> what is looked for, its tables
 
     def renew(self, terminology: Terminology) -> None:
         """Take over code tables that people have changed. Raises MapError where that needs a new start."""
         self.maps.renew(terminology)
         self._looked.clear()
+
+    def prepare(self, entry: Entry) -> None:
+        """Compile what messages of this kind need, once: it takes a second and is no fault of the entry."""
+        kind = entry.channel, entry.sender, entry.message_type
+        channel = self.channels.get(entry.channel)
+        if kind in self._prepared or channel is None:
+            return
+        if len(self._prepared) > KINDS:
+            self._prepared.clear()
+        self._prepared.add(kind)
+        head = peek(entry.body)
+        with suppress(HubError):  # what is wrong here is wrong again when the entry is worked, and told then
+            found = headers_of(head.fields, head.encoding[:1] or "^")
+            program = self.maps.program(channel.site or self.maps.site_for(found).name)
+            plan = program.plan(channel.map) if channel.map else program.plan_for(head.code, head.event)
+            if plan is not None:
+                plan.prepare(line[:3].decode("ascii", "replace") for line in entry.body.split(b"\r"))
 
     def work(self, entry: Entry) -> Work:
         """Turn one entry into work. Never raises for what the entry holds."""

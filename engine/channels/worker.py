@@ -217,7 +217,9 @@ class Worker:
             elif self.slot.deadly(entry.id):
                 works.append(Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes))
                 works[-1].parked = killed()
+                works[-1].search = (("control", entry.control_id),) if entry.control_id else ()
             else:
+                self.pipeline.prepare(entry)
                 self.slot.begin(entry.id, last)
                 works.append(self._work(entry))
         self.slot.begin(last if len(batch) == 1 else 0, last)

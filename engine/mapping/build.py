@@ -8,7 +8,7 @@ resources, links.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -217,6 +217,10 @@ class MessagePlan:
         doubtful_deletes(x)
         out.flags, out.held, out.gaps = x.flags, x.held, x.gaps
         return out
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Compile the lines that messages with these segments need."""
+        self._apt(frozenset(names))
 
     def _apt(self, names: frozenset[str]) -> list[_Line]:
         """Return the lines, ready, that can make something of a message with these segments."""

@@ -3,6 +3,7 @@ convert` share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,16 @@ from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Identify, Run, TracedRun
 
-__all__ = ["Conversion", "authority_of", "headers", "map_message", "name_systems", "trace_message", "unkeyed"]
+__all__ = [
+    "Conversion",
+    "authority_of",
+    "headers",
+    "headers_of",
+    "map_message",
+    "name_systems",
+    "trace_message",
+    "unkeyed",
+]
 
 
 _MOST_FIELDS = 100
@@ -43,9 +53,12 @@ def unkeyed(kind: str, system: str, value: str) -> str:
 def headers(message: Message) -> dict[str, str]:
     """Return the MSH fields that sites match on, e.g. {"MSH-3": "ACMELIS"}."""
     msh = message.segment("MSH")
-    f = msh.fields if msh is not None else []
-    raws = tuple(f[i] if len(f) > i else "" for i in _MATCHED)
-    return dict(_headers(raws, message.delims.component))
+    return headers_of(msh.fields if msh is not None else [], message.delims.component)
+
+
+def headers_of(fields: Sequence[str], component: str) -> dict[str, str]:
+    """The same of the raw fields of MSH (`fields[3]` is MSH-3)."""
+    return dict(_headers(tuple([fields[i] if len(fields) > i else "" for i in _MATCHED]), component))
 
 
 _MATCHED = (3, 4, 5, 6, 11, 12)

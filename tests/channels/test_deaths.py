@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hub_project import Hub, make_project
 
-from engine.channels.deaths import FileSlot
+from engine.channels.deaths import DEATHS, FileSlot
 from engine.channels.pipeline import Pipeline
 from engine.channels.worker import Worker
 from engine.kernel.message import Entry, Outcome, Work
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Callable[[str], tuple[list[int], dict[str, Outcome]]]
         entries = {name: hub.receive("lab_oru", message(name)) for name in names}
         codes: list[int] = []
         while not codes or codes[-1]:
-            assert len(codes) < 8, "the worker dies for ever"
+            assert len(codes) < 12, "the worker dies for ever"
             child = multiprocessing.get_context("fork").Process(target=killing, args=(hub, where))
             child.start()
             child.join(60)
@@ -72,7 +72,7 @@ def run(tmp_path: Path) -> Callable[[str], tuple[list[int], dict[str, Outcome]]]
     return until_it_lives
 
 
-@pytest.mark.parametrize(("where", "deaths"), [("map", 2), ("store", 3)])
+@pytest.mark.parametrize(("where", "deaths"), [("map", DEATHS), ("store", DEATHS + 1)])
 def test_what_kills_the_worker_is_parked_alone(
     run: Callable[[str], tuple[list[int], dict[str, Outcome]]], where: str, deaths: int
 ) -> None:
@@ -86,7 +86,7 @@ def test_what_kills_the_worker_is_parked_alone(
 
 def test_deaths_of_different_entries_are_not_added_up(tmp_path: Path) -> None:
     path = tmp_path / "worker-0.at"
-    for entry in (7, 8, 7):
+    for entry in (7, 8, *[7] * (DEATHS - 1)):
         slot = FileSlot(path)
         assert not slot.deadly(7)
         slot.begin(entry, 9)
