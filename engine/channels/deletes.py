@@ -11,7 +11,7 @@ from engine.fhir import definitions
 from engine.formats.hl7v2.parse import Message, Segment
 from engine.kernel.message import Draft, Flag
 
-__all__ = ["end_of_visit", "forbidden_deletes", "required_deletes"]
+__all__ = ["course_deletes", "forbidden_deletes", "required_deletes"]
 
 DELETE = '""'
 DEMANDED: dict[str, tuple[int, ...]] = {
@@ -36,6 +36,8 @@ WHEN_BOOKED = ((11, 4), (11, 5))
 """Of SCH: start and end of the appointment, as components of its timing."""
 VISIT = (2, 19)
 """Of PV1: what kind of visit, and which one. Results bring PV1 for context only."""
+OF_COURSE = {3: "location(assigned)", 44: "period.start", 45: "period.end"}
+"""Of PV1: what the store keeps of a visit whoever is silent of it, and where."""
 NUMBERS = (2, 3)
 """Of ORC and OBR: the placer's and the filler's number."""
 
@@ -108,18 +110,20 @@ def required_deletes(drafts: list[Draft]) -> Flag | None:
     return None
 
 
-def end_of_visit(message: Message, drafts: list[Draft]) -> None:
-    """Let a deleted time of discharge (PV1-45 `""`) delete the end of the visit, unless it has ended."""
-    visit = message.segment("PV1") if message.code == "ADT" else None
-    if visit is None or len(visit.fields) <= 45 or visit.fields[45].strip() != DELETE:
-        return
-    for draft in drafts:
-        if (
-            draft.type == "Encounter"
-            and draft.write != "create"
-            and "end" not in draft.body.get("period", {})
-        ):
-            draft.cleared = (*draft.cleared, "period.end")
+def course_deletes(message: Message, drafts: list[Draft]) -> None:
+    """Let a deleted time of admission (PV1-44 `""`), time of discharge (PV1-45, unless it has ended) or place
+    (PV1-3) delete that of the visit.
+    """
+    visits = [s for s in message.segments if s.name == "PV1"] if message.code == "ADT" else []
+    if len(visits) != 1:
+        return  # of two that change beds, the field says nothing of the other
+    fields = visits[0].fields
+    gone = [place for n, place in OF_COURSE.items() if len(fields) > n and fields[n].strip() == DELETE]
+    for draft in drafts if gone else ():
+        if draft.type == "Encounter" and draft.write != "create":
+            ends = "end" in draft.body.get("period", {})
+            more = (place for place in gone if not (ends and place == "period.end"))
+            draft.cleared = (*draft.cleared, *more)
 
 
 def _of_one_order(numbers: dict[str, bool]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
-from engine.channels.deletes import end_of_visit, forbidden_deletes, required_deletes
+from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
 from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
@@ -197,7 +197,7 @@ class Pipeline:
             out.flags += deletes
             if out.parked is not None:
                 return
-            end_of_visit(message, built.drafts)
+            course_deletes(message, built.drafts)
         for d in built.drafts:
             for p in validate(d.body, d.known):
                 flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
@@ -223,7 +223,7 @@ class Pipeline:
 
 def _keeps_twins(channel: Channel) -> bool:
     """Say whether the channel keeps duplicates (`then: flag`)."""
-    return channel.mllp is not None and channel.mllp.duplicates == "flag"
+    return channel.receives is not None and channel.receives.duplicates == "flag"
 
 
 def _without_authority(drafts: list[Draft], code: str) -> Flag | None:

@@ -15,7 +15,8 @@ from engine.fhir import definitions, jsonio
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import another_placer
 from engine.store.allergies import another_allergen
-from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order, settled, shortened
+from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order
+from engine.store.facts import settled, shortened
 from engine.store.listed import without_duplicates
 from engine.store.meant import meant, wanted
 from engine.store.merge import choice_group, claims_of, dated, facts_of, merged, owned_by, times_of, unknown

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypedDict
 
 from engine.kernel.message import Draft
@@ -28,8 +28,6 @@ __all__ = [
     "ends_before",
     "fact_of",
     "in_order",
-    "settled",
-    "shortened",
 ]
 
 LOCAL = " local"
@@ -57,8 +55,10 @@ class Fact(TypedDict, total=False):
     w: int  # the status is only what the class suggests
     c: dict[str, Any]  # class
     l: dict[str, Any]  # place
+    lx: int  # the place is deleted
     p: dict[str, Any]  # place before
     first: str  # start of the visit, as an admission tells it
+    ps: str  # start of the visit, whoever tells it; "" = deleted
     d: str  # end of the visit
 
 
@@ -70,6 +70,7 @@ class Run:
     start: str = ""
     end: str = ""
     over: bool = False
+    left: bool = False  # for good: whoever names it again, begins again
     by: str = ""  # the sender whose name for a place it is
 
 
@@ -80,7 +81,9 @@ class Course:
     statuses: list[Run] = field(default_factory=list)
     classes: list[Run] = field(default_factory=list)
     places: list[Run] = field(default_factory=list)
+    start: str = ""  # of the visit, as last told
     end: str = ""  # of the visit, as the discharge that stands told it
+    ends: set[str] = field(default_factory=set)  # as all discharges told it, those that do not stand too
     idle: set[int] = field(default_factory=set)  # positions that take back what is not known
     repeats: set[int] = field(default_factory=set)  # positions that take back a move and repeat its place
 
@@ -118,6 +121,8 @@ def fact_of(draft: Draft, body: dict[str, Any], position: int, sender: str) -> F
     period = draft.body.get("period") or {}
     if period.get("start") and {"s", "l"} <= set(happened.begins):
         fact["first"] = period["start"]
+    if period.get("start") or {"period", "period.start"} & set(draft.cleared):
+        fact["ps"] = period.get("start", "")
     if period.get("end") and status == "finished":
         fact["d"] = period["end"]
     return fact
@@ -126,6 +131,8 @@ def fact_of(draft: Draft, body: dict[str, Any], position: int, sender: str) -> F
 def _places(fact: Fact, draft: Draft, body: dict[str, Any], status: str | None) -> None:
     if fact.get("x") == "stay" or status in NOWHERE:
         return
+    if "location(assigned)" in draft.cleared:
+        fact["lx"] = 1
     for entry, label in zip(body.get("location") or (), draft.labels.get("location") or (), strict=False):
         if entry.get("location") and entry.get("status") != "planned":
             if label == "assigned":
@@ -150,21 +157,6 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
                     break
         out.insert(at, fact)
     return out
-
-
-def shortened(facts: Sequence[Fact]) -> list[Fact]:
-    """Leave out what only repeats: of facts that say the same, the first and the last stay."""
-    out: list[Fact] = []
-    for place, fact in enumerate(facts):
-        if out and place + 1 < len(facts) and "x" not in fact and "b" not in fact:
-            if _said(out[-1]) == _said(fact) == _said(facts[place + 1]):
-                continue
-        out.append(fact)
-    return out
-
-
-def _said(fact: Fact) -> tuple[Any, ...]:
-    return tuple(fact.get(name) for name in ("s", "w", "c", "l", "p", "d", "x"))
 
 
 def course_of(facts: Sequence[Fact]) -> Course:
@@ -271,7 +263,12 @@ def _statuses(facts: Sequence[Fact], without: set[int], course: Course) -> None:
     runs = course.statuses
     for place, fact in enumerate(facts):
         status = fact.get("s")
-        if not status or place in without:
+        if "d" in fact:
+            course.ends.add(fact["d"])
+        if place in without:
+            continue
+        course.start = fact.get("ps", course.start)
+        if not status:
             continue
         what = fact.get("x")
         if runs and (fact.get("w") or what == "place" or (what == "status" and fact["n"] not in course.idle)):
@@ -307,6 +304,10 @@ def _stays(facts: Sequence[Fact], statuses: set[int], places: set[int], course: 
         ends = told == "finished"
         if "l" in fact and n not in places:
             _stay(runs, fact, told, ends)
+        elif "lx" in fact and runs and runs[-1].by in ("", fact.get("o")) and n not in places:
+            if not runs[-1].over:
+                runs[-1].end = fact.get("at", "")
+            runs[-1].over = runs[-1].left = True
         if ends and runs and not runs[-1].over:
             dated = "d" in fact or "s" in fact.get("b", "")
             runs[-1].over, runs[-1].end = True, (fact.get("d") or fact.get("at", "")) if dated else ""
@@ -328,7 +329,7 @@ def _stay(runs: list[Run], fact: Fact, told: str | None, ends: bool) -> None:
     if not runs:
         since = (fact.get("first") or since) if begins else ""
     unheard = before is not None and all(run.value != before for run in runs)
-    stays = bool(runs) and runs[-1].value == here
+    stays = bool(runs) and runs[-1].value == here and not runs[-1].left
     if stays and not (runs[-1].over and told is not None and not ends and "x" not in fact):
         if unheard:
             runs.insert(len(runs) - 1, Run(before, by=fact.get("o", "")))
@@ -342,45 +343,6 @@ def _stay(runs: list[Run], fact: Fact, told: str | None, ends: bool) -> None:
     if runs and not runs[-1].over:
         runs[-1].end = since
     runs.append(Run(here, since, by=fact.get("o", "")))
-
-
-def settled(
-    facts: Sequence[Fact], position: int, row_position: int, times: dict[str, int], body: dict[str, Any]
-) -> list[Fact]:
-    """Return the facts to which the entry of a position adds its own, with what the body says beside them:
-    told by an entry that only repeated it, or before courses were kept.
-    """
-    kept = [fact for fact in facts if fact["n"] != position]
-    if row_position == position or max((fact["n"] for fact in kept), default=-1) >= row_position:
-        return kept
-    fact: Fact = {"n": row_position}
-    known: dict[str, int] = {}
-    for one in kept:
-        if "t" in one:
-            known[one["by"]] = max(one["t"][0], known.get(one["by"], one["t"][0]))
-    later = {by: at for by, at in times.items() if at > known.get(by, -1)}
-    if len(later) == 1:
-        ((by, at),) = later.items()
-        fact["by"], fact["t"] = by, [at, at]
-        if LOCAL + " " not in by:
-            fact["at"] = _instant(at)
-    status, kind = body.get("status"), body.get("class") or {}
-    if status:
-        fact["s"], fact["w"] = status, 1
-    if kind.get("code"):
-        fact["c"] = kind
-    here = [one["location"] for one in body.get("location") or () if one.get("status") == "active"]
-    if kept:
-        places = course_of(in_order(kept)).places
-        here = [run.value for run in places[-1:] if not run.over]
-    if here and status not in NOWHERE:
-        fact["l"] = here[0]
-    return [*kept, fact]
-
-
-def _instant(at: int) -> str:
-    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _DAY = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?$").match

@@ -25,7 +25,7 @@ from engine.store.state import COLUMNS, Row, State, load_bodies
 from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_RELINK
 from engine.store.writer import Writer
 
-__all__ = ["moved_from", "moved_since", "part", "parted", "record_moves", "record_parts"]
+__all__ = ["moved_from", "moved_since", "part", "parted", "record_moves", "record_parts", "tells_news"]
 
 GO_ALONG = frozenset(
     {
@@ -76,6 +76,14 @@ def moved_since(draft: Draft, row: Row, patient: Row, work: Work, state: State) 
             state.load_rids([row.patient])
             return state.by_rid[row.patient]
     return None
+
+
+def tells_news(draft: Draft) -> bool:
+    """Say whether something begins, ends or is taken back with what a draft tells of a visit."""
+    happened = draft.happened
+    if happened is None or draft.write == "create":
+        return False
+    return bool(happened.begins or happened.takes_back) or draft.body.get("status") == "finished"
 
 
 def part(made: Plan, people: dict[str, Row], state: State) -> None:

@@ -28,7 +28,7 @@ from engine.store.checks import (
 from engine.store.columns import patient_reference
 from engine.store.content import ONE_PLACER, Plan, add_late_course, add_version, check_placer, is_older
 from engine.store.keys import Keys, id_bytes
-from engine.store.moves import moved_from, moved_since, part, parted
+from engine.store.moves import moved_from, moved_since, part, parted, tells_news
 from engine.store.people import disagreement
 from engine.store.references import renamed, retired_by
 from engine.store.state import Park, Row, State
@@ -178,6 +178,11 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         if move is not None and move.into:
             _join(row, places[move.into], made)
         elif draft.type == "Encounter" and row in followed:
+            if tells_news(draft):
+                text = (
+                    "the visit became another one: what the message tells of its course is not written there"
+                )
+                made.flags.append(Flag("retired-visit", draft.name, text, work=True))
             draft = replace(draft, write="create")
         if draft.changes and not row.exists:
             text = "it takes back, calls off or updates what is not known here: see other numbers"

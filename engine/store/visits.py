@@ -58,16 +58,26 @@ def keep_course(
 
 
 def _ends(new: dict[str, Any], sent: dict[str, Any], course: Course, fact: Fact) -> None:
-    """Let the time of discharge go with a discharge that is taken back, and stay with one that stands."""
-    period = new.get("period", {})
-    if new.get("status") == "finished":
-        if course.end and "end" not in period:
+    """Let the time of admission stay, and the time of discharge go with a discharge that is taken back or
+    followed by another admission, and stay with one that stands.
+    """
+    period, told = new.get("period", {}), sent.get("period") or {}
+    status, end = new.get("status"), period.get("end")
+    if course.start and "start" not in period and status not in NOWHERE:
+        if not ends_before(course.start, end or ""):
+            new["period"] = period = {"start": course.start, **period}
+    if status == "finished":
+        if course.end and end is None:
             new["period"] = {**period, "end": course.end}
-    elif fact.get("v") == "finished" and "end" in period and "end" not in (sent.get("period") or {}):
-        rest = {name: value for name, value in period.items() if name not in ("end", "_end")}
-        new["period"] = rest
-        if not rest:
-            del new["period"]
+    elif end is not None and "end" not in told:
+        begun_again = end in course.ends and (
+            status not in NOWHERE or ends_before(period.get("start", ""), end)
+        )
+        if fact.get("v") == "finished" or begun_again:
+            rest = {name: value for name, value in period.items() if name not in ("end", "_end")}
+            new["period"] = rest
+            if not rest:
+                del new["period"]
 
 
 def _past(new: dict[str, Any], element: str, name: str, runs: list[Run]) -> None:

@@ -140,6 +140,17 @@ def test_two_visits_become_one(hub: Hub) -> None:
         assert encounter(hub, "V99")["status"] == "entered-in-error"
 
 
+def test_the_end_of_a_visit_that_became_another_one_is_not_lost(hub: Hub) -> None:
+    """Nothing says that it is the end of the other one: a person looks."""
+    hub.adt(adt("A01", who("77"), visit("V100")))
+    hub.adt(adt("A01", who("77"), visit("V99")))
+    hub.any(adt("A42", who("77"), mrg("77", "V99"), visit("V100")))
+    assert work_of(hub.adt(adt("A03", who("77"), visit("V99")))) == ["retired-visit"]
+    assert work_of(hub.adt(adt("A08", who("77"), visit("V99")))) == []
+    assert work_of(hub.lab(oru(who("77"), visit=visit("V99")))) == []
+    assert encounter(hub, "V100")["status"] == "in-progress"
+
+
 def test_visits_that_cannot_become_one(hub: Hub) -> None:
     hub.adt(adt("A01", who("77"), visit("V100")))
     hub.adt(adt("A01", who("88"), visit("V99")))

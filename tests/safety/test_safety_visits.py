@@ -305,3 +305,49 @@ def test_a_replay_of_a_stay_with_a_late_transfer(hub: Hub) -> None:
     for number in (3, 1, 2, 3):
         assert hub.replay(number).status == "done"
         assert _result(hub) == before
+
+
+def test_admitted_again_under_the_same_number(hub: Hub) -> None:
+    """The first stay's discharge is in the history; the second stay has not ended before it began."""
+    hub.adt(event("A01", 8, since=at(8)))
+    hub.adt(event("A03", 9, until=at(9)))
+    hub.adt(event("A01", 11, ICU, since=at(11)))
+    visit = hub.one("Encounter")
+    assert visit["status"] == "in-progress"
+    assert {end: hour(when) for end, when in visit["period"].items()} == {"start": "11:00"}
+    assert history(visit) == [("in-progress", "08:00", "09:00"), ("finished", "09:00", "11:00")]
+    assert validate(visit) == []
+    hub.adt(event("A11", 12, ICU))
+    assert "end" not in hub.one("Encounter")["period"]
+
+
+def test_an_admission_told_late_says_when_the_visit_began(hub: Hub) -> None:
+    hub.adt(event("A03", 14, until=at(14)))
+    hub.adt(event("A01", 9, since=at(8)))
+    period = hub.one("Encounter")["period"]
+    assert (hour(period["start"]), hour(period["end"])) == ("08:00", "14:00")
+
+
+def test_the_time_of_admission_stays_until_it_is_deleted_or_another_is_told(hub: Hub) -> None:
+    hub.adt(event("A01", 9, since=at(9)))
+    hub.adt(event("A08", 10))
+    assert hour(hub.one("Encounter")["period"]["start"]) == "09:00"
+    hub.adt(event("A08", 11, since=at(8)))
+    assert hour(hub.one("Encounter")["period"]["start"]) == "08:00"
+    hub.adt(event("A08", 12, since='""'))
+    assert "start" not in hub.one("Encounter").get("period", {})
+
+
+@pytest.mark.parametrize("name", ["A08", "A02"])
+def test_a_place_that_is_deleted_is_left(hub: Hub, name: str) -> None:
+    hub.adt(event("A01", 9, since=at(9)))
+    hub.adt(event(name, 11, '""'))
+    assert places(hub) == [("3W", "completed", "09:00", "11:00")]
+    hub.adt(event("A08", 12))
+    assert places(hub) == [("3W", "active", "12:00", ""), ("3W", "completed", "09:00", "11:00")]
+
+
+def test_another_sender_deletes_no_place(hub: Hub) -> None:
+    hub.adt(event("A01", 9, since=at(9)))
+    hub.adt(event("A08", 11, '""', app="EHR"))
+    assert places(hub) == [("3W", "active", "09:00", "")]

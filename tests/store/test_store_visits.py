@@ -15,7 +15,8 @@ from store_messages import MRN, draft, id_of, patient, work
 
 from engine.kernel.message import Draft, Happened, Told, Work
 from engine.security.keys import Keyring
-from engine.store.course import fact_of, shortened
+from engine.store.course import fact_of
+from engine.store.facts import shortened
 from engine.store.sql import SqlStore
 
 VISIT = "urn:oid:2.999.3"
