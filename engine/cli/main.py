@@ -50,6 +50,17 @@ def parse(
 
 
 @app.command()
+def render(
+    file: Annotated[Path, typer.Argument(help="a CDA document")],
+    out: Annotated[Path | None, typer.Option(help="file for the page instead of standard output")] = None,
+) -> None:
+    """Write a clinical document as one HTML page, safe to open: no script, nothing from elsewhere."""
+    from engine.cli.render import render_file
+
+    raise typer.Exit(render_file(file, out))
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="folder of the new project; nothing = this one")] = Path("."),
 ) -> None:

@@ -84,20 +84,20 @@ _CORRECTED = {
 }
 
 
-def _kind(name: str, templates: tuple[str, ...], section: str, nested: bool, inside: str) -> str:
+def _kind(name: str, templates: tuple[str, ...], section: str, nested: bool, inside: str, link: str) -> str:
     by_template, by_section = _tables()
     for template in templates:
         if kind := by_template.get(template):
             return _CORRECTED.get((kind, section), "problem concern" if kind == "concern" else kind)
-    if templates:
-        return ""
     kind = by_section.get((section, name), "")
-    # without templates: the outermost statement, and what a concern or panel holds
-    return (
-        kind
-        if not nested or inside.endswith(("concern", "panel", "diagnosis")) or inside == "family member"
-        else ""
-    )
+    if not nested:
+        return kind
+    # inside another: only what a panel or a family member holds, or a concern is about; a status or a
+    # priority beside it must never pass for one more problem
+    if inside.endswith("panel") or inside == "family member":
+        return kind if link in ("", "COMP") else ""
+    about = not templates and inside.endswith(("concern", "diagnosis")) and link in ("", "SUBJ")
+    return kind if about else ""
 
 
 def negations(element: Element) -> tuple[Negation, ...]:
@@ -128,16 +128,17 @@ def read_statement(element: Element, section: str = "", inside: str = "") -> Sta
     templates = tuple(attr(t, "root") for t in children(element, "templateId"))
     parent = element.getparent()
     nested = parent is not None and local(parent) != "entry"
+    link = attr(parent, "typeCode") if nested else ""
     return Statement(
         element,
         name,
-        _kind(name, templates, section, nested, inside),
+        _kind(name, templates, section, nested, inside, link),
         attr(element, "classCode"),
         attr(element, "moodCode"),
         templates,
         tuple(i for e in children(element, "id") if (i := read_identifier(e)) is not None),
         attr(child(element, "statusCode"), "code"),
-        attr(parent, "typeCode") if nested else "",
+        link,
         bool(flag(parent, "inversionInd")) if nested else False,
         null_flavor(element),
         negations(element),
