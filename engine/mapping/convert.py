@@ -124,7 +124,7 @@ def name_systems(done: Conversion, base: str) -> None:
     """
     names = [
         {
-            "url": f"{base}/id/coding-system-name",
+            "url": f"{base}/id/coding-system-meant",
             "extension": [{"url": "name", "valueString": name}, {"url": "system", "valueUri": uri}],
         }
         for name, uri in done.systems.items()

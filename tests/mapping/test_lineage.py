@@ -217,7 +217,7 @@ def test_the_header_of_a_bundle_lists_how_coding_systems_were_named() -> None:
     done = trace_message(parse(text.encode()), shipped(), "standard", "entry")
     name_systems(done, "urn:hub:own")
     (header,) = [d.body for d in done.built.drafts if d.type == "MessageHeader"]
-    said = [e for e in header["extension"] if e["url"].endswith("coding-system-name")]
+    said = [e for e in header["extension"] if e["url"].endswith("coding-system-meant")]
     assert {e["extension"][0]["valueString"]: e["extension"][1]["valueUri"] for e in said} == {
         "LN": "http://loinc.org",
         "HL70136": "http://terminology.hl7.org/CodeSystem/v2-0136",
