@@ -48,13 +48,16 @@ class Result:
     size: int = 0  # bytes of the message
 
 
-def expand(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that the paths name; a folder stands for the files in it, in name order."""
+def expand(paths: Iterable[Path], also: Callable[[Path], bool] = lambda _: False) -> list[Path]:
+    """Return the files that the paths name; a folder stands for the HL7 v2 files in it (and those `also`
+    takes), in name order."""
     out: list[Path] = []
     for p in paths:
         out += (
             sorted(
-                f for f in p.rglob("*") if f.is_file() and not f.name.startswith(".") and _looks_like_hl7(f)
+                f
+                for f in p.rglob("*")
+                if f.is_file() and not f.name.startswith(".") and (_looks_like_hl7(f) or also(f))
             )
             if p.is_dir()
             else [p]

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.separators import DEFAULT, HEADER, Separators, read_separators
 
-__all__ = ["Reader", "Segment", "emit", "read_segments", "text_of"]
+__all__ = ["Reader", "Segment", "emit", "looks_like", "read_segments", "text_of"]
 
 _BLANK = "\r\n\t \x00\x1a"
 _BOM = "\xef\xbb\xbf"
@@ -170,6 +170,13 @@ class Reader:
 
     def _complain(self, text: str, offset: int) -> None:
         self.problems.append(Problem("E", 1, "TA105", "022", "", text, offset=offset))
+
+
+def looks_like(head: bytes) -> bool:
+    """Say whether the first bytes of a file hold an interchange header."""
+    text = head.decode("latin-1")
+    found = _HEADER.search(text)
+    return found is not None and read_separators(text[found.start() :])[0] is not None
 
 
 def read_segments(data: bytes) -> tuple[list[Segment], str, list[Problem]]:
