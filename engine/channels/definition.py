@@ -13,19 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from engine.channels.alerts import AlertRule, duration_ms, read_alert
-from engine.formats.hl7v2.profile import Profile, read_profile
-from engine.kernel.config import one_line
+from engine.channels.alerts import AlertRule, read_alert
+from engine.channels.filewords import FileWords
+from engine.channels.receiving import receiving
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, line_of, load, plain
-from engine.listeners.ack_rules import AckSettings
+from engine.listeners.file_settings import FolderChannel, SftpChannel
+from engine.listeners.http_settings import HttpChannel, HttpSettings
 from engine.listeners.mllp_settings import MllpChannel, MllpSettings
-from engine.listeners.senders import BY_PATIENT, BY_SENDER, KnownSender, order_place
-from engine.mapping.project import Maps, Sites, authority_of_site, read_sites
+from engine.listeners.receiving import ReceivingChannel
+from engine.mapping.project import Maps, Sites, read_sites
 
-__all__ = ["WORDS", "Channel", "agree", "known_senders", "load_channels"]
+__all__ = ["WORDS", "Channel", "agree", "load_channels"]
 
 WORDS = {
     "channel",
@@ -70,6 +69,19 @@ class Channel:
     purpose: str = ""
     file: str = ""
     lines: dict[str, int] = field(default_factory=dict, compare=False)  # word -> its line in the file
+    http: HttpChannel | None = None
+    folder: FolderChannel | None = None
+    sftp: SftpChannel | None = None
+
+    @property
+    def receives(self) -> ReceivingChannel | None:
+        """The way in; None where nothing comes in from outside."""
+        return self.mllp or self.http or self.folder or self.sftp
+
+    @property
+    def network(self) -> MllpSettings | HttpSettings | None:
+        """Where it listens; None where it does not."""
+        return self.mllp.mllp if self.mllp else self.http.http if self.http else None
 
     def at(self, word: str) -> str:
         """Return `file:line` of a word."""
@@ -91,7 +103,8 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
         channel = _read(load(path, name=shown), shown, host, root, sites)
         if any(c.name == channel.name for c in out):
             raise ConfigError(f"channel {channel.name} exists twice", where=channel.at("channel"))
-        port = channel.mllp.mllp.port if channel.mllp else 0
+        _apart(channel, out)
+        port = channel.network.port if channel.network else 0
         if port and port in ports:
             raise ConfigError(
                 f"port {port} is taken by channel {ports[port]}",
@@ -102,6 +115,23 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
             ports[port] = channel.name
         out.append(channel)
     return out
+
+
+def _apart(channel: Channel, others: Iterable[Channel]) -> None:
+    """Refuse a folder that another channel takes files from, or puts them into. Raises ConfigError."""
+    if channel.folder is None:
+        return
+    mine = channel.folder.folder
+    for other in others:
+        if other.folder is None:
+            continue
+        theirs = other.folder.folder
+        if mine.path in (theirs.path, theirs.done, theirs.error) or theirs.path in (mine.done, mine.error):
+            raise ConfigError(
+                f"folder: {mine.path} is used by channel {other.name}",
+                where=channel.at("receive"),
+                remedy="give each channel a folder of its own",
+            )
 
 
 def agree(channels: Iterable[Channel], maps: Maps) -> None:
@@ -121,65 +151,6 @@ def agree(channels: Iterable[Channel], maps: Maps) -> None:
             )
 
 
-def known_senders(sites: Sites, site: str) -> tuple[KnownSender, ...]:
-    """Return what listeners know of senders: one site's, or of all sites that have a `match`."""
-    if site:
-        return (KnownSender(authority=authority_of_site(sites, site)),)
-    return tuple(
-        KnownSender(match=s.match, authority=authority_of_site(sites, s.name))
-        for s in sites.values()
-        if s.match
-    )
-
-
-class _File:
-    """One channel's file while it is read."""
-
-    def __init__(self, m: Map, file: str) -> None:
-        self.m, self.file = m, file
-
-    def at(self, key: str) -> str:
-        return f"{self.file}:{self.m.key_lines.get(key, self.m.line)}"
-
-    def text(self, key: str, default: str = "") -> str:
-        value = self.m.get(key)
-        if isinstance(value, (Map, list, bool)):
-            raise ConfigError(f"{key}: takes a text", where=self.at(key))
-        return default if value is None else str(value)
-
-    def one_of(self, key: str, known: tuple[str, ...], default: str) -> str:
-        value = self.text(key, default)
-        if value not in known:
-            raise ConfigError(
-                f"{key}: {value!r} is not known", where=self.at(key), remedy=f"write {' or '.join(known)}"
-            )
-        return value
-
-    def map_of(self, key: str, known: tuple[str, ...]) -> dict[str, Any]:
-        """Return the words below a word as ordinary values; a word that is not known is refused."""
-        value = self.m.get(key)
-        if value is None:
-            return {}
-        if not isinstance(value, Map):
-            raise ConfigError(f"{key}: takes {{{', '.join(known)}}}", where=self.at(key))
-        for word in value:
-            if word not in known:
-                raise ConfigError(
-                    f"{key}: does not know {word!r}",
-                    where=f"{self.file}:{value.key_lines[word]}",
-                    remedy=f"use {', '.join(known)}",
-                )
-        return {str(k): plain(v) for k, v in value.items()}
-
-    def list_of(self, key: str) -> list[Any]:
-        value = self.m.get(key)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise ConfigError(f"{key}: takes a list", where=self.at(key), remedy="begin each line with `- `")
-        return value
-
-
 def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Channel:
     if not isinstance(m, Map) or "channel" not in m:
         raise ConfigError("is not a channel", where=file, remedy="start the file with channel: NAME")
@@ -190,7 +161,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
                 where=f"{file}:{m.key_lines[k]}",
                 remedy=f"known here: {', '.join(sorted(WORDS))}",
             )
-    f = _File(m, file)
+    f = FileWords(m, file)
     name = f.text("channel")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise ConfigError(f"channel {name!r}: use small letters, digits and _", where=f.at("channel"))
@@ -198,9 +169,13 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
     site = "" if sender == "any" else sender
     map_name, on_error = _steps(f)
     _deliver(f)
+    way = receiving(f, name, site, host, root, sites)
     return Channel(
         name=name,
-        mllp=_listener(f, name, site, host, root, sites),
+        mllp=way if isinstance(way, MllpChannel) else None,
+        http=way if isinstance(way, HttpChannel) else None,
+        folder=way if isinstance(way, FolderChannel) else None,
+        sftp=way if isinstance(way, SftpChannel) else None,
         site=site,
         demographics=f.one_of("authority", ("demographics",), "") == "demographics"
         if m.get("authority")
@@ -217,7 +192,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
     )
 
 
-def _steps(f: _File) -> tuple[str, str]:
+def _steps(f: FileWords) -> tuple[str, str]:
     """Return the map's name, empty for `by type`, and what an invalid resource does."""
     map_name, on_error = "", "hold"
     for step in f.list_of("steps"):
@@ -248,7 +223,7 @@ def _check(value: Any, where: str) -> str:
     return on_error
 
 
-def _deliver(f: _File) -> None:
+def _deliver(f: FileWords) -> None:
     """Accept the one destination there is, and refuse others: nothing would be sent to them."""
     value = f.m.get("deliver")
     for one in value if isinstance(value, list) else [value] if value is not None else []:
@@ -260,7 +235,7 @@ def _deliver(f: _File) -> None:
             )
 
 
-def _alerts(f: _File) -> tuple[AlertRule, ...]:
+def _alerts(f: FileWords) -> tuple[AlertRule, ...]:
     rules = []
     for line in f.list_of("alert"):
         where = f"{f.file}:{line_of(line, f.m.key_lines['alert'])}"
@@ -270,7 +245,7 @@ def _alerts(f: _File) -> tuple[AlertRule, ...]:
     return tuple(rules)
 
 
-def _plain(f: _File) -> str:
+def _plain(f: FileWords) -> str:
     """Return why this channel does without TLS."""
     text = f.text("plain")
     if not text:
@@ -283,89 +258,3 @@ def _plain(f: _File) -> str:
             remedy="write e.g. plain: accepted because the line is a private VPN to one laboratory",
         )
     return because[1]
-
-
-def _order(f: _File) -> str:
-    text = " ".join(f.text("order", f"by {BY_PATIENT}").split())
-    order = text.removeprefix("by ")
-    if text == order or (order not in (BY_PATIENT, BY_SENDER) and order_place(order) is None):
-        raise ConfigError(
-            f"order: {text!r} is not known",
-            where=f.at("order"),
-            remedy="write by PID-3, by sender, or by a place of the message such as by PV1-19",
-        )
-    return order
-
-
-def _profile(f: _File, name: str, root: Path) -> Profile | None:
-    """Read the conformance profile that a channel names. Raises ConfigError."""
-    if not name:
-        return None
-    shown = f"mappings/profiles/{name}.yaml"
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or not (root / shown).is_file():
-        raise ConfigError(
-            f"profile: there is no profile {name}", where=f.at("profile"), remedy=f"write {shown}"
-        )
-    return read_profile(root / shown, shown)
-
-
-def _duplicates(f: _File) -> dict[str, Any]:
-    given = f.map_of("duplicates", ("same", "within", "then"))
-    if given.get("same", "MSH-10 and bytes") != "MSH-10 and bytes":
-        raise ConfigError(
-            f"duplicates: same: {given['same']!r} is not known",
-            where=f.at("duplicates"),
-            remedy="write same: MSH-10 and bytes; same id with other bytes is never a duplicate",
-        )
-    if given.get("then", "skip") not in ("skip", "flag"):
-        raise ConfigError(
-            f"duplicates: then: {given['then']!r} is not known",
-            where=f.at("duplicates"),
-            remedy="write skip or flag",
-        )
-    out: dict[str, Any] = {"duplicates": given.get("then", "skip")}
-    if given.get("within", "ever") != "ever":
-        out["duplicate_window_ms"] = duration_ms(str(given["within"]), f.at("duplicates"))
-    return out
-
-
-def _listener(
-    f: _File, name: str, site: str, host: str | None, root: Path, sites: Sites
-) -> MllpChannel | None:
-    receive = f.map_of("receive", ("mllp", "answer"))
-    order, duplicates = _order(f), _duplicates(f)
-    if receive.get("answer", "after journal") != "after journal":
-        raise ConfigError(
-            "answer: only `after journal` is safe", where=f.at("receive"), remedy="remove the line"
-        )
-    if "mllp" not in receive:
-        return None
-    settings = receive["mllp"]
-    if not isinstance(settings, dict):
-        raise ConfigError("mllp: takes {port: 2575}", where=f.at("receive"))
-    if host is not None:
-        settings = {**settings, "host": host}
-    rules: dict[str, Any] = {"accept": [plain(a) for a in f.list_of("accept")]}
-    for word in ("processing_id", "strict", "profile", "acknowledge"):
-        if f.m.get(word) is not None:
-            rules[word] = plain(f.m[word])
-    try:
-        mllp = MllpSettings(**settings)
-        if mllp.tls is not None:
-            mllp = mllp.model_copy(update={"tls": mllp.tls.below(root)})
-    except ValidationError as e:
-        raise one_line(e, f.at("receive")) from None
-    try:
-        made = AckSettings(**rules)
-    except ValidationError as e:
-        raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
-    return MllpChannel(
-        channel=name,
-        mllp=mllp,
-        rules=made,
-        profile=_profile(f, made.profile, root),
-        sender=site,
-        senders=known_senders(sites, site),
-        order=order,
-        **duplicates,
-    )

@@ -48,14 +48,40 @@ def weaknesses(
             "console: proxy: https://...",
         )
     for c in channels:
-        if c.mllp is not None and c.mllp.mllp.tls is None and not c.plain:
-            host = c.mllp.mllp.host
-            if not is_loopback(host):
-                yield (
-                    c.at("receive"),
-                    f"channel {c.name} listens on {host} without TLS",
-                    "give mllp: a tls:, or write plain: accepted because ... at the top of the file",
-                )
+        yield from _way_in(c)
+
+
+def _way_in(c: Channel) -> Iterator[tuple[str, str, str]]:
+    network = c.network
+    if network is not None and not is_loopback(network.host):
+        way = "mllp" if c.mllp is not None else "http"
+        if network.tls is None and not c.plain:
+            yield (
+                c.at("receive"),
+                f"channel {c.name} listens on {network.host} without TLS",
+                f"give {way}: a tls:, or write plain: accepted because ... at the top of the file",
+            )
+        if (
+            c.http is not None
+            and c.http.http.auth is None
+            and not (network.tls and network.tls.require_client)
+        ):
+            yield (
+                c.at("receive"),
+                f"channel {c.name} takes messages on {network.host} from everybody",
+                "give http: an auth:, or a tls: with require_client: true",
+            )
+    if c.folder is not None:
+        try:
+            mode = c.folder.folder.path.stat().st_mode
+        except OSError:
+            return  # said when the hub starts
+        if mode & 0o007:
+            yield (
+                c.at("receive"),
+                f"channel {c.name} watches a folder that everybody on this machine can look into or write to",
+                f"type chmod o= {c.folder.folder.path}",
+            )
 
 
 def is_loopback(host: str) -> bool:

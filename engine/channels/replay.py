@@ -83,7 +83,7 @@ def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str)
 
 def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:
     """Return the ordering keys of an edited message, as the channel of its origin gives them."""
-    ports = (c.mllp for c in channels if c.name == origin.channel and c.mllp is not None)
+    ports = (c.receives for c in channels if c.name == origin.channel and c.receives is not None)
     port = next(ports, None)
     if port is None:
         return order_keys(body)

@@ -151,8 +151,8 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
 
 
 def _rules(channel: Channel) -> AckRules:
-    settings = channel.mllp.rules if channel.mllp else AckSettings()
-    profile = channel.mllp.profile if channel.mllp else None
+    settings = channel.receives.rules if channel.receives else AckSettings()
+    profile = channel.receives.profile if channel.receives else None
     return AckRules(settings, validator(settings, profile, standard() if settings.strict else None))
 
 

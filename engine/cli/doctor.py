@@ -162,7 +162,7 @@ def _files(config: Config) -> Iterator[Finding]:
 def _ports(config: Config, channels: list[Channel]) -> Iterator[Finding]:
     running = any(seconds is not None and seconds <= _FRESH for seconds in processes(config).values())
     addresses = [
-        (f"channel {c.name}", c.mllp.mllp.host, c.mllp.mllp.port) for c in channels if c.mllp is not None
+        (f"channel {c.name}", c.network.host, c.network.port) for c in channels if c.network is not None
     ]
     host, _, port = config.console.listen.rpartition(":")
     addresses.append(("web side", host.strip("[]"), int(port) if port.isdigit() else 0))

@@ -9,14 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from engine.channels.definition import STORE, WORDS
+from engine.channels.receiving import WAYS
 from engine.kernel.config import Config
 from engine.listeners.ack_rules import AckSettings
-from engine.listeners.mllp_settings import MllpSettings
 from engine.mapping.project import Maps
 
 __all__ = ["channel_schema", "config_schema"]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+_WAYS = {
+    "mllp": "The port that senders connect to, with its TLS and limits.",
+    "http": "The port that senders POST messages to, with its TLS, limits and who may send.",
+    "folder": "The folder that files are put into, and where they go.",
+    "sftp": "The server's folder that is looked into, its key, and what becomes of its files.",
+}
 _NOT_WRITTEN = ("root", "lines", "literal_key")  # what the reader adds to what the file says
 
 
@@ -48,10 +54,11 @@ def _model(model: Any) -> dict[str, Any]:
 def channel_schema(maps: Maps) -> dict[str, Any]:
     """Return the schema of a channel file; `sender` and `map` offer what the project has."""
     rules = _model(AckSettings)["properties"]
-    mllp = {
-        **_model(MllpSettings),
-        "description": "The port that senders connect to, with its TLS and limits.",
-    }
+    ways = {way: {**_model(model), "description": _WAYS[way]} for way, (model, _, _) in WAYS.items()}
+    ways["sftp"]["properties"]["host_key"] = _said(
+        ways["sftp"]["properties"]["host_key"]["description"],
+        anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+    )
     duplicates = {
         "same": {"enum": ["MSH-10 and bytes"]},
         "within": _said("so long a message is remembered, e.g. 7 days; or ever", type="string"),
@@ -74,7 +81,7 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "note": {"type": "string"},
         "receive": {
             "type": "object",
-            "properties": {"mllp": mllp, "answer": {"enum": ["after journal"]}},
+            "properties": {**ways, "answer": {"enum": ["after journal"]}},
             "additionalProperties": False,
         },
         "sender": _said(

@@ -23,10 +23,11 @@ from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
 from engine.channels.pipeline import Pipeline
-from engine.channels.production import judge
+from engine.channels.production import is_loopback, judge
 from engine.channels.renewal import Renewal
 from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
+from engine.cli.files import check_way, polled, run_files
 from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.shipping import run_shipping, to_load
 from engine.cli.supervisor import Child, Supervisor, only_one
@@ -80,10 +81,11 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         host = listen
     if "listeners" in parts:
         for c in channels:
-            if c.mllp is not None:
+            check_way(c)
+            if c.network is not None:
                 _free(
-                    c.mllp.mllp.host,
-                    c.mllp.mllp.port,
+                    c.network.host,
+                    c.network.port,
                     f"channel {c.name} ({c.file})",
                     "set another port: there, or stop what uses it",
                 )
@@ -167,6 +169,10 @@ def _children(
     out: list[Child] = []
     if "listeners" in parts:
         out.append(Child("listeners", partial(_listeners, config, channels, keyring)))
+        if polled(channels):
+            out.append(Child("files", partial(run_files, config, channels, keyring)))
+        else:
+            (config.metrics_dir / "files.prom").unlink(missing_ok=True)  # nobody waits for it any more
     if "workers" in parts:
         for i in range(config.workers):
             out.append(Child(f"worker-{i}", partial(_worker, config, channels, keyring, maps, i)))
@@ -190,7 +196,7 @@ def _listeners(
         journal_disk=config.data_dir if config.journal_url.startswith("sqlite") else None,
         disk_reserve_bytes=config.disk_reserve_mb << 20,
     )
-    ports = [c.mllp for c in channels if c.mllp is not None]
+    ports = [port for c in channels if (port := c.mllp or c.http) is not None]
     run(
         settings,
         ports,
@@ -273,7 +279,11 @@ def _tell(
     c = config
     say(f"{c.hub}: ready in {time.monotonic() - began:.1f} s ({c.profile}, project {c.root.resolve()})")
     addresses = dict(
-        w.split("=", 1) for child in children if child.name == "listeners" for w in child.said if "=" in w
+        w.split("=", 1)
+        for child in children
+        if child.name in ("listeners", "files")
+        for w in child.said
+        if "=" in w
     )
     for channel in channels:
         if channel.name in addresses:
@@ -284,13 +294,13 @@ def _tell(
         say(f"  {scheme}://{host}:{port}/{'':<14} status page; FHIR at /fhir, changes at /feed")
         say(f"  token: {c.token_file} (Authorization: Bearer ...)")
     if any(
-        "://127." not in a and "://[::1]" not in a and "://localhost" not in a for a in addresses.values()
+        c.network is not None and not is_loopback(c.network.host) for c in channels if c.name in addresses
     ):
         say("  note: a listener is open to the network; give it tls: before patient data comes in")
     if "workers" in parts and is_wanted(c):
         say(f"  keep: messages older than {c.keep.messages} are deleted every day at {c.keep.at}")
     sample = c.root / "sample_messages/lab/oru_potassium.hl7"
-    lab = addresses.get("lab_oru") or next(iter(addresses.values()), "")
+    lab = addresses.get("lab_oru") or next((a for a in addresses.values() if a.startswith("mllp")), "")
     if sample.exists() and lab:
         here = lab.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
         shown = sample.relative_to(Path.cwd()) if sample.is_relative_to(Path.cwd()) else sample

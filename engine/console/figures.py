@@ -267,4 +267,12 @@ def _line(channel: Channel) -> ChannelFigures:
         mllp = channel.mllp.mllp
         host = f"[{mllp.host}]" if ":" in mllp.host else mllp.host
         address = f"{'mllps' if mllp.tls else 'mllp'}://{host}:{mllp.port}"
+    elif channel.http is not None:
+        http = channel.http.http
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        address = f"{'https' if http.tls else 'http'}://{host}:{http.port}{http.path}"
+    elif channel.folder is not None:
+        address = channel.folder.folder.path.as_uri()
+    elif channel.sftp is not None:
+        address = f"sftp://{channel.sftp.sftp.host}:{channel.sftp.sftp.port}"
     return ChannelFigures(channel.name, channel.purpose, address)

@@ -7,6 +7,7 @@ when all is well. No patient data.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from engine.kernel.errors import HubError
 
 __all__ = ["STALE", "Health", "health", "processes"]
 
+_TROUBLE = re.compile(r'^hub_files_trouble\{channel="([^"]*)"\} 1$', re.M)
 STALE = 30.0  # seconds; a worker renews its file every 2, listeners every 5
 
 
@@ -38,6 +40,8 @@ class Health:
 def processes(config: Config) -> dict[str, float | None]:
     """Return the processes of a whole hub and the age of their metrics files in seconds; None = no file."""
     names = ["listeners", *(f"worker-{i}" for i in range(config.workers))]
+    if _files(config).exists():  # written as soon as there is a channel that takes files
+        names.append("files")
     return {name: age(config.metrics_dir / f"{name}.prom") for name in names}
 
 
@@ -81,4 +85,19 @@ def health(config: Config, gauge: Gauge) -> Health:
             reasons.append(f"{name} has not reported yet")
         elif seconds > STALE:
             reasons.append(f"{name} has not reported for {seconds:.0f} s: is it running? the log says why")
+    for channel in _in_trouble(config):
+        reasons.append(f"channel {channel}: its folder or server cannot be used: the log says why")
     return Health(tuple(reasons), facts)
+
+
+def _files(config: Config) -> Path:
+    return config.metrics_dir / "files.prom"
+
+
+def _in_trouble(config: Config) -> list[str]:
+    """Return the channels whose folder, server or journal the files process cannot use now."""
+    try:
+        text = _files(config).read_text("utf-8")
+    except OSError:
+        return []
+    return _TROUBLE.findall(text)

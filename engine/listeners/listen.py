@@ -1,4 +1,4 @@
-"""The listener process: every MLLP channel of the hub in one Twisted reactor, until it is told to stop.
+"""The listener process: every MLLP and HTTP channel of the hub in one Twisted reactor, until told to stop.
 
 In: the channels, a way to open the journal (each process opens its own), and where to write its metrics. Out:
 nothing but what the journal holds; `ready` is called with the addresses once all of them are open. SIGTERM
@@ -20,6 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.listeners.ack_rules import Strict
+from engine.listeners.http_port import HttpPort
+from engine.listeners.http_settings import HttpChannel
 from engine.listeners.intake import Appends, Budget, Intake
 from engine.listeners.metrics import Metrics
 from engine.listeners.mllp import MllpPort
@@ -73,7 +75,7 @@ class Listening:
     def __init__(
         self,
         settings: ListenSettings,
-        channels: Sequence[MllpChannel],
+        channels: Sequence[MllpChannel | HttpChannel],
         journal: Appends,
         reactor: Any,
         strict: Strict | None = None,
@@ -91,8 +93,9 @@ class Listening:
             room_on_disk=self._room_on_disk,
         )
         budget = Budget()
-        self.ports = [
-            MllpPort(c, self.intake, self.metrics, reactor.seconds, budget, strict, conceal) for c in channels
+        given = (self.intake, self.metrics, reactor.seconds, budget, strict, conceal)
+        self.ports: list[MllpPort | HttpPort] = [
+            HttpPort(c, *given) if isinstance(c, HttpChannel) else MllpPort(c, *given) for c in channels
         ]
 
     def start(self) -> list[str]:
@@ -153,7 +156,7 @@ class Listening:
 
 def run(
     settings: ListenSettings,
-    channels: Sequence[MllpChannel],
+    channels: Sequence[MllpChannel | HttpChannel],
     open_journal: Callable[[], Appends],
     *,
     ready: Callable[[list[str]], None] = lambda addresses: None,

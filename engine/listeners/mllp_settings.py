@@ -6,13 +6,10 @@ In: the words of a channel file, checked. Out: frozen settings that a listener p
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engine.formats.hl7v2.profile import Profile
-from engine.listeners.ack_rules import AckSettings
-from engine.listeners.senders import BY_PATIENT, KnownSender
+from engine.listeners.receiving import ReceivingChannel
 from engine.listeners.tls import TlsSettings
 
 __all__ = ["MllpChannel", "MllpSettings"]
@@ -72,46 +69,7 @@ class MllpSettings(BaseModel):
         return networks
 
 
-class MllpChannel(BaseModel):
+class MllpChannel(ReceivingChannel):
     """Everything a listener process must know of one channel."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channel: str = Field(description="Name of the channel.", examples=["lab_oru"])
     mllp: MllpSettings = Field(description="Where it listens.", examples=[{"port": 2575}])
-    rules: AckSettings = Field(
-        default=AckSettings(),
-        description="What it accepts and how it answers.",
-        examples=[{"accept": [{"type": "ORU^R01"}]}],
-    )
-    profile: Profile | None = Field(
-        default=None, description="The conformance profile that `rules` name, read.", examples=[None]
-    )
-    sender: str = Field(
-        default="",
-        description="Name of the sender. Empty: MSH-3 and MSH-4 of each message.",
-        examples=["acme_lab"],
-    )
-    senders: tuple[KnownSender, ...] = Field(
-        default=(),
-        description="What the site files say of those who send here; the first that fits counts.",
-        examples=[({"match": (("MSH-3", ("ACMELIS",)),), "authority": "ACME"},)],
-    )
-    order: str = Field(
-        default=BY_PATIENT,
-        description="Whose messages never overtake each other, beside each patient's: `sender`, or all that "
-        "have the same value at a place such as `PV1-19`.",
-        examples=["PID-3", "sender", "PV1-19"],
-    )
-    duplicate_window_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="How far back the same message is looked for. Empty: for ever.",
-        examples=[604_800_000],
-    )
-    duplicates: Literal["skip", "flag"] = Field(
-        default="skip",
-        description="`skip`: the same message is answered again and not kept twice. "
-        "`flag`: it is kept and worked on.",
-        examples=["skip", "flag"],
-    )

@@ -1,0 +1,152 @@
+"""`receive:` of a channel file, with the words that belong to it -> what a way in is started with.
+
+In: one channel's file while it is read. Out: settings of one way in (MLLP, HTTP, a watched folder, SFTP) with
+the channel's rules, order and duplicates. A channel has one way in; two senders are two channels.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from engine.channels.alerts import duration_ms
+from engine.channels.filewords import FileWords
+from engine.formats.hl7v2.profile import Profile, read_profile
+from engine.kernel.config import one_line
+from engine.kernel.errors import ConfigError
+from engine.kernel.yamlfile import plain
+from engine.listeners.ack_rules import AckSettings
+from engine.listeners.file_settings import FolderChannel, FolderSettings, SftpChannel, SftpSettings
+from engine.listeners.http_settings import HttpChannel, HttpSettings
+from engine.listeners.mllp_settings import MllpChannel, MllpSettings
+from engine.listeners.receiving import ReceivingChannel
+from engine.listeners.senders import BY_PATIENT, BY_SENDER, KnownSender, order_place
+from engine.mapping.project import Sites, authority_of_site
+
+__all__ = ["WAYS", "known_senders", "receiving"]
+
+WAYS: dict[str, tuple[type[BaseModel], type[ReceivingChannel], str]] = {
+    "mllp": (MllpSettings, MllpChannel, "{port: 2575}"),
+    "http": (HttpSettings, HttpChannel, "{port: 8443}"),
+    "folder": (FolderSettings, FolderChannel, "{path: /srv/in}"),
+    "sftp": (SftpSettings, SftpChannel, "{host: ..., user: ..., key: ..., host_key: ...}"),
+}
+"""The word under `receive:`, its settings, what they become, and an example."""
+
+
+def receiving(
+    f: FileWords, name: str, site: str, host: str | None, root: Path, sites: Sites
+) -> ReceivingChannel | None:
+    """Return the one way in of a channel; None where it has none. Raises ConfigError."""
+    receive = f.map_of("receive", (*WAYS, "answer"))
+    order, duplicates = _order(f), _duplicates(f)
+    if receive.get("answer", "after journal") != "after journal":
+        raise ConfigError(
+            "answer: only `after journal` is safe", where=f.at("receive"), remedy="remove the line"
+        )
+    named = [way for way in WAYS if way in receive]
+    if not named:
+        return None
+    if len(named) > 1:
+        raise ConfigError(
+            f"receive: {' and '.join(named)}: a channel has one way in",
+            where=f.at("receive"),
+            remedy="write a channel for each",
+        )
+    (way,) = named
+    model, channel, example = WAYS[way]
+    given = receive[way]
+    if not isinstance(given, dict):
+        raise ConfigError(f"{way}: takes {example}", where=f.at("receive"))
+    if host is not None and way in ("mllp", "http"):
+        given = {**given, "host": host}
+    try:
+        settings = _below(model(**given), root)
+    except ValidationError as e:
+        raise one_line(e, f.at("receive")) from None
+    rules: dict[str, Any] = {"accept": [plain(a) for a in f.list_of("accept")]}
+    for word in ("processing_id", "strict", "profile", "acknowledge"):
+        if f.m.get(word) is not None:
+            rules[word] = plain(f.m[word])
+    try:
+        made = AckSettings(**rules)
+    except ValidationError as e:
+        raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
+    facts: dict[str, Any] = {way: settings, **duplicates}
+    return channel(
+        channel=name,
+        rules=made,
+        profile=_profile(f, made.profile, root),
+        sender=site,
+        senders=known_senders(sites, site),
+        order=order,
+        **facts,
+    )
+
+
+def known_senders(sites: Sites, site: str) -> tuple[KnownSender, ...]:
+    """Return what listeners know of senders: one site's, or of all sites that have a `match`."""
+    if site:
+        return (KnownSender(authority=authority_of_site(sites, site)),)
+    return tuple(
+        KnownSender(match=s.match, authority=authority_of_site(sites, s.name))
+        for s in sites.values()
+        if s.match
+    )
+
+
+def _below(settings: BaseModel, root: Path) -> BaseModel:
+    """Make the names of files full."""
+    if isinstance(settings, MllpSettings):
+        tls = settings.tls
+        return settings if tls is None else settings.model_copy(update={"tls": tls.below(root)})
+    if isinstance(settings, HttpSettings | FolderSettings | SftpSettings):
+        return settings.below(root)
+    return settings
+
+
+def _order(f: FileWords) -> str:
+    text = " ".join(f.text("order", f"by {BY_PATIENT}").split())
+    order = text.removeprefix("by ")
+    if text == order or (order not in (BY_PATIENT, BY_SENDER) and order_place(order) is None):
+        raise ConfigError(
+            f"order: {text!r} is not known",
+            where=f.at("order"),
+            remedy="write by PID-3, by sender, or by a place of the message such as by PV1-19",
+        )
+    return order
+
+
+def _profile(f: FileWords, name: str, root: Path) -> Profile | None:
+    """Read the conformance profile that a channel names. Raises ConfigError."""
+    if not name:
+        return None
+    shown = f"mappings/profiles/{name}.yaml"
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or not (root / shown).is_file():
+        raise ConfigError(
+            f"profile: there is no profile {name}", where=f.at("profile"), remedy=f"write {shown}"
+        )
+    return read_profile(root / shown, shown)
+
+
+def _duplicates(f: FileWords) -> dict[str, Any]:
+    given = f.map_of("duplicates", ("same", "within", "then"))
+    if given.get("same", "MSH-10 and bytes") != "MSH-10 and bytes":
+        raise ConfigError(
+            f"duplicates: same: {given['same']!r} is not known",
+            where=f.at("duplicates"),
+            remedy="write same: MSH-10 and bytes; same id with other bytes is never a duplicate",
+        )
+    if given.get("then", "skip") not in ("skip", "flag"):
+        raise ConfigError(
+            f"duplicates: then: {given['then']!r} is not known",
+            where=f.at("duplicates"),
+            remedy="write skip or flag",
+        )
+    out: dict[str, Any] = {"duplicates": given.get("then", "skip")}
+    if given.get("within", "ever") != "ever":
+        out["duplicate_window_ms"] = duration_ms(str(given["within"]), f.at("duplicates"))
+    return out

@@ -1,0 +1,63 @@
+"""The files process of `hub serve`: channels that take files, checked before anything starts.
+
+In: the settings and the channels. Out: a process that ends when it is told to, its addresses said to the
+supervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from engine.channels.definition import Channel
+from engine.channels.opening import open_journal
+from engine.kernel.config import Config
+from engine.listeners.file_settings import FolderChannel, SftpChannel
+from engine.security.keys import Keyring
+
+__all__ = ["check_way", "polled", "run_files"]
+
+
+def polled(channels: Iterable[Channel]) -> list[FolderChannel | SftpChannel]:
+    """Return the channels whose folders are looked into."""
+    return [way for c in channels if (way := c.folder or c.sftp) is not None]
+
+
+def check_way(channel: Channel) -> None:
+    """Refuse files, folders and keys that a channel could not use once it runs. Raises ConfigError."""
+    if channel.http is not None and channel.http.http.auth is not None:
+        from engine.listeners.http_auth import Admission
+
+        Admission(channel.http.http.auth)
+    if channel.folder is not None:
+        from engine.listeners.folder import check_folder
+
+        check_folder(channel.folder.folder, channel.at("receive"))
+    if channel.sftp is not None:
+        from engine.listeners.sftp import check_sftp
+
+        check_sftp(channel.sftp.sftp, channel.at("receive"))
+
+
+def run_files(
+    config: Config, channels: Iterable[Channel], keyring: Keyring, ready: Callable[[str], None]
+) -> None:
+    """Take files until told to stop."""
+    from engine.listeners.polling import PollSettings, run
+    from engine.listeners.senders import concealed_by
+
+    settings = PollSettings(
+        markers=config.data_dir / "files",
+        metrics=config.metrics_dir,
+        journal_disk=config.data_dir if config.journal_url.startswith("sqlite") else None,
+        disk_reserve_bytes=config.disk_reserve_mb << 20,
+    )
+    ways = polled(channels)
+    run(
+        settings,
+        ways,
+        lambda: open_journal(config, keyring),
+        ready=lambda addresses: ready(
+            " ".join(f"{w.channel}={a}" for w, a in zip(ways, addresses, strict=True))
+        ),
+        conceal=concealed_by(keyring.mac16),
+    )
