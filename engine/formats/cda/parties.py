@@ -24,7 +24,7 @@ __all__ = [
     "read_telecom",
 ]
 
-_OID = re.compile(r"^[0-2](\.(0|[1-9]\d*))+$")
+_OID = re.compile(r"^[0-2](\.(0|[1-9]\d*))+$", re.ASCII)
 _UUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):(.*)$", re.S)
 _LINES = {

@@ -14,7 +14,7 @@ from engine.formats.cda.elements import Element, attr, child, children, flag, nu
 
 __all__ = ["Quantity", "Ratio", "Span", "number", "read_quantity", "read_ratio", "read_span"]
 
-_NUMBER = re.compile(r"^[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?$")
+_NUMBER = re.compile(r"^[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?$", re.ASCII)
 
 
 class Quantity(NamedTuple):

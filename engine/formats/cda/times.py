@@ -29,11 +29,13 @@ __all__ = [
 
 _TS = re.compile(
     r"^(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:[.,](\d{1,9}))?)?)?)?)?)?"
-    r"(Z|[+-]\d\d(?::?\d\d)?)?$"
+    r"(Z|[+-]\d\d(?::?\d\d)?)?$",
+    re.ASCII,
 )
 _ISO = re.compile(
     r"^(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?)?"
-    r"(Z|[+-]\d\d(?::?\d\d)?)?$"
+    r"(Z|[+-]\d\d(?::?\d\d)?)?$",
+    re.ASCII,
 )
 _EARLIEST = 1800  # 0000, 0001 and the like are placeholders, nobody's date
 _PRECISIONS = ("year", "month", "day", "hour", "minute", "second", "fraction")
