@@ -1,4 +1,4 @@
-"""Documents: what is CDA, what is refused, sections and statements by what tells them, negation, addresses."""
+"""Documents: what is CDA, what is refused, sections and statements however told, negation, addresses."""
 
 from __future__ import annotations
 
@@ -255,9 +255,9 @@ def test_twenty_thousand_results_keep_their_addresses() -> None:
     assert doc.places.of(last, "value").endswith("/section[1]/entry[20000]/observation[1]/value[1]/@value")
 
 
-_XML = """<entry>|</entry>|<act negationInd='true'>|</act>|<observation>|</observation>|<code/>|x|&|<|<text>|</text>
-|<value xsi:type='PQ' value='1'/>|<value xsi:type='Z:?' nullFlavor='?'/>|<effectiveTime value='?'/>|<id root=''/>
-|<component>|</component>|<section>|</section>"""
+_XML = """<entry>|</entry>|<act negationInd='true'>|</act>|<observation>|</observation>|<code/>|x|&|<|<text>
+|</text>|<value xsi:type='PQ' value='1'/>|<value xsi:type='Z:?' nullFlavor='?'/>|<effectiveTime value='?'/>
+|<id root=''/>|<component>|</component>|<section>|</section>"""
 _PIECES = st.lists(st.sampled_from(_XML.split("|")), max_size=25)
 
 

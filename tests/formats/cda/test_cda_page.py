@@ -99,7 +99,8 @@ def test_content_that_could_act_is_only_ever_a_file(media: str) -> None:
 def test_a_picture_is_shown_only_if_it_is_one() -> None:
     media = (
         '<entry><observationMedia ID="MM1" classCode="OBS" moodCode="EVN">'
-        '<value xsi:type="ED" mediaType="image/png" representation="B64">%s</value></observationMedia></entry>'
+        '<value xsi:type="ED" mediaType="image/png" representation="B64">%s</value>'
+        "</observationMedia></entry>"
     )
     text = '<text>picture <renderMultiMedia referencedObject="MM1"/></text>'
     png = media % base64.b64encode(b"\x89PNG\r\n\x1a\n....").decode()
