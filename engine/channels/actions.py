@@ -40,6 +40,7 @@ ACTIONS = {
 UNCHANGED = frozenset({"UC", "UN", "X"})
 """Codes that tell of a thing to say which: what is known of it stays; an unlinked one stays too."""
 UNLINKED = "UN"
+ADDED = frozenset({"A", "AD"})
 NO_CODE = frozenset({"OBX"})
 """Segments whose field is a status: `X` there says that a result could not be obtained."""
 CALLED_OFF = frozenset({"CA", "DC", "OC"})
@@ -71,7 +72,10 @@ def mark_changes(built: Built, message: Message) -> None:
         if action is not None and draft.type in action.types:
             code = _field(segment, action.field)
             draft.changes = draft.changes or code in action.known
-            if code in UNCHANGED and segment.name not in NO_CODE:
+            if segment.name in NO_CODE:
+                continue
+            draft.added = code in ADDED
+            if code in UNCHANGED:
                 linked = code == UNLINKED and _unlink(node, built.nodes)
                 draft.write = draft.write if linked else "create"
         if draft.type in REQUESTS:

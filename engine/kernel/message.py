@@ -179,6 +179,7 @@ class Draft:
     changes: bool = False  # the sender takes back, calls off or updates what must be known already
     happened: Happened | None = None  # of a visit: the event; None: its course is not told
     acts: dict[str, dict[str, str]] = field(default_factory=dict)
+    added: bool = False  # the sender adds it (action code): that it was taken back before holds no more
 
 
 class Move(NamedTuple):

@@ -132,7 +132,8 @@ def add_version(
     """
     before, sender = row.body, made.work.sender
     if draft.weak and before is not None:
-        body = {name: value for name, value in body.items() if name not in draft.weak}
+        weak = set(draft.weak) - (_STATUS if draft.added and _in_error(before.value) else set())
+        body = {name: value for name, value in body.items() if name not in weak}
     plain = jsonio.dumps(body)
     sent = _rewritten(plain, made)
     if _LOGICAL in sent:
@@ -154,7 +155,7 @@ def add_version(
     memo = (sender, draft.map, draft.write, sent)
     names = _moving(row, made) if made.moved else {}
     news = bool(names) or (visit is not None and visit.news)
-    plainly = not (draft.cleared or draft.acts or news)  # what was sent is all there is to it
+    plainly = not (draft.cleared or draft.acts or draft.added or news)  # what was sent is all there is to it
     if before is not None and plainly and (sent == before.raw or before.same == memo):
         _said_again(draft, row, made)
         return
@@ -164,6 +165,8 @@ def add_version(
     )
     if names:
         old = renamed(old, names)
+    if draft.added:
+        old = _standing(old, body)
     if made.names and any("@" in place for place in draft.cleared):
         draft = replace(draft, cleared=tuple(_renamed(place, made) for place in draft.cleared))
     check_placer(draft, body, old)
@@ -171,6 +174,11 @@ def add_version(
         text = "the entry is known by its number and by another allergen: which one is meant?"
         raise Park(Flag("ambiguous-key", draft.name, text, work=True))
     new, own = merged(old, own, draft, value, sender, visit)
+    if "clinicalStatus" in new and "verificationStatus" in new and _in_error(new):
+        del new["clinicalStatus"]  # FHIR ait-2, con-5: what never was is not active
+    if before is not None and _in_error(new) and not _in_error(body) and draft.type in _LISTED:
+        text = "it was entered in error by an earlier message; this one tells it, and not that it stands"
+        made.flags.append(Flag("still-in-error", draft.name, text, work=True))
     if before is not None and draft.acts:
         for element in unknown(draft, old, before.own, sender):
             text = f"an entry of {element} that it changes or takes out is not known here"
@@ -199,6 +207,23 @@ def add_version(
 def _moving(row: Row, made: Plan) -> dict[str, str]:
     """Return what to write instead of the patient whom a resource leaves."""
     return {f"Patient/{a.id}": f"Patient/{b.id}" for moved, a, b in made.moved if moved is row}
+
+
+def _in_error(body: dict[str, Any]) -> bool:
+    """Say whether a resource was entered in error."""
+    verified = body.get("verificationStatus") or {}
+    codes = [one.get("code") for one in verified.get("coding") or ()]
+    return _ERROR in (body.get("status"), body.get("lifecycleStatus"), *codes)
+
+
+def _standing(old: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """Return a resource that is added again without the word that it was entered in error."""
+    if not _in_error(old):
+        return old
+    gone = {name for name in ("status", "lifecycleStatus") if old.get(name) == _ERROR and "_" + name in body}
+    if "status" not in old and "lifecycleStatus" not in old and "verificationStatus" not in body:
+        gone.add("verificationStatus")
+    return {name: value for name, value in old.items() if name not in gone}
 
 
 def _blank(draft: Draft, body: dict[str, Any]) -> dict[str, Any]:
@@ -282,6 +307,10 @@ def _whole(draft: Draft, old: dict[str, Any], new: dict[str, Any]) -> None:
             raise Park(Flag("delete-of-required", draft.name, text, work=True))
 
 
+_ERROR = "entered-in-error"
+_LISTED = frozenset({"AllergyIntolerance", "CarePlan", "Condition", "Goal"})
+"""What stands on a list of its own, and is told again and again."""
+_STATUS = {"status", "_status", "lifecycleStatus", "_lifecycleStatus"}
 _SURE = frozenset({"final", "amended", "corrected", "appended"})
 _UNSURE = frozenset({"registered", "partial", "preliminary"})
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from safety_hub import Hub, adt, header, obx, orm, oru, stay, who
+
+from engine.fhir.validate import validate
+from engine.kernel.message import Outcome
+
+
+def work_of(outcome: Outcome) -> list[str]:
+    return [f.code for f in outcome.flags if f.work]
 
 
 def told(kind: str, *segments: str) -> str:
@@ -201,3 +210,61 @@ def test_one_restriction_is_lifted_and_the_other_stays(hub: Hub) -> None:
     hub.any(adt("A08", who(), place.format("D")))
     (left,) = [e for e in hub.patient("77")["extension"] if "access-restriction" in e["url"]]
     assert "Demographics" in str(left)
+
+
+def ppr(event: str, action: str, state: str = "ACTIVE") -> str:
+    return told(f"PPR^{event}^PPR_PC1", f"PRB|{action}{PRB}{'|' * 7}{state}")
+
+
+def in_error(body: dict[str, Any]) -> bool:
+    verified = body.get("verificationStatus", {}).get("coding", [{}])[0].get("code")
+    return "entered-in-error" in (verified, body.get("lifecycleStatus"))
+
+
+def test_a_problem_that_is_added_again_stands(hub: Hub) -> None:
+    for message, wrong in ((ppr("PC1", "AD"), False), (ppr("PC3", "DE"), True), (ppr("PC1", "AD"), False)):
+        assert work_of(hub.any(message)) == []
+        problem = hub.one("Condition")
+        assert in_error(problem) is wrong
+        assert ("clinicalStatus" in problem) is not wrong
+        assert validate(problem) == []
+
+
+def test_a_goal_that_is_added_again_stands(hub: Hub) -> None:
+    bare = GOL.removesuffix("ACTIVE")
+    for code, action in (("PC6", "AD"), ("PC8", "DE"), ("PC6", "AD")):
+        hub.any(told(f"PGL^{code}^PGL_PC6", f"GOL|{action}{bare}"))
+        assert in_error(hub.one("Goal")) is (action == "DE")
+
+
+def test_a_problem_in_error_that_is_told_again_is_somebodys_work(hub: Hub) -> None:
+    for message in (ppr("PC1", "AD"), ppr("PC3", "DE")):
+        hub.any(message)
+    assert work_of(hub.any(ppr("PC2", "UP"))) == ["still-in-error"]
+    assert in_error(hub.one("Condition"))
+
+
+def test_an_allergy_in_error_is_not_active_and_comes_back_when_it_is_added(hub: Hub) -> None:
+    entry = f"IAM|1|DA|{PENICILLIN}|SV|Hives|{{}}|AL7^NORTH||||||||||{{}}"
+    hub.any(adt("A60", who(), entry.format("A", "")))
+    hub.any(adt("A60", who(), entry.format("D", "E")))
+    allergy = hub.one("AllergyIntolerance")
+    assert in_error(allergy) and "clinicalStatus" not in allergy and validate(allergy) == []
+    assert work_of(hub.any(al1(PENICILLIN))) == ["still-in-error"]
+    assert work_of(hub.any(adt("A60", who(), entry.format("A", "")))) == []
+    allergy = hub.one("AllergyIntolerance")
+    assert not in_error(allergy) and allergy["clinicalStatus"]["coding"][0]["code"] == "active"
+
+
+@pytest.mark.parametrize("number", ["", "DX2^NORTH"], ids=["without a number", "with a number"])
+def test_one_diagnosis_taken_back_leaves_the_other_in_the_visit(hub: Hub, number: str) -> None:
+    """Few senders number their diagnoses (DG1-20); the code and its kind say which is meant."""
+    first = DG1 + "A"
+    second = f"DG1|2||E11.9^Diabetes^I10C|||F{'|' * 14}{number}|"
+    hub.any(adt("A01", who(), stay(), first, second + "A"))
+    assert len(hub.one("Encounter")["diagnosis"]) == 2
+    assert work_of(hub.any(adt("A08", who(), stay(), second + "D", at="20260501130000-0500"))) == []
+    found = {c["code"]["coding"][0]["code"]: c for c in hub.all("Condition")}
+    (left,) = hub.one("Encounter")["diagnosis"]
+    assert left["condition"]["reference"] == f"Condition/{found['I10']['id']}"
+    assert (in_error(found["I10"]), in_error(found["E11.9"])) == (False, True)
