@@ -1,9 +1,9 @@
 """`hub parse`: files as trees with addresses, names and offsets; with `--emit`, written back byte for byte.
 
-HL7 v2, X12 and CDA are told apart by content. What comes back differs from what came in only where a message
-was damaged, and every damage is listed. The bytes around the HL7 v2 messages of a file (batch headers, MLLP
-frame bytes) are not a message's and are not written back; an X12 file and a CDA document are written back
-whole.
+HL7 v2, X12, CDA and SCRIPT are told apart by content. What comes back differs from what came in only where a
+message was damaged, and every damage is listed. The bytes around the HL7 v2 messages of a file (batch
+headers, MLLP frame bytes) are not a message's and are not written back; an X12 file and an XML one are
+written back whole.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from engine.cli.convert import expand, stems
-from engine.cli.parse_cda import holds_cda, holds_xml, parse_cda
 from engine.cli.parse_x12 import is_x12, parse_x12
+from engine.cli.parse_xml import holds_known_xml, holds_xml, parse_xml
 from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import split_messages
 from engine.formats.hl7v2.tree import to_json
@@ -30,13 +30,13 @@ __all__ = ["parse_paths"]
 def parse_paths(paths: list[Path], emit_to: Path | None = None) -> int:
     """Print the trees of all messages as JSON, an array; returns 0 if all could be read, else 1."""
     bad = False
-    files = expand(paths, lambda file: is_x12(file) or holds_cda(file))
+    files = expand(paths, lambda file: is_x12(file) or holds_known_xml(file))
     if emit_to is not None:
         emit_to.mkdir(parents=True, exist_ok=True)
     out = sys.stdout.buffer
     opening = b"[\n"
     for file, stem in zip(files, stems(files), strict=True):
-        reader = parse_x12 if is_x12(file) else parse_cda if holds_xml(file) else _parse_v2
+        reader = parse_x12 if is_x12(file) else parse_xml if holds_xml(file) else _parse_v2
         trees = reader(file, stem, emit_to)
         try:
             for tree in trees:
