@@ -100,7 +100,8 @@ def _isa(interchange: Interchange, issue: Issue) -> list[str]:
     isa, s = interchange.header, issue.separators
     return [
         "ISA", "00", " " * 10, "00", " " * 10,
-        isa.get(7)[:2].ljust(2), isa.get(8)[:15].ljust(15), isa.get(5)[:2].ljust(2), isa.get(6)[:15].ljust(15),
+        isa.get(7)[:2].ljust(2), isa.get(8)[:15].ljust(15),
+        isa.get(5)[:2].ljust(2), isa.get(6)[:15].ljust(15),
         issue.day[2:], issue.time[:4], s.repetition, "00501", f"{issue.control:09d}", "0",
         isa.get(15)[:1] or "P", s.component,
     ]  # fmt: skip

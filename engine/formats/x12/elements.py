@@ -93,9 +93,11 @@ def check_elements(segment: Segment, rule: SegmentRule, position: int) -> list[P
                 form = values[number - 1] if reference == _PERIOD and before == _FORMAT else ""
                 for fault in _simple(one, reference, allowed, form):
                     complain(fault, number, 0, again, reference, one)
+    told = {problem.element for problem in out}
     for note in known.notes:
-        for number, fault in _condition(note, values):
-            complain(fault, number, reference=known[number - 1][0], level=4)
+        if told.isdisjoint(_numbers(note)):  # one complaint about an element is enough
+            for number, fault in _condition(note, values):
+                complain(fault, number, reference=known[number - 1][0], level=4)
     return out
 
 
@@ -181,8 +183,12 @@ def _period(value: str, form: str) -> str:
     return ""
 
 
+def _numbers(note: str) -> list[int]:
+    return [int(note[i : i + 2]) for i in range(1, len(note), 2)]
+
+
 def _condition(note: str, values: list[str]) -> Iterator[tuple[int, str]]:
-    numbers = [int(note[i : i + 2]) for i in range(1, len(note), 2)]
+    numbers = _numbers(note)
 
     def there(n: int) -> bool:
         return n < len(values) and bool(values[n].strip())

@@ -17,7 +17,7 @@ from engine.formats.x12.walk import Loop
 __all__ = ["check_situations"]
 
 _POINTERS = {"SV1": 7, "SV3": 11}
-_Found = tuple[Loop, Segment, int, int, str]
+_Found = tuple[Loop, Segment, str, int, int, str]
 
 
 def check_situations(set_id: str, root: Loop, position: Callable[[Segment], int]) -> list[Problem]:
@@ -26,10 +26,10 @@ def check_situations(set_id: str, root: Loop, position: Callable[[Segment], int]
         return []
     return [
         Problem(
-            "E", 4, "IK403", "I9", address(segment, element, part), text, position(segment),
+            "E", 4, "IK403", code, address(segment, element, part), text, position(segment),
             loop.id, segment.name, element, part, offset=segment.offset,
         )
-        for loop, segment, element, part, text in (*_subscribers(root), *_claims(root))
+        for loop, segment, code, element, part, text in (*_subscribers(root), *_claims(root))
     ]  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def _subscribers(root: Loop) -> Iterator[_Found]:
             yield (
                 loop,
                 payer,
+                "I9",
                 2,
                 0,
                 "the claims stand at the subscriber, and SBR02 does not say that it is the patient",
@@ -51,6 +52,7 @@ def _subscribers(root: Loop) -> Iterator[_Found]:
             yield (
                 loop,
                 payer,
+                "I13",
                 2,
                 0,
                 "SBR02 says that the subscriber is the patient, and no claim stands there",
@@ -63,7 +65,7 @@ def _claims(root: Loop) -> Iterator[_Found]:
         if head is None:
             continue
         if head.component(5, 3) in ("7", "8") and claim.first("REF", "F8") is None:
-            yield claim, head, 5, 3, "a replacement or void needs the payer's claim number (REF F8)"
+            yield claim, head, "I9", 5, 3, "a replacement or void needs the payer's claim number (REF F8)"
         known = sum(
             segment.component(number, 1) in ("ABK", "BK", "ABF", "BF", "TQ")
             for segment in claim.named("HI")
@@ -77,4 +79,11 @@ def _claims(root: Loop) -> Iterator[_Found]:
                 pointers = segment.get(element).split(segment.separators.component)
                 for part, pointer in enumerate(pointers, 1):
                     if pointer.isdecimal() and int(pointer) > known:
-                        yield line, segment, element, part, "the line points at a diagnosis that is not there"
+                        yield (
+                            line,
+                            segment,
+                            "7",
+                            element,
+                            part,
+                            "the line points at a diagnosis that is not there",
+                        )

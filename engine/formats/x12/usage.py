@@ -30,7 +30,9 @@ def check_usage(root: Loop, position: Callable[[Segment], int]) -> Iterator[Prob
     """Check where segments landed, and how often."""
     for loop in root.walk():
         for index, fault in sorted(loop.faults.items()):
-            segment = loop.segments[index]
+            segment, rule = loop.segments[index], loop.rules[index]
+            if fault == UNKNOWN_CODE and rule is not None and not loop.id.startswith("?"):
+                continue  # the qualifier is complained of as an element
             yield Problem(
                 "E", 1 if fault == NO_SEGMENT else 2, "IK304", _CODE[fault], address(segment), _TEXT[fault],
                 position(segment), loop.id, segment.name, offset=segment.offset,
@@ -53,8 +55,8 @@ def check_usage(root: Loop, position: Callable[[Segment], int]) -> Iterator[Prob
         if loop.rule.id.startswith("?"):
             continue
         missing = [item for item in loop.rule.items if item.usage == "R" and not used[item]]
-        last = _last(loop)
         for item in missing:
+            last = _before(loop, item.place)
             if last is None:
                 continue
             head_rule = item.first if isinstance(item, LoopRule) else item
@@ -114,9 +116,10 @@ def _head(loop: Loop) -> Segment | None:
     return next((s for each in loop.walk() for s in each.segments), None)
 
 
-def _last(loop: Loop) -> Segment | None:
-    last = None
-    for each in loop.walk():
-        if each.segments and (last is None or each.segments[-1].offset > last.offset):
-            last = each.segments[-1]
-    return last
+def _before(loop: Loop, place: int) -> Segment | None:
+    """Give the last segment of a loop that stands where its place comes before, or the first of the loop."""
+    inside = [s for s, rule in zip(loop.segments, loop.rules, strict=True) if rule and rule.place <= place]
+    for inner in loop.loops:
+        if inner.rule.place <= place:
+            inside += [s for each in inner.walk() for s in each.segments]
+    return max(inside, key=lambda s: s.offset, default=_head(loop))
