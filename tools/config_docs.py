@@ -28,6 +28,8 @@ from engine.kernel.config import (  # noqa: E402
     WebTlsSettings,
 )
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
+from engine.listeners.file_settings import FolderSettings, SftpSettings  # noqa: E402
+from engine.listeners.http_settings import HttpAuth, HttpSettings  # noqa: E402
 from engine.listeners.mllp_settings import MllpSettings  # noqa: E402
 from engine.listeners.tls import TlsSettings  # noqa: E402
 
@@ -43,6 +45,10 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
+    ("HTTP, `receive: {http: ...}`", "", HttpSettings),
+    ("Its `auth:`", "auth.", HttpAuth),
+    ("A watched folder, `receive: {folder: ...}`", "", FolderSettings),
+    ("SFTP, `receive: {sftp: ...}`", "", SftpSettings),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
     ("A line of `accept:`", "", Accepts),
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 from twisted.internet import protocol
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from engine.formats.hl7v2.header import Header
@@ -58,7 +58,7 @@ class HttpRules(AckRules):
         return super().answer(header, outcome) or {"accept": "CA", "error": "CE", "reject": "CR"}[outcome]
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HttpConnection(protocol.Protocol):  # type: ignore[misc]
     """One sender's connection: one request after the other."""
 
@@ -69,6 +69,7 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
         self._body = bytearray()
         self._method = b""
         self.gone = self._closing = False
+        self._last = False  # the sender has closed its direction
         self.heard = False  # anything at all came
         self.waiting = False  # a request is with the intake
         self.refused = 0.0  # since when this connection only waits for its answer to be read
@@ -225,6 +226,15 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
         """Say whether nothing is under way: no request began, and none waits."""
         return not self.waiting and not self.begun and not self.refused
 
+    def readConnectionLost(self) -> None:
+        """The sender has sent its last; what it asked is answered before the connection is closed."""
+        self._last = True
+        if not self.waiting:
+            self.close()
+
+    def writeConnectionLost(self) -> None:
+        """The sender reads no more; what it sent is taken all the same."""
+
     def connectionLost(self, reason: Any) -> None:
         self.gone = True
         if self.begun and self.headed and not self.refused:
@@ -247,7 +257,7 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
 
     def _respond(self, status: int, body: bytes, kind: str, *more: tuple[str, str]) -> None:
         self._port.answered(status)
-        last = bool(self.refused) or self._port.stopping
+        last = bool(self.refused) or self._port.stopping or self._last
         headers = [("Date", formatdate(usegmt=True)), ("Cache-Control", "no-store"), *more]
         if status != 204:
             headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]

@@ -57,9 +57,9 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
         self._logged: dict[str, tuple[float, int]] = {}
         self._emptied: list[defer.Deferred[None]] = []
         self._listening: Any = None
-        metrics.counter("hub_http_requests_total", "Requests answered, by channel and status.")
-        metrics.gauge("hub_http_connections", "Connections open now.")
-        metrics.counter("hub_http_refused_total", "Requests and connections not taken, by reason.")
+        metrics.counter("hub_post_requests_total", "Requests answered, by channel and status.")
+        metrics.gauge("hub_post_connections", "Connections open now.")
+        metrics.counter("hub_post_refused_total", "Requests and connections not taken, by reason.")
 
     def listen(self, reactor: Any) -> str:
         """Begin to listen; return the address. Raises ConfigError when that is not possible."""
@@ -136,21 +136,21 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
     def opened(self, connection: HttpConnection) -> None:
         """Note a connection that began."""
         self._connections.add(connection)
-        self._metrics.set("hub_http_connections", len(self._connections), (self._label,))
+        self._metrics.set("hub_post_connections", len(self._connections), (self._label,))
 
     def closed(self, connection: HttpConnection) -> None:
         """Note a connection that is gone."""
         self._connections.discard(connection)
-        self._metrics.set("hub_http_connections", len(self._connections), (self._label,))
+        self._metrics.set("hub_post_connections", len(self._connections), (self._label,))
         self._let_go()
 
     def answered(self, status: int) -> None:
         """Count an answer."""
-        self._metrics.add("hub_http_requests_total", (self._label, ("status", str(status))))
+        self._metrics.add("hub_post_requests_total", (self._label, ("status", str(status))))
 
     def count(self, kind: str, peer: str) -> None:
         """Count what is not taken, and log it: at most one line a second and kind."""
-        self._metrics.add("hub_http_refused_total", (self._label, ("reason", kind)))
+        self._metrics.add("hub_post_refused_total", (self._label, ("reason", kind)))
         last, unsaid = self._logged.get(kind, (-1e9, 0))
         now = self.now()
         if now - last < 1:

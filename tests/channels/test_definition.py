@@ -213,3 +213,48 @@ def test_an_acknowledgement_is_consumed_and_a_kept_twin_is_flagged(tmp_path: Pat
     assert (work.parked, work.drafts, work.note) == (None, [], "acknowledgement")
     texts = [f.text for f in pipeline.work(entry(ORU, conflicts=7)).flags if f.code == "same-control-id"]
     assert texts == ["entry 7 has the same control id, and may be the same message"]
+
+
+@pytest.mark.parametrize(
+    ("receive", "told"),
+    [
+        ("{mllp: {port: 1}, http: {port: 2}}", "mllp and http: a channel has one way in"),
+        ("{http: 8080}", "http: takes {port: 8443}"),
+        ("{http: {port: 1, path: 'no'}}", "is not a path"),
+        ("{folder: {pattern: '*'}}", "path: field required"),
+        ("{sftp: {host: h, user: u, key: k}}", "host_key: field required"),
+        ("{fax: {number: 1}}", "does not know 'fax'"),
+    ],
+)
+def test_a_way_in_that_cannot_be_followed(receive: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "channels").mkdir()
+    (tmp_path / "channels/lab.yaml").write_text(f"channel: lab\nreceive: {receive}\n")
+    with pytest.raises(ConfigError) as found:
+        load_channels(tmp_path)
+    assert told in str(found.value) and found.value.where.startswith("channels/lab.yaml:2")
+
+
+def test_every_way_in_carries_the_words_of_its_channel(tmp_path: Path) -> None:
+    (tmp_path / "channels").mkdir()
+    ways = {
+        "a": "{http: {port: 8443, auth: {token: t}}}",
+        "b": "{folder: {path: in, done: ../done}}",
+        "c": "{sftp: {host: h, user: u, key: k, host_key: ssh-ed25519 AAAA}}",
+    }
+    for name, way in ways.items():
+        text = f"channel: {name}\nreceive: {way}\norder: by PV1-19\nduplicates: {{then: flag}}\n"
+        (tmp_path / f"channels/{name}.yaml").write_text(text + "accept: [{type: ORU}]\n")
+    a, b, c = load_channels(tmp_path)
+    for one in (a, b, c):
+        assert one.receives is not None and one.mllp is None
+        assert (one.receives.order, one.receives.duplicates) == ("PV1-19", "flag")
+        assert one.receives.rules.accept[0].type == "ORU"
+    assert a.http and a.http.http.auth and a.http.http.auth.token == tmp_path.resolve() / "t"
+    assert b.folder and b.folder.folder.path == tmp_path.resolve() / "in"
+    assert c.sftp and c.sftp.sftp.key == tmp_path.resolve() / "k"
+    (tmp_path / "channels/d.yaml").write_text("channel: d\nreceive: {folder: {path: in}}\n")
+    with pytest.raises(ConfigError, match="is used by channel b"):
+        load_channels(tmp_path)
+    (tmp_path / "channels/d.yaml").write_text("channel: d\nreceive: {mllp: {port: 8443}}\n")
+    with pytest.raises(ConfigError, match="port 8443 is taken by channel a"):
+        load_channels(tmp_path)

@@ -94,6 +94,37 @@ def test_all_of_them_in_one_message(judged: Judge) -> None:
     assert text.startswith("config.yaml:1: ")
 
 
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ("http: {port: 1, host: 0.0.0.0, auth: {token: t}}", ["on 0.0.0.0 without TLS"]),
+        ("http: {port: 1, host: 0.0.0.0, tls: {certificate: a, key: b}}", ["from everybody"]),
+        ("http: {port: 1, host: 0.0.0.0}", ["without TLS", "from everybody"]),
+        ("http: {port: 1}", []),
+        (
+            "http: {port: 1, host: 0.0.0.0, "
+            "tls: {certificate: a, key: b, client_ca: c, require_client: true}}",
+            [],
+        ),
+        ("folder: {path: open}", ["everybody on this machine"]),
+        ("folder: {path: closed}", []),
+        ("sftp: {host: h, user: u, key: k, host_key: ssh-ed25519 AAAA}", []),
+    ],
+)
+def test_other_ways_in(way: str, told: list[str], judged: Judge, tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "closed").mkdir(mode=0o750)
+    text = judged()
+    assert text == ""
+    (tmp_path / "channels/lab.yaml").unlink()
+    (tmp_path / "channels/x.yaml").write_text(f"channel: x\nreceive:\n  {way}\n")
+    try:
+        judge(load_config(tmp_path), load_channels(tmp_path))
+    except ConfigError as e:
+        text = str(e)
+    assert text.count("try: ") == len(told) and all(t in text for t in told)
+
+
 def test_what_is_accepted_knowingly(judged: Judge) -> None:
     plain = "plain: accepted because the line is a VPN to one laboratory\n"
     assert judged(mllp="{port: 2580, host: 0.0.0.0}", words=plain) == ""

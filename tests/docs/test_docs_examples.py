@@ -58,7 +58,7 @@ def test_channels_load(block: Block, tmp_path: Path) -> None:
     (tmp_path / "channels").mkdir()
     (tmp_path / "channels/example.yaml").write_text(block.text)
     (channel,) = load_channels(tmp_path)
-    assert channel.mllp is not None
+    assert channel.receives is not None
 
 
 @pytest.mark.parametrize("block", all_blocks("yaml channel-test"), ids=str)

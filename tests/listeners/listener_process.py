@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from engine.journal.sql import SqlJournal
 from engine.kernel.errors import HubError
+from engine.listeners.http_settings import HttpChannel
 from engine.listeners.listen import ListenSettings, run
 from engine.listeners.mllp_settings import MllpChannel
 from engine.security.keys import Keyring
@@ -31,7 +32,7 @@ def main(folder: Path, channels: str) -> None:
     try:
         run(
             settings,
-            TypeAdapter(list[MllpChannel]).validate_json(channels),
+            TypeAdapter(list[HttpChannel | MllpChannel]).validate_json(channels),
             open_journal,
             ready=lambda addresses: print(json.dumps(addresses), flush=True),
         )

@@ -121,7 +121,7 @@ class Bench:
 
     def refused(self) -> dict[str, int]:
         text = self.metrics.text().splitlines()
-        found = [line for line in text if line.startswith("hub_http_refused_total{")]
+        found = [line for line in text if line.startswith("hub_post_refused_total{")]
         return {line.split('reason="')[1].split('"')[0]: int(line.rsplit(" ", 1)[1]) for line in found}
 
 
