@@ -20,7 +20,8 @@ __all__ = ["DEATHS", "FileSlot", "NoSlot", "Slot", "killed"]
 
 DEATHS = 5
 """Times in a row that a process may die at one entry before the entry is parked. Not fewer: a machine that is
-restarted, or short of memory, kills what happens to be in hands, and just after a start that is the same entry."""
+restarted, or short of memory, kills what happens to be in hands, and just after a start that is the same
+entry."""
 
 _SLOT = struct.Struct("<4q")  # entry in work, last entry of its batch, entry that killed, how often in a row
 
