@@ -1,7 +1,7 @@
 """Interchanges, groups and transaction sets around segments, and what SNIP type 1 asks of them.
 
-In: the segments of a `Reader`. Out: a `Transaction` for each ST..SE in order (its segments held), or with
-`streams` each transaction set as a stream of segments that is read as it is used. Control numbers, counts
+In: the segments of a `Reader`. Out: a `Transaction` for each ST..SE in order, its segments held, or
+(`opened`) as a stream of its segments, for a transaction set of any length. Control numbers, counts
 and missing trailers are complaints; nothing is refused. Follows the X12.5 and X12.6 control structures.
 """
 
@@ -15,7 +15,7 @@ from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import Table, guide_of, table_for
 from engine.formats.x12.walk import Loop, arrange
 
-__all__ = ["Group", "Interchange", "Transaction", "envelopes", "transactions"]
+__all__ = ["Group", "Interchange", "Transaction", "envelopes", "opened", "transactions"]
 
 _FUNCTIONAL = {
     "270": "HS", "271": "HB", "276": "HR", "277": "HN", "278": "HI", "820": "RA", "834": "BE", "835": "HP",
@@ -56,6 +56,7 @@ class Transaction:
     offset: int
     segments: list[Segment] = field(default_factory=list)
     closed: bool = False
+    counted: int = 1  # segments so far, ST and SE with them
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -96,6 +97,27 @@ def transactions(segments: Iterable[Segment]) -> Iterator[Transaction]:
 
 def envelopes(segments: Iterable[Segment]) -> Iterator[Transaction | Interchange]:
     """Give each transaction set, and after them the interchange they came in once it is closed."""
+    current: Transaction | None = None
+    for item in opened(segments):
+        if isinstance(item, Segment):
+            if current is not None:
+                current.segments.append(item)
+            continue
+        if current is not None:
+            yield current
+            current = None
+        if isinstance(item, Transaction):
+            current = item
+        else:
+            yield item
+    if current is not None:
+        yield current
+
+
+def opened(segments: Iterable[Segment]) -> Iterator[Transaction | Segment | Interchange]:
+    """Give each transaction set when its ST is read, then its further segments as they are read; after them
+    the interchange. The complaints about a transaction set are whole when the next item is given.
+    """
     interchange: Interchange | None = None
     group: Group | None = None
     current: Transaction | None = None
@@ -105,27 +127,29 @@ def envelopes(segments: Iterable[Segment]) -> Iterator[Transaction | Interchange
         name = segment.name
         if current is not None and name not in ("SE", "ST", "GE", "GS", "IEA", "ISA"):
             segment.n = counts[name] = counts.get(name, 0) + 1
-            current.segments.append(segment)
+            current.counted += 1
+            yield segment
             continue
         if name == "ST":
             if current is not None:
-                yield _cut(current)
+                _cut(current)
             number += 1
             current = Transaction(number, interchange, group, segment.offset, [segment])
             counts = {"ST": 1}
             segment.n = 1
             _check_header(current, segment)
+            yield current
             continue
         if name == "SE" and current is not None:
             segment.n = 1
-            current.segments.append(segment)
+            current.counted += 1
             current.closed = True
             _check_trailer(current, segment)
-            yield current
+            yield segment
             current = None
             continue
         if current is not None:
-            yield _cut(current)
+            _cut(current)
             current = None
         if name == "ISA":
             if interchange is not None:
@@ -153,7 +177,7 @@ def envelopes(segments: Iterable[Segment]) -> Iterator[Transaction | Interchange
             text = "the segment stands outside every transaction set"
             interchange.problems.append(_fault("TA105", "024", name[:3], text, segment))
     if current is not None:
-        yield _cut(current)
+        _cut(current)
     if interchange is not None:
         yield _end(interchange, group, None)
 
@@ -205,7 +229,7 @@ def _check_header(transaction: Transaction, st: Segment) -> None:
 
 
 def _check_trailer(transaction: Transaction, se: Segment) -> None:
-    count, position = len(transaction.segments), len(transaction.segments)
+    count = position = transaction.counted
     add = transaction.problems.append
     if _number(se.get(1)) != count:
         add(
@@ -217,11 +241,9 @@ def _check_trailer(transaction: Transaction, se: Segment) -> None:
         add(_fault("IK502", "3", "SE[1]-02", "SE02 is not ST02", se, position=position))
 
 
-def _cut(transaction: Transaction) -> Transaction:
+def _cut(transaction: Transaction) -> None:
     st = transaction.segments[0]
-    position = len(transaction.segments)
-    transaction.problems.append(_fault("IK502", "2", "SE", "SE is missing", st, position=position))
-    return transaction
+    transaction.problems.append(_fault("IK502", "2", "SE", "SE is missing", st, position=transaction.counted))
 
 
 def _end_group(group: Group, ge: Segment | None) -> None:

@@ -141,25 +141,30 @@ def arrange(segments: Iterable[Segment], table: Table) -> Loop:
 def parts(segments: Iterable[Segment], table: Table, *ids: str) -> Iterator[Loop]:
     """Give each loop of these ids once it is whole, then forget it; what encloses it can be read by `parent`.
 
-    The root comes last, with all that was in no such loop.
+    A loop that enclosed such ones (a subscriber) is given after them, without them, and forgotten too. The
+    root comes last, with all that was not given.
     """
     walker = Walker(table)
     wanted = frozenset(ids)
+    enclosing: set[int] = set()
     for segment in segments:
         for loop in walker.step(segment):
-            if loop.id in wanted and loop.parent is not None:
+            if loop.id in wanted or id(loop) in enclosing:
                 yield loop
-                _forget(loop)
+                _forget(loop, enclosing)
     for loop in walker.finish():
-        if loop.id in wanted and loop.parent is not None:
+        if loop.id in wanted or id(loop) in enclosing:
             yield loop
-            _forget(loop)
+            _forget(loop, enclosing)
     yield walker.root
 
 
-def _forget(loop: Loop) -> None:
+def _forget(loop: Loop, enclosing: set[int]) -> None:
     """Take a loop out of its parent; an empty one stays in its place so that the next is counted on."""
     assert loop.parent is not None
+    enclosing.discard(id(loop))
+    if loop.parent.parent is not None:
+        enclosing.add(id(loop.parent))
     kept = Loop(loop.rule, loop.parent, loop.n)
     siblings = loop.parent.loops
     siblings[:] = [

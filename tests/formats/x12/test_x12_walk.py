@@ -51,12 +51,13 @@ def test_parts_are_the_loops_of_the_whole() -> None:
     found, _ = transaction.table()
     assert found is not None
     whole = arrange(transaction.segments, found).find("2300")
-    given = list(parts(transaction.segments, found, "2300"))
-    assert [[s.raw for e in loop.walk() for s in e.segments] for loop in given[:-1]] == [
+    every = list(parts(transaction.segments, found, "2300"))
+    given = [loop for loop in every if loop.id == "2300"]
+    assert [[s.raw for e in loop.walk() for s in e.segments] for loop in given] == [
         [s.raw for e in loop.walk() for s in e.segments] for loop in whole
     ]
-    assert [loop.rule.path for loop in given[:-1]] == [loop.rule.path for loop in whole]
-    assert all(not loop.segments for loop in given[-1].find("2300"))
+    assert [loop.rule.path for loop in given] == [loop.rule.path for loop in whole]
+    assert sum(len(e.segments) for loop in every for e in loop.walk()) == len(transaction.segments)
 
 
 def test_parts_count_on() -> None:
