@@ -339,6 +339,19 @@ def test_who_may_connect_and_how_many() -> None:
     assert b.refused() == {"not-allowed": 1, "too-many-connections": 1}
 
 
+def test_a_very_long_batch_is_taken_over_several_turns_and_answered_once() -> None:
+    b = Bench()
+    b.port.budget = Budget(64 << 20)
+    count = 1200
+    long = [oru(b"%d" % n).replace(b"13.2", b"1" * 5000) for n in range(count)]
+    batch = b"BHS|^~\\&|A\r" + b"".join(long) + b"BTS|%d\r" % count
+    line, other = b.connect().post(batch), b.connect().post(oru(b"OTHER"))
+    b.turn()
+    assert other.statuses == [200] and len(b.journal.appends) > 2
+    ((status, _, body),) = line.responses
+    assert status == 200 and body.count(b"MSA|AA|") == count and len(b.journal.entries) == count + 1
+
+
 def test_a_stop_answers_what_was_taken() -> None:
     b = Bench()
     idle, busy, half = b.connect(), b.connect().post(oru()), b.connect()
