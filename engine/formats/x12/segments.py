@@ -22,6 +22,7 @@ _BLANK = "\r\n\t \x00\x1a"
 _BOM = "\xef\xbb\xbf"
 _LINE = "\r\n"
 _HEADER = re.compile(r"(?<![0-9A-Za-z])ISA[^0-9A-Za-z\s]")
+_LINE_HEADER = re.compile(r"(?:\A|[\r\n])ISA[^0-9A-Za-z\s]")
 _NEXT = re.compile(r"[\r\n\t \x00\x1a]*ISA[^0-9A-Za-z\s]")
 _AHEAD = "I" + _BLANK
 MIB = 1 << 20
@@ -173,10 +174,12 @@ class Reader:
 
 
 def looks_like(head: bytes) -> bool:
-    """Say whether the first bytes of a file hold an interchange header."""
-    text = head.decode("latin-1")
-    found = _HEADER.search(text)
-    return found is not None and read_separators(text[found.start() :])[0] is not None
+    """Say whether an interchange header begins the file, or a line of what is neither HL7 v2 nor XML."""
+    text = head.decode("latin-1").lstrip(_BLANK + _BOM)
+    if text.startswith(("MSH", "FHS", "BHS", "<", "\x0b")):
+        return False
+    found = _LINE_HEADER.search(text)
+    return found is not None and read_separators(text[found.end() - 4 :])[0] is not None
 
 
 def read_segments(data: bytes) -> tuple[list[Segment], str, list[Problem]]:

@@ -7,7 +7,7 @@ from io import BytesIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.formats.x12.segments import Reader, emit, read_segments, text_of
+from engine.formats.x12.segments import Reader, emit, looks_like, read_segments, text_of
 
 ISA = (
     b"ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       "
@@ -90,3 +90,15 @@ def test_repetition_separator_only_where_isa11_gives_one() -> None:
 def test_values_are_utf8_where_they_can_be() -> None:
     segments, _, _ = read_segments(ISA + "NM1*IL*1*Muñoz~".encode() + "NM1*IL*1*Muñoz~".encode("latin-1"))
     assert [text_of(s.get(3)) for s in segments[1:]] == ["Muñoz", "Muñoz"]
+
+
+def test_what_is_x12_is_told_by_its_first_bytes() -> None:
+    assert looks_like(ISA)
+    assert looks_like(b"\xef\xbb\xbf\r\n" + ISA)
+    assert looks_like(b"Subject: claims\r\n\r\n" + ISA)
+    name = b"MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\rPID|1||1^^^A||ISA^" + b"x^" * 20
+    assert not looks_like(name)
+    assert not looks_like(b"\x0b" + name)
+    assert not looks_like(b"<a>\n" + ISA)
+    assert not looks_like(b"ISA")
+    assert not looks_like(b"")
