@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Annotated
 
-__all__ = ["AllowList"]
+from pydantic import AfterValidator
+
+__all__ = ["AllowList", "Networks"]
 
 _REMEMBERED = 4096
+
+
+def _read(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ipaddress.ip_network(network)  # its ValueError names the text
+    return networks
+
+
+Networks = Annotated[tuple[str, ...], AfterValidator(_read)]
+"""Networks as a channel file gives them, each readable."""
 
 
 class AllowList:

@@ -10,18 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer, protocol
-from twisted.internet.error import CannotListenError
 
-from engine.kernel.errors import ConfigError
 from engine.listeners.ack_rules import Strict
 from engine.listeners.allow import AllowList
+from engine.listeners.binding import listen_on
 from engine.listeners.http import _LINGER, HttpConnection, HttpRules
 from engine.listeners.http_auth import Admission
 from engine.listeners.http_settings import HttpChannel
 from engine.listeners.intake import Budget, Intake
 from engine.listeners.metrics import Metrics
 from engine.listeners.receiving import source_of
-from engine.listeners.tls import tls_options
 
 __all__ = ["HttpPort"]
 
@@ -63,22 +61,9 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
 
     def listen(self, reactor: Any) -> str:
         """Begin to listen; return the address. Raises ConfigError when that is not possible."""
-        host, port, tls = self.settings.host, self.settings.port, self.settings.tls
-        try:
-            if tls is None:
-                self._listening = reactor.listenTCP(port, self, 511, host)
-            else:
-                self._listening = reactor.listenSSL(port, self, tls_options(tls), 511, host)
-        except CannotListenError as e:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}",
-                where=f"channel {self.source.channel}",
-                why=str(e.socketError.strerror or e.socketError),
-                remedy="stop the program that has this port, or choose another `port`",
-            ) from None
-        shown = f"[{host}]" if ":" in host else host
-        scheme = "https" if tls else "http"
-        return f"{scheme}://{shown}:{self._listening.getHost().port}{self.settings.path}"
+        s = self.settings
+        self._listening, address = listen_on(reactor, self, s.host, s.port, s.tls, self.source.channel)
+        return f"{'https' if s.tls else 'http'}://{address}{s.path}"
 
     def stop(self) -> defer.Deferred[None]:
         """Take no more connections, answer what was taken, close; the result comes with the last one gone."""

@@ -5,12 +5,12 @@ In: the words of a channel file, checked. Out: frozen settings that a listener p
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.listeners.allow import Networks
 from engine.listeners.receiving import ReceivingChannel
 from engine.listeners.tls import TlsSettings
 
@@ -77,7 +77,7 @@ class HttpSettings(BaseModel):
         description="Who may send. Empty: everybody who can connect.",
         examples=[{"token": "/etc/hub/lakeside.tokens"}],
     )
-    allow: tuple[str, ...] = Field(
+    allow: Networks = Field(
         default=(),
         description="Networks that may connect. Empty: every address.",
         examples=[["10.20.0.0/16"]],
@@ -112,13 +112,6 @@ class HttpSettings(BaseModel):
         description="Close a connection that sent no request for so long.",
         examples=[120],
     )
-
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for network in networks:
-            ipaddress.ip_network(network)  # its ValueError names the text
-        return networks
 
     @field_validator("path")
     @classmethod

@@ -15,19 +15,17 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer, protocol
-from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from engine.kernel.errors import ConfigError
-from engine.listeners.ack_rules import AckRules, Strict
+from engine.listeners.ack_rules import Strict
 from engine.listeners.allow import AllowList
-from engine.listeners.intake import Budget, Intake, Source
+from engine.listeners.binding import listen_on
+from engine.listeners.intake import Budget, Intake
 from engine.listeners.metrics import Metrics
 from engine.listeners.mllp_settings import MllpChannel
-from engine.listeners.senders import Senders
-from engine.listeners.tls import tls_options
-from engine.listeners.validating import validator
+from engine.listeners.receiving import source_of
 from engine.wire.mllp import END, START, Framer, Violation
 
 __all__ = ["MllpPort"]
@@ -218,14 +216,7 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
         conceal: Callable[[str], str] | None = None,
     ) -> None:
         self.settings = channel.mllp
-        self.source = Source(
-            channel.channel,
-            AckRules(channel.rules, validator(channel.rules, channel.profile, strict)),
-            Senders(channel.channel, channel.sender, channel.senders, channel.order, conceal),
-            channel.sender,
-            channel.duplicate_window_ms,
-            channel.duplicates,
-        )
+        self.source = source_of(channel, strict, conceal)
         self.intake = intake
         self.now = now
         self.budget = budget
@@ -243,22 +234,9 @@ class MllpPort(protocol.ServerFactory):  # type: ignore[misc]
 
     def listen(self, reactor: Any) -> str:
         """Begin to listen; return the address. Raises ConfigError when that is not possible."""
-        host, port, tls = self.settings.host, self.settings.port, self.settings.tls
-        try:
-            if tls is None:
-                self._listening = reactor.listenTCP(port, self, 511, host)
-            else:
-                self._listening = reactor.listenSSL(port, self, tls_options(tls), 511, host)
-        except CannotListenError as e:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}",
-                where=f"channel {self.source.channel}",
-                why=str(e.socketError.strerror or e.socketError),
-                remedy="stop the program that has this port, or choose another `port`",
-            ) from None
-        address = self._listening.getHost()
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'mllps' if tls else 'mllp'}://{shown}:{address.port}"
+        s = self.settings
+        self._listening, address = listen_on(reactor, self, s.host, s.port, s.tls, self.source.channel)
+        return f"{'mllps' if s.tls else 'mllp'}://{address}"
 
     def stop(self) -> defer.Deferred[None]:
         """Take no more connections, answer what was taken, close; the result comes with the last one gone."""

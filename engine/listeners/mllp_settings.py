@@ -5,10 +5,9 @@ In: the words of a channel file, checked. Out: frozen settings that a listener p
 
 from __future__ import annotations
 
-import ipaddress
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
+from engine.listeners.allow import Networks
 from engine.listeners.receiving import ReceivingChannel
 from engine.listeners.tls import TlsSettings
 
@@ -31,7 +30,7 @@ class MllpSettings(BaseModel):
         description="Certificates; without them the port is plain TCP.",
         examples=[{"certificate": "tls/hub.pem", "key": "tls/hub.key"}],
     )
-    allow: tuple[str, ...] = Field(
+    allow: Networks = Field(
         default=(),
         description="Networks that may connect. Empty: every address.",
         examples=[["10.20.0.0/16"]],
@@ -60,13 +59,6 @@ class MllpSettings(BaseModel):
         description="A frame begun must be complete after so long, a TLS handshake too, and an answer read.",
         examples=[60],
     )
-
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for network in networks:
-            ipaddress.ip_network(network)  # its ValueError names the text
-        return networks
 
 
 class MllpChannel(ReceivingChannel):
