@@ -24,6 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# the suite draws the same examples every time, so that a run says something of the change and not of chance;
+# HUB_FUZZ=1 draws new ones (docs/developers/testing.md)
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("fuzz", derandomize=False)
+settings.load_profile("fuzz" if os.environ.get("HUB_FUZZ") else "steady")
 
 
 def _as_user() -> dict[str, Any]:
