@@ -1,0 +1,145 @@
+"""Elements of an XML document as maps walk them: children by name, attributes, text, kind, and where they stand.
+
+In: elements read by `read_xml`. Out: `Node`s, made when asked for, each the same object every time, so that
+it can be a key. A name is local; `prefix` is `sdtc` for that namespace and empty for all others. `kind` is
+what a format says the element is (a problem, an author), empty where nobody said. Follows XPath 1.0 for
+places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from engine.formats.xml.places import step_name
+
+__all__ = ["SDTC", "Node"]
+
+SDTC = "urn:hl7-org:sdtc"
+_NAMESPACES = {
+    "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    "sdtc": SDTC,
+    "xml": "http://www.w3.org/XML/1998/namespace",
+}
+_TYPE = f"{{{_NAMESPACES['xsi']}}}type"
+QUIET = frozenset(
+    {
+        *("nullFlavor", _TYPE, "use", "unit", "classCode", "moodCode", "typeCode", "determinerCode"),
+        *("operator", "inclusive", "institutionSpecified", "contextConductionInd", "contextControlCode"),
+        *("inversionInd", "mediaType", "representation", "partType", "qualifier"),
+    }
+)
+"""Attributes that say how a value is to be read; alone they are no value."""
+
+
+class Node:
+    """One element. Two nodes are equal only when they are the same element."""
+
+    __slots__ = ("_by", "_children", "_place", "element", "kind", "name", "parent", "prefix")
+
+    def __init__(self, element: etree._Element, parent: Node | None = None) -> None:
+        self.element = element
+        self.parent = parent
+        tag = str(element.tag)
+        namespace, _, local = tag[1:].rpartition("}") if tag[:1] == "{" else ("", "", tag)
+        self.name = local
+        self.prefix = "sdtc" if namespace == SDTC else ""
+        self.kind = ""
+        self._children: tuple[Node, ...] | None = None
+        self._by: dict[str, list[Node]] | None = None
+        self._place = ""
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The elements directly inside, in document order."""
+        found = self._children
+        if found is None:
+            found = self._children = tuple(Node(e, self) for e in self.element.iterchildren(etree.Element))
+        return found
+
+    def by(self, name: str) -> list[Node]:
+        """The children of a name: `code`, or `sdtc:raceCode` for that namespace."""
+        index = self._by
+        if index is None:
+            index = self._by = {}
+            for c in self.children:
+                index.setdefault(f"sdtc:{c.name}" if c.prefix else c.name, []).append(c)
+        return index.get(name) or []
+
+    def get(self, name: str) -> str:
+        """An attribute, trimmed; `xsi:type` without its prefix; empty where there is none."""
+        prefix, colon, local = name.partition(":")
+        if not colon:
+            return (self.element.get(name) or "").strip()
+        value = (self.element.get(f"{{{_NAMESPACES.get(prefix, '')}}}{local}") or "").strip()
+        return value.rpartition(":")[2] if name == "xsi:type" else value
+
+    @property
+    def text(self) -> str:
+        """The text of an element that holds no others, runs of blanks as one; empty for one that does."""
+        if len(self.element):
+            return "" if self.children else " ".join("".join(map(str, self.element.itertext())).split())
+        text = self.element.text
+        return " ".join(text.split()) if text else ""
+
+    @property
+    def words(self) -> str:
+        """All text in the element, its own and that of what is inside."""
+        return " ".join("".join(map(str, self.element.itertext())).split())
+
+    @property
+    def valued(self) -> bool:
+        """Whether it, or anything in it, says something: text, or an attribute that is a value."""
+        for name, value in self.element.attrib.items():
+            if name not in QUIET and value.strip():
+                return True
+        if (self.element.text or "").strip():
+            return True
+        return any(c.valued or (c.element.tail or "").strip() for c in self.children)
+
+    @property
+    def top(self) -> Node:
+        """The document's root."""
+        at = self
+        while at.parent is not None:
+            at = at.parent
+        return at
+
+    @property
+    def n(self) -> int:
+        """Which of its siblings of the same name it is, from 1."""
+        if self.parent is None:
+            return 1
+        return self.parent.by(f"sdtc:{self.name}" if self.prefix else self.name).index(self) + 1
+
+    @property
+    def place(self) -> str:
+        """The absolute XPath, as `engine.formats.xml.places` writes it."""
+        if not self._place:
+            if self.parent is None:
+                self._place = "/" + step_name(str(self.element.tag), etree.QName(self.element).namespace or "")
+            else:
+                home = etree.QName(self.top.element).namespace or ""
+                tag = self.element.tag
+                n = sum(1 for _ in self.element.itersiblings(tag, preceding=True)) + 1  # type: ignore[type-var]
+                self._place = f"{self.parent.place}/{step_name(str(tag), home)}[{n}]"
+        return self._place
+
+    def walk(self) -> Iterator[Node]:
+        """This element and all inside it, in document order."""
+        yield self
+        for c in self.children:
+            yield from c.walk()
+
+    def inside(self, other: Node) -> bool:
+        """Say whether it is `other` or stands in it."""
+        at: Node | None = self
+        while at is not None:
+            if at is other:
+                return True
+            at = at.parent
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"  # never its content
