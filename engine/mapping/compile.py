@@ -37,6 +37,7 @@ class Program:
         self.sources: dict[str, str] = {}
         self._prepared: dict[str, Callable[[], None]] = {}
         self.space: dict[str, Any] = {**SPACE, "lit": lit, **(TRACED if trace else {})}
+        self.space |= library.types.steps(trace)
 
     def segment(self, name: str) -> Callable[..., None]:
         """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""
@@ -202,7 +203,7 @@ class Program:
         e.put(f"for r in {h.expr if h.repeats else f'[{h.expr}] if {h.expr} else ()'}:")
         e.depth += 1
         one = replace(h, expr="r", repeats=False)
-        name = T.pair_map(h.type, "Identifier", self.library.names)
+        name = self.library.types.pair_map(h.type, "Identifier", self.library.names)
         if name:
             e.put(f"k = {e.mapped(name, one, m.place)}")
             e.put("if k: out.append(k)")

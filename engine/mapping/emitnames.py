@@ -19,7 +19,7 @@ from engine.mapping.values import BUILTIN
 __all__ = [
     "GLUE", "RAW", "Aim", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "ignored",
     "is_constant", "reads_elsewhere", "segments_of",
-    "table_url", "tests_of", "tests_target", "word_of",
+    "tests_of", "tests_target", "word_of",
 ]  # fmt: skip
 
 RAW = re.compile(r"\b(?:f\w*|c)\[\d+\]")
@@ -86,6 +86,7 @@ class Library:
     constants: Callable[[str, str], dict[str, str] | None]  # (table, code) -> {system, code, display}
     identity_base: str
     z_segments: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    types: T.SourceTypes = T.HL7  # of the side that is read
     names: frozenset[str] = frozenset()
     sets: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -154,10 +155,6 @@ def tests_target(row: Row) -> bool:
 
 def tests_of(tests: Iterable[object]) -> str:
     return repr(tuple((t.component, t.sub, t.values, t.negated) for t in tests))  # type: ignore[attr-defined]
-
-
-def table_url(table: str) -> str:
-    return f"http://terminology.hl7.org/CodeSystem/v2-{table}" if table else ""
 
 
 def first_of(expr: str) -> str:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from engine.fhir import definitions
 from engine.kernel.errors import MapError
 from engine.mapping import conditions as C
-from engine.mapping import types as T
 from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of, word_of
 from engine.mapping.locate import MINE, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
@@ -27,6 +26,7 @@ class Reading(ABC):
 
     def __init__(self, library: Library, rows: list[Row], trace: bool) -> None:
         self.library, self.rows, self.trace = library, rows, trace
+        self.kinds = library.types
         self.lines: list[str] = []
         self.depth = 1
         self.count = 0
@@ -82,7 +82,7 @@ class Reading(ABC):
     def type_of(self, loc: Location, env: Env | None = None) -> str:
         if env is not None and env.varies and (loc.name, loc.field) == ("OBX", 5):
             return env.varies
-        return T.field_type(loc.name, loc.field, self.library.z_segments)
+        return self.kinds.field_type(loc.name, loc.field, self.library.z_segments)
 
     def handle(self, text: str, env: Env, place: Place) -> Handle:
         """Return the raw value that a location names."""
@@ -92,7 +92,7 @@ class Reading(ABC):
                 f"{text!r} is not a location", place, "write it like PID-5.1, PID-3(5=MR).1 or =constant"
             )
         if env.kind == "dt":
-            if loc.name != env.own and T.SAME.get(loc.name, loc.name) != T.SAME.get(env.own, env.own):
+            if loc.name != env.own and self.kinds.same(loc.name) != self.kinds.same(env.own):
                 raise self.error(f"{text}: a {env.own} map reads only {env.own}", place)
             if not loc.field:
                 return Handle(
@@ -112,7 +112,7 @@ class Reading(ABC):
             raise self.error(f"{text}: names a segment, not a field", place)
         kind = self.type_of(loc, None if loc.segment_tests else env)
         raw = "" if loc.segment_tests else f"{self.fields(loc, env)}[{loc.field}]"
-        table = T.field_table(loc.name, loc.field)
+        table = self.kinds.field_table(loc.name, loc.field)
         if loc.name in ("MSH", "BHS", "FHS") and loc.field in (1, 2):
             return Handle(raw, "rep", "ST", text)
         if loc.segment_tests:
@@ -147,27 +147,27 @@ class Reading(ABC):
         """Step from a repetition into its component and subcomponent."""
         if h.level != "rep":
             return h
-        kind = T.component_type(h.type, loc.component)
-        table = T.component_table(h.type, loc.component)
+        kind = self.kinds.component_type(h.type, loc.component)
+        table = self.kinds.component_table(h.type, loc.component)
         out = Handle(component_of(h.expr, loc.component - 1), "comp", kind, h.where, table)
         if loc.sub:
             out = Handle(
                 f"part({out.expr}, ss, {loc.sub - 1})",
                 "sub",
-                T.component_type(kind, loc.sub),
+                self.kinds.component_type(kind, loc.sub),
                 h.where,
-                T.component_table(kind, loc.sub),
+                self.kinds.component_table(kind, loc.sub),
             )
         return out
 
     def part_of(self, h: Handle, component: int, sub: int, level: str, where: str) -> Handle:
-        kind = T.component_type(h.type, component)
-        table = T.component_table(h.type, component)
+        kind = self.kinds.component_type(h.type, component)
+        table = self.kinds.component_table(h.type, component)
         if level == "s":
             return Handle(
                 f"c[{component - 1}]" if sub <= 1 else "''",
                 "sub",
-                kind if not sub else T.component_type(kind, sub),
+                kind if not sub else self.kinds.component_type(kind, sub),
                 where,
                 table,
             )
@@ -176,9 +176,9 @@ class Reading(ABC):
             out = Handle(
                 f"part(c[{component - 1}], ss, {sub - 1})",
                 "sub",
-                T.component_type(kind, sub),
+                self.kinds.component_type(kind, sub),
                 where,
-                T.component_table(kind, sub),
+                self.kinds.component_table(kind, sub),
             )
         return out
 
@@ -193,10 +193,14 @@ class Reading(ABC):
 
     def textual(self, h: Handle) -> str:
         """The raw text of a primitive: the first part of a composite, else the whole."""
-        if h.level == "rep" and T.is_composite(h.type):
+        if h.level == "rep" and self.kinds.is_composite(h.type):
             inner = f"{h.expr}.split(cs, 1)[0]"
-            return f"{inner}.split(ss, 1)[0]" if T.is_composite(T.component_type(h.type, 1)) else inner
-        if h.level == "comp" and T.is_composite(h.type):
+            return (
+                f"{inner}.split(ss, 1)[0]"
+                if self.kinds.is_composite(self.kinds.component_type(h.type, 1))
+                else inner
+            )
+        if h.level == "comp" and self.kinds.is_composite(h.type):
             return f"{h.expr}.split(ss, 1)[0]"
         return h.expr
 

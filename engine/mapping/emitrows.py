@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.mapping import conditions as C
-from engine.mapping import types as T
 from engine.mapping.emitnames import (
     GLUE,
     RAW,
@@ -293,7 +292,7 @@ class Rows(Values):
         elif (
             aim.target.type in FALLIBLE
             or row.as_
-            or T.pair_map(h.type, aim.target.type, self.library.names) in BUILTIN
+            or self.kinds.pair_map(h.type, aim.target.type, self.library.names) in BUILTIN
         ):
             if not self.in_case:
                 self.put(f"if x.fails > {self.base}: x.settle({self.base}, {h.where!r})")

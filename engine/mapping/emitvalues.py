@@ -20,7 +20,6 @@ from engine.mapping.emitnames import (
     Handle,
     first_of,
     is_constant,
-    table_url,
     tests_target,
 )
 from engine.mapping.emitread import Reading
@@ -191,20 +190,20 @@ class Values(Reading):
                 else None
             )
         if target.primitive:
-            usual = T.pair_map(h.type, kind, self.library.names)
-            if usual and usual not in BUILTIN and h.type not in ("ID", "IS", "ST"):
+            usual = self.kinds.pair_map(h.type, kind, self.library.names)
+            if usual and usual not in BUILTIN and h.type not in self.kinds.plain:
                 return self.mapped(usual, h, row.place)
             return f"{PRIMITIVE[kind]}({self.textual(h)})"
-        usual = T.pair_map(h.type, kind, self.library.names)
+        usual = self.kinds.pair_map(h.type, kind, self.library.names)
         if usual:
             return self.mapped(usual, h, row.place)
         if kind == "CodeableConcept":
-            if h.type in ("ID", "IS"):
-                return f"x.local_concept({table_url(h.table)!r}, {self.textual(h)})"
+            if h.type in self.kinds.codes:
+                return f"x.local_concept({self.kinds.table_url(h.table)!r}, {self.textual(h)})"
             return f"x.text_concept({self.textual(h)})"
         if kind == "Coding":
-            if h.type in ("ID", "IS"):
-                return f"x.local_coding({table_url(h.table)!r}, {self.textual(h)})"
+            if h.type in self.kinds.codes:
+                return f"x.local_coding({self.kinds.table_url(h.table)!r}, {self.textual(h)})"
             return None
         if kind == "Annotation":
             return f"x.text_concept({self.textual(h)})"
@@ -229,23 +228,23 @@ class Values(Reading):
                 required = True
             code = f"x.code({table!r}, {self.textual(h)}, {h.where!r}, {row.unmapped!r}, {required})"
             return f"x.boolean({code} or '')" if target.type == "boolean" else code
-        plain = h.type in ("ID", "IS", "ST") or (h.level == "sub" and not T.is_composite(h.type))
+        plain = h.type in self.kinds.plain or (h.level == "sub" and not self.kinds.is_composite(h.type))
         if plain:
-            url = table_url(h.table) if h.type in ("ID", "IS") else ""
+            url = self.kinds.table_url(h.table) if h.type in self.kinds.codes else ""
             local = (
                 f"x.local_coding({url!r}, {self.textual(h)})"
                 if target.type == "Coding"
                 else f"x.local_concept({url!r}, {self.textual(h)})"
             )
         else:
-            name = row.as_ or T.pair_map(h.type, target.type, self.library.names)
+            name = row.as_ or self.kinds.pair_map(h.type, target.type, self.library.names)
             if not name:
                 raise self.error(f"{row.name}: no map from {h.type} to {target.type}", row.place)
             local = self.mapped(name, h, row.place)
         method = "coding" if target.type == "Coding" else "concept"
         rest = f"{h.where!r}, {unmapped!r}, {bool(h.table)}"
         if self.trace or (h.level == "sub" and not plain):
-            parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
+            parts = "()" if h.level in ("sub", "text") or h.type in self.kinds.plain else self.parts(h)
             return f"x.{method}({table!r}, {local}, {parts}, {rest})"
         if local.startswith("memo("):
             sep, fn = local[:-1].rsplit(", ", 2)[1:]
@@ -253,7 +252,7 @@ class Values(Reading):
             made = f"x.{method}({table!r}, {fn}(c, x), c, {rest})"
             return f"memo(x, {key!r}, {h.expr}, {sep}, lambda c, x: {made})"
         key = " ".join((method, table, local.split("(")[0], h.table, h.where, unmapped, str(bool(h.table))))
-        parts = "()" if h.level in ("sub", "text") or h.type in ("ID", "IS", "ST") else self.parts(h)
+        parts = "()" if h.level in ("sub", "text") or h.type in self.kinds.plain else self.parts(h)
         made = f"x.{method}({table!r}, {local}, {parts}, {rest})"
         return f"memo(x, {key!r}, {self.textual(h)}, cs, lambda _, x: {made})"
 

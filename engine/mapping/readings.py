@@ -49,9 +49,11 @@ class Why:
     conditions: tuple[str, ...] = ()
 
 
-def readings(m: MapDef, known: frozenset[str] = frozenset()) -> Iterator[Reading]:
+def readings(
+    m: MapDef, known: frozenset[str] = frozenset(), kinds: T.SourceTypes = T.HL7
+) -> Iterator[Reading]:
     """Give every reading of a map; `known` are the names of all maps."""
-    walk = _Walk(m, known)
+    walk = _Walk(m, known, kinds)
     for key in m.key:
         for location in _locations(key):
             yield Reading(m.name, "key", m.place, location, "key")
@@ -74,8 +76,8 @@ def _and(conditions: tuple[str, ...], when: Condition | None) -> tuple[str, ...]
 
 
 class _Walk:
-    def __init__(self, m: MapDef, known: frozenset[str]) -> None:
-        self.m, self.known = m, known
+    def __init__(self, m: MapDef, known: frozenset[str], kinds: T.SourceTypes) -> None:
+        self.m, self.known, self.kinds = m, known, kinds
 
     def rows(
         self, rows: tuple[Row, ...], path: str, kind: str, conditions: tuple[str, ...]
@@ -125,9 +127,10 @@ class _Walk:
             return target
         if location.name == self.m.source and not location.field:
             return ""
-        whole = T.field_type(location.name, location.field) if len(location.name) == 3 else ""
-        kind = T.component_type(whole, location.component) if whole and location.component else whole
-        return T.pair_map(kind, target, self.known) if kind else ""
+        kinds = self.kinds
+        whole = kinds.field_type(location.name, location.field) if kinds.is_segment(location.name) else ""
+        kind = kinds.component_type(whole, location.component) if whole and location.component else whole
+        return kinds.pair_map(kind, target, self.known) if kind else ""
 
     def tested(
         self, when: Condition | None, path: str, place: Place, conditions: tuple[str, ...]
@@ -143,19 +146,20 @@ _MOST = 4096
 _read: dict[int, tuple[MapDef, list[Reading]]] = {}
 
 
-def _remembered(m: MapDef, known: frozenset[str]) -> list[Reading]:
+def _remembered(m: MapDef, known: frozenset[str], kinds: T.SourceTypes) -> list[Reading]:
     """Return the readings of a map."""
     if id(m) not in _read:
         if len(_read) >= _MOST:
             _read.clear()
-        _read[id(m)] = (m, list(readings(m, known)))
+        _read[id(m)] = (m, list(readings(m, known, kinds)))
     return _read[id(m)][1]
 
 
 class _Asked:
     """What the rows of one message type read, by segment and field, and the answers given so far."""
 
-    def __init__(self, maps: Mapping[str, MapDef], message: MessageDef | None) -> None:
+    def __init__(self, maps: Mapping[str, MapDef], message: MessageDef | None, kinds: T.SourceTypes) -> None:
+        self.kinds = kinds
         self.maps, self.message = maps, message  # held, so that no other ones can come by their ids
         self.known = frozenset(maps)
         self.answers: dict[tuple[str, tuple[int, int, int]], Why] = {}
@@ -169,7 +173,7 @@ class _Asked:
                 self.read.setdefault((r.location.name, r.location.field), []).append((made, r))
 
     def of(self, name: str) -> list[Reading]:
-        return _remembered(self.maps[name], self.known) if name in self.maps else []
+        return _remembered(self.maps[name], self.known, self.kinds) if name in self.maps else []
 
 
 _asked: dict[tuple[int, int], _Asked] = {}
@@ -180,6 +184,7 @@ def why_not(
     place: tuple[int, int, int],
     maps: Mapping[str, MapDef],
     message: MessageDef | None = None,
+    kinds: T.SourceTypes = T.HL7,
 ) -> Why:
     """Say why the leaf at (field, component, subcomponent) of a segment reached nothing, going by the maps
     alone."""
@@ -187,7 +192,7 @@ def why_not(
     if asked is None or asked.maps is not maps:
         if len(_asked) >= _MOST:
             _asked.clear()
-        asked = _asked[id(maps), id(message)] = _Asked(maps, message)
+        asked = _asked[id(maps), id(message)] = _Asked(maps, message, kinds)
     answer = asked.answers.get((segment, place))
     if answer is None:
         answer = asked.answers[segment, place] = _why_not(segment, place, asked)

@@ -1,17 +1,25 @@
-"""What the compiler asks of both sides of a row: the HL7 v2 type of a location, the FHIR type of an element,
-and the usual map for the pair (the "type-directed default" of the mapping language).
+"""What the compiler asks of both sides of a row: the type of a location, the FHIR type of an element, and the
+usual map for the pair (the "type-directed default" of the mapping language).
+
+`SourceTypes` is what it asks of the side that is read; a `Library` of maps holds one (`HL7`, or X12's of
+x12types.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Protocol
 
 from engine.fhir import definitions
 from engine.formats.hl7v2 import dictionary
 
 __all__ = [
     "COMPOSITE_AS",
+    "HL7",
+    "Local",
+    "SourceTypes",
     "Target",
     "child_of",
     "component_type",
@@ -170,3 +178,89 @@ def pair_map(v2: str, fhir: str, known: frozenset[str]) -> str:
         if f"{source}_{fhir}" in known:
             return f"{source}_{fhir}"
     return ""
+
+
+Local = dict[str, tuple[tuple[str, str], ...]]
+"""Segments of a sender's own: (name, type) for each field."""
+
+
+class SourceTypes(Protocol):
+    """What the compiler asks of the side that is read."""
+
+    format: str
+    codes: frozenset[str]  # types whose values are codes of a numbered list
+    plain: frozenset[str]  # these, and text
+
+    def same(self, name: str) -> str:
+        """Return the type or segment whose positions serve this one too; itself where there is none."""
+        ...
+
+    def is_segment(self, name: str) -> bool:
+        """Say whether a map `from:` this name reads fields of segments; a datatype map reads parts of one."""
+        ...
+
+    def field_type(self, segment: str, number: int, local: Local | None = None) -> str:
+        """Return the type of a field, text where nobody knows."""
+        ...
+
+    def field_table(self, segment: str, number: int) -> str:
+        """Return the number of the code list of a field, or ""."""
+        ...
+
+    def field_repeats(self, segment: str, number: int) -> bool:
+        """Say whether a field may repeat."""
+        ...
+
+    def component_type(self, datatype: str, number: int) -> str:
+        """Return the type of a part of a composite, text where nobody knows."""
+        ...
+
+    def component_table(self, datatype: str, number: int) -> str:
+        """Return the number of the code list of a part of a composite, or ""."""
+        ...
+
+    def is_composite(self, datatype: str) -> bool:
+        """Say whether a type has parts of its own."""
+        ...
+
+    def pair_map(self, source: str, fhir: str, known: frozenset[str]) -> str:
+        """Return the name of the usual map for a pair of types, or "" where `as` must be said."""
+        ...
+
+    def table_url(self, table: str) -> str:
+        """Return the code system of a code list; "" where it has none."""
+        ...
+
+    def steps(self, trace: bool) -> Mapping[str, Any]:
+        """Return the steps of generated code (steps.py) that are this format's own."""
+        ...
+
+
+class _HL7:
+    """HL7 v2: the dictionary, newest version first."""
+
+    format = "hl7v2"
+    codes = frozenset({"ID", "IS"})
+    plain = frozenset({"ID", "IS", "ST"})
+    field_type = staticmethod(field_type)
+    field_table = staticmethod(field_table)
+    field_repeats = staticmethod(field_repeats)
+    component_type = staticmethod(component_type)
+    component_table = staticmethod(component_table)
+    is_composite = staticmethod(is_composite)
+    pair_map = staticmethod(pair_map)
+
+    def same(self, name: str) -> str:
+        return SAME.get(name, name)
+
+    def is_segment(self, name: str) -> bool:
+        return name in dictionary.segment_names() or name.startswith("Z")
+
+    def table_url(self, table: str) -> str:
+        return f"http://terminology.hl7.org/CodeSystem/v2-{table}" if table else ""
+
+    def steps(self, trace: bool) -> Mapping[str, Any]:
+        return {}
+
+
+HL7: SourceTypes = _HL7()
