@@ -2,8 +2,9 @@
 
 In: an `Interchange`, the verdict on each of its transaction sets, and who answers when with which control
 number. Out: an interchange as bytes. Follows the TA1 of X12.5 and the 999 (005010X231A1): AK2 and IK5 a
-transaction set, IK3 a segment in error, IK4 an element in error, AK9 the group. A group of
-acknowledgements (GS01 FA) is not answered. Balances (SNIP 3) and warnings are no matter of a 999.
+transaction set, IK3 a segment in error, CTX which claim or inquiry it is in and what made it required, IK4
+an element in error, AK9 the group. A group of acknowledgements (GS01 FA) is not answered. Balances (SNIP 3),
+partner rules and warnings are no matter of a 999.
 """
 
 from __future__ import annotations
@@ -159,8 +160,10 @@ def _segment(position: int, name: str, found: list[Problem], separators: Separat
     if found[0].kind == "IK304":
         for problem in found:
             yield _row("IK3", name, str(position), _loop(problem), problem.code)
+            yield from _context(problem, separators)
         return
     yield _row("IK3", name, str(position), _loop(found[0]), "8")
+    yield from _context(found[0], separators)
     for problem in found:
         place = [str(problem.element)]
         if problem.component or problem.repetition:
@@ -170,6 +173,19 @@ def _segment(position: int, name: str, found: list[Problem], separators: Separat
         reference = problem.reference if problem.reference.isdecimal() else ""
         where = separators.component.join(place)
         yield _row("IK4", where, reference, problem.code, _clean(problem.value, separators)[:99])
+
+
+def _context(problem: Problem, separators: Separators) -> Iterator[list[str]]:
+    """Write CTX: what made the segment required, then the claim or inquiry it stands in."""
+    if problem.trigger is not None:
+        mark, cause = separators.component, problem.trigger
+        place = (cause.segment, str(cause.position), cause.loop)
+        parts = (cause.element.replace(":", mark), cause.reference.replace(":", mark))
+        yield _row("CTX", "SITUATIONAL TRIGGER", *place, *parts)
+    name, value = problem.unit
+    value = _clean(value, separators)
+    if value:
+        yield _row("CTX", f"{name}{separators.component}{value[:35]}")
 
 
 def _loop(problem: Problem) -> str:

@@ -2,14 +2,25 @@
 
 `level` is the SNIP type (1 syntax and envelope, 2 guide, 3 balance, 4 situation, 5 code sets). `code` belongs
 to the table that `kind` names: `TA105`, `AK905`, `IK502`, `IK304` or `IK403`. `text` never holds a value;
-`value` is for the acknowledgement to the sender alone, who sent it.
+`value` and `unit` are for the acknowledgement to the sender alone, who sent them. Level 7 is a partner's own
+rule: `kind` is `PARTNER`, `code` the file and line of the rule; a 999 does not speak of it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "Trigger"]
+
+
+class Trigger(NamedTuple):
+    """What made something required or forbidden: a value elsewhere in the same transaction set."""
+
+    segment: str
+    position: int
+    loop: str
+    element: str  # `5`, or `5:3` with the component
+    reference: str  # its data element number, `C023:1325` with the composite
 
 
 class Problem(NamedTuple):
@@ -30,3 +41,5 @@ class Problem(NamedTuple):
     reference: str = ""  # data element number
     value: str = ""
     offset: int = -1
+    unit: tuple[str, str] = ("", "")  # what it is about: ("CLM01", the number of the claim)
+    trigger: Trigger | None = None

@@ -2,7 +2,7 @@
 
 In: the tree of an 837. Out: complaints of level 4: a dependant below a subscriber who is the patient, lines
 that point at diagnoses that are not there, a replacement or void without the payer's claim number. Partner
-rules belong to levels 6 and 7 and are not here.
+rules are level 7 and have a file of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from engine.formats.x12.addresses import address
-from engine.formats.x12.problem import Problem
+from engine.formats.x12.problem import Problem, Trigger
 from engine.formats.x12.segments import Segment
+from engine.formats.x12.tables import SegmentRule
+from engine.formats.x12.usage import before
 from engine.formats.x12.walk import Loop
 
 __all__ = ["check_situations"]
@@ -24,13 +26,30 @@ def check_situations(set_id: str, root: Loop, position: Callable[[Segment], int]
     """Check one transaction set."""
     if set_id != "837":
         return []
-    return [
+    out = [
         Problem(
             "E", 4, "IK403", code, address(segment, element, part), text, position(segment),
             loop.id, segment.name, element, part, offset=segment.offset,
         )
         for loop, segment, code, element, part, text in (*_subscribers(root), *_claims(root))
     ]  # fmt: skip
+    for claim in root.find("2300"):
+        head = claim.first("CLM")
+        if head is not None and head.component(5, 3) in ("7", "8") and claim.first("REF", "F8") is None:
+            out.append(_without_number(claim, head, position))
+    return out
+
+
+def _without_number(claim: Loop, head: Segment, position: Callable[[Segment], int]) -> Problem:
+    rules = (item for item in claim.rule.items if isinstance(item, SegmentRule) and item.name == "REF")
+    place = next((rule.place for rule in rules if "F8" in rule.codes(1)), 0)
+    last = before(claim, place) or head
+    trigger = Trigger("CLM", position(head), claim.id, "5:3", "C023:1325")
+    text = "a replacement or void needs the payer's claim number (REF F8), as CLM05-3 says that it is one"
+    return Problem(
+        "E", 4, "IK304", "I6", "REF", text, position(last) + 1, claim.id, "REF",
+        offset=last.offset, trigger=trigger,
+    )  # fmt: skip
 
 
 def _subscribers(root: Loop) -> Iterator[_Found]:
@@ -64,8 +83,6 @@ def _claims(root: Loop) -> Iterator[_Found]:
         head = claim.first("CLM")
         if head is None:
             continue
-        if head.component(5, 3) in ("7", "8") and claim.first("REF", "F8") is None:
-            yield claim, head, "I9", 5, 3, "a replacement or void needs the payer's claim number (REF F8)"
         known = sum(
             segment.component(number, 1) in ("ABK", "BK", "ABF", "BF", "TQ")
             for segment in claim.named("HI")

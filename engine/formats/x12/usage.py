@@ -15,7 +15,7 @@ from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import LoopRule, SegmentRule
 from engine.formats.x12.walk import NO_PLACE, NO_SEGMENT, OUT_OF_ORDER, UNKNOWN_CODE, Loop
 
-__all__ = ["check_levels", "check_usage"]
+__all__ = ["before", "check_levels", "check_usage"]
 
 _TEXT = {
     NO_SEGMENT: "the segment is not one of the standard",
@@ -56,7 +56,7 @@ def check_usage(root: Loop, position: Callable[[Segment], int]) -> Iterator[Prob
             continue
         missing = [item for item in loop.rule.items if item.usage == "R" and not used[item]]
         for item in missing:
-            last = _before(loop, item.place)
+            last = before(loop, item.place)
             if last is None:
                 continue
             head_rule = item.first if isinstance(item, LoopRule) else item
@@ -116,7 +116,7 @@ def _head(loop: Loop) -> Segment | None:
     return next((s for each in loop.walk() for s in each.segments), None)
 
 
-def _before(loop: Loop, place: int) -> Segment | None:
+def before(loop: Loop, place: int) -> Segment | None:
     """Give the last segment of a loop that stands where its place comes before, or the first of the loop."""
     inside = [s for s, rule in zip(loop.segments, loop.rules, strict=True) if rule and rule.place <= place]
     for inner in loop.loops:

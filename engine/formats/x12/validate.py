@@ -10,6 +10,7 @@ from collections.abc import Callable
 from engine.formats.x12.addresses import address
 from engine.formats.x12.balance import check_balance
 from engine.formats.x12.codesets import check_codes
+from engine.formats.x12.context import with_units
 from engine.formats.x12.elements import check_elements, is_date, is_time
 from engine.formats.x12.envelope import Interchange, Transaction
 from engine.formats.x12.problem import Problem
@@ -48,7 +49,7 @@ def check_transaction(transaction: Transaction, tree: Loop | None) -> list[Probl
     out += check_balance(transaction.set_id, tree, position)
     out += check_codes(tree, position)
     out.sort(key=lambda p: p.position)
-    return out
+    return with_units(transaction.set_id, tree, out)
 
 
 def check_interchange(interchange: Interchange) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from x12_reading import ISSUE, answer, complaints, read, sample
 
 from engine.formats.x12.acknowledge import acknowledge, ta1_code, verdict_on
@@ -9,6 +10,25 @@ from engine.formats.x12.validate import check_transaction
 
 P837 = "837P_professional_claim"
 BAD = ("11:B:1*Y*A", "11:B:1*Y*Q")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "rows"),
+    [
+        (P837, ("REF*F8*BP2026090000117~\n", ""), [
+            "IK3*REF*48*2300*I6", "CTX*SITUATIONAL TRIGGER*CLM*47*2300*5:3*C023:1325", "CTX*CLM01:NB-77002"]),
+        (P837, ("NM1*85*2*NORTHBAY CLINIC*", "NM1*85*2**"), ["IK3*NM1*8*2010AA*8", "IK4*3*1035*1"]),
+        ("270_eligibility_inquiry", ("DTP*291*D8*20260914", "DTP*291*D8*20261914"), [
+            "IK3*DTP*11*2100C*8", "CTX*TRN02:NB-EL-88-1", "IK4*3*1251*8*20261914"]),
+        ("834_enrollment", ("NM1*IL*1*ABERNATHY*JUNIPER", "NM1*IL*1**JUNIPER"), [
+            "IK3*NM1*14*2100A*8", "CTX*SUBSCRIBER NUMBER REF02:BPK100200300", "IK4*3*1035*1"]),
+        ("820_premium_payment", ("RMR*AZ*BPK400500600**920.25", "RMR*AZ*BPK400500600**920.2S"), [
+            "IK3*RMR*14*2300B*8", "CTX*ENT01:2", "IK4*4*782*6*920.2S"]),
+    ],
+)  # fmt: skip
+def test_a_999_names_the_claim_or_inquiry(name: str, change: tuple[str, str], rows: list[str]) -> None:
+    given = [row for row in answer(sample(name, change)) if row[:3] in ("IK3", "CTX", "IK4")]
+    assert given == rows
 
 
 def test_a_good_group_is_accepted() -> None:
@@ -29,8 +49,10 @@ def test_a_good_group_is_accepted() -> None:
 
 def test_an_error_rejects_or_is_named_only() -> None:
     rejected = answer(sample(P837, BAD))
-    assert rejected[5:9] == ["IK3*CLM*19*2300*8", "IK4*7*1359*7*Q", "IK5*R*5", "AK9*R*1*1*0"]
-    assert answer(sample(P837, BAD), lenient=True)[7:9] == ["IK5*E*5", "AK9*E*1*1*1"]
+    assert rejected[5:10] == [
+        "IK3*CLM*19*2300*8", "CTX*CLM01:NB-77001", "IK4*7*1359*7*Q", "IK5*R*5", "AK9*R*1*1*0",
+    ]  # fmt: skip
+    assert answer(sample(P837, BAD), lenient=True)[8:10] == ["IK5*E*5", "AK9*E*1*1*1"]
     structure = answer(sample(P837, ("ST*837*0001", "ST*837*0009")), lenient=True)
     assert structure[5:7] == ["IK5*R*3", "AK9*R*1*1*0"]
 
