@@ -68,6 +68,8 @@ def _compile(tree: Tree, text: str, *, head: bool = False) -> Step:
         return lambda nodes, context: nodes
     if kind == "root":
         return lambda nodes, context: context.whole
+    if kind == "given":
+        raise UnknownPath(f"nobody gives a value for `%{parts[0]}` here", where=text)
     if kind == "name":
         return _name(parts[0], text, head)
     if kind == "step":

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     | (?P<number>-?[0-9]+(?:\.[0-9]+)?)
     | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`]+`)
-    | (?P<special>\$this|%resource|%rootResource|%context)
+    | (?P<special>\$this|%resource|%rootResource|%context|%[a-z][A-Za-z]*)
     | (?P<sign><=|>=|!=|[.()\[\],|=<>])
     )""",
     re.VERBOSE,
@@ -142,7 +142,9 @@ class _Reader:
         if kind == "name":
             return ("literal", word == "true")
         if kind == "special":
-            return ("this",) if word == "$this" else ("root",)
+            if word in ("$this", "%resource", "%rootResource", "%context"):
+                return ("this",) if word == "$this" else ("root",)
+            return ("given", word[1:])
         self.at -= 1
         raise self.error()
 

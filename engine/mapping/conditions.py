@@ -26,6 +26,7 @@ __all__ = [
     "groups_of",
     "locations_of",
     "parse",
+    "read_tokens",
     "targets_of",
 ]
 
@@ -117,7 +118,12 @@ _TOKEN = re.compile(
 
 def parse(text: str, where: str = "") -> Condition:
     """Read one condition. Raises MapError with the place and what to write instead."""
-    reader = _Reader(_tokens(text, where), text, where)
+    return read_tokens(_tokens(text, where), text, where)
+
+
+def read_tokens(tokens: list[tuple[str, str]], text: str, where: str = "") -> Condition:
+    """Read a condition that was parted into (kind, text): func, cmp, word, loc, group, elem, open, close."""
+    reader = _Reader(tokens, text, where)
     tree = reader.disjunction()
     if reader.peek()[0]:
         raise reader.error(f"does not go on with {reader.peek()[1]!r}")

@@ -68,6 +68,10 @@ class Reader:
     def place(self, value: Any, fallback: int = 0) -> Place:
         return Place(self.file, line_of(value) or fallback, self.layer)
 
+    def target(self, text: str, where: str) -> tuple[Step, ...]:
+        """Read what stands left of a colon."""
+        return read_target(text, where)
+
     def rows(self, block: Any, at: tuple[Step, ...] = (), line: int = 0) -> tuple[Row, ...]:
         """Read a block of `element: row` lines below the element `at`."""
         if not isinstance(block, Map):
@@ -75,7 +79,7 @@ class Reader:
                 "rows must be `element: source` lines", where=f"{self.file}:{line_of(block, line)}"
             )
         return tuple(
-            self.row(read_target(k, f"{self.file}:{block.key_lines[k]}"), v, at, block.key_lines[k])
+            self.row(self.target(k, f"{self.file}:{block.key_lines[k]}"), v, at, block.key_lines[k])
             for k, v in block.items()
         )
 
@@ -125,7 +129,7 @@ class Reader:
             parts = words["join"] if isinstance(words["join"], Seq) else [words["join"]]
             source = Join(tuple(self.source(p, where) for p in parts), str(words.get("with", "")))
         children = tuple(
-            self.row(read_target(k, f"{self.file}:{m.key_lines[k]}"), v, path, m.key_lines[k])
+            self.row(self.target(k, f"{self.file}:{m.key_lines[k]}"), v, path, m.key_lines[k])
             for k, v in others
         )
         make = str(words.get("make", ""))
@@ -248,7 +252,7 @@ class Reader:
             elif k == "skip":
                 rows.append(Row((), here, skip=str(v), when=when))
             else:
-                row = self.row(read_target(k, f"{self.file}:{line}"), v, at, line)
+                row = self.row(self.target(k, f"{self.file}:{line}"), v, at, line)
                 rows.append(row if when is None else _guarded(row, when))
         return tuple(rows)
 
