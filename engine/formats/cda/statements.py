@@ -18,7 +18,7 @@ from typing import NamedTuple
 from engine.formats.cda.elements import SDTC, V3, Element, attr, child, children, flag, local, null_flavor
 from engine.formats.cda.parties import Identifier, read_identifier
 
-__all__ = ["CLASSES", "Negation", "Statement", "negations", "read_statement", "statements"]
+__all__ = ["CLASSES", "Negation", "Statement", "kind_of", "negations", "read_statement", "statements"]
 
 CLASSES = (
     "act",
@@ -84,7 +84,8 @@ _CORRECTED = {
 }
 
 
-def _kind(name: str, templates: tuple[str, ...], section: str, nested: bool, inside: str, link: str) -> str:
+def kind_of(name: str, templates: tuple[str, ...], section: str, nested: bool, inside: str, link: str) -> str:
+    """Tell the kind of a statement: `inside` is that of the statement around it, `link` how it is linked."""
     by_template, by_section = _tables()
     for template in templates:
         if kind := by_template.get(template):
@@ -132,7 +133,7 @@ def read_statement(element: Element, section: str = "", inside: str = "") -> Sta
     return Statement(
         element,
         name,
-        _kind(name, templates, section, nested, inside, link),
+        kind_of(name, templates, section, nested, inside, link),
         attr(element, "classCode"),
         attr(element, "moodCode"),
         templates,

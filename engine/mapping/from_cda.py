@@ -1,0 +1,171 @@
+"""A CDA document as the named groups that maps are for: the header's parties, sections, clinical statements.
+
+In: a parsed `Document`. Out: a tree of `TreeScope`. A statement stands in the statement or the section around
+it, under the kind it is (`problem`, `vital-panel`), else its element (`other-observation`). What has a
+nullFlavor of its own, or stands in an entry or link that has one, says that there is nothing: its group is
+`null-problem`, so that no line makes something of it. Also who sent a document, for sites and journal.
+Follows CDA R2 4.2 (header) and 4.3 (body).
+"""
+
+from __future__ import annotations
+
+from engine.formats.cda.document import Document
+from engine.formats.cda.elements import attr, child, children, own_text
+from engine.formats.cda.sections import kind_by
+from engine.formats.cda.statements import CLASSES, kind_of
+from engine.formats.xml.nodes import Node
+from engine.mapping.treescope import TreeScope
+
+__all__ = ["HEADER", "arrange", "authority_of", "headers", "kind_of_document", "type_text"]
+
+HEADER: dict[str, tuple[str, str]] = {
+    "recordTarget": ("patient", ""),
+    "author": ("author", ""),
+    "dataEnterer": ("data-enterer", ""),
+    "informant": ("informant", ""),
+    "custodian": ("custodian", ""),
+    "informationRecipient": ("information-recipient", ""),
+    "legalAuthenticator": ("legal-authenticator", ""),
+    "authenticator": ("authenticator", ""),
+    "participant": ("participant", ""),
+    "inFulfillmentOf": ("order", "order"),
+    "documentationOf": ("service-event", "serviceEvent"),
+    "relatedDocument": ("parent-document", ""),
+    "authorization": ("consent", "consent"),
+    "componentOf": ("encounter-of-document", "encompassingEncounter"),
+}
+"""Elements of the header, the groups they are, and the element inside on which such a group stands."""
+
+_INSIDE = {
+    "patient": (("guardian", ("patientRole", "patient", "guardian")),),
+    "service-event": (("service-performer", ("performer",)),),
+}
+_CLASSES = frozenset(CLASSES)
+_LINKS = ("entryRelationship", "component")
+
+
+def arrange(document: Document) -> TreeScope:
+    """Give the groups of a document, the outermost being `document`."""
+    root = Node(document.root)
+    root.kind = "document"
+    top = TreeScope("document", root)
+    for node in root.children:
+        if node.prefix:
+            continue
+        if node.name == "component":
+            _body(node, top)
+        elif found := HEADER.get(node.name):
+            name, inner = found
+            for at in node.by(inner) if inner else (node,):
+                _header(at, name, top)
+    return top
+
+
+def _header(node: Node, name: str, top: TreeScope) -> None:
+    node.kind = name
+    scope = TreeScope(name, node, top)
+    for inner, steps in _INSIDE.get(name, ()):
+        at = [node]
+        for step in steps:
+            at = [c for n in at for c in n.by(step)]
+        for n in at:
+            n.kind = inner
+            TreeScope(inner, n, scope)
+
+
+def _body(component: Node, top: TreeScope) -> None:
+    for body in component.children:
+        if body.name == "nonXMLBody":
+            body.kind = "body"
+            TreeScope("body", body, top)
+        elif body.name == "section":  # a body that forgot to say that it is structured
+            _section(body, top, "")
+        elif body.name == "structuredBody":
+            _sections(body, top, "")
+
+
+def _sections(parent: Node, scope: TreeScope, around: str) -> None:
+    for node in parent.children:
+        if node.name == "section":
+            _section(node, scope, around)
+        elif node.name == "component":
+            for section in node.by("section"):
+                _section(section, scope, around)
+
+
+def _section(node: Node, parent: TreeScope, around: str) -> None:
+    """Arrange a section; one of no known kind inside another is of that one's kind."""
+    element = node.element
+    code = child(element, "code")
+    templates = tuple(attr(t, "root") for t in children(element, "templateId"))
+    title = own_text(child(element, "title"))
+    codes = [attr(code, "code"), *(attr(t, "code") for t in children(code, "translation"))]
+    known = (kind_by(c, templates, title) for c in codes if c or len(codes) == 1)
+    kind = next((k for k, _ in known if k), around)
+    node.kind = kind.replace(" ", "-")
+    scope = TreeScope("section", node, parent)
+    for entry in node.by("entry"):
+        _entry(entry, scope, kind)
+    _sections(node, scope, kind)
+
+
+def _entry(entry: Node, section: TreeScope, kind: str) -> None:
+    """Arrange the statements of an entry, each in the one around it."""
+    stack = [(s, section, "", bool(entry.get("nullFlavor"))) for s in reversed(_statements(entry))]
+    while stack:
+        node, scope, inside, null = stack.pop()
+        parent = node.parent
+        nested = parent is not entry
+        templates = tuple(t.get("root") for t in node.by("templateId"))
+        link = parent.get("typeCode") if nested and parent is not None else ""
+        found = kind_of(node.name, templates, kind, nested, inside, link)
+        node.kind = found.replace(" ", "-") or f"other-{node.name}"
+        empty = null or bool(node.get("nullFlavor"))
+        mine = TreeScope(f"null-{node.kind}" if empty else node.kind, node, scope)
+        links = [n for name in _LINKS for n in node.by(name)]
+        stack.extend(
+            (s, mine, found, null or bool(n.get("nullFlavor")))
+            for n in reversed(links)
+            for s in reversed(_statements(n))
+        )
+
+
+def _statements(node: Node) -> list[Node]:
+    return [c for c in node.children if c.name in _CLASSES and not c.prefix]
+
+
+def headers(document: Document) -> dict[str, str]:
+    """Say what sites match on: who keeps the document, who wrote it with which system, what it is."""
+    root = document.root
+    keeper = child(root, "custodian", "assignedCustodian", "representedCustodianOrganization")
+    author = next((a for a in children(root, "author") if child(a, "assignedAuthor") is not None), None)
+    role = child(author, "assignedAuthor")
+    organization = child(role, "representedOrganization")
+    device = child(role, "assignedAuthoringDevice")
+    return {
+        "custodian.id": attr(child(keeper, "id"), "root"),
+        "custodian.name": own_text(child(keeper, "name")),
+        "author.organization": own_text(child(organization, "name")),
+        "author.organization.id": attr(child(organization, "id"), "root"),
+        "author.system": own_text(child(device, "softwareName"))
+        or own_text(child(device, "manufacturerModelName")),
+        "code": document.code.code,
+        "guide": document.guide,
+    }
+
+
+def authority_of(said: dict[str, str]) -> str:
+    """Return the name space private to the sender of a document, by its `headers`."""
+    keeper = said["custodian.id"] or said["custodian.name"]
+    writer = said["author.organization.id"] or said["author.organization"]
+    return f"urn:hub:sender:cda|{keeper}|{writer if not keeper else ''}"
+
+
+def kind_of_document(document: Document) -> str:
+    """Say which message map serves a document: `unstructured`, or the guide it follows."""
+    return "unstructured" if document.body is None else document.guide.split(" R")[0]
+
+
+def type_text(document: Document) -> str:
+    """Say in the journal what kind of document it is: its code, else its title."""
+    return document.code.code or document.title or "CDA"
