@@ -18,7 +18,16 @@ from engine.formats.x12.problem import Problem
 from engine.formats.x12.separators import DEFAULT, Separators
 from engine.formats.x12.validate import check_interchange
 
-__all__ = ["Issue", "Verdict", "acknowledge", "ta1_code", "verdict_on"]
+__all__ = [
+    "Issue",
+    "Verdict",
+    "acknowledge",
+    "answer_header",
+    "row_of",
+    "ta1_code",
+    "verdict_on",
+    "writable",
+]
 
 GUIDE = "005010X231A1"
 _STRUCTURE = frozenset(("1", "2", "3", "4", "6", "7", "23"))
@@ -86,7 +95,7 @@ def acknowledge(
     wants = isa.get(14) == "1" or code == "R"
     if isa.name != "ISA" or not (groups or wants):
         return None
-    rows: list[list[str]] = [_isa(interchange, issue)]
+    rows: list[list[str]] = [answer_header(interchange, issue)]
     if wants:
         rows.append(["TA1", isa.get(13), isa.get(9), isa.get(10), code, note])
     if groups:
@@ -96,7 +105,7 @@ def acknowledge(
     return "".join(s.element.join(row) + s.segment for row in rows).encode("latin-1")
 
 
-def _isa(interchange: Interchange, issue: Issue) -> list[str]:
+def answer_header(interchange: Interchange, issue: Issue) -> list[str]:
     """Write the header of an answer: sender and receiver change places."""
     isa, s = interchange.header, issue.separators
     return [
@@ -127,16 +136,18 @@ def _group(
 def _answer(group: Group, verdicts: list[Verdict], separators: Separators) -> Iterator[list[str]]:
     header = group.header
     assert header is not None
-    yield _row("AK1", _clean(header.get(1), separators), _clean(header.get(6), separators), header.get(8))
+    yield row_of(
+        "AK1", writable(header.get(1), separators), writable(header.get(6), separators), header.get(8)
+    )
     for verdict in verdicts:
-        yield _row("AK2", verdict.set_id, _clean(verdict.control, separators), verdict.guide)
+        yield row_of("AK2", verdict.set_id, writable(verdict.control, separators), verdict.guide)
         inner = sorted((p for p in verdict.problems if p.kind != "IK502"), key=_order)
         for (position, name, _), found in groupby(inner, key=_order):
             yield from _segment(position, name, list(found), separators)
         codes = list(dict.fromkeys(p.code for p in verdict.problems if p.kind == "IK502"))
         if inner:
             codes.append("5" if any(p.code[0] != "I" for p in inner) else "I5")
-        yield _row("IK5", verdict.code, *codes[:5])
+        yield row_of("IK5", verdict.code, *codes[:5])
     accepted = sum(verdict.code in "AE" for verdict in verdicts)
     faults = list(dict.fromkeys(p.code for p in group.problems if p.kind == "AK905"))
     if accepted < len(verdicts):
@@ -147,7 +158,7 @@ def _answer(group: Group, verdicts: list[Verdict], separators: Separators) -> It
         code, accepted = "R", 0
     trailer = group.trailer
     declared = trailer.get(1) if trailer is not None and trailer.get(1).isdecimal() else str(len(verdicts))
-    yield _row("AK9", code, declared, str(len(verdicts)), str(accepted), *faults[:5])
+    yield row_of("AK9", code, declared, str(len(verdicts)), str(accepted), *faults[:5])
 
 
 def _order(problem: Problem) -> tuple[int, str, bool]:
@@ -156,13 +167,13 @@ def _order(problem: Problem) -> tuple[int, str, bool]:
 
 def _segment(position: int, name: str, found: list[Problem], separators: Separators) -> Iterator[list[str]]:
     """Write IK3 for each complaint about a segment, or one with the IK4 of its elements."""
-    name = _clean(name, separators)[:3]
+    name = writable(name, separators)[:3]
     if found[0].kind == "IK304":
         for problem in found:
-            yield _row("IK3", name, str(position), _loop(problem), problem.code)
+            yield row_of("IK3", name, str(position), _loop(problem), problem.code)
             yield from _context(problem, separators)
         return
-    yield _row("IK3", name, str(position), _loop(found[0]), "8")
+    yield row_of("IK3", name, str(position), _loop(found[0]), "8")
     yield from _context(found[0], separators)
     for problem in found:
         place = [str(problem.element)]
@@ -172,7 +183,7 @@ def _segment(position: int, name: str, found: list[Problem], separators: Separat
             place.append(str(problem.repetition))
         reference = problem.reference if problem.reference.isdecimal() else ""
         where = separators.component.join(place)
-        yield _row("IK4", where, reference, problem.code, _clean(problem.value, separators)[:99])
+        yield row_of("IK4", where, reference, problem.code, writable(problem.value, separators)[:99])
 
 
 def _context(problem: Problem, separators: Separators) -> Iterator[list[str]]:
@@ -181,24 +192,25 @@ def _context(problem: Problem, separators: Separators) -> Iterator[list[str]]:
         mark, cause = separators.component, problem.trigger
         place = (cause.segment, str(cause.position), cause.loop)
         parts = (cause.element.replace(":", mark), cause.reference.replace(":", mark))
-        yield _row("CTX", "SITUATIONAL TRIGGER", *place, *parts)
+        yield row_of("CTX", "SITUATIONAL TRIGGER", *place, *parts)
     name, value = problem.unit
-    value = _clean(value, separators)
+    value = writable(value, separators)
     if value:
-        yield _row("CTX", f"{name}{separators.component}{value[:35]}")
+        yield row_of("CTX", f"{name}{separators.component}{value[:35]}")
 
 
 def _loop(problem: Problem) -> str:
     return "" if problem.loop.startswith("?") else problem.loop[:6]
 
 
-def _row(*values: str) -> list[str]:
+def row_of(*values: str) -> list[str]:
+    """Give the elements of a segment without the empty ones at its end."""
     row = list(values)
     while not row[-1]:
         row.pop()
     return row
 
 
-def _clean(value: str, separators: Separators) -> str:
+def writable(value: str, separators: Separators) -> str:
     """Give a value as it can be written here; one that holds a separator is left out."""
     return "" if any(mark in value for mark in separators if mark) or not value.isprintable() else value

@@ -20,6 +20,7 @@ __all__ = [
     "Table",
     "element_type",
     "guide_of",
+    "segment_names",
     "shape",
     "table",
     "table_for",
@@ -126,6 +127,12 @@ def _shapes() -> dict[str, SegmentShape]:
 def shape(name: str) -> SegmentShape | None:
     """Give the standard's elements of a segment; None for a segment nobody knows."""
     return _shapes().get(name)
+
+
+@cache
+def segment_names() -> frozenset[str]:
+    """Give the names of the standard's segments that are known here."""
+    return frozenset(_shapes())
 
 
 @cache

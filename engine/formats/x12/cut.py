@@ -1,0 +1,226 @@
+"""An interchange cut into what is worked on one by one: a transaction set, a claim, a member.
+
+In: a `Reader`. Out: for every interchange its `Part`s in order, each bytes that are an interchange of their
+own (ISA, GS, ST .. SE, GE, IEA), then `Received`: the interchange with the verdict on each transaction set. A
+transaction set is one part; of an 837 each claim is one, of an 834 each member, with the header and the outer
+loops before it. Another one that is longer than a part is cut at its payments. Segments are kept as they
+came, each stands in at least one part; only counts in SE, GE and IEA are written anew where there is less
+behind them. Memory is that of a part and of the transaction set up to `whole` bytes: a longer one is judged
+by its envelope alone. Follows the control structures of X12.5 and X12.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
+
+from engine.formats.x12.acknowledge import Verdict, verdict_on
+from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.segments import Reader, Segment, emit
+from engine.formats.x12.stream import OBJECTS
+from engine.formats.x12.tables import table_for
+from engine.formats.x12.validate import check_transaction
+from engine.formats.x12.walk import Loop, parts
+
+__all__ = ["PART", "WHOLE", "Part", "Received", "cut"]
+
+PART = 256 << 10
+"""Bytes of segments from which on a transaction set of many payments is cut."""
+WHOLE = 8 << 20
+"""Bytes up to which a transaction set is checked segment by segment."""
+_ONE_BY_ONE = frozenset({"837", "834"})
+
+
+class Part(NamedTuple):
+    """An interchange with one transaction set, or a piece of one; `n` counts its pieces, 0 = it is whole."""
+
+    body: bytes
+    offset: int  # of its first segment of its own in the input
+    set: str  # 837P, 835 ...
+    transaction: Transaction | None
+    segments: tuple[Segment, ...]  # ISA and GS, then its own
+    n: int = 0
+
+
+@dataclass(slots=True)
+class Received:
+    """An interchange after its parts."""
+
+    interchange: Interchange
+    verdicts: list[Verdict] = field(default_factory=list)
+    parts: int = 0
+    end: int = 0  # offset behind it
+
+
+class _Body:
+    """The segments of one transaction set; `next` is what came after them."""
+
+    def __init__(
+        self, transaction: Transaction, source: Iterator[Transaction | Segment | Interchange]
+    ) -> None:
+        self.transaction, self._source = transaction, source
+        self.next: Transaction | Interchange | None = None
+
+    def __iter__(self) -> Iterator[Segment]:
+        yield self.transaction.segments[0]
+        for item in self._source:
+            if not isinstance(item, Segment):
+                self.next = item
+                return
+            yield item
+
+
+def cut(
+    reader: Reader, *, lenient: bool = True, part: int = PART, whole: int = WHOLE
+) -> Iterator[Part | Received]:
+    """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`."""
+    source = opened(reader)
+    item = next(source, None)
+    verdicts: list[Verdict] = []
+    held: Part | None = None
+    count = 0
+    while item is not None:
+        if isinstance(item, Transaction):
+            body = _Body(item, source)
+            for each in _transaction(item, iter(body), verdicts, lenient, part, whole):
+                if held is not None:
+                    yield held
+                held, count = each, count + 1
+            item = body.next
+            continue
+        if isinstance(item, Interchange):
+            if held is None and (item.acknowledgements or item.header.name == "ISA"):
+                held, count = _empty(item), 1
+            if held is not None:
+                yield _as_it_came(held, item) if count == 1 else held
+            yield Received(item, verdicts, count, _end(item))
+            verdicts, held, count = [], None, 0
+        item = next(source, None)
+
+
+def _transaction(
+    transaction: Transaction,
+    segments: Iterator[Segment],
+    verdicts: list[Verdict],
+    lenient: bool,
+    part: int,
+    whole: int,
+) -> Iterator[Part]:
+    """Give the parts of a transaction set, and put the verdict on it to the others."""
+    first: list[Segment] = []
+    size = 0
+    for segment in segments:
+        first.append(segment)
+        size += len(segment.raw) + 1
+        if size > whole:
+            break
+    long = size > whole
+    table, _ = table_for(transaction.set_id, transaction.guide, _service(first))
+    name = table.name if table is not None else transaction.set_id[:8]
+    objects = OBJECTS.get(transaction.set_id, ())
+    single = transaction.set_id in _ONE_BY_ONE
+    if table is None or not objects or (not long and not single and size <= part):
+        rest = list(segments) if long else []
+        yield _part(transaction, name, [*first, *rest], 0)
+    else:
+        made = parts(chain(first, segments), table, *objects)
+        yield from _pieces(transaction, name, made, objects, 0 if single else part)
+    if long:
+        verdict = verdict_on(transaction, transaction.problems, lenient=True)
+        verdict.code = "E" if verdict.code == "R" else verdict.code  # it was worked off as it was read
+    else:
+        transaction.segments = first
+        problems = check_transaction(transaction, transaction.tree())
+        verdict = verdict_on(transaction, problems, lenient=lenient)
+        transaction.segments = first[:1]
+    verdicts.append(verdict)
+
+
+def _pieces(
+    transaction: Transaction, name: str, loops: Iterable[Loop], objects: tuple[str, ...], part: int
+) -> Iterator[Part]:
+    """Give claims, payments or members with what encloses them; the last piece holds all that follows."""
+    waiting: dict[int, Segment] = {}
+    first: list[Segment] | None = None  # of a piece that is the only one
+    n = size = 0
+    for loop in loops:
+        if loop.parent is None:
+            waiting.update((s.offset, s) for each in loop.walk() for s in each.segments)
+            n += 1
+            segments = [waiting[at] for at in sorted(waiting)]
+            yield _part(transaction, name, segments, 0 if n == 1 else n)
+            return
+        if loop.id not in objects:
+            continue  # what enclosed objects stands with each of them
+        own = [s for each in loop.walk() for s in each.segments]
+        if first is not None and (not part or size > part):
+            n += 1
+            yield _part(transaction, name, first, n)
+            waiting, first, size = {}, None, 0
+        waiting.update((s.offset, s) for s in chain(_around(loop, objects), own))
+        size += sum(len(s.raw) + 1 for s in own)
+        first = [waiting[at] for at in sorted(waiting)] if not part or size > part else first or []
+
+
+def _around(loop: Loop, objects: tuple[str, ...]) -> Iterator[Segment]:
+    """Give the segments of what encloses a loop: its header, its parties, without other objects."""
+    outer = loop.parent
+    inner = loop
+    while outer is not None:
+        yield from outer.segments
+        for beside in outer.loops:
+            if beside is not inner and beside.id not in objects and beside.rule is not inner.rule:
+                for each in beside.walk():
+                    yield from each.segments
+        inner, outer = outer, outer.parent
+
+
+def _part(transaction: Transaction, name: str, segments: list[Segment], n: int) -> Part:
+    st = segments[0]
+    isa = transaction.interchange.header if transaction.interchange is not None else None
+    gs = transaction.group.header if transaction.group is not None else None
+    marks = st.separators
+    tail = st.tail or marks.segment
+    own = list(segments)
+    closing: list[list[str]] = []
+    if n:
+        own = [s for s in own if s.name != "SE"]
+        closing.append(["SE", str(len(own) + 1), st.get(2)])
+    if gs is not None:
+        closing.append(["GE", "1", gs.get(6)])
+    if isa is not None and isa.name == "ISA":
+        closing.append(["IEA", "1", isa.get(13)])
+    head = [s for s in (isa, gs) if s is not None and s.name in ("ISA", "GS")]
+    body = emit([*head, *own]) + "".join(marks.element.join(row) + tail for row in closing).encode("latin-1")
+    return Part(body.lstrip(b"\xef\xbb\xbf\r\n\t \x00"), st.offset, name, transaction, (*head, *own), n)
+
+
+def _as_it_came(part: Part, interchange: Interchange) -> Part:
+    """Give the only part of an interchange with the trailers that came."""
+    if part.n or part.transaction is None or len(interchange.groups) != 1:
+        return part
+    trailers = [s for s in (interchange.groups[0].trailer, interchange.trailer) if s is not None]
+    if len(trailers) < 2 or interchange.acknowledgements:
+        return part
+    return part._replace(body=emit([*part.segments, *trailers]).lstrip(b"\xef\xbb\xbf\r\n\t \x00"))
+
+
+def _empty(interchange: Interchange) -> Part:
+    """Give an interchange without a transaction set: a TA1, or nothing at all."""
+    groups = [s for g in interchange.groups for s in (g.header, g.trailer) if s is not None]
+    trailer = [interchange.trailer] if interchange.trailer is not None else []
+    segments = [interchange.header, *interchange.acknowledgements, *groups, *trailer]
+    name = "TA1" if interchange.acknowledgements else ""
+    body = emit(segments).lstrip(b"\xef\xbb\xbf\r\n\t \x00")
+    return Part(body, interchange.header.offset, name, None, tuple(segments))
+
+
+def _end(interchange: Interchange) -> int:
+    last = interchange.trailer
+    return last.offset + len(last.raw) + len(last.tail) if last is not None else 0
+
+
+def _service(segments: list[Segment]) -> str:
+    return next((s.name for s in segments if s.name in ("SV1", "SV2", "SV3")), "")
