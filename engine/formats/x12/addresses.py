@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.formats.x12.segments import Segment
+from engine.formats.x12.separators import Guessed
 
 __all__ = ["Leaf", "Place", "address", "leaves", "read_address"]
 
@@ -37,11 +38,11 @@ class Place(NamedTuple):
 
 
 def address(segment: Segment, element: int = 0, component: int = 0) -> str:
-    """Write the address of a segment, an element or a component."""
+    """Write the address of a segment, an element or a component; none of what ISA16 does not part."""
     text = f"{segment.name}[{segment.n}]"
     if element:
         text += f"-{element:02d}"
-    return f"{text}.{component}" if component else text
+    return f"{text}.{component}" if component and not isinstance(segment.separators, Guessed) else text
 
 
 def read_address(text: str) -> Place | None:

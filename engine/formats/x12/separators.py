@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from engine.formats.x12.problem import Problem
 
-__all__ = ["DEFAULT", "HEADER", "Separators", "read_separators"]
+__all__ = ["DEFAULT", "HEADER", "Guessed", "Separators", "read_separators"]
 
 HEADER = 106  # bytes of a right ISA, its terminator counted
 _WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1)
@@ -24,6 +24,12 @@ class Separators(NamedTuple):
     component: str
     repetition: str
     segment: str
+
+
+class Guessed(Separators):
+    """Separators of a segment whose components are parted by another mark than ISA16 names."""
+
+    __slots__ = ()
 
 
 DEFAULT = Separators("*", ":", "^", "~")

@@ -15,6 +15,7 @@ from engine.formats.x12.elements import check_elements, is_date, is_time
 from engine.formats.x12.envelope import Interchange, Transaction
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Segment
+from engine.formats.x12.separators import Guessed
 from engine.formats.x12.situations import check_situations
 from engine.formats.x12.usage import check_levels, check_usage
 from engine.formats.x12.walk import Loop
@@ -43,6 +44,8 @@ def check_transaction(transaction: Transaction, tree: Loop | None) -> list[Probl
     out += check_levels(tree, position)
     for loop in tree.walk():
         for segment, rule in zip(loop.segments, loop.rules, strict=True):
+            if isinstance(segment.separators, Guessed):
+                out.append(_guessed(segment, loop, position(segment)))
             if rule is not None:
                 out += check_elements(segment, rule, position(segment))
     out += check_situations(transaction.set_id, tree, position)
@@ -50,6 +53,13 @@ def check_transaction(transaction: Transaction, tree: Loop | None) -> list[Probl
     out += check_codes(tree, position)
     out.sort(key=lambda p: p.position)
     return with_units(transaction.set_id, tree, out)
+
+
+def _guessed(segment: Segment, loop: Loop, position: int) -> Problem:
+    text = f"the components are parted by {segment.separators.component}, not by the mark of ISA16: read so"
+    return Problem(
+        "W", 1, "IK403", "6", address(segment), text, position, loop.id, segment.name, offset=segment.offset
+    )
 
 
 def check_interchange(interchange: Interchange) -> list[Problem]:

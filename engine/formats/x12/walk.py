@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from engine.formats.x12.components import mend_components
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import ElementRule, LoopRule, SegmentRule, Table, shape
 
@@ -134,6 +135,7 @@ def arrange(segments: Iterable[Segment], table: Table) -> Loop:
     walker = Walker(table)
     step = walker.step
     for segment in segments:
+        mend_components(segment, table)
         step(segment)
     return walker.root
 
@@ -148,6 +150,7 @@ def parts(segments: Iterable[Segment], table: Table, *ids: str) -> Iterator[Loop
     wanted = frozenset(ids)
     enclosing: set[int] = set()
     for segment in segments:
+        mend_components(segment, table)
         for loop in walker.step(segment):
             if loop.id in wanted or id(loop) in enclosing:
                 yield loop
