@@ -1,4 +1,4 @@
-"""Components parted by `>` where ISA16 says `:`: read as plainly meant, told, and written back as they came."""
+"""Components parted by `>` where ISA16 says `:`: read as plainly meant, told, and written back."""
 
 from __future__ import annotations
 
