@@ -1,30 +1,121 @@
-"""The answers SCRIPT asks for: Status, Error, Verify.
+"""The answers SCRIPT asks for: Status, Error, Verify; and which of them a message gets.
 
 In: the message that is answered, codes, and the id and time of the answer. Out: bytes, in the namespace and
-version the message came in, addressed back to who sent it. Follows NCPDP SCRIPT 2017071 and 2023011: Status
-000 (accepted by the receiver) and 010 (accepted, more to come), Error 900 and its kin, Verify on request.
+version the message came in, addressed back to who sent it. What is no SCRIPT message, or not what the schemas
+of a strict channel allow, gets an Error that says where; a Status, an Error and a Verify are answered by
+nothing. Follows NCPDP SCRIPT 2017071 and 2023011: Status 000 (taken, to be passed on) and 010 (taken by who
+it is for), Error 900 (rejected) and 600 to 602 (try again), Verify where ReturnReceipt asks for it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lxml import etree
 
-from engine.formats.ncpdp.elements import Code
-from engine.formats.ncpdp.message import Script
+from engine.formats.ncpdp.elements import Code, first_text
+from engine.formats.ncpdp.message import Script, parse
+from engine.formats.ncpdp.strict import Schemas
+from engine.formats.xml.read import Limits
+from engine.kernel.errors import FormatError
 
-__all__ = ["error", "status", "verify"]
+__all__ = ["Answered", "answer", "error", "script_keys", "status", "verify"]
+
+REJECTED = "900"
+ANSWERS = frozenset({"Status", "Error", "Verify"})
+_NO = frozenset({"", "0", "000", "n", "no", "false"})
+_FAULTS_TOLD = 3
 
 
-def status(script: Script, id: str, sent: str, code: str = "000", description: str = "") -> bytes:
+class Answered(NamedTuple):
+    """What a message is answered, why not with a Status, and the message where it could be read.
+
+    `refused` holds no patient data.
+    """
+
+    body: bytes
+    kind: str  # Status | Verify | Error | "" (an answer is not answered)
+    refused: str = ""
+    script: Script | None = None
+
+
+def answer(
+    data: bytes,
+    id: str,
+    sent: str,
+    *,
+    code: str = "010",
+    description_code: str = "",
+    schemas: Schemas | None = None,
+    limits: Limits | None = None,
+) -> Answered:
+    """Say what a message that is on disk is answered; `id` and `sent` are the answer's MessageID and time.
+
+    `code` is what a Status says; `description_code` what an Error says beside 900, as the network agreed on.
+    """
+    try:
+        script = parse(data, limits)
+    except FormatError as e:
+        text = f"{e.what}{f' ({e.where})' if e.where else ''}{f': {e.why}' if e.why else ''}"
+        return Answered(_unread(id, sent, description_code, text), "Error", text)
+    if script.transaction in ANSWERS:
+        return Answered(b"", "", "", script)
+    why = _missing(script)
+    if not why and schemas is not None and (faults := schemas.faults(script)):
+        more = len(faults) - _FAULTS_TOLD
+        told = "; ".join(str(f) for f in faults[:_FAULTS_TOLD])
+        why = f"not as its schema wants: {told}{f'; and {more} more' if more > 0 else ''}"
+    if why:
+        return Answered(error(script, id, sent, REJECTED, description_code, why), "Error", why, script)
+    if first_text(script.body, "ReturnReceipt").lower() not in _NO:
+        return Answered(verify(script, id, sent), "Verify", "", script)
+    return Answered(status(script, id, sent, code), "Status", "", script)
+
+
+def script_keys(script: Script) -> tuple[str, ...]:
+    """Name the prescription a message is about, by each number and who gave it: what has to stay in order."""
+    return tuple(
+        f"{side}|{who}|{number}"
+        for side, who, number in (
+            ("prescriber", script.prescriber, script.order_number),
+            ("pharmacy", script.pharmacy, script.reference_number),
+        )
+        if who and number
+    )
+
+
+def _missing(script: Script) -> str:
+    """Say what a message lacks without which nobody can answer it or tell it from another."""
+    if not script.id:
+        return "MessageID is missing in the header"
+    return "" if script.sender.code else "From is missing in the header"
+
+
+def _unread(id: str, sent: str, reason: str, why: str) -> bytes:
+    """Write the Error to a message that could not be read: nobody knows from whom it is."""
+    root = etree.Element("Message")
+    header = etree.SubElement(root, "Header")
+    etree.SubElement(header, "MessageID").text = id
+    etree.SubElement(header, "SentTime").text = sent
+    inner = etree.SubElement(etree.SubElement(root, "Body"), "Error")
+    for local, said in (("Code", REJECTED), ("DescriptionCode", reason), ("Description", _short(why))):
+        if said:
+            etree.SubElement(inner, local).text = said
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def _short(text: str, most: int = 1000) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def status(script: Script, id: str, sent: str, code: str = "010", description: str = "") -> bytes:
     """Write a Status: the message was taken."""
     return _write(script, id, sent, "Status", (("Code", code), ("Description", description)))
 
 
 def error(script: Script, id: str, sent: str, code: str, reason: str = "", description: str = "") -> bytes:
     """Write an Error: the message was not taken; `description` must hold no patient data."""
-    parts = (("Code", code), ("DescriptionCode", reason), ("Description", description))
+    parts = (("Code", code), ("DescriptionCode", reason), ("Description", _short(description)))
     return _write(script, id, sent, "Error", parts)
 
 

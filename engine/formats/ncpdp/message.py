@@ -34,6 +34,12 @@ TRANSACTIONS = (
     *("NewRx", "CancelRx", "CancelRxResponse", "RxChangeRequest", "RxChangeResponse"),
     *("RxRenewalRequest", "RxRenewalResponse", "RxFill", "Status", "Error", "Verify"),
 )
+_PRESCRIBER, _PHARMACY = frozenset({"D", "C"}), frozenset({"P"})
+_OF_PRESCRIBER = (
+    "NonVeterinarian/Identification/NPI",
+    "Veterinarian/Identification/NPI",
+    "Identification/NPI",
+)
 _VERSIONS = ("TransactionVersion", "StructuresVersion", "DatatypesVersion", "TransportVersion")
 
 
@@ -79,9 +85,26 @@ class Script:
                 return _answer(local(choice), choice)
         return None
 
+    @property
+    def prescriber(self) -> str:
+        """The prescriber's address: whose PrescriberOrderNumber it is, whoever sends the message."""
+        side = _side(self, _PRESCRIBER)
+        return side or first_text(self.body, *(f"Prescriber/{at}" for at in _OF_PRESCRIBER))
+
+    @property
+    def pharmacy(self) -> str:
+        """The pharmacy's address: whose RxReferenceNumber it is, whoever sends the message."""
+        return _side(self, _PHARMACY) or first_text(
+            self.body, "Pharmacy/Identification/NCPDPID", "Pharmacy/Identification/NPI"
+        )
+
     def leaves(self) -> list[Leaf]:
         """Every attribute and text that is populated, with its XPath."""
         return list(leaves(self.root))
+
+
+def _side(script: Script, qualifiers: frozenset[str]) -> str:
+    return next((a.code for a in (script.sender, script.receiver) if a.qualifier in qualifiers), "")
 
 
 def _answer(kind: str, element: Element) -> Answer:

@@ -114,7 +114,7 @@ def test_our_answers_are_messages_back_to_the_sender(name: str) -> None:
     asked = sample(name)
     when = "2026-03-02T14:15:01Z"
     for data, kind, code in (
-        (status(asked, "A-1", when), "Status", "000"),
+        (status(asked, "A-1", when), "Status", "010"),
         (error(asked, "A-1", when, "900", "4010", "no date of birth"), "Error", "900"),
         (verify(asked, "A-1", when), "Verify", "010"),
     ):
