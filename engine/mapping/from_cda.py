@@ -12,7 +12,7 @@ from __future__ import annotations
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child, children, own_text
 from engine.formats.cda.sections import kind_by
-from engine.formats.cda.statements import CLASSES, kind_of
+from engine.formats.cda.statements import CLASSES, denials, kind_of
 from engine.formats.xml.nodes import Node
 from engine.mapping.treescope import TreeScope
 
@@ -41,6 +41,8 @@ _INSIDE = {
     "service-event": (("service-performer", ("performer",)),),
 }
 _CLASSES = frozenset(CLASSES)
+_APART = frozenset({"RSON", "REFR", "SPRT", "GEVL", "XCRPT", "CAUS"})
+"""Links to what stands for itself: the reason why something was not done is not denied with it."""
 _LINKS = ("entryRelationship", "component")
 
 
@@ -111,20 +113,27 @@ def _section(node: Node, parent: TreeScope, around: str) -> None:
 
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:
     """Arrange the statements of an entry, each in the one around it."""
-    stack = [(s, section, "", bool(entry.get("nullFlavor"))) for s in reversed(_statements(entry))]
+    stack = [(s, section, "", bool(entry.get("nullFlavor")), "") for s in reversed(_statements(entry))]
     while stack:
-        node, scope, inside, null = stack.pop()
+        node, scope, inside, null, denied = stack.pop()
         parent = node.parent
         nested = parent is not entry
         templates = tuple(t.get("root") for t in node.by("templateId"))
         link = parent.get("typeCode") if nested and parent is not None else ""
         found = kind_of(node.name, templates, kind, nested, inside, link)
         node.kind = found.replace(" ", "-") or f"other-{node.name}"
+        node.section = kind.replace(" ", "-")
+        own = denials(node.element)
+        node.denied = " ".join(dict.fromkeys((*denied.split(), *own))) if own else denied
+        denied = " ".join(w for w in node.denied.split() if w != "value")
         empty = null or bool(node.get("nullFlavor"))
         mine = TreeScope(f"null-{node.kind}" if empty else node.kind, node, scope)
         links = [n for name in _LINKS for n in node.by(name)]
         stack.extend(
-            (s, mine, found, null or bool(n.get("nullFlavor")))
+            (
+                *(s, mine, found, null or bool(n.get("nullFlavor"))),
+                "" if n.get("typeCode") in _APART else denied,
+            )
             for n in reversed(links)
             for s in reversed(_statements(n))
         )

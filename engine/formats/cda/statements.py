@@ -18,7 +18,16 @@ from typing import NamedTuple
 from engine.formats.cda.elements import SDTC, V3, Element, attr, child, children, flag, local, null_flavor
 from engine.formats.cda.parties import Identifier, read_identifier
 
-__all__ = ["CLASSES", "Negation", "Statement", "kind_of", "negations", "read_statement", "statements"]
+__all__ = [
+    "CLASSES",
+    "Negation",
+    "Statement",
+    "denials",
+    "kind_of",
+    "negations",
+    "read_statement",
+    "statements",
+]
 
 CLASSES = (
     "act",
@@ -99,6 +108,22 @@ def kind_of(name: str, templates: tuple[str, ...], section: str, nested: bool, i
         return kind if link in ("", "COMP") else ""
     about = not templates and inside.endswith(("concern", "diagnosis")) and link in ("", "SUBJ")
     return kind if about else ""
+
+
+def denials(element: Element) -> tuple[str, ...]:
+    """Give what is denied at a statement itself or by the link to it: statement, action, value, link."""
+    found = []
+    if flag(element, "negationInd"):
+        found.append("statement")
+    if flag(element, f"{{{SDTC}}}negationInd") or flag(element, f"{{{SDTC}}}actionNegationInd"):
+        found.append("action")
+    denied = f"{{{SDTC}}}valueNegationInd"
+    if flag(element, denied) or any(flag(v, denied) for v in children(element, "value")):
+        found.append("value")
+    link = element.getparent()
+    if link is not None and local(link) in _LINKS and flag(link, "negationInd"):
+        found.append("link")
+    return tuple(found)
 
 
 def negations(element: Element) -> tuple[Negation, ...]:

@@ -1,4 +1,4 @@
-"""Elements of an XML document as maps walk them: children by name, attributes, text, kind, and where they stand.
+"""XML elements as maps walk them: children by name, attributes, text, kind, and where they stand.
 
 In: elements read by `read_xml`. Out: `Node`s, made when asked for, each the same object every time, so that
 it can be a key. A name is local; `prefix` is `sdtc` for that namespace and empty for all others. `kind` is
@@ -36,7 +36,9 @@ QUIET = frozenset(
 class Node:
     """One element. Two nodes are equal only when they are the same element."""
 
-    __slots__ = ("_by", "_children", "_place", "element", "kind", "name", "parent", "prefix")
+    __slots__ = (
+        "_by", "_children", "_place", "denied", "element", "kind", "name", "parent", "prefix", "section",
+    )  # fmt: skip
 
     def __init__(self, element: etree._Element, parent: Node | None = None) -> None:
         self.element = element
@@ -46,6 +48,8 @@ class Node:
         self.name = local
         self.prefix = "sdtc" if namespace == SDTC else ""
         self.kind = ""
+        self.denied = ""
+        self.section = ""
         self._children: tuple[Node, ...] | None = None
         self._by: dict[str, list[Node]] | None = None
         self._place = ""
@@ -68,10 +72,15 @@ class Node:
         return index.get(name) or []
 
     def get(self, name: str) -> str:
-        """An attribute, trimmed; `xsi:type` without its prefix; empty where there is none."""
+        """An attribute, trimmed; `xsi:type` without its prefix; empty where there is none.
+
+        `hub:kind`, `hub:section` and `hub:denied` are what its format says of it.
+        """
         prefix, colon, local = name.partition(":")
         if not colon:
             return (self.element.get(name) or "").strip()
+        if prefix == "hub":
+            return {"kind": self.kind, "section": self.section, "denied": self.denied}.get(local, "")
         value = (self.element.get(f"{{{_NAMESPACES.get(prefix, '')}}}{local}") or "").strip()
         return value.rpartition(":")[2] if name == "xsi:type" else value
 
@@ -99,6 +108,11 @@ class Node:
         return any(c.valued or (c.element.tail or "").strip() for c in self.children)
 
     @property
+    def fields(self) -> tuple[()]:
+        """No fields: they are what segments have."""
+        return ()
+
+    @property
     def top(self) -> Node:
         """The document's root."""
         at = self
@@ -118,7 +132,9 @@ class Node:
         """The absolute XPath, as `engine.formats.xml.places` writes it."""
         if not self._place:
             if self.parent is None:
-                self._place = "/" + step_name(str(self.element.tag), etree.QName(self.element).namespace or "")
+                self._place = "/" + step_name(
+                    str(self.element.tag), etree.QName(self.element).namespace or ""
+                )
             else:
                 home = etree.QName(self.top.element).namespace or ""
                 tag = self.element.tag
