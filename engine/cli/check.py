@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from engine.formats.x12.partner_rules import load_partner
 from engine.kernel.errors import HubError
 from engine.kernel.yamlfile import Map, line_of, load
 from engine.mapping.check import check_maps
@@ -40,7 +41,7 @@ def check(root: Path, as_json: bool = False, everything: bool = False) -> int:
 
 
 def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
-    """Check everything below `root` that people write: config.yaml, channels, maps, sites, tables."""
+    """Check all below `root` that people write: config.yaml, channels, maps, sites, tables, partners."""
     from engine.channels.definition import load_channels
     from engine.kernel.config import load_config
 
@@ -66,6 +67,11 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
                     named(c.at("steps"), f"map: there is no message map {c.map}", c.map, maps.messages)
                 )
     found += _channel_tests(root, {c.name for c in channels})
+    for path in sorted((root / "partners").glob("*.yaml")):
+        try:
+            load_partner(path, root)
+        except HubError as e:
+            found.append(unreadable(e))
     return ordered(found)
 
 

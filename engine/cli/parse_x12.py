@@ -2,7 +2,7 @@
 
 In: a file that holds an interchange. Out: one tree a transaction set (ST..SE) and one an interchange, as
 plain data; with a folder to write to, the file written again from its segments while it is read. Memory is
-that of the longest transaction set.
+that of the longest transaction set. The project's `partners/` are asked where there is a project.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from engine.cli.project import project_above
 from engine.formats.x12.envelope import Interchange, envelopes
+from engine.formats.x12.partner_rules import load_partners
 from engine.formats.x12.segments import Reader, Segment, emit, looks_like
 from engine.formats.x12.tree import complaint, to_json
 from engine.formats.x12.validate import check_interchange, check_transaction
@@ -32,6 +34,8 @@ def is_x12(path: Path) -> bool:
 def parse_x12(file: Path, stem: str, emit_to: Path | None) -> Iterator[dict[str, Any] | None]:
     """Give the trees of a file; None once if it holds no transaction set."""
     target = emit_to / f"{stem}{file.suffix}" if emit_to is not None else None
+    root = project_above()
+    partners = load_partners(root) if root is not None else []
     with file.open("rb") as source, target.open("wb") if target else nullcontext() as out:
         reader = Reader(source)
         seen = 0
@@ -48,7 +52,7 @@ def parse_x12(file: Path, stem: str, emit_to: Path | None) -> Iterator[dict[str,
                 }
             else:
                 tree = item.tree()
-                yield {"file": str(file), **to_json(item, tree, check_transaction(item, tree))}
+                yield {"file": str(file), **to_json(item, tree, check_transaction(item, tree, partners))}
         if out is not None:
             out.write(emit((), reader.trailer))
         if reader.problems or not seen:

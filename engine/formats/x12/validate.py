@@ -1,11 +1,12 @@
-"""Everything that is wrong with a transaction set or an interchange, SNIP types 1 to 5, in order of input.
+"""Everything that is wrong with a transaction set or an interchange, SNIP types 1 to 5, in order of input,
+and type 7 where partners have rules of their own.
 
 In: a `Transaction` and its tree, or an `Interchange`. Out: complaints; the input is mapped all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.formats.x12.addresses import address
 from engine.formats.x12.balance import check_balance
@@ -13,6 +14,8 @@ from engine.formats.x12.codesets import check_codes
 from engine.formats.x12.context import with_units
 from engine.formats.x12.elements import check_elements, is_date, is_time
 from engine.formats.x12.envelope import Interchange, Transaction
+from engine.formats.x12.partner import check_partners
+from engine.formats.x12.partner_rules import Partner
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.separators import Guessed
@@ -23,7 +26,9 @@ from engine.formats.x12.walk import Loop
 __all__ = ["check_interchange", "check_transaction"]
 
 
-def check_transaction(transaction: Transaction, tree: Loop | None) -> list[Problem]:
+def check_transaction(
+    transaction: Transaction, tree: Loop | None, partners: Iterable[Partner] = ()
+) -> list[Problem]:
     """Give the complaints about a transaction set; its tree is that of `Transaction.tree`."""
     out = list(transaction.problems)
     st = transaction.segments[0]
@@ -51,6 +56,7 @@ def check_transaction(transaction: Transaction, tree: Loop | None) -> list[Probl
     out += check_situations(transaction.set_id, tree, position)
     out += check_balance(transaction.set_id, tree, position)
     out += check_codes(tree, position)
+    out += check_partners(partners, transaction, tree, found.name, position)
     out.sort(key=lambda p: p.position)
     return with_units(transaction.set_id, tree, out)
 
