@@ -1,0 +1,266 @@
+"""What rows cannot say of an element of a document, as named functions: `as: NAME` calls one.
+
+Each takes an element (`Node`) and the run `x`, and returns the FHIR value of the row's target, or None;
+`x.fail(code, text)` says that there was something which the type cannot hold. In the traced twin a value made
+of several places says so with `x.from_(value, node, "@attribute", ...)`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from engine.formats.cda.attachments import read_attachment
+from engine.formats.cda.narrative import narrative
+from engine.formats.cda.texts import Texts
+from engine.formats.xml.nodes import Node
+
+__all__ = ["FUNCTIONS", "Function", "named", "uri_of"]
+
+Function = Callable[[Node, Any], Any]
+
+FUNCTIONS: dict[str, Function] = {}
+"""The functions by the names that rows call them."""
+
+
+def named(fn: Function) -> Function:
+    """Register a function under its name."""
+    FUNCTIONS[fn.__name__] = fn
+    return fn
+
+
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_V2_TABLE = re.compile(r"2\.16\.840\.1\.113883\.12\.(\d{1,4})")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*", re.ASCII)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", re.S)
+_MOST_INSIDE = 1 << 20
+_URI = "2.16.840.1.113883.4.873"  # a root that says: the extension is a URI itself
+
+
+def uri_of(text: str) -> str:
+    """Write an OID, UUID or URI as a URI; empty for anything else."""
+    plain = text.removeprefix("urn:oid:")
+    if table := _V2_TABLE.fullmatch(plain):
+        return f"http://terminology.hl7.org/CodeSystem/v2-{int(table[1]):04d}"
+    if _OID.fullmatch(plain):
+        return f"urn:oid:{plain}"
+    plain = text.removeprefix("urn:uuid:")
+    if _UUID.fullmatch(plain):
+        return f"urn:uuid:{plain.lower()}"
+    return text if text.startswith(("http://", "https://", "urn:")) and " " not in text else ""
+
+
+@named
+def code_system(node: Node, x: Any) -> Any:
+    """Give the URI of a coding's system: by its OID, else by the name that was written."""
+    said, name = node.get("codeSystem"), node.get("codeSystemName")
+    uri = (x.sender.system(said.removeprefix("urn:oid:")) or uri_of(said)) if said else ""
+    if not uri and name:
+        uri = x.sender.system(name)
+    if not uri:
+        if said:
+            x.fail("no-system", said)
+        return None
+    return x.from_(uri, node, "@codeSystem", "@codeSystemName")
+
+
+@named
+def identifier_system(node: Node, x: Any) -> Any:
+    """Give the URI of an identifier's root; without an extension the root is the value of a URI."""
+    root = node.get("root")
+    if root == _URI or not (node.get("extension") or node.get("nullFlavor")):
+        return x.from_("urn:ietf:rfc:3986", node, "@root") if uri_of(root) else None
+    uri = x.sender.authority_uri(root.removeprefix("urn:oid:")) or uri_of(root)
+    if not uri:
+        if root:
+            x.fail("no-system", root)
+        return None
+    return x.from_(uri, node, "@root")
+
+
+@named
+def identifier_value(node: Node, x: Any) -> Any:
+    """Give the extension of an identifier, or its root as a URI where that is all there is."""
+    if extension := node.get("extension"):
+        return x.from_(extension, node, "@extension")
+    root = node.get("root")
+    return x.from_(uri_of(root) or root, node, "@root") if root else None
+
+
+def _texts(x: Any) -> Texts:
+    return x.message.texts  # type: ignore[no-any-return]
+
+
+@named
+def narrative_text(node: Node, x: Any) -> Any:
+    """Give what a `text` or `originalText` says: its own words, else those of the narrative it points to."""
+    said = _texts(x).read(node.element)
+    if said.dangling:
+        x.fail("dangling-reference", said.id)
+    if not said.text:
+        return None
+    places = ["text()"] if node.words else []
+    return x.from_(
+        said.text, node.by("reference")[0] if not places and node.by("reference") else node, *places
+    )
+
+
+@named
+def words_of(node: Node, x: Any) -> Any:
+    """Give all words in an element, those of what is inside too."""
+    return x.from_(node.words, node, "*") or None
+
+
+@named
+def EN_string(node: Node, x: Any) -> Any:
+    """Give a name as one text, its parts in the order written."""
+    parts = [c.words for c in node.children if c.name not in ("validTime", "delimiter") and c.words]
+    return x.from_(" ".join(parts) or node.words, node, "*") or None
+
+
+@named
+def ON_string(node: Node, x: Any) -> Any:
+    """Give the name of an organization as one text."""
+    return EN_string(node, x)
+
+
+@named
+def language(node: Node, x: Any) -> Any:
+    """Give the code of a language as BCP 47 writes it; older documents write en_US."""
+    code = node.get("code").replace("_", "-")
+    if code and not _LANGUAGE.fullmatch(code):
+        x.fail("not-a-language", code)
+        return None
+    return x.from_(code, node, "@code") if code else None
+
+
+def _use(node: Node, x: Any, table: str) -> Any:
+    """Give the first of the uses that FHIR has a word for."""
+    for word in node.get("use").split():
+        if hit := x.tables[table].translate(word):
+            if not hit.drop:
+                return x.from_(hit.code, node, "@use")
+    return None
+
+
+@named
+def address_use(node: Node, x: Any) -> Any:
+    """Give `use` of an address."""
+    return _use(node, x, "cda_AddressUse")
+
+
+@named
+def address_type(node: Node, x: Any) -> Any:
+    """Give `type` of an address: PST and PHYS stand among the uses."""
+    return _use(node, x, "cda_AddressType")
+
+
+@named
+def name_use(node: Node, x: Any) -> Any:
+    """Give `use` of a name; one part that is what the person is called by makes it a nickname."""
+    if any(c.get("qualifier") == "CL" for c in node.children):
+        return x.from_("nickname", node, "@use")
+    return _use(node, x, "cda_NameUse")
+
+
+@named
+def telecom_use(node: Node, x: Any) -> Any:
+    """Give `use` of a telecommunication address."""
+    return _use(node, x, "cda_TelecomUse")
+
+
+def _scheme(node: Node) -> tuple[str, str]:
+    found = _SCHEME.fullmatch(node.get("value"))
+    return (found[1].lower(), found[2].strip()) if found else ("", node.get("value"))
+
+
+@named
+def telecom_system(node: Node, x: Any) -> Any:
+    """Give `system`: by the scheme, by what it looks like where there is none; a pager is told by its use."""
+    scheme, rest = _scheme(node)
+    if not rest or node.get("nullFlavor"):
+        return None
+    if scheme in ("", "tel") and "PG" in node.get("use").split():
+        return x.from_("pager", node, "@value")
+    if not scheme:
+        return x.from_("email" if "@" in rest else "phone", node, "@value")
+    hit = x.tables["cda_TelecomScheme"].translate(scheme)
+    return x.from_(hit.code if hit else "other", node, "@value")
+
+
+@named
+def telecom_value(node: Node, x: Any) -> Any:
+    """Give `value`: a number or mail address without its scheme, a link with it."""
+    rest = _scheme(node)[1]
+    if not rest or node.get("nullFlavor"):
+        return None
+    return x.from_(node.get("value") if rest.startswith("//") else rest, node, "@value")
+
+
+@named
+def section_Narrative(node: Node, x: Any) -> Any:
+    """Give the narrative of a section as safe XHTML, its ids kept; one without words says so."""
+    text = next(iter(node.by("text")), None)
+    found = narrative(text.element if text is not None else None)
+    if text is None or not found.div:
+        title = next((t.words for t in node.by("title")), "")
+        words = escape(f"{title}: no text was sent" if title else "No text was sent", quote=False)
+        return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{words}</div>'}
+    node = text
+    if found.dropped:
+        x.flag(
+            "narrative-left-out",
+            f" {node.place}",
+            f"elements that no narrative may hold: {', '.join(found.dropped)}",
+        )
+    if not found.div:
+        return None
+    return {"status": "additional", "div": x.from_(found.div, node, "*")}
+
+
+@named
+def attachment_Attachment(node: Node, x: Any) -> Any:
+    """Give an ED: base64 as it was sent, inflated where it was compressed; words as base64; else its URL."""
+    found = read_attachment(node.element)
+    if found is None:
+        return None
+    out: dict[str, Any] = {}
+    if found.problem:
+        x.fail(f"attachment-{found.problem}", found.problem)
+    if found.media_type:
+        out["contentType"] = x.from_(found.media_type, node, "@mediaType")
+    if found.language:
+        out["language"] = x.from_(found.language, node, "@language")
+    if found.data is not None:
+        out["data"] = x.from_(
+            base64.b64encode(found.data).decode("ascii"), node, "text()", "@representation", "@compression"
+        )
+        out["size"] = len(found.data)
+    elif found.text:
+        out.setdefault("contentType", "text/plain")
+        words = found.text.encode("utf-8")
+        out["data"] = x.from_(base64.b64encode(words).decode("ascii"), node, "text()")
+    if found.url:
+        reference = node.by("reference")[0]
+        out["url"] = x.from_(found.url, reference, "@value")
+    if found.title:
+        out["title"] = found.title
+    return out or None
+
+
+@named
+def document_Attachment(node: Node, x: Any) -> Any:
+    """Give the document itself, byte for byte; of a large one its size and hash: the journal has it."""
+    raw: bytes = x.message.raw
+    data = {"data": base64.b64encode(raw).decode("ascii")} if len(raw) <= _MOST_INSIDE else {}
+    return {
+        "contentType": "text/xml",
+        **data,
+        "size": len(raw),
+        "hash": base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode("ascii"),
+    }
