@@ -11,20 +11,28 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from html import escape
 from typing import Any
 
+from engine.formats.cda import identity
 from engine.formats.cda.attachments import read_attachment
+from engine.formats.cda.identity import EntryIds
 from engine.formats.cda.narrative import narrative
+from engine.formats.cda.quantities import number
 from engine.formats.cda.texts import Texts
 from engine.formats.xml.nodes import Node
 
-__all__ = ["FUNCTIONS", "Function", "named", "uri_of"]
+__all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "uri_of"]
 
 Function = Callable[[Node, Any], Any]
 
 FUNCTIONS: dict[str, Function] = {}
 """The functions by the names that rows call them."""
+
+
+KEYS: set[str] = set()
+"""Those whose result only names something: what stands in the element is not mapped by it."""
 
 
 def named(fn: Function) -> Function:
@@ -33,12 +41,19 @@ def named(fn: Function) -> Function:
     return fn
 
 
+def named_key(fn: Function) -> Function:
+    """Register a function that makes an identity of an element."""
+    KEYS.add(fn.__name__)
+    return named(fn)
+
+
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _V2_TABLE = re.compile(r"2\.16\.840\.1\.113883\.12\.(\d{1,4})")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", re.S)
 _MOST_INSIDE = 1 << 20
+_MINUTES = {"min": Decimal(1), "h": Decimal(60), "d": Decimal(1440), "s": Decimal(1) / 60}
 _URI = "2.16.840.1.113883.4.873"  # a root that says: the extension is a URI itself
 
 
@@ -264,3 +279,38 @@ def document_Attachment(node: Node, x: Any) -> Any:
         "size": len(raw),
         "hash": base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode("ascii"),
     }
+
+
+@named
+def entry_key(node: Node, x: Any) -> Any:
+    """Give what tells a statement of a CDA document from all others; None where nothing does."""
+    ids = getattr(x, "entry_ids", None)
+    if ids is None:
+        ids = x.entry_ids = EntryIds(node.top.element)
+    key = identity.entry_key(node.element, ids)
+    return x.from_(key, node.by("id")[0], "@root", "@extension") if key else None
+
+
+@named
+def offset_minutes(node: Node, x: Any) -> Any:
+    """Give the offset of an EIVL_TS from its event in whole minutes, as FHIR wants it."""
+    at = next((n for n in (node, *node.by("low"), *node.by("high")) if n.get("value")), None)
+    if at is None:
+        return None
+    value, factor = number(at.get("value")), _MINUTES.get(at.get("unit"))
+    minutes = abs(value * factor) if value is not None and factor is not None else None
+    if minutes is None or minutes != int(minutes):
+        x.fail("no-whole-minutes", f"{at.get('value')} {at.get('unit')}".strip())
+        return None
+    return x.from_(int(minutes), at, "@value", "@unit")
+
+
+@named
+def repeats_after_first(node: Node, x: Any) -> Any:
+    """Give how often a supply may be repeated after the first time: CDA counts all, FHIR the refills."""
+    said = node.get("value")
+    if not said.isdecimal() or int(said) < 1:
+        if said:
+            x.fail("no-number-of-supplies", said)
+        return None
+    return x.from_(int(said) - 1, node, "@value")
