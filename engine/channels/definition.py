@@ -22,7 +22,8 @@ from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.listeners.http_settings import HttpChannel, HttpSettings
 from engine.listeners.mllp_settings import MllpChannel, MllpSettings
 from engine.listeners.receiving import ReceivingChannel
-from engine.mapping.project import Maps, Sites, read_sites
+from engine.mapping.project import Maps
+from engine.mapping.sites import Sites, read_sites
 
 __all__ = ["WORDS", "Channel", "agree", "load_channels"]
 

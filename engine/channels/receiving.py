@@ -24,7 +24,7 @@ from engine.listeners.http_settings import HttpChannel, HttpSettings
 from engine.listeners.mllp_settings import MllpChannel, MllpSettings
 from engine.listeners.receiving import ReceivingChannel
 from engine.listeners.senders import BY_PATIENT, BY_SENDER, KnownSender, order_place
-from engine.mapping.project import Sites, authority_of_site
+from engine.mapping.sites import Sites, authority_of_site
 
 __all__ = ["WAYS", "known_senders", "receiving"]
 

@@ -18,8 +18,9 @@ from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
 from engine.mapping import types as T
 from engine.mapping.model import MapDef
-from engine.mapping.project import Maps, Site
+from engine.mapping.project import Maps
 from engine.mapping.read import UNMAPPED
+from engine.mapping.sites import Site
 
 __all__ = ["map_schema", "site_schema", "write_schemas"]
 

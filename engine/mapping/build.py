@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from engine.formats.hl7v2.groups import Group
 from engine.kernel.errors import MapError
 from engine.kernel.message import Draft, Flag, Gap, Identity
 from engine.kernel.uncollected import uncollected
 from engine.mapping import types as T
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter, Env, is_constant
+from engine.mapping.emitnames import variable
 from engine.mapping.links import Link, Node, inner_of, link_all, read_selector, steps_of
 from engine.mapping.mend import doubtful_deletes, mended, refusals
 from engine.mapping.model import Case, Constant, MapDef, MessageDef, ResourceDef, Source
@@ -27,6 +27,7 @@ from engine.mapping.naming import Names, said_again
 from engine.mapping.read import read_target
 from engine.mapping.run import Run
 from engine.mapping.scope import Scope, scope_of
+from engine.mapping.treelinks import refer
 
 __all__ = ["Built", "MessagePlan"]
 
@@ -113,6 +114,8 @@ class MessagePlan:
 
     def __init__(self, program: Program, message: MessageDef) -> None:
         self.program, self.message = program, message
+        self.tree = program.library.tree
+        self.scoped = self.tree or program.library.types.format == "x12"  # it comes as scopes, not as groups
         self.names = frozenset(r.name for r in message.resources)
         self.lines = [_Line(self, r) for r in message.resources]
         self._apt_lines: dict[frozenset[str], list[_Line]] = {}
@@ -121,16 +124,19 @@ class MessagePlan:
     # -- reading the map -------------------------------------------------------------------------------------
 
     def _function(self, name: str, own: str, write: Callable[[Emitter, Env], str]) -> Callable[..., Any]:
-        e = Emitter(self.program.library, [], self.program.trace)
+        e = self.program.emitter([], self.program.trace)
         result = write(e, Env(own, "seg", fields={own: "f"} if own else {}, paths={(): "o"}))
         body = [*e.lines, f"    return {result}"]
+        if self.tree:
+            self.program._exec(name, [f"def {name}(s, g, x):", *body])
+            return self.program.space[name]  # type: ignore[no-any-return]
         if not self.program.trace:  # most of what is asked for was not sent
             body = [_ASKED.sub(r"(\g<0> if \1 else '')", line) for line in body]
         head = [f"def {name}(s, g, x):", "    cs, rs, ss = x.cs, x.rs, x.ss"]
         if any(_OWN.search(line) for line in body):
             head.append("    f = fields(s, x) if s is not None else EMPTY")
         for segment in sorted(e.segments):
-            head.append(f"    f_{segment} = near(x, g, {segment!r})")
+            head.append(f"    {variable(segment)} = near(x, g, {segment!r})")
         self.program._exec(name, [*head, *body])
         return self.program.space[name]  # type: ignore[no-any-return]
 
@@ -180,11 +186,14 @@ class MessagePlan:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def build(self, tree: Group, x: Run, entry_key: str) -> Built:
-        """Map one arranged message."""
+    def build(self, tree: Any, x: Run, entry_key: str) -> Built:
+        """Map one arranged message; of a document, its scopes."""
         out = Built()
-        strangers = [r.where for r in x.message.repairs if r.code == "unexpected-segment"]
-        root = out.root = scope_of(mended(tree, self.message.mend, x), strangers)
+        if self.scoped:
+            root = out.root = tree
+        else:
+            strangers = [r.where for r in x.message.repairs if r.code == "unexpected-segment"]
+            root = out.root = scope_of(mended(tree, self.message.mend, x), strangers)
         refused = refusals(root, self.message.refuse, x)
         if refused is not None:
             out.held, out.flags = refused, x.flags
@@ -206,6 +215,8 @@ class MessagePlan:
                     if node.draft.keys and line.type not in OF_THE_ENTRY:
                         names.parents.setdefault(id(scope), node.draft.keys[0])
         link_all(self.lines, out.nodes, x)
+        if self.tree:
+            refer(out.nodes, x)
         seen: dict[str, None] = {}
         for node in out.nodes:
             if node.draft.id not in seen:
@@ -214,7 +225,8 @@ class MessagePlan:
         out.drafts += [d for d in x.drafts if d.id not in seen]
         for d in out.drafts:
             _require(d, x)
-        doubtful_deletes(x)
+        if not self.scoped:
+            doubtful_deletes(x)
         out.flags, out.held, out.gaps = x.flags, x.held, x.gaps
         return out
 
@@ -263,7 +275,7 @@ class MessagePlan:
                     )
                     continue
             anchor = anchor or s
-            x.where = f"{s.name}[{s.n}]"
+            x.where = s.place if self.tree else f"{s.name}[{s.n}]"
             if filled and line.retold:
                 x.before = {k: tuple(lab[k]) for k in line.retold if k in lab}
             fill(s, scope, x, o, lab)

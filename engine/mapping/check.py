@@ -23,8 +23,9 @@ from engine.mapping.checkrows import check_map
 from engine.mapping.checksites import check_changes
 from engine.mapping.locate import locate
 from engine.mapping.model import Locate, MapDef, Row
-from engine.mapping.project import Maps, Site, SiteProgram
+from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.rules import Finding, finding, ordered
+from engine.mapping.sites import Site
 
 __all__ = ["check_maps"]
 

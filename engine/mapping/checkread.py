@@ -15,10 +15,11 @@ from engine.kernel.errors import ConfigError, HubError, MapError
 from engine.kernel.yamlfile import Map, load
 from engine.mapping import types as T
 from engine.mapping.model import MapDef, MessageDef
-from engine.mapping.project import Maps, Site, _read_site
+from engine.mapping.project import Maps
 from engine.mapping.read import read_map
 from engine.mapping.readmessage import read_message
 from engine.mapping.rules import Finding, finding
+from engine.mapping.sites import Site, read_site
 from engine.terminology.tables import COLUMNS, read_system, read_table
 from engine.terminology.translate import Terminology
 
@@ -76,7 +77,7 @@ def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[M
     for path in sorted((base / "sites").glob("*.yaml")):
         shown = path.relative_to(root).as_posix()
         try:
-            site = _read_site(load(path, name=shown), shown)
+            site = read_site(load(path, name=shown), shown)
             sites[site.name] = site
         except HubError as e:
             found.append(unreadable(e, shown))

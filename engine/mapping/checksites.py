@@ -17,8 +17,8 @@ from engine.kernel.errors import HubError, MapError
 from engine.kernel.yamlfile import Map, line_of
 from engine.mapping.checkread import named, unreadable
 from engine.mapping.model import MapDef, Place, Row
-from engine.mapping.project import Site
 from engine.mapping.rules import Finding, finding
+from engine.mapping.sites import Site
 
 __all__ = ["check_changes", "row_hash"]
 

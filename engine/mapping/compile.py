@@ -16,6 +16,8 @@ from typing import Any
 from engine.kernel.errors import MapError
 from engine.mapping import types as T
 from engine.mapping.emit import Emitter, Env, Library, is_constant
+from engine.mapping.emitnames import variable
+from engine.mapping.emittree import TreeEmitter
 from engine.mapping.hoist import OFTEN, hoisted, own_fields
 from engine.mapping.locate import locate
 from engine.mapping.memory import remembered
@@ -24,6 +26,7 @@ from engine.mapping.read import read_target
 from engine.mapping.run import lit
 from engine.mapping.steady import steady_rows
 from engine.mapping.steps import SPACE, TRACED
+from engine.mapping.treerun import path_function, tree_space
 
 __all__ = ["Program"]
 
@@ -38,6 +41,12 @@ class Program:
         self._prepared: dict[str, Callable[[], None]] = {}
         self.space: dict[str, Any] = {**SPACE, "lit": lit, **(TRACED if trace else {})}
         self.space |= library.types.steps(trace)
+        if library.tree:
+            self.space |= tree_space(trace)
+
+    def emitter(self, rows: list[Row], trace: bool) -> Emitter:
+        """Return what writes a function: for messages of segments, or for documents."""
+        return (TreeEmitter if self.library.tree else Emitter)(self.library, rows, trace)
 
     def segment(self, name: str) -> Callable[..., None]:
         """Return `M_name(s, g, x, o, lab)`: fill `o` from segment `s` standing in group `g`."""
@@ -79,6 +88,9 @@ class Program:
         source = "\n".join(lines) + "\n"
         for names, stem in self.library.sets.items():
             self.space.setdefault(stem, frozenset(names))
+        for text, stem in self.library.stems.items():
+            if stem not in self.space:
+                self.space[stem] = path_function(text, self.trace)
         file = f"<map {name}{' traced' if self.trace else ''}>"
         linecache.cache[file] = (len(source), None, source.splitlines(True), file)
         exec(compile(source, file, "exec"), self.space)  # written by the emitter from typed rows only
@@ -87,10 +99,16 @@ class Program:
     def _needs(self, e: Emitter) -> None:
         for name, level in sorted(e.needs):
             m = self._map(name)
+            if level == "m":  # a segment's or loop's map that runs where `each` finds one
+                if name in self._prepared or f"M_{name}" not in self.space:
+                    self.segment(name)
+                continue
             if f"D_{name}_{level}" not in self.space:
                 self._compile_datatype(m, level)
 
     def _compile_segment(self, m: MapDef) -> Callable[[], None]:
+        if self.library.tree:
+            return self._compile_element(m)
         env = Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"})
 
         def written(rows: tuple[Row, ...]) -> list[str]:
@@ -136,10 +154,21 @@ class Program:
 
         return finish
 
+    def _compile_element(self, m: MapDef) -> Callable[[], None]:
+        """The same for a map of a document's element: nothing of it is remembered between documents."""
+        env = Env(m.source, "seg", paths={(): "o"})
+        e = self.emitter(self.rows, self.trace)
+        body = self._body(e, m.rows, m.to, env, lab="lab")
+        self.space[f"M_{m.name}"] = None
+        keys = self._key_lines(m, env)
+        self._needs(e)
+        lines = [f"def M_{m.name}(s, g, x, o, lab):", *(body or ["    pass"]), "", *keys]
+        return lambda: self._exec(m.name, lines)
+
     def _prefetch(self, e: Emitter) -> list[str]:
         out = []
         for name in sorted(e.segments):
-            out.append(f"    f_{name} = near(x, g, {name!r})")
+            out.append(f"    {variable(name)} = near(x, g, {name!r})")
         return out
 
     def _body(self, e: Emitter, rows: tuple[Row, ...], to: str, env: Env, lab: str) -> list[str]:
@@ -149,7 +178,7 @@ class Program:
     def _key_lines(self, m: MapDef, env: Env) -> list[str]:
         """Write the function that reads a map's key: identifiers made by labelled rows, or a location's
         identifiers."""
-        e = Emitter(self.library, [], self.trace)
+        e = self.emitter([], self.trace)
         named = [self._element_key(m, source) for source in m.key]
         if named and all(named):
             e.put(f"return x.keys_by(o, lab, {tuple(named)!r})")
@@ -160,6 +189,8 @@ class Program:
             e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
         head = f"def K_{m.name}(s, g, x, o, lab):"
         self._needs(e)
+        if self.library.tree:
+            return [head, *e.lines]
         if not self.trace:
             return hoisted(m.name, head, e.lines, sorted(e.segments), False)
         return [
@@ -200,6 +231,8 @@ class Program:
             e.put(f"out.extend(x.labelled(o, lab, {named[0]!r}, {named[1]!r}))")
             return
         h = e.handle(text, env, m.place)
+        if self.library.tree:
+            h = replace(h, expr=f"some({h.expr})")
         e.put(f"for r in {h.expr if h.repeats else f'[{h.expr}] if {h.expr} else ()'}:")
         e.depth += 1
         one = replace(h, expr="r", repeats=False)
@@ -217,8 +250,8 @@ class Program:
             self._compile_chain(m, level)
             return
         self.space.setdefault(f"D_{m.name}_{level}", None)
-        e = Emitter(self.library, self.rows, self.trace)
-        env = Env(m.source, "dt", level=level, paths={(): "o"})
+        e = self.emitter(self.rows, self.trace)
+        env = Env(m.source, "dt", level=level, paths={(): "o"}, ctx="c")
         width = 30
         resource = m.to[:1].isupper() and self._is_resource(m.to)
         e.base = "n0"
@@ -227,6 +260,8 @@ class Program:
             "    n0 = x.fails",
             f"    if len(c) < {width}: c = c + EMPTY[:{width} - len(c)]",
         ]
+        if self.library.tree:
+            head = ["    n0 = x.fails"]
         if len(m.rows) >= 1 and T.definitions.is_primitive(m.to):
             lines = self._primitive(e, m, env)
             self._needs(e)
@@ -262,7 +297,7 @@ class Program:
         return e.lines
 
     def _resource_key(self, m: MapDef, env: Env) -> list[str]:
-        e = Emitter(self.library, [], self.trace)
+        e = self.emitter([], self.trace)
         e.put("out = []")
         for source in m.key:
             self._key_source(e, m, source, env)

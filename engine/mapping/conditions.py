@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from engine.kernel.errors import MapError
 
 __all__ = [
+    "ELEMENT",
+    "VALUE",
     "And",
     "Cleared",
     "Compare",
@@ -100,7 +102,8 @@ class Or:
 
 Condition = Valued | Cleared | Compare | Looks | TargetSet | GroupThere | Not | And | Or
 
-LOCATION = r"[A-Z][A-Z0-9]{1,2}(?:\([^()]*\))?(?:[-.]\d+(?:\([^()]*\))?(?:\.\d+){0,2})?"
+NAME = r"(?:[CS]\d{3}(?=[-.])|(?:(?:ST|\d{4}[A-Z]{0,2}(?:\|\d{4}[A-Z]{0,2})*)/)?[A-Z][A-Z0-9]{1,2})"
+LOCATION = NAME + r"(?:\([^()]*\))?(?:[-.]\d+(?:\([^()]*\))?(?:\.\d+){0,2})?"
 ELEMENT = (
     r"[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?(?:\.[a-z][A-Za-z]*(?:\[x\])?(?:\([a-zA-Z0-9_-]+\))?)*"
 )
@@ -109,7 +112,7 @@ _TOKEN = re.compile(
     rf"\s*(?:(?P<func>length|count)\(\s*(?P<farg>{LOCATION})\s*\)"
     rf"|(?P<op>!=|<=|>=|=|<|>)\s*(?P<vals>(?:{VALUE})(?:\s*\|\s*(?:{VALUE}))*)"
     rf"|(?P<word>(?:not\s+valued|valued|cleared|not\s+set|set|looks\s+like\s+[a-z]+|and|or|not)\b)"
-    r"|(?P<group>[A-Z][A-Z0-9_]{3,})(?![-.(])"
+    r"|(?P<group>[A-Z][A-Z0-9_]{3,}|\d{4}[A-Z]{0,2}\b)(?![-.(/|])"
     rf"|(?P<loc>{LOCATION})(?![A-Za-z])"
     rf"|(?P<elem>{ELEMENT})"
     r"|(?P<open>\()|(?P<close>\)))"

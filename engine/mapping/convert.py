@@ -1,4 +1,4 @@
-"""One HL7 v2 message -> drafts, the fast way or the traced way: the pure pipeline that channels and `hub
+"""One message or document -> drafts, the fast way or the traced way: the pure pipeline that channels and `hub
 convert` share."""
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from engine.formats.hl7v2.parse import Message
 from engine.formats.hl7v2.structures import structure_for, tree
 from engine.kernel.errors import MapError
 from engine.mapping import traced
-from engine.mapping.build import Built
+from engine.mapping.arrived import Arrived
+from engine.mapping.build import Built, MessagePlan
 from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Identify, Run, TracedRun
@@ -24,8 +25,10 @@ __all__ = [
     "authority_of",
     "headers",
     "headers_of",
+    "map_arrived",
     "map_message",
     "name_systems",
+    "trace_arrived",
     "trace_message",
     "unkeyed",
 ]
@@ -114,6 +117,58 @@ def map_message(
     built: Built = plan.build(tree_, x, entry_key)
     program.quantities.add(built)
     return built
+
+
+def map_arrived(
+    arrived: Arrived,
+    program: SiteProgram,
+    identify: Identify,
+    entry_key: str,
+    run: type[Run] | None = None,
+    map_: str = "",
+) -> Built:
+    """Map a document or transaction set with the fast program, as `map_message` does a message."""
+    plan = _plan(arrived, program, map_)
+    x = (run or arrived.run)(arrived, program.sender(arrived.authority), program.tables, {}, identify)
+    built = plan.build(arrived.scope, x, entry_key)
+    program.quantities.add(built)
+    return built
+
+
+def trace_arrived(
+    arrived: Arrived,
+    maps: Maps,
+    site: str,
+    entry_key: str,
+    identify: Identify = unkeyed,
+    map_: str = "",
+    run: type[TracedRun] | None = None,
+) -> Conversion:
+    """Map a document or transaction set with the traced twin and report on every place in it."""
+    program = maps.program(site, trace=True)
+    plan = _plan(arrived, program, map_)
+    x = (run or arrived.traced_run)(arrived, program.sender(arrived.authority), program.tables, {}, identify)
+    built = plan.build(arrived.scope, x, entry_key)
+    found = arrived.report(built, x, program.program.rows, program.resolved, plan.message)
+    for d in built.drafts:
+        d.body = traced.plain(d.body)
+        d.keys = tuple((str(s), str(v)) for s, v in d.keys)
+    program.quantities.add(built)
+    return Conversion(built, found, site, program.revision, x.systems)
+
+
+def _plan(arrived: Arrived, program: SiteProgram, map_: str) -> MessagePlan:
+    if map_:
+        return program.plan(map_)
+    for kind in arrived.kinds:
+        plan = program.plan_for(kind, "")
+        if plan is not None:
+            return plan
+    raise MapError(
+        f"no map for {arrived.format} {arrived.kinds[0]}",
+        where=arrived.format,
+        remedy=f"write a message map under mappings/{arrived.format}, with `for:` naming it",
+    )
 
 
 def name_systems(done: Conversion, base: str) -> None:

@@ -19,7 +19,7 @@ from engine.mapping.values import BUILTIN
 __all__ = [
     "GLUE", "RAW", "Aim", "Env", "Handle", "Library", "all_constant", "component_of", "first_of", "ignored",
     "is_constant", "reads_elsewhere", "segments_of",
-    "tests_of", "tests_target", "word_of",
+    "tests_of", "tests_target", "variable", "word_of",
 ]  # fmt: skip
 
 RAW = re.compile(r"\b(?:f\w*|c)\[\d+\]")
@@ -54,6 +54,8 @@ class Env:
     top: str = "o"
     override: bool = False  # child rows beside a row's own map: what they say stands over what the map said
     varies: str = ""  # the type of OBX-5 in the case of OBX-2 that is being written
+    scope: str = "g"  # the variable of the scope that locations are read from
+    ctx: str = "s"  # in a document: the variable of the element that locations start at
 
     def at(self, path: tuple[Step, ...], var: str) -> Env:
         return replace(self, paths={**self.paths, path: var})
@@ -89,6 +91,13 @@ class Library:
     types: T.SourceTypes = T.HL7  # of the side that is read
     names: frozenset[str] = frozenset()
     sets: dict[tuple[str, ...], str] = field(default_factory=dict)
+    tree: bool = False  # the source is a document: locations are paths from element to element
+    functions: frozenset[str] = frozenset()  # what a document's rows may call besides maps
+    stems: dict[str, str] = field(default_factory=dict)  # paths -> their names in generated code
+
+    def path(self, text: str) -> str:
+        """Name a path that generated code walks; `stems` holds them."""
+        return self.stems.setdefault(text, f"P{len(self.stems)}")
 
     def constant_set(self, names: tuple[str, ...]) -> str:
         """Name a set of words that generated code refers to; `sets` holds them."""
@@ -97,7 +106,7 @@ class Library:
         return self.sets[names]
 
     def __post_init__(self) -> None:
-        self.names = frozenset(self.maps) | frozenset(BUILTIN)
+        self.names = frozenset(self.maps) | (self.functions if self.tree else frozenset(BUILTIN))
 
 
 def is_constant(row: Row) -> bool:
@@ -169,6 +178,11 @@ def component_of(expr: str, number: int) -> str:
     if expr.startswith("one(") and expr.endswith(", rs)") and expr.count("(") == 1:
         return f"comp({expr[4:-5]}, rs, cs, {number})"
     return f"part({expr}, cs, {number})"
+
+
+def variable(name: str) -> str:
+    """The variable of another segment's fields: `f_PID`, `f_2010BB_NM1`."""
+    return f"f_{name}" if name.isalnum() else "f_" + re.sub(r"\W", "_", name)
 
 
 def word_of(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from engine.fhir import definitions
 from engine.kernel.errors import MapError
 from engine.mapping import conditions as C
-from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of, word_of
+from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of, variable, word_of
 from engine.mapping.locate import MINE, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
 from engine.mapping.read import read_target
@@ -122,7 +122,7 @@ class Reading(ABC):
                     remedy = f"it compares with the {loc.name} that the row stands in"
                     raise self.error(f"{text}: there is no {loc.name} of mine here", place, remedy)
                 mine = f", {env.fields[loc.name]}"
-            raw = f"x.find(g, {loc.name!r}, {tests_of(loc.segment_tests)}, {loc.field}{mine})"
+            raw = f"x.find({env.scope}, {loc.name!r}, {tests_of(loc.segment_tests)}, {loc.field}{mine})"
         if loc.n:
             h = Handle(f"nth({raw}, rs, {loc.n - 1})", "rep", kind, text, table)
         elif loc.only:
@@ -185,8 +185,10 @@ class Reading(ABC):
     def fields(self, loc: Location, env: Env) -> str:
         if loc.name in env.fields:
             return env.fields[loc.name]
+        if env.scope != "g":
+            return f"near(x, {env.scope}, {loc.name!r})"
         self.segments.add(loc.name)
-        return f"f_{loc.name}"
+        return variable(loc.name)
 
     def parts(self, h: Handle) -> str:
         return {"rep": f"{h.expr}.split(cs)", "comp": f"{h.expr}.split(ss)"}.get(h.level, f"[{h.expr}]")
@@ -287,14 +289,14 @@ class Reading(ABC):
         if isinstance(c, C.GroupThere):
             if env.kind != "seg":
                 raise self.error(f"{c.group}: a datatype stands in no group", place)
-            return f"g.holds({c.group!r})"
+            return f"{env.scope}.holds({c.group!r})"
         loc = locate(c.location)
         if loc is None:
             raise self.error(f"{c.location!r} is not a location", place)
         if not loc.field and env.kind == "seg":
             if loc.name == env.own:
                 return "True"
-            return f"(g.near({loc.name!r}) is not None)"
+            return f"({env.scope}.near({loc.name!r}) is not None)"
         h = self.handle(c.location, env, place)
         if isinstance(c, C.Cleared):
             return f"({h.raw_field or h.expr} == '\"\"')"

@@ -39,6 +39,10 @@ class Rows(Values):
         """Write a `by` table."""
 
     @abstractmethod
+    def standing(self, row: Row, aim: Aim, env: Env) -> None:
+        """Write `each` over loops, segments or their groups of elements (X12)."""
+
+    @abstractmethod
     def one_by_one(self, row: Row, aim: Aim, env: Env) -> None:
         """Write a row whose entries are told one by one."""
 
@@ -339,6 +343,9 @@ class Rows(Values):
     ) -> None:
         if row.known_by is not None or row.action is not None:
             self.one_by_one(row, aim, env)
+            return
+        if self.kinds.format == "x12":
+            self.standing(row, aim, env)
             return
         s, f = self.name("s"), self.name("f")
         depth = self.depth

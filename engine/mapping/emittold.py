@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.mapping.emitnames import Aim, Env, ignored, segments_of
-from engine.mapping.emitrows import Rows
+from engine.mapping.emitstanding import Standing
 from engine.mapping.model import First, Place, Row, Source
 
 __all__ = ["Told"]
 
 
-class Told(Rows):
+class Told(Standing):
     """Writes entries told one by one."""
 
     def one_by_one(self, row: Row, aim: Aim, env: Env) -> None:

@@ -347,7 +347,8 @@ class Values(Reading):
                 return False
             if r.each:
                 names = r.each.split("/")
-                found[f"{names[0 if r.known_by else -1]!r} in x.names"] = None
+                for n in names[0 if r.known_by else -1].split("|"):
+                    found[f"{n!r} in x.names"] = None
                 continue
             if r.by is not None:
                 if not self._feeding(r.by, r, env, found) or not all(

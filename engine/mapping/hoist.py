@@ -14,6 +14,8 @@ import re
 from collections import Counter
 from typing import Any, cast
 
+from engine.mapping.emitnames import variable
+
 __all__ = ["OFTEN", "hoisted", "own_fields"]
 
 PURE = frozenset(
@@ -257,15 +259,15 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
     if "f" in used or chosen:
         lines.append("    f = fields(s, x)")
     before: list[str] = []
-    near = [f"    f_{s} = near(x, g, {s!r})" for s in segments]
+    near = [f"    {variable(s)} = near(x, g, {s!r})" for s in segments]
     if apart.found:
-        given = [f"f_{s}" for s in segments if f"f_{s}" in used] + list(apart.found.values())
+        given = [variable(s) for s in segments if variable(s) in used] + list(apart.found.values())
         before = [f"def A_{name}(x, g):", "    cs, rs, ss = x.cs, x.rs, x.ss", *near]
         before += [f"    {v} = {text}" for text, v in apart.found.items()]
         before += [f"    return ({', '.join(given)},)", ""]
         lines.append(f"    ({', '.join(given)},) = around(x, g, {name!r}, OUTSIDE_{name}, A_{name})")
     else:
-        lines += [n for n, s in zip(near, segments, strict=True) if f"f_{s}" in used]
+        lines += [n for n, s in zip(near, segments, strict=True) if variable(s) in used]
     for asked, v in chosen.items():
         number = v.removeprefix("text").removeprefix("count")
         lines.append(f"    {v} = {asked} if f[{number}] else {'0' if v.startswith('count') else repr('')}")

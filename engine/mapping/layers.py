@@ -12,15 +12,23 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map
+from engine.mapping import conditions
 from engine.mapping.model import Case, MapDef, Place, Row
-from engine.mapping.read import WORDS, HasChild, Reader, read_target
+from engine.mapping.read import WORDS, HasChild, Parse, Reader, read_target
 
 __all__ = ["apply_change"]
 
 
-def apply_change(base: MapDef, change: Map, file: str, layer: str, has_child: HasChild) -> MapDef:
+def apply_change(
+    base: MapDef,
+    change: Map,
+    file: str,
+    layer: str,
+    has_child: HasChild,
+    parse: Parse = conditions.parse,
+) -> MapDef:
     """Lay one site's rows over a map. Raises MapError for a row that is gone or cannot be read."""
-    reader = Reader(base.to, file, layer, has_child)
+    reader = Reader(base.to, file, layer, has_child, parse)
     rows = list(base.rows)
     for key, value in change.items():
         line = change.key_lines[key]

@@ -23,7 +23,19 @@ from engine.mapping.readings import why_not
 from engine.mapping.run import TracedRun
 from engine.mapping.traced import Address, TKey
 
-__all__ = ["STATES", "Mapped", "Report", "Unmapped", "ignored_by", "names_of", "report", "two_way"]
+__all__ = [
+    "STATES",
+    "Mapped",
+    "Report",
+    "Unmapped",
+    "ignored_by",
+    "names_of",
+    "place_of_row",
+    "report",
+    "row_name",
+    "two_way",
+    "walk_values",
+]
 
 STATES = (
     "mapped",  # reached an element
@@ -74,13 +86,14 @@ class Report:
     unmapped: list[Unmapped] = field(default_factory=list)
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def walk_values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Give the traced values of a body, each with its path."""
     if isinstance(value, dict):
         for k, v in value.items():
-            yield from _walk(v, f"{path}.{k}")
+            yield from walk_values(v, f"{path}.{k}")
     elif isinstance(value, list):
         for i, v in enumerate(value):
-            yield from _walk(v, f"{path}[{i}]")
+            yield from walk_values(v, f"{path}[{i}]")
     elif getattr(value, "src", ()):
         yield path, value
 
@@ -112,7 +125,7 @@ def report(
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
     keys: dict[Address, int] = {}
     for name, d in zip(names_of(built.drafts), built.drafts, strict=True):
-        for path, value in _walk({k: v for k, v in d.body.items() if k != "resourceType"}, name):
+        for path, value in walk_values({k: v for k, v in d.body.items() if k != "resourceType"}, name):
             for a in value.src:
                 if isinstance(value, TKey):
                     keys[a] = value.row
@@ -126,7 +139,7 @@ def report(
 
     @cache
     def shown(row: int) -> tuple[str, Place]:
-        return _row(rows, row), _place(rows, row)
+        return row_name(rows, row), place_of_row(rows, row)
 
     for leaf in leaves(message):
         spots = _spots(leaf)
@@ -173,7 +186,8 @@ def _spots(leaf: Any) -> list[Address]:
     ]
 
 
-def _row(rows: list[Row], n: int) -> str:
+def row_name(rows: list[Row], n: int) -> str:
+    """Name the n-th row that ran: `PID_Patient/gender (file:line)`."""
     if 0 <= n < len(rows):
         r = rows[n]
         stem = r.place.file.rsplit("/", 1)[-1].removesuffix(".yaml")
@@ -222,13 +236,15 @@ def _why(
             return Unmapped(at, value, failed[a], "unreadable")
     for a in spots:
         if a in chose:
-            row = _row(rows, chose[a])
-            return Unmapped(at, value, f"chose the case of row {row}", "decides", row, _place(rows, chose[a]))
+            row = row_name(rows, chose[a])
+            return Unmapped(
+                at, value, f"chose the case of row {row}", "decides", row, place_of_row(rows, chose[a])
+            )
     for a in spots:
         if a in keys:
-            row = _row(rows, keys[a])
+            row = row_name(rows, keys[a])
             why = f"only part of an identity key, row {row}"
-            return Unmapped(at, value, why, "key", row, _place(rows, keys[a]))
+            return Unmapped(at, value, why, "key", row, place_of_row(rows, keys[a]))
     for component in (leaf.comp, 0):
         why = ignored.get((leaf.segment.name, leaf.field, component), "")
         if why:
@@ -236,7 +252,8 @@ def _why(
     return None
 
 
-def _place(rows: list[Row], n: int) -> Place:
+def place_of_row(rows: list[Row], n: int) -> Place:
+    """Return where the n-th row that ran is written."""
     return rows[n].place if 0 <= n < len(rows) else NOWHERE
 
 

@@ -353,6 +353,8 @@ class _Relations:
         if not others:
             return []
         scope = me.scope
+        if hasattr(scope, "relate"):
+            return scope.relate(self._in, name, many)
         if scope.groups or scope.parent is None:
             inside = [n for n in others if n.scope.within(scope)]
         else:
@@ -371,6 +373,8 @@ class _Relations:
             found = above[-1:]
         else:
             beside = [n for n in others if n.scope.within(at) and _branch(n.scope, at) != came_from]
+            if at.strict:  # a document: beside me is only what the document itself holds
+                beside = [n for n in beside if n.scope.parent is at] if at.parent is None else []
             if beside:
                 found = beside if many or len(beside) == 1 else []
             else:

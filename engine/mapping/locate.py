@@ -3,7 +3,8 @@
 
 In a segment map the numbers are field, component, subcomponent; in a datatype map component and subcomponent.
 HL7 v2.8.2 §2.5 names the parts; the parentheses are ours (a repetition number, `only`, or a test on
-components).
+components). X12: `CLM-05.1`, `REF(01=G1)-02`; `2010BB/NM1-09` reads another loop's segment, `2010BA|2010CA/NM1-03`
+that of whichever is nearer, `ST/BPR-02` the transaction set's own; `C003.2` in the map of a composite.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MINE = ("mine",)
 """What `OBX(4=mine)` compares with: the same place of the row's own segment of that name."""
 
 _LOCATION = re.compile(
-    r"([A-Z][A-Z0-9]{1,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?"
+    r"((?:(?:ST|\d{4}[A-Z]{0,2}(?:\|\d{4}[A-Z]{0,2})*)/)?[A-Z][A-Z0-9]{1,2}|[CS]\d{3}|\d{4}[A-Z]{0,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?"
 )
 
 

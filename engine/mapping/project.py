@@ -8,76 +8,29 @@ engine version.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine import __version__
 from engine.kernel.errors import MapError
 from engine.kernel.uncollected import uncollected
-from engine.kernel.yamlfile import Map, load, place_of, plain
+from engine.kernel.yamlfile import place_of
 from engine.mapping import types as T
 from engine.mapping.build import MessagePlan
 from engine.mapping.compile import Program
 from engine.mapping.emit import Library
+from engine.mapping.languages import LANGUAGES, Language, read_maps
 from engine.mapping.layers import apply_change
-from engine.mapping.model import MapDef, MessageDef, TestDef
-from engine.mapping.quantities import Quantities, UnitWish, read_units, tables_with
-from engine.mapping.read import read_map, read_tests
-from engine.mapping.readmessage import read_message
+from engine.mapping.model import MapDef, MessageDef
+from engine.mapping.quantities import Quantities, tables_with
+from engine.mapping.sites import Site, Sites, read_sites
 from engine.terminology.concepts import CodeService
 from engine.terminology.translate import Terminology
 
-__all__ = ["Maps", "Site", "Sites", "authority_of_site", "read_sites"]
-
-SITE_WORDS = {
-    "site",
-    "over",
-    "match",
-    "timezone",
-    "charset",
-    "authority",
-    "systems",
-    "segments",
-    "change",
-    "ignore",
-    "tests",
-    "note",
-    "replaces",
-    "translated",
-    "units",
-}
-
-
-@dataclass(slots=True)
-class Site:
-    """One sender (or realm): how its messages are recognised and what differs."""
-
-    name: str
-    over: str = "standard"
-    match: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    zone: str = ""
-    charset: str = ""
-    authority: str = ""
-    translated: str = ""  # where a translated coding stands: first | second
-    units: UnitWish | None = None
-    own_systems: dict[str, str] = field(default_factory=dict)
-    segments: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    change: Map | None = None
-    ignore: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    tests: tuple[TestDef, ...] = ()
-    file: str = ""
-    digest: str = ""
-    replaces: Map | None = None  # map -> row -> hash of the standard row that a change was written for
-
-    def matches(self, headers: Mapping[str, str]) -> bool:
-        """Say whether a message with these MSH fields comes from here; patterns may hold `*`."""
-        return bool(self.match) and all(
-            any(fnmatch.fnmatchcase(headers.get(k, ""), p) for p in patterns) for k, patterns in self.match
-        )
+__all__ = ["Maps", "SenderView", "SiteProgram"]
 
 
 class SenderView:
@@ -104,9 +57,6 @@ class SenderView:
         return known is None or code in known
 
 
-Sites = dict[str, Site]
-
-
 class Maps:
     """All maps of a project. `codes`, where somebody sets it, answers questions about code systems."""
 
@@ -120,9 +70,13 @@ class Maps:
         messages: dict[str, MessageDef],
         sites: Sites,
         identity_base: str,
+        language: Language = LANGUAGES["hl7v2"],
     ) -> None:
-        self.root, self.terminology = root, terminology
-        self.maps, self.messages, self.sites = maps, messages, sites
+        self.root, self.terminology, self.language = root, terminology, language
+        self.maps, self.messages = maps, messages
+        self.all_sites = sites
+        self.sites = {name: s for name, s in sites.items() if s.format == language.format}
+        self._beside: dict[str, Maps] = {language.format: self}
         self.identity_base = identity_base
         self.triggers = {t: m for m in messages.values() for t in m.triggers}
         self._views: dict[tuple[str, bool], SiteProgram] = {}
@@ -139,31 +93,28 @@ class Maps:
                 where=str(base),
                 remedy="start in the project's folder, where config.yaml is",
             )
-        terminology = Terminology.open(root / "terminology")
-        maps: dict[str, MapDef] = {}
-        messages: dict[str, MessageDef] = {}
-        for path in sorted((base / "hl7v2").glob("*/**/*.yaml")):
-            shown = path.relative_to(root).as_posix()
-            data = load(path, name=shown)
-            if not isinstance(data, Map) or "map" not in data:
-                raise MapError("is not a map", where=shown, remedy="start the file with map: NAME")
-            if "resources" in data:
-                m = read_message(data, shown, "standard")
-                if m.name in messages:
-                    raise MapError(
-                        f"map {m.name} exists twice",
-                        where=shown,
-                        why=f"also in {messages[m.name].place.file}",
-                    )
-                messages[m.name] = m
-            else:
-                d = read_map(data, shown, "standard", T.has_child)
-                if d.name in maps:
-                    raise MapError(
-                        f"map {d.name} exists twice", where=shown, why=f"also in {maps[d.name].place.file}"
-                    )
-                maps[d.name] = d
-        return cls(root, terminology, maps, messages, read_sites(root), identity_base)
+        return cls._of(
+            root, LANGUAGES["hl7v2"], Terminology.open(root / "terminology"), read_sites(root), identity_base
+        )
+
+    @classmethod
+    def _of(
+        cls, root: Path, language: Language, terminology: Terminology, sites: Sites, identity_base: str
+    ) -> Maps:
+        maps, messages = read_maps(root, language)
+        return cls(root, terminology, maps, messages, sites, identity_base, language)
+
+    def of(self, format: str) -> Maps:
+        """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
+        if format == self.language.format:
+            return self
+        if format not in self._beside:
+            language = LANGUAGES[format]
+            with uncollected():
+                other = Maps._of(self.root, language, self.terminology, self.all_sites, self.identity_base)
+            other.codes, other._beside = self.codes, self._beside
+            self._beside[format] = other
+        return self._beside[format]
 
     def renew(self, terminology: Terminology) -> None:
         """Take over code tables whose rows have changed: the maps stay compiled. Raises MapError where they
@@ -175,9 +126,10 @@ class Maps:
                 where="terminology",
                 remedy="start the hub again",
             )
-        self.terminology = terminology
-        for view in self._views.values():
-            view.forget()
+        for maps in self._beside.values():
+            maps.terminology = terminology
+            for view in maps._views.values():
+                view.forget()
 
     def site_for(self, headers: Mapping[str, str]) -> Site:
         """Return the site whose `match` fits the message's MSH fields (`{"MSH-3": ..}`), else the standard
@@ -228,7 +180,9 @@ class SiteProgram:
                         f"site {layer.name} changes {name}, which is no map",
                         where=place_of(change, layer.file),
                     )
-                resolved[name] = apply_change(base, change, layer.file, layer.name, T.has_child)
+                resolved[name] = apply_change(
+                    base, change, layer.file, layer.name, T.has_child, maps.language.parse
+                )
             for name, extra in layer.ignore.items():
                 if name in resolved:
                     resolved[name] = replace(resolved[name], ignore=resolved[name].ignore + extra)
@@ -244,7 +198,17 @@ class SiteProgram:
                 return None
             return {"system": system.url, "code": code, **({"display": display} if display else {})}
 
-        self.library = Library(resolved, frozenset(terms.tables), constant, maps.identity_base, z)
+        said = maps.language
+        self.library = Library(
+            resolved,
+            frozenset(terms.tables),
+            constant,
+            maps.identity_base,
+            z,
+            types=said.types,
+            tree=said.tree,
+            functions=said.functions,
+        )
         self.program = Program(self.library, trace)
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
@@ -327,84 +291,3 @@ class SiteProgram:
             h.update(self.maps.terminology.digest.encode())
             cached = self._revision = h.hexdigest()[:12]
         return cached
-
-
-def read_sites(root: Path) -> Sites:
-    """Read `mappings/sites/` below the project's root. Raises MapError or ConfigError with file:line."""
-    sites: Sites = {}
-    for path in sorted((root / "mappings/sites").glob("*.yaml")):
-        shown = path.relative_to(root).as_posix()
-        site = _read_site(load(path, name=shown), shown)
-        sites[site.name] = site
-    return sites
-
-
-def authority_of_site(sites: Sites, site: str) -> str:
-    """Return the assigning authority that stands in for an empty CX-4: the site's own, else of what it lies
-    over."""
-    seen: set[str] = set()
-    while site in sites and site not in seen:
-        seen.add(site)
-        if sites[site].authority:
-            return sites[site].authority
-        site = sites[site].over
-    return ""
-
-
-def _read_site(m: Any, file: str) -> Site:
-    if not isinstance(m, Map) or "site" not in m:
-        raise MapError("is not a site", where=file, remedy="start the file with site: NAME")
-    for k in m:
-        if k not in SITE_WORDS:
-            raise MapError(
-                f"does not know the word {k!r}",
-                where=f"{file}:{m.key_lines[k]}",
-                remedy=f"known here: {', '.join(sorted(SITE_WORDS))}",
-            )
-    match = tuple(
-        (
-            str(k).replace(".", "-"),
-            tuple(str(x) for x in v) if isinstance(v, list) else tuple(str(v).split("|")),
-        )
-        for k, v in (m.get("match") or {}).items()
-    )
-    segments = {}
-    for name, fields in (m.get("segments") or {}).items():
-        segments[str(name)] = tuple(tuple((str(f) + " ST").split()[:2]) for f in fields)
-    zone = str(m.get("timezone") or "")
-    if zone and zone[0] not in "+-Z":
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise MapError(
-                f"timezone {zone} is not known",
-                where=f"{file}:{m.key_lines['timezone']}",
-                remedy="use an IANA name such as America/Chicago",
-            ) from None
-    translated = str(m.get("translated") or "")
-    if translated not in ("", "first", "second"):
-        raise MapError(
-            f"translated: {translated}",
-            where=f"{file}:{m.key_lines['translated']}",
-            remedy="use first (before the codes as sent) or second (behind them)",
-        )
-    return Site(
-        name=str(m["site"]),
-        over=str(m.get("over") or "standard"),
-        match=match,
-        zone=zone,
-        charset=str(m.get("charset") or ""),
-        authority=str(m.get("authority") or ""),
-        translated=translated,
-        units=read_units(m.get("units"), f"{file}:{m.key_lines.get('units', 1)}"),
-        own_systems={str(k): str(v) for k, v in (m.get("systems") or {}).items()},
-        segments=segments,  # type: ignore[arg-type]
-        change=m.get("change"),
-        ignore={str(k): tuple(str(x) for x in v) for k, v in (m.get("ignore") or {}).items()},
-        tests=read_tests(m.get("tests"), file, str(m["site"])),
-        file=file,
-        digest=hashlib.sha256(repr(plain(m)).encode()).hexdigest(),
-        replaces=m.get("replaces"),
-    )

@@ -29,10 +29,12 @@ from engine.mapping.model import (
     TestDef,
 )
 
-__all__ = ["HasChild", "Reader", "known_words", "read_map", "read_target", "read_tests"]
+__all__ = ["HasChild", "Parse", "Reader", "known_words", "read_map", "read_target", "read_tests"]
 
 HasChild = Callable[[str, tuple[str, ...], str], bool]
 """(root type, path names, child name) -> does the type at that path have that child element?"""
+Parse = Callable[[str, str], conditions.Condition]
+"""How a condition is read: (text, where) -> the condition."""
 
 WORDS = frozenset([
     "from", "value", "as", "code", "systems", "unmapped", "when", "default", "join", "split", "with", "each",
@@ -62,8 +64,10 @@ def read_target(text: str, where: str) -> tuple[Step, ...]:
 class Reader:
     """Reads the rows of one file; `to` is the FHIR type the rows describe."""
 
-    def __init__(self, to: str, file: str, layer: str, has_child: HasChild) -> None:
-        self.to, self.file, self.layer, self.has_child = to, file, layer, has_child
+    def __init__(
+        self, to: str, file: str, layer: str, has_child: HasChild, parse: Parse = conditions.parse
+    ) -> None:
+        self.to, self.file, self.layer, self.has_child, self.parse = to, file, layer, has_child, parse
 
     def place(self, value: Any, fallback: int = 0) -> Place:
         return Place(self.file, line_of(value) or fallback, self.layer)
@@ -136,12 +140,12 @@ class Reader:
         make_rows: tuple[Row, ...] = ()
         if "rows" in words:
             if make:
-                sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child)
+                sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child, self.parse)
                 make_rows = sub.rows(words["rows"], (), place.line)
             else:
                 children += self.rows(words["rows"], path, place.line)
         elif make and children:
-            sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child)
+            sub = Reader(make.rsplit("_", 1)[-1], self.file, self.layer, self.has_child, self.parse)
             make_rows, children = sub.rows(_only(m, [k for k, _ in others]), (), place.line), ()
         unmapped = str(words.get("unmapped", ""))
         if unmapped and unmapped not in UNMAPPED:
@@ -272,7 +276,7 @@ class Reader:
             return None
         if not isinstance(value, str):
             raise MapError("when must be a condition", where=where, remedy="e.g. when: PID-29 not valued")
-        return conditions.parse(value, where)
+        return self.parse(value, where)
 
     def source(self, value: Any, where: str) -> Source:
         """Read a location, a constant, or `[a, b]`."""
@@ -344,14 +348,14 @@ def read_tests(block: Any, file: str, layer: str, map_name: str = "") -> tuple[T
     return tuple(out)
 
 
-def read_map(m: Any, file: str, layer: str, has_child: HasChild) -> MapDef:
-    """Read a segment or datatype map."""
+def read_map(m: Any, file: str, layer: str, has_child: HasChild, parse: Parse = conditions.parse) -> MapDef:
+    """Read a segment or datatype map; `parse` reads its conditions."""
     m = known_words(m, {"map", "from", "to", "key", "rows", "ignore", "note", "tests", "levels"}, file)
     for needed in ("map", "from", "to"):
         if not m.get(needed):
             raise MapError(f"has no {needed}:", where=file)
     name, to = str(m["map"]), str(m["to"])
-    reader = Reader(to, file, layer, has_child)
+    reader = Reader(to, file, layer, has_child, parse)
     levels = tuple(
         Level(
             str(v["name"]),

@@ -11,21 +11,22 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map, line_of
+from engine.mapping import conditions
 from engine.mapping.model import Case, Constant, MessageDef, Place, ResourceDef, Row, Source
-from engine.mapping.read import Reader, known_words, read_tests
+from engine.mapping.read import Parse, Reader, known_words, read_tests
 
 __all__ = ["read_message"]
 
 
-def read_message(m: Any, file: str, layer: str) -> MessageDef:
-    """Read a message map."""
+def read_message(m: Any, file: str, layer: str, parse: Parse = conditions.parse) -> MessageDef:
+    """Read a message map; `parse` reads its conditions."""
     m = known_words(
         m,
         {"map", "from", "to", "for", "resources", "write", "mend", "refuse", "ignore", "note", "tests"},
         file,
     )
     name = str(m["map"])
-    reader = Reader("Bundle", file, layer, lambda *_: False)
+    reader = Reader("Bundle", file, layer, lambda *_: False, parse)
     triggers = tuple(tuple((str(x) + "^").split("^")[:2]) for x in (m.get("for") or [name.replace("_", "^")]))
     write, write_by = _write(m.get("write"), reader, f"{file}:{m.key_lines.get('write', 0)}")
     resources = []

@@ -41,6 +41,9 @@ class Scope:
         "top",
     )
 
+    strict = False
+    """Whether references look beside only among what the top holds."""
+
     def __init__(self, group: Group, parent: Scope | None, path: tuple[str, ...] = ()) -> None:
         self.name = group.name
         self.parent = parent

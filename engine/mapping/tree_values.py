@@ -281,7 +281,7 @@ def document_Attachment(node: Node, x: Any) -> Any:
     }
 
 
-@named
+@named_key
 def entry_key(node: Node, x: Any) -> Any:
     """Give what tells a statement of a CDA document from all others; None where nothing does."""
     ids = getattr(x, "entry_ids", None)

@@ -16,11 +16,12 @@ from engine.mapping import types as T
 from engine.mapping.build import Built
 from engine.mapping.convert import authority_of, headers, map_message, unkeyed
 from engine.mapping.model import MapDef, MessageDef
-from engine.mapping.project import Maps, Site, _read_site
+from engine.mapping.project import Maps
 from engine.mapping.read import read_map
 from engine.mapping.readmessage import read_message
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.scope import scope_of
+from engine.mapping.sites import Site, read_site
 from engine.mapping.traced import plain
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def maps_of(*texts: str, sites: Iterable[str] = ()) -> Maps:
             maps[m.name] = m
     read: dict[str, Site] = {}
     for text in sites:
-        site = _read_site(loads(text, "site.yaml"), "site.yaml")
+        site = read_site(loads(text, "site.yaml"), "site.yaml")
         read[site.name] = site
     return Maps(ROOT, base.terminology, maps, messages, read, "urn:hub")
 

@@ -17,8 +17,9 @@ from engine.kernel.yamlfile import loads
 from engine.mapping.build import Built
 from engine.mapping.checkread import open_what_can_be_read
 from engine.mapping.convert import map_message, trace_message, unkeyed
-from engine.mapping.project import Maps, Site
+from engine.mapping.project import Maps
 from engine.mapping.quantities import TRANSLATION, UnitWish, read_units
+from engine.mapping.sites import Site
 from engine.terminology.concepts import Concept, Release
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,72 @@
+"""A document as it comes to the mapper: CDA by its sections and statements.
+
+In: a parsed document. Out: an `Arrived`; see from_cda.py for its groups. Follows CDA R2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.formats.cda.document import Document
+from engine.formats.hl7v2.delims import Delims, Repair
+from engine.mapping import from_cda
+from engine.mapping.arrived import NO_DELIMS
+from engine.mapping.build import Built
+from engine.mapping.lineage import Report
+from engine.mapping.model import MapDef, MessageDef, Row
+from engine.mapping.treereport import tree_report
+from engine.mapping.treerun import TracedTreeRun, TreeRun
+from engine.mapping.treescope import TreeScope
+
+__all__ = ["TreeArrived", "cda_arrived"]
+
+
+class TreeArrived:
+    """One document, arranged. `document` is what the format room read."""
+
+    run = TreeRun
+    traced_run = TracedTreeRun
+    delims: Delims = NO_DELIMS
+    segments: Sequence[Any] = ()
+
+    def __init__(
+        self,
+        format: str,
+        document: Any,
+        scope: TreeScope,
+        kinds: tuple[str, ...],
+        type: str,
+        headers: Mapping[str, str],
+        authority: str,
+    ) -> None:
+        self.format, self.document, self.scope = format, document, scope
+        self.kinds, self.type, self.headers, self.authority = kinds, type, headers, authority
+        self.names = scope.names
+        self.charset: str = document.charset
+        self.repairs: list[Repair] = [Repair(r.code, "/", r.text) for r in document.repairs]
+
+    def report(
+        self,
+        built: Built,
+        x: Any,
+        rows: list[Row],
+        maps: Mapping[str, MapDef],
+        message: MessageDef,
+    ) -> Report:
+        """Say of every attribute and text where it went."""
+        return tree_report(self.scope.node, built, x, rows, maps, message)
+
+
+def cda_arrived(document: Document) -> TreeArrived:
+    """Arrange a CDA document."""
+    said = from_cda.headers(document)
+    return TreeArrived(
+        "cda",
+        document,
+        from_cda.arrange(document),
+        (from_cda.kind_of_document(document), "CDA"),
+        from_cda.type_text(document),
+        said,
+        from_cda.authority_of(said),
+    )

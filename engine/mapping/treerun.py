@@ -1,0 +1,211 @@
+"""One run of compiled maps over a document: elements and attributes as raw values.
+
+`TreeRun` is what generated code calls for CDA and SCRIPT; `TracedTreeRun` its twin, whose texts remember the
+element and attribute they came from (`At`). References to what another element became are written when all
+resources are there (`made_here`). Everything else is the run of HL7 v2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from engine.formats.xml.nodes import Node
+from engine.formats.xml.paths import Path, read_path
+from engine.kernel.message import Draft, Gap, Identity
+from engine.mapping.run import Run, TracedRun
+from engine.mapping.traced import TKey, TStr, absorb, traced
+from engine.mapping.tree_values import FUNCTIONS, KEYS, Function
+
+__all__ = ["At", "TracedTreeRun", "TreeRun", "path_function", "tree_space"]
+
+
+class At(NamedTuple):
+    """A place in a document: an element, or its attribute (`@code`), or its text (`text()`)."""
+
+    node: Node
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.node.place}/{self.part}" if self.part[:1] == "@" else self.node.place
+
+    def below(self, index: int) -> At:
+        """A piece of a text is where the text is."""
+        return self
+
+
+class TreeRun(Run):
+    """The run of the fast program."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.names = self.message.names
+        self.document = self.message.document
+        self.waiting: dict[int, tuple[dict[str, Any], Node, tuple[str, ...]]] = {}
+        self.by_id: dict[str, Draft] = {}
+
+    def made_here(self, node: Node, targets: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Return a Reference that is filled once all resources are made (see `treelinks`)."""
+        self.marks += 1
+        ref: dict[str, Any] = {"reference": "", "n": len(self.waiting)}
+        self.waiting[ref["n"]] = (ref, node, targets)
+        return ref
+
+    def make_of(self, name: str, node: Any, fn: Callable[..., Any]) -> dict[str, Any] | None:
+        """Build the resource that map `name` makes of this element, once per document."""
+        if not node:
+            return None
+        self.marks += 1
+        known = self.made.get((fn, node))
+        if known is not None:
+            return known
+        o, labels, keys, inner = self._resource(node, fn)
+        if not o:
+            return None
+        return self.settle_made(name.rsplit("_", 1)[-1], name, o, labels, keys, inner, (fn, node))
+
+    def _settle_keyed(
+        self,
+        kind: str,
+        name: str,
+        body: dict[str, Any],
+        labels: dict[str, tuple[str, ...]],
+        keys: tuple[Identity, ...],
+    ) -> dict[str, Any]:
+        """As for a message; a document may make thousands, so they are found by id."""
+        self.settled += 1
+        draft_id = self.identify(kind, keys[0][0], keys[0][1])
+        d = self.by_id.get(draft_id)
+        if d is None:
+            d = self.by_id[draft_id] = Draft(name, kind, draft_id, body, keys, "merge", labels, map=name)
+            self.drafts.append(d)
+        else:
+            for k, v in body.items():
+                if k not in d.body:
+                    d.body[k] = v
+                elif self.tracing:
+                    d.body[k] = absorb(d.body[k], v)
+        return self.reference(kind, draft_id)
+
+    def body_of(self, ref: dict[str, Any] | None) -> dict[str, Any] | None:
+        target = (ref or {}).get("reference", "")
+        if target.startswith("#"):
+            return super().body_of(ref)
+        found = self.by_id.get(target[-36:])
+        return found.body if found is not None else None
+
+    def missed(self, table: str, where: str, rule: str, code: str, system: str, uri: str, text: str) -> None:
+        self.marks += 1
+        self.notes += 1
+        self.gaps.append(Gap(self.where + where, table, rule, code, system, uri, text))
+
+    def code_alone(self, v: str, coding: bool) -> dict[str, Any] | None:
+        """A code without a system, as it goes to a table."""
+        t = self.text(v)
+        if not t:
+            return None
+        code = {"code": self.keep(" ".join(t.split()), v)}
+        return code if coding else {"coding": [code]}
+
+    def from_(self, value: Any, node: Node, *parts: str) -> Any:
+        """Return a value made of an element's parts; the twin remembers them."""
+        return value
+
+    def texts_of(self, node: Node, path: str) -> list[str]:
+        """The texts that a path names, for functions."""
+        return read_path(path).texts(node)
+
+
+class TracedTreeRun(TreeRun, TracedRun):
+    """The twin that remembers."""
+
+    def from_(self, value: Any, node: Node, *parts: str) -> Any:
+        return traced(value, tuple(At(node, p) for p in parts) or (At(node),), self.row)
+
+    def texts_of(self, node: Node, path: str) -> list[str]:
+        return [str(t) if isinstance(t, Node) else t for t in _walk_traced(read_path(path), node)]
+
+
+def path_function(text: str, trace: bool) -> Callable[[Any], Sequence[Any]]:
+    """Return the function that generated code calls for a path: element -> elements or texts."""
+    path = read_path(text)
+    if trace:
+        return lambda node: _walk_traced(path, node) if node else ()
+    if path.attribute:
+        return lambda node: path.texts(node) if node else ()
+    return lambda node: path.nodes(node) if node else ()
+
+
+def _walk_traced(path: Path, node: Node) -> Sequence[Any]:
+    found = path.nodes(node)
+    name = path.attribute
+    if not name:
+        return found
+    if name == "text()":
+        return [TStr(t, (At(n, "text()"),)) for n in found if (t := n.text)]
+    return [TStr(t, (At(n, "@" + name),)) for n in found if (t := n.get(name))]
+
+
+def _valued(v: Any) -> bool:
+    return bool(v) if isinstance(v, str) else v.valued  # type: ignore[no-any-return]
+
+
+def _some(found: Sequence[Any]) -> list[Any]:
+    return [v for v in found if _valued(v)]
+
+
+def _first(found: Sequence[Any]) -> Any:
+    for v in found:
+        if _valued(v):
+            return v
+    return ""
+
+
+def _there(found: Sequence[Any]) -> bool:
+    return any(map(_valued, found))
+
+
+def _said(v: Any) -> str:
+    """What an element says as a primitive: its value, else its code, else its text."""
+    if not v:
+        return ""
+    return v if isinstance(v, str) else v.get("value") or v.get("code") or v.text
+
+
+def _said_traced(v: Any) -> str:
+    if not v or isinstance(v, str):
+        return v or ""
+    for name in ("value", "code"):
+        if text := v.get(name):
+            return TStr(text, (At(v, "@" + name),))
+    return TStr(v.text, (At(v, "text()"),)) if v.text else ""
+
+
+def _among(found: Sequence[Any], values: tuple[str, ...]) -> bool:
+    texts = [t for v in found if (t := _said(v))]
+    return any(t in values for t in texts) if texts else "" in values
+
+
+_STEPS: dict[str, Any] = {
+    "some": _some, "first": _first, "there": _there, "said": _said, "among": _among,
+}  # fmt: skip
+
+
+def tree_space(trace: bool) -> dict[str, Any]:
+    """Return the steps and functions that generated code for documents calls, by name."""
+    if not trace:
+        return {**_STEPS, **{f"T_{name}": fn for name, fn in FUNCTIONS.items()}}
+    told = {f"T_{name}": _remembering(name, fn) for name, fn in FUNCTIONS.items()}
+    return {**_STEPS, "said": _said_traced, **told}
+
+
+def _remembering(name: str, fn: Function) -> Function:
+    """A function in the twin: what it makes without saying of what is made of the element as a whole."""
+
+    def remembering(node: Node, x: Any) -> Any:
+        out = fn(node, x)
+        if out is None:
+            return None
+        return TKey(str(out), (At(node),), x.row) if name in KEYS else traced(out, (At(node),), x.row)
+
+    return remembering
