@@ -42,7 +42,7 @@ class TreeEmitter(Emitter):
         expr = f"{self.library.path(text)}({env.ctx})"
         return Handle(expr, level, type_of_path(path), f"/{text}", repeats=True)
 
-    def first(self, h: Handle) -> Handle:
+    def foremost(self, h: Handle) -> Handle:
         """The first of a list that says something."""
         return replace(h, expr=f"first({h.expr})", repeats=False) if h.repeats else h
 
@@ -54,7 +54,7 @@ class TreeEmitter(Emitter):
 
     def textual(self, h: Handle) -> str:
         if h.repeats:
-            h = self.first(h)
+            h = self.foremost(h)
         return f"said({h.expr})" if h.level == "node" else h.expr
 
     def whole(self, source: Source, env: Env) -> str:
@@ -137,7 +137,7 @@ class TreeEmitter(Emitter):
             self.one(row, replace(h, expr=r, repeats=False), aim, env)
             self.depth -= 1
             return
-        self.one(row, self.first(h), aim, env)
+        self.one(row, self.foremost(h), aim, env)
 
     def one(self, row: Row, h: Handle, aim: Aim, env: Env) -> None:
         """Write the value of one element or text; the rows inside start at the element."""
