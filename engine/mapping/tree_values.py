@@ -239,7 +239,7 @@ def section_Narrative(node: Node, x: Any) -> Any:
 
 
 @named
-def attachment_Attachment(node: Node, x: Any) -> Any:
+def ED_Attachment(node: Node, x: Any) -> Any:
     """Give an ED: base64 as it was sent, inflated where it was compressed; words as base64; else its URL."""
     found = read_attachment(node.element)
     if found is None:
