@@ -13,7 +13,17 @@ from dataclasses import replace
 from engine.fhir import definitions
 from engine.kernel.errors import MapError
 from engine.mapping import conditions as C
-from engine.mapping.emitnames import RAW, Env, Handle, Library, component_of, first_of, tests_of, variable, word_of
+from engine.mapping.emitnames import (
+    RAW,
+    Env,
+    Handle,
+    Library,
+    component_of,
+    first_of,
+    tests_of,
+    variable,
+    word_of,
+)
 from engine.mapping.locate import MINE, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
 from engine.mapping.read import read_target

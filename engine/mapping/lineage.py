@@ -9,13 +9,14 @@ give the same report.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from engine.formats.hl7v2.leaves import leaves
 from engine.kernel.message import Draft
+from engine.mapping import types as T
 from engine.mapping.build import Built
 from engine.mapping.locate import locate
 from engine.mapping.model import MapDef, MessageDef, Place, Row
@@ -119,9 +120,12 @@ def report(
     ignored: Mapping[tuple[str, int, int], str],
     maps: Mapping[str, MapDef] | None = None,
     plan: MessageDef | None = None,
+    given: Iterable[Any] | None = None,
+    kinds: T.SourceTypes = T.HL7,
 ) -> Report:
     """Make the report; `ignored` has (segment, field, component or 0) -> why for everything a map looked at
-    on purpose; with `maps` and `plan` a leaf that no row took is told from one that a condition excluded."""
+    on purpose; with `maps` and `plan` a leaf that no row took is told from one that a condition excluded.
+    The leaves of what is no HL7 v2 are `given`."""
     hits: dict[Address, list[tuple[str, int]]] = defaultdict(list)
     keys: dict[Address, int] = {}
     for name, d in zip(names_of(built.drafts), built.drafts, strict=True):
@@ -141,7 +145,7 @@ def report(
     def shown(row: int) -> tuple[str, Place]:
         return row_name(rows, row), place_of_row(rows, row)
 
-    for leaf in leaves(message):
+    for leaf in leaves(message) if given is None else given:
         spots = _spots(leaf)
         found = next((hits[a] for a in spots if a in hits), None)
         if found is None and spots[0] in same:
@@ -153,7 +157,7 @@ def report(
         if unmapped is None:
             unmapped = _note_behind(leaf, message, read)
         if unmapped is None:
-            why = why_not(leaf.segment.name, (leaf.field, leaf.comp, leaf.sub), maps or {}, plan)
+            why = why_not(leaf.segment.name, (leaf.field, leaf.comp, leaf.sub), maps or {}, plan, kinds)
             place = why.place or NOWHERE
             unmapped = Unmapped(leaf.address, leaf.value, why.text, why.state, why.row, place)
         out.unmapped.append(unmapped)

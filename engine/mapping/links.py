@@ -354,7 +354,8 @@ class _Relations:
             return []
         scope = me.scope
         if hasattr(scope, "relate"):
-            return scope.relate(self._in, name, many)
+            related: list[Node] = scope.relate(self._in, name, many)
+            return related
         if scope.groups or scope.parent is None:
             inside = [n for n in others if n.scope.within(scope)]
         else:

@@ -66,7 +66,7 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
 
 def _near_traced(x: Any, g: Any, name: str) -> list[str]:
     s = x.near(g, name)
-    return EMPTY if s is None else TRACED["fields"](s, x)  # type: ignore[no-any-return]
+    return EMPTY if s is None else TRACED["fields"](s, x)
 
 
 class _X12:

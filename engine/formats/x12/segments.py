@@ -60,6 +60,12 @@ class Segment:
         return [] if not value else value.split(mark) if mark else [value]
 
     @property
+    def fields(self) -> list[str]:
+        """Give its elements as text: what is no ASCII is UTF-8 where its bytes are, else Latin-1."""
+        elements = self.elements
+        return elements if "".join(elements).isascii() else [text_of(value) for value in elements]
+
+    @property
     def raw(self) -> str:
         """Give the segment as written, without what is around it."""
         return self.separators.element.join(self.elements)

@@ -1,0 +1,62 @@
+"""How generated code reads repeated loops and groups of elements of an X12 transaction set.
+
+In: a row with `each: 2400`, `each: CAS`, `each: 2430/CAS`. Out: a loop over the places where such a thing
+stands, each with its segment and its scope; `as:` or `make:` runs a segment's or loop's map there, other rows
+read there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.mapping.emitnames import Aim, Env, ignored
+from engine.mapping.emitrows import Rows
+from engine.mapping.model import Row
+
+__all__ = ["Standing"]
+
+
+class Standing(Rows):
+    """Writes `each` of X12."""
+
+    def standing(self, row: Row, aim: Aim, env: Env) -> None:
+        """Write `each` over loops, segments or their groups of elements (X12): a map on each, or rows that
+        read there."""
+        holder, slash, segment = row.each.rpartition("/")
+        names = [segment] if slash or not segment[:1].isdigit() else segment.split("|")
+        s, f, q, depth = self.name("s"), self.name("f"), self.name("q"), self.depth
+        if not self.trace:
+            self.put(f"if {' or '.join(f'{n!r} in x.names' for n in names)}:")
+            self.depth += 1
+        self.put(f"for {s}, {q} in x.standing({env.scope}, {row.each!r}):")
+        self.depth += 1
+        inner = replace(env, scope=q if holder or segment[:1].isdigit() else env.scope, value=None)
+        if inner.scope == q:
+            inner = replace(inner, fields={}, bound={})
+        if not segment[:1].isdigit():
+            self.put(f"{f} = fields({s}, x)")
+            bound = {k: v for k, v in inner.bound.items() if k[0] != segment}
+            inner = replace(inner, fields={**inner.fields, segment: f}, bound=bound)
+        if row.when is not None:
+            self.put(f"if {self.condition(row.when, inner)}:")
+            self.depth += 1
+        bare = replace(row, each="", when=None)
+        to = replace(aim, clear=ignored, slot=None)
+        name = row.as_ or row.make
+        m = self.library.maps.get(name)
+        if row.source is None and m is not None and self.kinds.is_segment(m.source):
+            self.needs.add((name, "m"))
+            v = self.name("v")
+            if row.make:
+                self.put(f"{v} = x.made_at({name!r}, {m.to!r}, M_{name}, K_{name}, {s}, {q})")
+            else:
+                self.put(f"{v} = x.filled_at(M_{name}, {s}, {q})")
+            if row.children:
+                self.composite(bare, to, inner, v)
+            else:
+                self.put(f"if {v} is not None:")
+                self.depth += 1
+                to.take(v)
+        else:
+            self.value(bare, to, inner)
+        self.depth = depth
