@@ -11,16 +11,20 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from decimal import Decimal
 from html import escape
 from typing import Any
 
+from lxml import etree
+
 from engine.formats.cda import identity
 from engine.formats.cda.attachments import read_attachment
+from engine.formats.cda.elements import V3, local
 from engine.formats.cda.identity import EntryIds
 from engine.formats.cda.narrative import narrative
 from engine.formats.cda.quantities import number
-from engine.formats.cda.texts import Texts
+from engine.formats.cda.texts import Texts, plain_text
 from engine.formats.xml.nodes import Node
 
 __all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "uri_of"]
@@ -108,7 +112,7 @@ def identifier_value(node: Node, x: Any) -> Any:
 
 
 def _texts(x: Any) -> Texts:
-    return x.message.texts  # type: ignore[no-any-return]
+    return x.message.document.texts  # type: ignore[no-any-return]
 
 
 @named
@@ -269,9 +273,31 @@ def ED_Attachment(node: Node, x: Any) -> Any:
 
 
 @named
+def note_Attachment(node: Node, x: Any) -> Any:
+    """Give the words of a note where the narrative has them: plain, or XHTML where there is a table or list."""
+    pointed = node.by("reference")
+    target = _texts(x).element(pointed[0].get("value").removeprefix("#")) if pointed else None
+    at = node.element if target is None else target
+    if any(local(e) in ("table", "list", "renderMultiMedia") for e in at.iter("{*}*")):
+        whole = etree.Element(f"{{{V3}}}text")
+        whole.append(deepcopy(at))
+        kind, words = "application/xhtml+xml", narrative(whole).div
+    else:
+        kind, words = "text/plain", plain_text(at)
+    if not words:
+        return None
+    return {
+        "contentType": kind,
+        "data": x.from_(
+            base64.b64encode(words.encode()).decode("ascii"), pointed[0] if pointed else node, "*"
+        ),
+    }
+
+
+@named
 def document_Attachment(node: Node, x: Any) -> Any:
     """Give the document itself, byte for byte; of a large one its size and hash: the journal has it."""
-    raw: bytes = x.message.raw
+    raw: bytes = x.message.document.raw
     data = {"data": base64.b64encode(raw).decode("ascii")} if len(raw) <= _MOST_INSIDE else {}
     return {
         "contentType": "text/xml",
