@@ -274,7 +274,7 @@ def ED_Attachment(node: Node, x: Any) -> Any:
 
 @named
 def note_Attachment(node: Node, x: Any) -> Any:
-    """Give the words of a note where the narrative has them: plain, or XHTML where there is a table or list."""
+    """Give the words of a note from the narrative: plain, or XHTML where there is a table or list."""
     pointed = node.by("reference")
     target = _texts(x).element(pointed[0].get("value").removeprefix("#")) if pointed else None
     at = node.element if target is None else target
@@ -286,6 +286,7 @@ def note_Attachment(node: Node, x: Any) -> Any:
         kind, words = "text/plain", plain_text(at)
     if not words:
         return None
+    data = base64.b64encode(words.encode()).decode("ascii")
     return {
         "contentType": kind,
         "data": x.from_(
