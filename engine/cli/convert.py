@@ -12,24 +12,22 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
+from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
 from engine.fhir import jsonio
-from engine.fhir.bundle import transaction
-from engine.fhir.validate import validate
+from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import iter_messages
-from engine.kernel.errors import HubError
-from engine.mapping.convert import headers, name_systems, trace_message
+from engine.kernel.errors import FormatError, HubError
+from engine.mapping.convert import headers, trace_message
 from engine.mapping.project import Maps
 
 __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
@@ -37,27 +35,16 @@ __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_
 _maps: Maps | None = None
 
 
-@dataclass(slots=True)
-class Result:
-    """One message converted or refused; `error` is (location, reason)."""
-
-    number: int
-    bundle: dict[str, Any] | None
-    report: dict[str, Any]
-    error: tuple[str, str] | None = None
-    size: int = 0  # bytes of the message
-
-
 def expand(paths: Iterable[Path], also: Callable[[Path], bool] = lambda _: False) -> list[Path]:
-    """Return the files that the paths name; a folder stands for the HL7 v2 files in it (and those `also`
-    takes), in name order."""
+    """Return the files that the paths name; a folder stands for the files in it whose content is of a
+    format we read (and those `also` takes), in name order."""
     out: list[Path] = []
     for p in paths:
         out += (
             sorted(
                 f
                 for f in p.rglob("*")
-                if f.is_file() and not f.name.startswith(".") and (_looks_like_hl7(f) or also(f))
+                if f.is_file() and not f.name.startswith(".") and (_looks_like_ours(f) or also(f))
             )
             if p.is_dir()
             else [p]
@@ -65,14 +52,13 @@ def expand(paths: Iterable[Path], also: Callable[[Path], bool] = lambda _: False
     return out
 
 
-def _looks_like_hl7(path: Path) -> bool:
-    """Say whether a file found in a folder begins like HL7 v2; a file that was named is always taken."""
+def _looks_like_ours(path: Path) -> bool:
+    """Say whether a file found in a folder is of a format we read; a file that was named is always taken."""
     try:
         with path.open("rb") as f:
-            head = f.read(4096).replace(b"\x00", b"").lstrip(b"\xff\xfe\xef\xbb\xbf\x0b \t\r\n")
+            return recognise(f.read(HEAD)) != ""
     except OSError:
         return True
-    return head.startswith((b"MSH", b"FHS", b"BHS"))
 
 
 def stems(files: list[Path]) -> list[str]:
@@ -95,7 +81,13 @@ def convert_bytes(data: bytes, maps: Maps, site: str = "") -> Iterator[Result]:
 
 
 def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]:
-    """Convert every message of one file, read in pieces."""
+    """Convert every message, document or transaction set of one file; HL7 v2 is read in pieces."""
+    head = file.read(HEAD)
+    file.seek(0)
+    format = recognise(head)
+    if format in READERS:
+        yield from convert_others(format, file, maps, site)
+        return
     number = 0
     try:
         for record in iter_messages(file):
@@ -105,28 +97,24 @@ def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]
             yield result
     except HubError as e:  # a message too long to be one: what came before it is converted
         number += 1
-        report = _empty_report("")
+        report = empty_report("")
         report["errors"].append({"source": e.where, "text": str(e)})
         yield Result(number, None, report, (e.where, str(e)))
     if not number:
-        yield Result(1, None, _empty_report(""), ("MSH", "no HL7 v2 message found"))
-
-
-def _empty_report(kind: str) -> dict[str, Any]:
-    return {
-        "source_format": "hl7v2",
-        "message_type": kind,
-        "mapped": [],
-        "unmapped": [],
-        "warnings": [],
-        "errors": [],
-    }
+        yield Result(1, None, empty_report(""), ("-", "no HL7 v2, X12, CDA or SCRIPT found in it"))
 
 
 def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
-    out = _empty_report("")
+    out = empty_report("")
     try:
         message = parse(data)
+        if len(message.segments) < 2:
+            raise FormatError(
+                "the message ends behind its header",
+                where="MSH",
+                why="no other segment follows",
+                remedy="send the message whole",
+            )
         out["message_type"] = f"{message.code}^{message.event}" if message.event else message.code
         name = site or maps.site_for(headers(message)).name
         charset = next((s.charset for s in reversed(maps.chain(name)) if s.charset), "")
@@ -136,33 +124,11 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))
-    except (
-        Exception
-    ) as e:  # a fault of ours: this message is named, its neighbours go on; the text could quote the message
-        at = traceback.extract_tb(e.__traceback__)[-1]
-        why = (
-            f"internal error, {type(e).__name__} at {at.filename.rsplit('/', 1)[-1]}:{at.lineno} in {at.name}"
-        )
+    except Exception as e:  # a fault of ours: this message is named, its neighbours go on
+        why = internal_error(e)
         out["errors"].append({"source": "", "text": why})
         return Result(number, None, out, ("-", why))
-    name_systems(done, maps.identity_base)
-    out["site"], out["revision"] = done.site, done.revision
-    out["mapped"] = [{"source": m.source, "target": m.target, "row": m.row} for m in done.report.mapped]
-    out["unmapped"] = [{"source": u.source, "value": u.value, "why": u.why} for u in done.report.unmapped]
-    out["warnings"] = [{"source": r.where, "text": r.text, "code": r.code} for r in message.repairs]
-    out["warnings"] += [
-        {"source": f.where, "text": f.text or f.code, "code": f.code} for f in done.built.flags
-    ]
-    if done.built.held is not None:
-        held = done.built.held
-        out["warnings"].append(
-            {"source": held.where, "text": f"would be parked: {held.text}", "code": held.code}
-        )
-    bundle = transaction(done.built.drafts)
-    for entry in bundle.get("entry", ()):
-        for p in validate(entry["resource"]):
-            out["errors"].append({"source": p.path, "text": p.text, "code": p.code})
-    return Result(number, bundle, out)
+    return Result(number, fill(out, done, message.repairs, maps.identity_base), out)
 
 
 def _start(root: str, identity_base: str) -> None:

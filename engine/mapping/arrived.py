@@ -33,6 +33,7 @@ class Arrived(Protocol):
     format: str
     kinds: tuple[str, ...]  # what `for:` of message maps may name, most exact first
     type: str  # as the journal and the report call it: `34133-9`, `837P`, `NewRx`
+    raw: bytes  # as it came; empty where it is part of something longer
     headers: Mapping[str, str]  # what sites match on
     authority: str  # the name space private to the sender
     scope: Any  # the groups

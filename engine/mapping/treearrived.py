@@ -43,6 +43,7 @@ class TreeArrived:
         self.format, self.document, self.scope = format, document, scope
         self.kinds, self.type, self.headers, self.authority = kinds, type, headers, authority
         self.names = scope.names
+        self.raw: bytes = document.raw
         self.charset: str = document.charset
         self.repairs: list[Repair] = [Repair(r.code, "/", r.text) for r in document.repairs]
 

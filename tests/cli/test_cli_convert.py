@@ -82,7 +82,7 @@ def test_bad_input_is_named_on_stderr_and_its_neighbours_go_on(
     err = capfd.readouterr().err.strip().splitlines()
     assert len(err) == 1
     file, number, location, reason = (part.strip() for part in err[0].split(",", 3))
-    assert (file, number, location) == (str(bad), "1", "MSH")
+    assert (file, number, location) == (str(bad), "1", "-")
     assert reason
     assert (out / "oru_potassium.json").exists()
     assert not (out / "bad.json").exists()
