@@ -1,10 +1,10 @@
 """Rules of one partner, written by its analyst: `partners/NAME.yaml` read into `Partner`.
 
 In: YAML with `partner`, `match` (`sender`, `receiver`: codes of ISA06/GS02 and ISA08/GS03) and `rules`. A
-rule stands `in` transaction sets and a `loop`, and says one thing: `need` or `forbid` a segment, an element or
-a loop; or of a `value` that it is `among` codes (or a CSV file whose first column has them), `like` a pattern,
-`shortest`, `longest`. Out: the rules, each with its file and line. A word that is not known, a transaction
-set, loop or segment that does not exist, a pattern that cannot be read: ConfigError with the line.
+rule stands `in` transaction sets and a `loop`, and says one thing: `need` or `forbid` a segment, an element
+or a loop; or of a `value` that it is `among` codes (or a CSV file whose first column has them), `like` a
+pattern, `shortest`, `longest`. Out: the rules, each with its file and line. A word that is not known, a set,
+a loop or a segment that does not exist, a pattern that cannot be read: ConfigError with the line.
 """
 
 from __future__ import annotations

@@ -229,8 +229,8 @@ class _Memory:
                             rule = item.first
                         down = (item,) if isinstance(item, LoopRule) else ()
                         return self._move(up, down, rule, fault)
-                if node.parent is None:
-                    break
+                if node.parent is None or (late and name != "HL" and node.first.name == "HL"):
+                    break  # what follows an HL is said of that level, never of the one above it
                 up, at, node = up + 1, node.place, node.parent
             if fault == OUT_OF_ORDER and (found := self._below(loop, name, code)) is not None:
                 return found
@@ -257,7 +257,7 @@ class _Memory:
             for path in _descents(node):
                 if path[-1].first.name == name and _fits(path[-1].first, code):
                     return self._move(up, path, path[-1].first, OUT_OF_ORDER)
-            if node.parent is None:
+            if node.parent is None or node.first.name == "HL":
                 return None
             up, node = up + 1, node.parent
 

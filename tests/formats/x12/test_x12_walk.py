@@ -31,6 +31,15 @@ def test_a_segment_out_of_order_lands_in_its_loop_and_is_reported() -> None:
     assert ("DTP[3]", "IK304=7") in codes(data)
 
 
+def test_what_follows_a_level_is_never_said_of_the_level_above() -> None:
+    line = "TRN*2*NB-PA-21-2*9931234567~\nHCR*A1*AUTH-660012~\n"
+    data = sample("278_review_response", (line, f"{line}DTP*AAH*D8*20261009~\n"))
+    tree = read(data)[0][0].tree()
+    assert tree is not None
+    assert [s.get(3) for s in tree.find("2000F")[0].named("DTP")] == ["20261009"]
+    assert ("DTP[2]-01", "IK403=7") in codes(data)
+
+
 def test_a_level_whose_parent_is_missing_is_kept() -> None:
     data = sample("270_eligibility_inquiry", ("HL*2*1*21*1~\nNM1*1P*2*NORTHBAY CLINIC*****XX*", "REF*ZZ*"))
     tree = read(data)[0][0].tree()
