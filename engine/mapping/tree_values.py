@@ -289,9 +289,7 @@ def note_Attachment(node: Node, x: Any) -> Any:
     data = base64.b64encode(words.encode()).decode("ascii")
     return {
         "contentType": kind,
-        "data": x.from_(
-            base64.b64encode(words.encode()).decode("ascii"), pointed[0] if pointed else node, "*"
-        ),
+        "data": x.from_(data, pointed[0] if pointed else node, "*"),
     }
 
 
