@@ -21,6 +21,7 @@ from engine.mapping.checkmessages import check_message, check_triggers
 from engine.mapping.checkread import named, unreadable
 from engine.mapping.checkrows import check_map
 from engine.mapping.checksites import check_changes
+from engine.mapping.languages import LANGUAGES
 from engine.mapping.locate import locate
 from engine.mapping.model import Locate, MapDef, Row
 from engine.mapping.project import Maps, SiteProgram
@@ -31,7 +32,26 @@ __all__ = ["check_maps"]
 
 
 def check_maps(maps: Maps, tests: bool = True) -> list[Finding]:
-    """Check the maps, message maps and sites that could be read."""
+    """Check the maps, message maps and sites of every format that could be read."""
+    found = _format(maps, tests)
+    for format in LANGUAGES:
+        if format != maps.language.format:
+            found += check_other(maps.of(format))
+    return ordered(found)
+
+
+def check_other(maps: Maps) -> list[Finding]:
+    """Check what is not HL7 v2: what the compiler says of it, code tables, names."""
+    program = maps.program("standard")
+    found: list[Finding] = list(_tables(maps, program.resolved.values()))
+    found += _test_names(maps)
+    found += _compiled(program, maps.maps, maps.messages, found)
+    for site in maps.sites.values():
+        found += _site(site, maps, found)
+    return found
+
+
+def _format(maps: Maps, tests: bool) -> list[Finding]:
     program = maps.program("standard")
     found: list[Finding] = []
     for m in maps.maps.values():
@@ -46,7 +66,7 @@ def check_maps(maps: Maps, tests: bool = True) -> list[Finding]:
         found += _site(site, maps, found)
     if tests:
         found += _untouched(maps, program)
-    return ordered(found)
+    return found
 
 
 def _compiled(
@@ -65,9 +85,13 @@ def _compiled(
                 out.append(unreadable(e, rule="M22"))
 
     segments = dictionary.segment_names() | frozenset(program.library.z_segments)
+    other = program.maps.language.format != "hl7v2"
     for name in names:
         m = program.resolved[name]
-        if m.source in segments:
+        if program.library.tree:
+            resource = m.to in definitions.resource_types()
+            attempt(*((program.program.segment, name) if resource else (program.program.datatype, name, "n")))
+        elif m.source in segments or other:
             attempt(program.program.segment, name)
             if m.key:
                 attempt(program.program.key, name)
@@ -157,7 +181,7 @@ def _site(site: Site, maps: Maps, known: list[Finding]) -> list[Finding]:
         return [*found, unreadable(e, site.file)]
     told = {(f.rule, f.what) for f in known}
     for name in site.change or {}:
-        mine = check_map(program.resolved[name], program.library)
+        mine = check_map(program.resolved[name], program.library) if maps.language.format == "hl7v2" else []
         found += [f for f in mine if (f.rule, f.what) not in told]
     mine = list(_tables(maps, [program.resolved[n] for n in site.change or {}]))
     found += [f for f in mine if (f.rule, f.what) not in told]

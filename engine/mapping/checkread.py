@@ -12,12 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from engine.kernel.errors import ConfigError, HubError, MapError
-from engine.kernel.yamlfile import Map, load
-from engine.mapping import types as T
+from engine.kernel.yamlfile import load
+from engine.mapping.languages import LANGUAGES, Language, read_file
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.project import Maps
-from engine.mapping.read import read_map
-from engine.mapping.readmessage import read_message
 from engine.mapping.rules import Finding, finding
 from engine.mapping.sites import Site, read_site
 from engine.terminology.tables import COLUMNS, read_system, read_table
@@ -41,20 +39,35 @@ def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[M
         )
         return None, [unreadable(where)]
     terminology = _terminology(root / "terminology", found)
-    maps: dict[str, MapDef] = {}
-    messages: dict[str, MessageDef] = {}
-    for path in sorted((base / "hl7v2").glob("*/**/*.yaml")):
+    sites: dict[str, Site] = {}
+    for path in sorted((base / "sites").glob("*.yaml")):
         shown = path.relative_to(root).as_posix()
         try:
-            data = load(path, name=shown)
-            if not isinstance(data, Map) or "map" not in data:
-                raise MapError("is not a map", where=shown, remedy="start the file with map: NAME")
-            definition: MapDef | MessageDef
-            if "resources" in data:
-                definition = read_message(data, shown, "standard")
-                twice: MapDef | MessageDef | None = messages.setdefault(definition.name, definition)
+            site = read_site(load(path, name=shown), shown)
+            sites[site.name] = site
+        except HubError as e:
+            found.append(unreadable(e, shown))
+    every = {
+        name: Maps(root, terminology, *_maps(root, language, found), sites, identity_base, language)
+        for name, language in LANGUAGES.items()
+    }
+    return every["hl7v2"].together(every), found
+
+
+def _maps(
+    root: Path, language: Language, found: list[Finding]
+) -> tuple[dict[str, MapDef], dict[str, MessageDef]]:
+    """Read the maps of one format, each file on its own."""
+    maps: dict[str, MapDef] = {}
+    messages: dict[str, MessageDef] = {}
+    for path in sorted((root / "mappings" / language.folder).glob("*/**/*.yaml")):
+        shown = path.relative_to(root).as_posix()
+        try:
+            definition = read_file(path, shown, language)
+            twice: MapDef | MessageDef | None
+            if isinstance(definition, MessageDef):
+                twice = messages.setdefault(definition.name, definition)
             else:
-                definition = read_map(data, shown, "standard", T.has_child)
                 twice = maps.setdefault(definition.name, definition)
             if twice is not definition and twice is not None:
                 raise MapError(
@@ -73,15 +86,7 @@ def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[M
                 )
         except HubError as e:
             found.append(unreadable(e, shown))
-    sites: dict[str, Site] = {}
-    for path in sorted((base / "sites").glob("*.yaml")):
-        shown = path.relative_to(root).as_posix()
-        try:
-            site = read_site(load(path, name=shown), shown)
-            sites[site.name] = site
-        except HubError as e:
-            found.append(unreadable(e, shown))
-    return Maps(root, terminology, maps, messages, sites, identity_base), found
+    return maps, messages
 
 
 def _terminology(folder: Path, found: list[Finding]) -> Terminology:

@@ -104,6 +104,12 @@ class Maps:
         maps, messages = read_maps(root, language)
         return cls(root, terminology, maps, messages, sites, identity_base, language)
 
+    def together(self, every: dict[str, Maps]) -> Maps:
+        """Take the maps of other formats that somebody read already."""
+        for maps in every.values():
+            maps._beside = every
+        return self
+
     def of(self, format: str) -> Maps:
         """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
         if format == self.language.format:
