@@ -241,16 +241,23 @@ class TreeEmitter(Emitter):
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        start = len(self.lines)
+        spot, start = self.spot, len(self.lines)
+
+        def taken(value: str) -> None:
+            aim.take(value)
+            if spot:
+                self.put(f"{spot}.append({r})")
+
+        each = replace(aim, take=taken, slot=None)
         if (
             bare.source is None
             and bare.by is None
             and not (bare.make and bare.make_rows)
             and not bare.children
         ):
-            self.one(bare, one, replace(aim, slot=None), inner)
+            self.one(bare, one, each, inner)
         else:
-            self.value(bare, replace(aim, slot=None), inner)
+            self.value(bare, each, inner)
         if len(self.lines) == start:
             self.put("pass")
         self.depth = depth
