@@ -24,6 +24,7 @@ from engine.cli.printing import print_json
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
 from engine.kernel.errors import MapError
+from engine.mapping.languages import LANGUAGES
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.sheet import Line, condition_text, sheet, source_text
@@ -36,7 +37,8 @@ def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = 
     """Run the tests of a channel, a map or a site, or all of them; returns the exit code."""
     maps = Maps.open(root, load_config(root).identity_base)
     channels = load_channels(root)
-    known = {*maps.maps, *maps.messages, *maps.sites, *(c.name for c in channels)}
+    every = [maps.of(format) for format in LANGUAGES]
+    known = {n for m in every for n in (*m.maps, *m.messages, *m.sites)} | {c.name for c in channels}
     if name and name not in known:
         near = get_close_matches(name, sorted(known), 3, 0.5)
         raise MapError(
@@ -44,7 +46,7 @@ def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = 
         )
     rows: list[dict[str, Any]] = []
     row: dict[str, Any]
-    for r in run_all(maps, name):
+    for r in (r for m in every for r in run_all(m, name)):
         of = r.map if r.site == "standard" else f"{r.map} as {r.site}"
         rows.append({"of": of, "name": r.name, "place": str(r.place), "differences": list(r.differences)})
     for c in run_channel_tests(root, maps, channels, name, accept):

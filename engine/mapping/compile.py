@@ -286,6 +286,10 @@ class Program:
             [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *e.lines, "    return o or None"],
         )
 
+    def makes_resource(self, m: MapDef) -> bool:
+        """Say whether a map makes a resource and not a part of one."""
+        return self._is_resource(m.to)
+
     def _is_resource(self, name: str) -> bool:
         return name in T.definitions.resource_types()
 

@@ -241,20 +241,16 @@ class TreeEmitter(Emitter):
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        spot, start = self.spot, len(self.lines)
+        spot, start, take = self.spot, len(self.lines), aim.take
 
         def taken(value: str) -> None:
-            aim.take(value)
+            take(value)
             if spot:
                 self.put(f"{spot}.append({r})")
 
         each = replace(aim, take=taken, slot=None)
-        if (
-            bare.source is None
-            and bare.by is None
-            and not (bare.make and bare.make_rows)
-            and not bare.children
-        ):
+        inline = bool(bare.make and bare.make_rows and bare.make not in self.library.maps)
+        if bare.source is None and bare.by is None and not inline and not bare.children:
             self.one(bare, one, each, inner)
         else:
             self.value(bare, each, inner)

@@ -16,7 +16,16 @@ from engine.formats.cda.statements import CLASSES, denials, kind_of
 from engine.formats.xml.nodes import Node
 from engine.mapping.treescope import TreeScope
 
-__all__ = ["HEADER", "arrange", "authority_of", "headers", "kind_of_document", "type_text"]
+__all__ = [
+    "CLASSES",
+    "HEADER",
+    "arrange",
+    "arrange_entry",
+    "authority_of",
+    "headers",
+    "kind_of_document",
+    "type_text",
+]
 
 HEADER: dict[str, tuple[str, str]] = {
     "recordTarget": ("patient", ""),
@@ -109,6 +118,11 @@ def _section(node: Node, parent: TreeScope, around: str) -> None:
     for entry in node.by("entry"):
         _entry(entry, scope, kind)
     _sections(node, scope, kind)
+
+
+def arrange_entry(entry: Node, section: TreeScope) -> None:
+    """Arrange the statements of an entry below a section's group."""
+    _entry(entry, section, section.node.kind.replace("-", " "))
 
 
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:

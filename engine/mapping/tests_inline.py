@@ -25,6 +25,7 @@ from engine.mapping.model import MapDef, Place, TestDef
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.scope import scope_of
+from engine.mapping.tests_other import run_document, run_element
 from engine.mapping.traced import plain
 
 __all__ = ["Result", "collect", "run_all", "run_test", "touched"]
@@ -139,11 +140,31 @@ def _twins(fast: _Made, slow: _Made) -> Iterator[str]:
 def _run(program: SiteProgram, test: TestDef, trace: bool) -> _Made:
     kind: type[Run] = TracedRun if trace else Run
     definition = program.resolved.get(test.map)
+    if program.library.tree:
+        return _tree(program, definition, test, trace)
     if definition is None:
         return _message(program, test, kind)
     if definition.source in definitions_of_segments(program):
         return _segment(program, definition, test, kind)
     return _datatype(program, definition, test, kind)
+
+
+def _tree(program: SiteProgram, m: MapDef | None, test: TestDef, trace: bool) -> _Made:
+    """Run a test over a document, or over a piece of one."""
+    if m is None:
+        x, built = run_document(program, test, trace)
+        made = _Made(flags=built.flags, held=built.held, nested=getattr(x, "nested", {}))
+        for d in built.drafts:
+            made.bodies.append(d.body)
+            made.labels.append({k: list(v) for k, v in d.labels.items()})
+        return made
+    x, value, labels = run_element(program, m, test, trace)
+    made = _Made(flags=x.flags, held=x.held, nested=getattr(x, "nested", {}))
+    if isinstance(value, dict):
+        made.bodies, made.labels = [value], [labels]
+    else:
+        made.value = value
+    return made
 
 
 def definitions_of_segments(program: SiteProgram) -> frozenset[str]:
