@@ -17,7 +17,8 @@ from engine.channels.filewords import FileWords
 from engine.formats.hl7v2.profile import Profile, read_profile
 from engine.kernel.config import one_line
 from engine.kernel.errors import ConfigError
-from engine.kernel.yamlfile import plain
+from engine.kernel.yamlfile import Map, plain
+from engine.listeners.accepting import read_takes
 from engine.listeners.ack_rules import AckSettings
 from engine.listeners.file_settings import FolderChannel, FolderSettings, SftpChannel, SftpSettings
 from engine.listeners.http_settings import HttpChannel, HttpSettings
@@ -67,14 +68,17 @@ def receiving(
         settings = _below(model(**given), root)
     except ValidationError as e:
         raise one_line(e, f.at("receive")) from None
-    rules: dict[str, Any] = {"accept": [plain(a) for a in f.list_of("accept")]}
-    for word in ("processing_id", "strict", "profile", "acknowledge"):
+    rules = _accepted(f, way)
+    for word in ("processing_id", "strict", "profile"):
         if f.m.get(word) is not None:
             rules[word] = plain(f.m[word])
+    if (said := f.m.get("acknowledge")) is not None:
+        rules["x12" if isinstance(said, Map) else "acknowledge"] = plain(said)
     try:
         made = AckSettings(**rules)
     except ValidationError as e:
         raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
+    made = _answers_into(made, settings, root)
     facts: dict[str, Any] = {way: settings, **duplicates}
     return channel(
         channel=name,
@@ -85,6 +89,45 @@ def receiving(
         order=order,
         **facts,
     )
+
+
+def _accepted(f: FileWords, way: str) -> dict[str, Any]:
+    """Read `accept:`: maps are types of HL7 v2, words such as `x12 837P` other formats."""
+    given = [plain(a) for a in f.list_of("accept")]
+    words = [a for a in given if isinstance(a, str)]
+    types = [a for a in given if not isinstance(a, str)]
+    takes = []
+    for word in words:
+        one = read_takes(word)
+        if one is None:
+            raise ConfigError(
+                f"accept: {word!r} is no format",
+                where=f.at("accept"),
+                remedy="write x12, x12 837P|837I, cda, cda 34133-9, ncpdp NewRx, xdm or {type: ORU^R01}",
+            )
+        takes.append(one)
+    others = [t for t in takes if t.format != "hl7v2"]
+    if others and way == "mllp":
+        raise ConfigError(
+            "accept: over MLLP comes HL7 v2 alone",
+            where=f.at("accept"),
+            remedy="receive documents, X12 and SCRIPT by http, folder or sftp",
+        )
+    return {
+        "accept": types,
+        "others": others,
+        "v2": not others or bool(types) or any(t.format == "hl7v2" for t in takes),
+    }
+
+
+def _answers_into(rules: AckSettings, settings: BaseModel, root: Path) -> AckSettings:
+    """Say in full where the answers to files of X12 go; those of a watched folder go into one inside it."""
+    into = rules.x12.into
+    if into:
+        into = str(root.resolve() / into)
+    elif isinstance(settings, FolderSettings) and any(t.format == "x12" for t in rules.others):
+        into = str(settings.path / "answers")
+    return rules.model_copy(update={"x12": rules.x12.model_copy(update={"into": into})})
 
 
 def known_senders(sites: Sites, site: str) -> tuple[KnownSender, ...]:

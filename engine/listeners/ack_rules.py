@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from engine.formats.hl7v2.ack import AckError, first_answer
 from engine.formats.hl7v2.header import Header
 from engine.kernel.errors import ConfigError
+from engine.listeners.accepting import AckX12, Takes
 
 __all__ = ["ROWS", "Accepts", "AckRules", "AckSettings", "Decision", "Kind", "OutcomeWord", "Row", "worst"]
 
@@ -157,6 +158,13 @@ class AckSettings(BaseModel):
         "beside or without `strict`.",
         examples=["north_lab"],
     )
+    others: tuple[Takes, ...] = Field(
+        default=(),
+        description="The other formats this channel accepts.",
+        examples=[[{"format": "x12", "kinds": ["837P"]}]],
+    )
+    v2: bool = Field(default=True, description="Whether it accepts HL7 v2.", examples=[True])
+    x12: AckX12 = Field(default=AckX12(), description="How X12 is answered.", examples=[{"reject": "errors"}])
     acknowledge: Literal["as asked", "original"] = Field(
         default="as asked",
         description="`as asked`: original or enhanced mode as MSH-15 and MSH-16 ask. "
@@ -189,6 +197,11 @@ class AckRules:
         self._known: dict[tuple[object, ...], Decision] = {}
         self._original = settings.acknowledge == "original"
 
+    @property
+    def settings(self) -> AckSettings:
+        """The channel's settings."""
+        return self._settings
+
     def decide(self, header: Header, message: bytes) -> Decision:
         """Find the row for one message. `message` is looked at only by the strict validator."""
         fields = header.fields
@@ -217,6 +230,8 @@ class AckRules:
     def _row(self, header: Header) -> str:
         if not header.ok:
             return "not-hl7"
+        if not self._settings.v2:
+            return "wrong-type"
         if not header.code:
             return "no-type"
         if header.code in ANSWERS:

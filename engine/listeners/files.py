@@ -102,6 +102,7 @@ class Shelf:
         m.gauge("hub_files_last_look_seconds", "When a folder was last looked into, seconds since 1970.")
 
     def count(self, name: str, channel: str, *labels: tuple[str, str], amount: float = 1) -> None:
+        """Count a row of the table."""
         """Count."""
         with self.lock:
             self.metrics.add(name, (("channel", channel), *labels), amount)
@@ -130,20 +131,20 @@ class Shelf:
         Raises StoreUnavailable and Interrupted: call it again later. `limit`: bytes of one message.
         """
         marker = markers.get(tag)
-        already: set[str] = set()
+        already: dict[str, int] = {}
         if marker is None:
             marker = Marker(self.journal.head())
             markers.put(tag, marker)
         else:
             already = self._already(tag, marker.after)
-        taking = _Taking(self, file, name, tag, peer, source, limit, already)
+        taking = Taking(self, file, name, tag, peer, source, limit, already)
         taken = taking.run()
         markers.put(tag, replace(marker, finished=True, sound=taken.sound))
         return taken
 
-    def _already(self, tag: str, after: int) -> set[str]:
-        """Return the places of this file that stand in the journal."""
-        found: set[str] = set()
+    def _already(self, tag: str, after: int) -> dict[str, int]:
+        """Return the places of this file that stand in the journal, each with its entry."""
+        found: dict[str, int] = {}
         while True:
             try:
                 entries = self.journal.read(after, _PAGE)
@@ -160,10 +161,10 @@ class Shelf:
             after = entries[-1].id
             for entry in entries:
                 if (m := _TAG.search(entry.reason)) and m[1] == tag:
-                    found.add(m[2] + m[3])
+                    found[m[2] + m[3]] = entry.id
 
 
-class _Taking:
+class Taking:
     """One file while it is taken."""
 
     def __init__(
@@ -175,16 +176,26 @@ class _Taking:
         peer: str,
         source: Source,
         limit: int,
-        already: set[str],
+        already: dict[str, int],
     ) -> None:
         self.shelf, self.file, self.source, self.peer, self.limit = shelf, file, source, peer, limit
         self.name, self.tag, self.already = name[:200], tag, already
+        self.ids = dict(already)  # place -> its entry, as far as it is known
         self.taken = Taken()
         self.entries: list[tuple[str, NewEntry]] = []
         self.held = 0
 
     def run(self) -> Taken:
         """Take all of it."""
+        settings = self.source.rules.settings
+        if settings.others:
+            from engine.listeners.otherfiles import format_of, take_other
+
+            format = format_of(self.file)
+            if not settings.v2 or format not in ("", "hl7v2"):
+                take_other(self, format)
+                self.flush()
+                return self.taken
         end, number = 0, 0
         batches: list[tuple[Batch, int]] = []
         size = self.file.seek(0, 2)
@@ -200,18 +211,18 @@ class _Taking:
                     batches.append((one.batch, one.offset))
         except FormatError:
             self.taken.broken = True
-            self._garbage(end, self._read(end, min(size, end + _PIECE)), "too-long")
+            self.garbage(end, self._read(end, min(size, end + _PIECE)), "too-long")
         else:
             if number:
                 self._behind(self._between(end, size))
             elif size:
                 cut = size > self.limit
-                self._garbage(0, self._read(0, min(size, self.limit)), "not-hl7; cut" if cut else "not-hl7")
+                self.garbage(0, self._read(0, min(size, self.limit)), "not-hl7; cut" if cut else "not-hl7")
         for batch, offset in batches:
             if batch.declared not in (None, batch.count):
                 why = f"batch-count: BTS-1 promises {batch.declared}, {batch.count} came"
-                self._garbage(offset, batch.trailer, why, "b")
-        self._flush()
+                self.garbage(offset, batch.trailer, why, "b")
+        self.flush()
         return self.taken
 
     def _message(self, one: MessageSlice, around: str) -> None:
@@ -220,7 +231,7 @@ class _Taking:
         place = str(one.offset)
         said = f"file {self.tag}@{place}, message {one.number} of {self.name}{around}"
         reason = said if decision.row == "good" else f"{decision.row}; {said}"
-        self._count(decision.row)
+        self.count(decision.row)
         if decision.kind == "garbage":
             self.taken.garbage += 1
         else:
@@ -228,7 +239,7 @@ class _Taking:
         entry = entry_of(self.source, self.peer, now_ms(), one.data, header, decision, reason)
         if entry.kind == "garbage":
             entry = replace(entry, control_id=f"{self.tag}@{place}")  # recognised when it comes again
-        self._put(place, entry)
+        self.put(place, entry)
 
     def _between(self, begin: int, end: int) -> str:
         """Journal what is no message; return a batch's headers and trailers as text for the next message."""
@@ -239,7 +250,7 @@ class _Taking:
             return ""
         lines = [x.strip(_BLANK) for x in re.split(rb"[\r\n\x0b\x1c]+", gap.replace(b"\0", b""))]
         if any(x and not _WRAPPER.match(x) for x in lines):
-            self._garbage(begin, gap, "between messages")
+            self.garbage(begin, gap, "between messages")
             return ""
         return "; around the messages: " + b" ".join(filter(None, lines)).decode("latin-1")[:1000]
 
@@ -249,11 +260,12 @@ class _Taking:
             place, entry = self.entries[-1]
             self.entries[-1] = place, replace(entry, reason=entry.reason + around)
 
-    def _garbage(self, offset: int, body: bytes, why: str, mark: str = "g") -> None:
+    def garbage(self, offset: int, body: bytes, why: str, mark: str = "g") -> None:
+        """Put what is no message."""
         place = f"{offset}{mark}"
         self.taken.garbage += 1
-        self._count("garbage")
-        self._put(
+        self.count("garbage")
+        self.put(
             place,
             NewEntry(
                 self.source.channel,
@@ -267,21 +279,25 @@ class _Taking:
             ),
         )
 
-    def _count(self, row: str) -> None:
+    def count(self, row: str) -> None:
+        """Count a row of the table."""
         self.shelf.count("hub_files_messages_total", self.source.channel, ("row", row))
 
-    def _put(self, place: str, entry: NewEntry) -> None:
+    def put(self, place: str, entry: NewEntry) -> None:
+        """Put one entry, if it is not in the journal; `place`: where in the file it stands."""
         if place in self.already:
             self.taken.again += 1
             return
         if len(self.entries) >= _MESSAGES or self.held >= _BYTES:
-            self._flush()  # before, not after: the last message of a file waits for the trailer behind it
+            self.flush()  # before, not after: the last message of a file waits for the trailer behind it
         self.entries.append((place, entry))
         self.held += len(entry.body)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Append what was put."""
         if self.entries:
             accepted = self.shelf.append([entry for _, entry in self.entries])
+            self.ids.update((place, a.id) for (place, _), a in zip(self.entries, accepted, strict=True))
             twins = sum(a.duplicate_of is not None for a in accepted)
             self.taken.duplicates += twins
             if twins:

@@ -24,6 +24,7 @@ from engine.listeners.ack_rules import AckRules, OutcomeWord
 
 if TYPE_CHECKING:
     from engine.listeners.http_port import HttpPort
+    from engine.listeners.mail import Answer
 
 __all__ = ["HttpConnection", "HttpRules"]
 
@@ -43,6 +44,21 @@ TYPES = frozenset(
     )
 )
 """What a body may say it is; the bytes themselves, MSH-18 too, say the rest."""
+OTHER_TYPES = TYPES | frozenset(
+    (
+        "application/xml",
+        "text/xml",
+        "application/cda+xml",
+        "application/hl7-cda+xml",
+        "application/hl7-sda+xml",
+        "application/edi-x12",
+        "application/x12",
+        "application/edi",
+        "application/zip",
+        "application/x-zip-compressed",
+    )
+)
+"""The same where a channel takes more than HL7 v2."""
 
 _HEAD = 16 << 10  # bytes of a request's head
 _LINGER = 2.0  # seconds in which a refused sender may read why
@@ -145,9 +161,8 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
             self.refuse(405, "method", ("Allow", "POST"))
         elif headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             self.refuse(415, "content-encoding")
-        elif (
-            headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-            not in TYPES
+        elif headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1") not in (
+            OTHER_TYPES if port.takes_others else TYPES
         ):
             self.refuse(415, "content-type")
         elif len(size) > 18 or int(size or 0) > settings.max_bytes:
@@ -172,7 +187,16 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
             return
         self.waiting = True
         self.transport.pauseProducing()
+        if self._port.is_other(body):
+            self._port.read(self, body)
+            return
         self._port.intake.accept(self, self._port.source, body)
+
+    def answer_mail(self, answer: Answer) -> None:
+        """Answer a request that brought no HL7 v2; nothing happens when the sender is gone."""
+        self.waiting = False
+        if not self.gone:
+            self._respond(answer.status, answer.body, answer.type)
 
     def answer(self, acks: list[bytes], frames: int) -> None:
         """Answer the request; nothing happens when the sender is gone."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import defer, protocol
 
@@ -20,6 +20,9 @@ from engine.listeners.http_settings import HttpChannel
 from engine.listeners.intake import Budget, Intake
 from engine.listeners.metrics import Metrics
 from engine.listeners.receiving import source_of
+
+if TYPE_CHECKING:
+    from engine.listeners.mail import Mail
 
 __all__ = ["HttpPort"]
 
@@ -43,6 +46,7 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
     ) -> None:
         self.settings = channel.http
         self.source = source_of(channel, strict, conceal, HttpRules)
+        self.takes_v2, self.takes_others = channel.rules.v2, bool(channel.rules.others)
         self.admission = Admission(channel.http.auth)
         self.intake = intake
         self.now = now
@@ -53,8 +57,10 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
         self._connections: set[HttpConnection] = set()
         self._allowed = AllowList(channel.http.allow)
         self._logged: dict[str, tuple[float, int]] = {}
+        self._reading = defer.DeferredLock()  # one body at a time: a large one takes memory
         self._emptied: list[defer.Deferred[None]] = []
         self._listening: Any = None
+        self.in_thread: Callable[..., Any] = _in_thread
         metrics.counter("hub_post_requests_total", "Requests answered, by channel and status.")
         metrics.gauge("hub_post_connections", "Connections open now.")
         metrics.counter("hub_post_refused_total", "Requests and connections not taken, by reason.")
@@ -118,6 +124,28 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
             return None
         return HttpConnection(self, host)
 
+    def is_other(self, body: bytes) -> bool:
+        """Say whether a body is for `read`: a channel that takes other formats has one that is no HL7 v2."""
+        if not self.takes_others:
+            return False
+        from engine.formats.content import recognise
+
+        return not self.takes_v2 or recognise(body) != "hl7v2"
+
+    def read(self, connection: HttpConnection, body: bytes) -> None:
+        """Read a body that is no HL7 v2 in a thread, so that others are answered meanwhile; then take it."""
+        from engine.listeners.mail import mail_of
+
+        def take(mail: Mail) -> None:
+            self.intake.post(connection, self.source, mail)
+
+        def failed(failure: Any) -> None:
+            log.error("channel %s: a body could not be read: %s", self.source.channel, failure.type.__name__)
+            connection.abandon()  # nothing was written: its sender has it
+
+        reading = self._reading.run(self.in_thread, mail_of, body, self.source, connection.peer)
+        reading.addCallbacks(take, failed)
+
     def opened(self, connection: HttpConnection) -> None:
         """Note a connection that began."""
         self._connections.add(connection)
@@ -154,3 +182,9 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
                 waiting, self._emptied = self._emptied, []
                 for gone in waiting:
                     gone.callback(None)
+
+
+def _in_thread(*call: Any) -> Any:
+    from twisted.internet.threads import deferToThread  # with it comes the reactor of the process
+
+    return deferToThread(*call)

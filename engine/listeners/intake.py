@@ -14,7 +14,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.formats.hl7v2.ack import acknowledge, fast_ack, timestamp
 from engine.formats.hl7v2.header import Header, peek
@@ -25,15 +25,18 @@ from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import Decision, worst
 from engine.listeners.batches import BatchAnswer
+from engine.listeners.budget import Budget
 from engine.listeners.entries import LongFrame, Source, entry_of, give_back, wrapper_of
 from engine.listeners.metrics import SECONDS, SIZES, Metrics
+
+if TYPE_CHECKING:
+    from engine.listeners.mail import Answer, Mail
 
 __all__ = ["Appends", "Budget", "Connection", "Intake", "Source"]
 
 log = logging.getLogger(__name__)
 
 _NOBODY = peek(b"MSH|^~\\&|||||||||P|2.5.1\r")  # what an answer to bytes without a header is written from
-_HELD_BY_ALL = 512 << 20  # bytes of unfinished frames in one process
 _LONG = 4 << 20  # bytes of a frame from which on its messages are taken a few a turn
 _A_TURN = 500  # messages of a long frame that one turn takes, and
 _BYTES_A_TURN = 2 << 20  # bytes
@@ -69,6 +72,14 @@ class Connection(Protocol):
         ...
 
 
+class PostConnection(Connection, Protocol):
+    """A connection that brings one body and waits for its answer."""
+
+    def answer_mail(self, answer: Answer) -> None:
+        """Send the answer to what is no HL7 v2."""
+        ...
+
+
 @dataclass(slots=True)
 class _Frame:
     connection: Connection
@@ -78,6 +89,7 @@ class _Frame:
     since: float
     batch: BatchAnswer | None = None
     query: bytes = b""  # the message, where its answer must repeat a part of it
+    mail: Mail | None = None  # set: no HL7 v2
     rest: LongFrame | None = None  # set: there are more messages than this turn takes
     now: int = 0  # how many of the decisions are this turn's
 
@@ -156,6 +168,12 @@ class Intake:
         if any(s.batch for s in slices):
             made.batch = BatchAnswer(source.rules, self._number, self._moment(received), received)
         self._take(made, slices, f" of {len(slices)} in one frame", wrapper_of(frame, slices))
+
+    def post(self, connection: PostConnection, source: Source, mail: Mail) -> None:
+        """Take what a body other than HL7 v2 became; it is journaled and answered at the end of this turn."""
+        self._wake()
+        self._entries += mail.entries
+        self._frames.append(_Frame(connection, source, _NOBODY, mail.decisions, self._monotonic(), mail=mail))
 
     def _take(self, made: _Frame, slices: Sequence[MessageSlice], of: str, around: str) -> None:
         """Put messages of one frame into this turn."""
@@ -299,6 +317,9 @@ class Intake:
                 self._drop(connection)
                 continue
             self._count(frame, mine)
+            if frame.mail is not None:
+                self._mail(frame.mail, connection, mine, now)
+                continue
             if frame.rest is not None and not frame.rest.done:
                 continue
             try:
@@ -322,6 +343,13 @@ class Intake:
             if frame.rest is not None and not frame.rest.done:
                 continue
             self._answer.observe(done - frame.since)
+
+    def _mail(self, mail: Mail, connection: Any, mine: list[Accepted | None], now: int) -> None:
+        try:
+            connection.answer_mail(mail.answer(mine, now))
+        except Exception:
+            log.exception("an answer could not be formed or written")
+            self._drop(connection)
 
     def _ack(self, frame: _Frame, now: int) -> bytes:
         header = frame.header
@@ -365,21 +393,3 @@ class Intake:
                 self._metrics.add("hub_mllp_duplicates_total", (channel,))
             elif entry is not None and entry.conflicts_with is not None:
                 self._metrics.add("hub_mllp_conflicts_total", (channel,))
-
-
-class Budget:
-    """The bytes of unfinished frames in one process: beyond the limit the largest is given up."""
-
-    def __init__(self, limit: int = _HELD_BY_ALL) -> None:
-        self._limit = limit
-        self._held: dict[Connection, int] = {}
-        self.total = 0
-
-    def changed(self, connection: Connection, by: int) -> None:
-        """Note that a connection holds `by` bytes more (or fewer)."""
-        self.total += by
-        self._held[connection] = self._held.get(connection, 0) + by
-        if not self._held[connection]:
-            del self._held[connection]
-        if self.total > self._limit:
-            max(self._held, key=self._held.__getitem__).stop("memory")

@@ -15,11 +15,15 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.formats.hl7v2.header import Header
 from engine.formats.hl7v2.order_keys import field_keys, order_keys
+
+if TYPE_CHECKING:
+    from engine.formats.facts import Facts
 
 __all__ = ["BY_PATIENT", "BY_SENDER", "KnownSender", "Senders", "concealed_by", "order_place"]
 
@@ -30,6 +34,7 @@ _CODE = re.compile(r"[A-Z][A-Z0-9]{2}").fullmatch
 _VERSION = re.compile(r"2\.\d(\.\d)?").fullmatch
 _TIME = re.compile(r"(\d{8}[\d.+-]*)?").fullmatch
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9 _.:/@+#()-]{0,59})?").fullmatch
+_NUMBER = re.compile(r"[A-Za-z0-9|][A-Za-z0-9 _.:/@+#()&|-]{0,119}").fullmatch
 _HD_TYPES = frozenset(
     ("CAP", "CLIA", "CLIP", "DNS", "EUI64", "GUID", "HCD", "HL7", "ISO", "L", "M", "N", "NPI", "Random")
 ) | frozenset(("URI", "URN", "UUID", "x400", "x500"))
@@ -107,6 +112,18 @@ class Senders:
         if not sure and _names_patient(f, message):
             name = self._conceal(name)
         return name, self._keys(name, authority, message)
+
+    def facts_of(self, facts: Facts) -> tuple[str, tuple[str, ...]]:
+        """The same of a document, a claim or a prescription."""
+        name = self._name or facts.sender[:200]
+        if not self._name and not any(s.match and s.fits(dict(facts.headers)) for s in self._list):
+            said = {v.casefold() for kind, v in facts.words if kind in ("name", "patient")}
+            words = [w for w in re.split(r"[\W_]+", name.casefold()) if len(w) > 1]
+            if not _NUMBER(name) or (words and all(w in said for w in words)):
+                name = self._conceal(name)
+        if self._order == BY_SENDER:
+            return name, (*facts.keys, f"sender:{len(self._channel)}:{self._channel}{name}")
+        return name, facts.keys
 
     def keys(self, header: Header, message: bytes) -> tuple[str, ...]:
         """Return the ordering keys of one message."""

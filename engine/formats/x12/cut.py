@@ -24,7 +24,7 @@ from engine.formats.x12.tables import table_for
 from engine.formats.x12.validate import check_transaction
 from engine.formats.x12.walk import Loop, parts
 
-__all__ = ["PART", "WHOLE", "Part", "Received", "cut"]
+__all__ = ["PART", "WHOLE", "Part", "Received", "Stray", "cut"]
 
 PART = 256 << 10
 """Bytes of segments from which on a transaction set of many payments is cut."""
@@ -44,6 +44,13 @@ class Part(NamedTuple):
     n: int = 0
 
 
+class Stray(NamedTuple):
+    """Text that belongs to no interchange."""
+
+    body: bytes
+    offset: int
+
+
 @dataclass(slots=True)
 class Received:
     """An interchange after its parts."""
@@ -51,7 +58,6 @@ class Received:
     interchange: Interchange
     verdicts: list[Verdict] = field(default_factory=list)
     parts: int = 0
-    end: int = 0  # offset behind it
 
 
 class _Body:
@@ -74,9 +80,10 @@ class _Body:
 
 def cut(
     reader: Reader, *, lenient: bool = True, part: int = PART, whole: int = WHOLE
-) -> Iterator[Part | Received]:
+) -> Iterator[Part | Received | Stray]:
     """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`."""
-    source = opened(reader)
+    strays: list[Stray] = []
+    source = opened(_apart(reader, strays))
     item = next(source, None)
     verdicts: list[Verdict] = []
     held: Part | None = None
@@ -84,10 +91,11 @@ def cut(
     while item is not None:
         if isinstance(item, Transaction):
             body = _Body(item, source)
-            for each in _transaction(item, iter(body), verdicts, lenient, part, whole):
+            piece: Part
+            for piece in _transaction(item, iter(body), verdicts, lenient, part, whole):
                 if held is not None:
                     yield held
-                held, count = each, count + 1
+                held, count = piece, count + 1
             item = body.next
             continue
         if isinstance(item, Interchange):
@@ -95,9 +103,20 @@ def cut(
                 held, count = _empty(item), 1
             if held is not None:
                 yield _as_it_came(held, item) if count == 1 else held
-            yield Received(item, verdicts, count, _end(item))
+            yield Received(item, verdicts, count)
             verdicts, held, count = [], None, 0
         item = next(source, None)
+        if strays:
+            yield from strays
+            strays.clear()
+
+
+def _apart(reader: Reader, strays: list[Stray]) -> Iterator[Segment]:
+    for segment in reader:
+        if segment.name:
+            yield segment
+        else:
+            strays.append(Stray(emit((segment,)), segment.offset))
 
 
 def _transaction(
@@ -142,36 +161,29 @@ def _pieces(
     transaction: Transaction, name: str, loops: Iterable[Loop], objects: tuple[str, ...], part: int
 ) -> Iterator[Part]:
     """Give claims, payments or members with what encloses them; the last piece holds all that follows."""
-    waiting: dict[int, Segment] = {}
-    first: list[Segment] | None = None  # of a piece that is the only one
+    piece: dict[int, Segment] = {}
     n = size = 0
     for loop in loops:
-        if loop.parent is None:
-            waiting.update((s.offset, s) for each in loop.walk() for s in each.segments)
-            n += 1
-            segments = [waiting[at] for at in sorted(waiting)]
-            yield _part(transaction, name, segments, 0 if n == 1 else n)
-            return
-        if loop.id not in objects:
-            continue  # what enclosed objects stands with each of them
         own = [s for each in loop.walk() for s in each.segments]
-        if first is not None and (not part or size > part):
-            n += 1
-            yield _part(transaction, name, first, n)
-            waiting, first, size = {}, None, 0
-        waiting.update((s.offset, s) for s in chain(_around(loop, objects), own))
-        size += sum(len(s.raw) + 1 for s in own)
-        first = [waiting[at] for at in sorted(waiting)] if not part or size > part else first or []
+        if loop.id in objects and loop.parent is not None:
+            if size and size >= part:
+                n += 1
+                yield _part(transaction, name, [piece[at] for at in sorted(piece)], n)
+                piece, size = {}, 0
+            begin = own[0].offset if own else 0
+            piece.update((s.offset, s) for s in _around(loop, objects) if s.offset < begin)
+            size += sum(len(s.raw) + 1 for s in own)
+        piece.update((s.offset, s) for s in own)  # of what enclosed objects: what stood behind the last
+    yield _part(transaction, name, [piece[at] for at in sorted(piece)], n and n + 1)
 
 
 def _around(loop: Loop, objects: tuple[str, ...]) -> Iterator[Segment]:
-    """Give the segments of what encloses a loop: its header, its parties, without other objects."""
-    outer = loop.parent
-    inner = loop
+    """Give the segments of what encloses a loop: its header, its parties, no other object and no sibling."""
+    inner, outer = loop, loop.parent
     while outer is not None:
         yield from outer.segments
         for beside in outer.loops:
-            if beside is not inner and beside.id not in objects and beside.rule is not inner.rule:
+            if beside.id not in objects and beside.rule is not inner.rule:
                 for each in beside.walk():
                     yield from each.segments
         inner, outer = outer, outer.parent
@@ -182,7 +194,7 @@ def _part(transaction: Transaction, name: str, segments: list[Segment], n: int) 
     isa = transaction.interchange.header if transaction.interchange is not None else None
     gs = transaction.group.header if transaction.group is not None else None
     marks = st.separators
-    tail = st.tail or marks.segment
+    line = gs.lead if gs is not None and not gs.lead.strip("\r\n") else ""
     own = list(segments)
     closing: list[list[str]] = []
     if n:
@@ -193,7 +205,9 @@ def _part(transaction: Transaction, name: str, segments: list[Segment], n: int) 
     if isa is not None and isa.name == "ISA":
         closing.append(["IEA", "1", isa.get(13)])
     head = [s for s in (isa, gs) if s is not None and s.name in ("ISA", "GS")]
-    body = emit([*head, *own]) + "".join(marks.element.join(row) + tail for row in closing).encode("latin-1")
+    body = emit([*head, *own]) + "".join(
+        line + marks.element.join(row) + marks.segment for row in closing
+    ).encode("latin-1")
     return Part(body.lstrip(b"\xef\xbb\xbf\r\n\t \x00"), st.offset, name, transaction, (*head, *own), n)
 
 
@@ -215,11 +229,6 @@ def _empty(interchange: Interchange) -> Part:
     name = "TA1" if interchange.acknowledgements else ""
     body = emit(segments).lstrip(b"\xef\xbb\xbf\r\n\t \x00")
     return Part(body, interchange.header.offset, name, None, tuple(segments))
-
-
-def _end(interchange: Interchange) -> int:
-    last = interchange.trailer
-    return last.offset + len(last.raw) + len(last.tail) if last is not None else 0
 
 
 def _service(segments: list[Segment]) -> str:

@@ -1,0 +1,69 @@
+"""What a channel takes besides HL7 v2, in words: `x12 837P|837I`, `cda`, `cda 34133-9`, `ncpdp NewRx`, `xdm`.
+
+In: the words of a channel file. Out: frozen settings; `mail.py` holds bodies against them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["AckX12", "Takes", "read_takes"]
+
+_WORD = re.compile(r"(x12|cda|ncpdp|xdm|hl7v2)(?: ([0-9A-Za-z.\-]+(?:\|[0-9A-Za-z.\-]+)*))?")
+
+
+class Takes(BaseModel):
+    """One format that a channel accepts, and of it which types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["x12", "cda", "ncpdp", "xdm", "hl7v2"] = Field(
+        description="Which format.", examples=["x12", "cda", "ncpdp"]
+    )
+    kinds: tuple[str, ...] = Field(
+        default=(),
+        description="Transaction sets, codes of document types, transactions. Empty: all.",
+        examples=[["837P", "837I"], ["34133-9"], ["NewRx"]],
+    )
+
+
+class AckX12(BaseModel):
+    """How X12 is answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    answer: Literal["always", "never"] = Field(
+        default="always",
+        description="A 999 for every functional group, and a TA1 where ISA14 asks for one or the interchange "
+        "is rejected; or nothing.",
+        examples=["always", "never"],
+    )
+    claims: bool = Field(
+        default=False,
+        alias="277CA",
+        description="After the 999 of an 837 also a 277CA: each claim accepted or rejected.",
+        examples=[True],
+    )
+    reject: Literal["envelope", "errors"] = Field(
+        default="envelope",
+        description="What a 999 rejects, and is not processed: transaction sets whose envelope is wrong, or "
+        "all with an error. What is not rejected is accepted, with its errors told.",
+        examples=["envelope", "errors"],
+    )
+    into: str = Field(
+        default="",
+        description="Folder that the answers to files are written into; starts at the project's root. "
+        "Empty: `answers` in the watched folder; for SFTP, none.",
+        examples=["outbox/claims"],
+    )
+
+
+def read_takes(text: str) -> Takes | None:
+    """Read a word of `accept:`; None where it is none."""
+    m = _WORD.fullmatch(" ".join(text.split()))
+    if m is None:
+        return None
+    return Takes(format=m[1], kinds=tuple(m[2].split("|")) if m[2] else ())  # type: ignore[arg-type]

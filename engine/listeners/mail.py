@@ -1,0 +1,317 @@
+"""Documents, claims and prescriptions at the door: read, decided on, written down, answered.
+
+In: the bytes of one body (`mail_of`) or a part of a stream of X12 (`part_letter`), and the channel it came in
+on. Out: `Mail`: the journal entries, what the table says of each, and the answer that may be given once
+they are on disk: TA1 and 999 for X12, Status or Error for SCRIPT, an HTTP status for all. An interchange is
+one entry for each transaction set, claim or member (`engine.formats.x12.cut`), appended together. The
+principle is that of HL7 v2: accept means safe on disk and going to be processed; reject means kept, but not
+processed until a person says so. Nothing of a body is said but where it is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import NamedTuple
+
+from engine.formats import xdm
+from engine.formats.cda import document as cda
+from engine.formats.content import recognise
+from engine.formats.facts import Facts, of_cda, of_script, of_segments
+from engine.formats.ncpdp import message as ncpdp
+from engine.formats.ncpdp.answers import error, status
+from engine.formats.x12.acknowledge import Issue, acknowledge
+from engine.formats.x12.cut import Part, Received, Stray, cut
+from engine.formats.x12.segments import Reader
+from engine.kernel.clock import iso, now_ms
+from engine.kernel.errors import FormatError
+from engine.kernel.message import Accepted, NewEntry
+from engine.listeners.ack_rules import AckSettings, Decision
+from engine.listeners.entries import Source
+
+__all__ = [
+    "ROWS",
+    "Answer",
+    "Letter",
+    "Mail",
+    "answer_x12",
+    "decide",
+    "mail_of",
+    "part_letter",
+    "stray_letter",
+]
+
+log = logging.getLogger(__name__)
+
+ROWS: dict[str, str] = {
+    "good": "",
+    "not-readable": "it cannot be read",
+    "wrong-format": "this channel does not accept this format",
+    "wrong-type": "this channel does not accept this type of document or transaction",
+    "wrong-processing-id": "this channel accepts no test data, or nothing but test data",
+    "no-control-id": "it has no number of its own: no answer could name it",
+    "rejected": "the acknowledgement rejects this transaction set",
+}
+"""Rows of what is not HL7 v2; the first that fits decides."""
+_GARBAGE = frozenset({"not-readable", "wrong-format"})
+
+
+class Answer(NamedTuple):
+    """What a sender over HTTP is told."""
+
+    status: int
+    body: bytes = b""
+    type: str = "text/plain"
+
+
+@dataclass(slots=True)
+class Letter:
+    """One journal entry to be."""
+
+    entry: NewEntry
+    decision: Decision
+    facts: Facts | None = None
+    why: str = ""  # where and how it is wrong, without content
+
+
+@dataclass(slots=True)
+class Mail:
+    """All that one body became."""
+
+    letters: list[Letter] = field(default_factory=list)
+    reply: Callable[[Mail, list[Accepted | None], int], Answer] | None = None
+
+    @property
+    def entries(self) -> list[NewEntry]:
+        """The entries, in order."""
+        return [letter.entry for letter in self.letters]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What the table says of each."""
+        return [letter.decision for letter in self.letters]
+
+    def answer(self, accepted: list[Accepted | None], now: int) -> Answer:
+        """Return the answer, once everything is on disk; `now` in ms."""
+        if self.reply is not None:
+            return self.reply(self, accepted, now)
+        return _plain(self.letters, accepted)
+
+
+def decide(settings: AckSettings, format: str, facts: Facts | None) -> Decision:
+    """Find the row for one body; `facts` None: it cannot be read."""
+    row = _row(settings, format, facts)
+    if row == "good":
+        return Decision(row, "accept", "message")
+    return Decision(row, "reject", "garbage" if row in _GARBAGE else "refused")
+
+
+def _row(settings: AckSettings, format: str, facts: Facts | None) -> str:
+    mine = [t for t in settings.others if t.format == format]
+    if not mine:
+        return "wrong-format"
+    if facts is None:
+        return "not-readable"
+    if not any(not t.kinds or facts.kind in t.kinds for t in mine):
+        return "wrong-type"
+    asked = settings.processing_id
+    if format in ("x12", "ncpdp") and asked and ("T" if facts.test else "P") not in asked:
+        return "wrong-processing-id"
+    return "no-control-id" if format == "ncpdp" and not facts.control else "good"
+
+
+def mail_of(data: bytes, source: Source, peer: str, format: str = "") -> Mail:
+    """Read one whole body. Never raises for what it holds."""
+    format = format or recognise(data)
+    try:
+        return _mail_of(data, source, peer, format)
+    except Exception as e:  # a fault of ours: the bytes are kept, and a person looks
+        log.error("channel %s: a body of format %s could not be read", source.channel, format or "unknown")
+        row = Decision("not-readable", "reject", "garbage")
+        return Mail([_letter(data, source, peer, format, None, row, f"internal error, {type(e).__name__}")])
+
+
+def _mail_of(data: bytes, source: Source, peer: str, format: str) -> Mail:
+    settings = source.rules.settings
+    if not any(t.format == format for t in settings.others):
+        return Mail([_letter(data, source, peer, format, None, decide(settings, format, None))])
+    if format == "x12":
+        return _x12(data, source, peer)
+    if format == "xdm":
+        return _package(data, source, peer)
+    facts: Facts | None = None
+    script: ncpdp.Script | None = None
+    why = ""
+    try:
+        if format == "ncpdp":
+            script = ncpdp.parse(data)
+            facts = of_script(script)
+        else:
+            facts = of_cda(cda.parse(data))
+    except FormatError as e:
+        why = str(e)
+    decision = decide(settings, format, facts)
+    mail = Mail([_letter(data, source, peer, format, facts, decision, why)])
+    if script is not None:
+        mail.reply = _script_answer(script)
+    return mail
+
+
+def _letter(
+    body: bytes,
+    source: Source,
+    peer: str,
+    format: str,
+    facts: Facts | None,
+    decision: Decision,
+    why: str = "",
+    note: str = "",
+) -> Letter:
+    said = "; ".join(t for t in (decision.row if decision.row != "good" else "", why, note) if t)
+    if facts is None:
+        entry = NewEntry(source.channel, body, now_ms(), source.sender, peer, kind=decision.kind, reason=said)
+        return Letter(entry, decision, None, why)
+    sender, keys = source.senders.facts_of(facts)
+    entry = NewEntry(
+        channel=source.channel,
+        body=body,
+        received=now_ms(),
+        sender=sender,
+        peer=peer,
+        control_id=facts.control,
+        message_type=facts.message_type[:40],
+        charset=facts.charset if facts.format != "x12" else "",
+        kind=decision.kind,
+        order_keys=keys,
+        reason=said,
+        duplicate_window_ms=source.duplicate_window_ms,
+        duplicates=source.duplicates,
+    )
+    return Letter(entry, decision, facts, why)
+
+
+# -- documents in a package ----------------------------------------------------------------------------------
+
+
+def _package(data: bytes, source: Source, peer: str) -> Mail:
+    """Write down a package and each document in it, in one go."""
+    try:
+        package = xdm.read_package(data)
+    except FormatError as e:
+        decision = decide(source.rules.settings, "xdm", None)
+        return Mail([_letter(data, source, peer, "xdm", None, decision, str(e))])
+    facts = Facts(
+        "xdm", "", package.id[:200], package.source, {"source": package.source}, package.keys, package.words
+    )
+    letters = [_letter(data, source, peer, "xdm", facts, Decision("good", "accept", "message"))]
+    for n, document in enumerate(package.documents, 1):
+        if not document.is_cda or document.problem:
+            continue  # the package itself is worked on for these
+        inner: Facts | None = None
+        why = ""
+        try:
+            inner = of_cda(cda.parse(document.data))
+        except FormatError as e:
+            why = str(e)
+        row = (
+            Decision("good", "accept", "message") if inner else Decision("not-readable", "reject", "garbage")
+        )
+        note = f"document {n} of a package"
+        letters.append(_letter(document.data, source, peer, "cda", inner, row, why, note))
+    return Mail(letters)
+
+
+# -- X12 -----------------------------------------------------------------------------------------------------
+
+
+def _x12(data: bytes, source: Source, peer: str) -> Mail:
+    settings = source.rules.settings
+    reader = Reader(BytesIO(data))
+    letters: list[Letter] = []
+    received: list[Received] = []
+    waiting: list[Part] = []
+    for item in cut(reader, lenient=settings.x12.reject == "envelope"):
+        if isinstance(item, Part):
+            waiting.append(item)
+        elif isinstance(item, Received):
+            letters += [part_letter(p, source, peer, item) for p in waiting]
+            received.append(item)
+            waiting = []
+        else:
+            letters.append(stray_letter(item, source, peer))
+    if not letters:
+        letters = [_letter(data, source, peer, "x12", None, decide(settings, "x12", None))]
+
+    def reply(mail: Mail, accepted: list[Accepted | None], now: int) -> Answer:
+        first = next((a.id for a in accepted if a is not None), 0)
+        written = answer_x12(received, settings, first, now)
+        if written:
+            return Answer(200, written, "application/edi-x12")
+        return _plain(mail.letters, accepted)
+
+    return Mail(letters, reply)
+
+
+def part_letter(part: Part, source: Source, peer: str, received: Received | None, note: str = "") -> Letter:
+    """Write down a part; `received`: its interchange, where that is known to its end."""
+    settings = source.rules.settings
+    try:
+        facts = of_segments(part.segments, part.set, part.n)
+    except FormatError as e:
+        return _letter(part.body, source, peer, "x12", None, decide(settings, "x12", None), str(e), note)
+    decision = decide(settings, "x12", facts)
+    if decision.row == "good" and received is not None and part.transaction is not None:
+        of_it = (v for v in received.verdicts if v.control == part.transaction.control)
+        verdict = next((v for v in of_it if v.group is part.transaction.group), None)
+        if verdict is not None and verdict.code == "R":
+            decision = Decision("rejected", "reject", "refused")
+    return _letter(part.body, source, peer, "x12", facts, decision, "", note)
+
+
+def stray_letter(item: Stray, source: Source, peer: str) -> Letter:
+    """Write down text that belongs to no interchange."""
+    decision = Decision("not-readable", "reject", "garbage")
+    return _letter(item.body, source, peer, "x12", None, decision, "it belongs to no interchange")
+
+
+def answer_x12(received: Sequence[Received], settings: AckSettings, number: int, now: int) -> bytes:
+    """Write TA1 and 999 for interchanges; `number`: of the first journal entry, it numbers the answers."""
+    out = b""
+    stamp = iso(now)
+    day, time = stamp[:10].replace("-", ""), stamp[11:16].replace(":", "")
+    for n, item in enumerate(received):
+        control = (number + n) % 1_000_000_000 or 1
+        if settings.x12.answer == "always":
+            out += acknowledge(item.interchange, item.verdicts, Issue(day, time, control)) or b""
+    return out
+
+
+# -- SCRIPT --------------------------------------------------------------------------------------------------
+
+
+def _script_answer(script: ncpdp.Script) -> Callable[[Mail, list[Accepted | None], int], Answer]:
+    def reply(mail: Mail, accepted: list[Accepted | None], now: int) -> Answer:
+        decision = mail.letters[0].decision
+        entry = next((a.id for a in accepted if a is not None), 0)
+        number, sent = f"HUB{entry}-{now}"[:35], iso(now)
+        if script.transaction in ("Status", "Error", "Verify") and decision.outcome == "accept":
+            return Answer(204)  # answering an answer would never end
+        if decision.outcome == "accept":
+            return Answer(200, status(script, number, sent), "application/xml")
+        code = "900"
+        return Answer(200, error(script, number, sent, code, "", ROWS[decision.row]), "application/xml")
+
+    return reply
+
+
+def _plain(letters: Iterable[Letter], accepted: list[Accepted | None]) -> Answer:
+    """Answer what has no acknowledgement of its own: the numbers of its entries, or why it waits."""
+    wrong = [
+        f"{ROWS[x.decision.row]}{': ' + x.why if x.why else ''}" for x in letters if x.decision.row != "good"
+    ]
+    if wrong:
+        return Answer(422, "".join(f"{line}\n" for line in dict.fromkeys(wrong)).encode())
+    entries = " ".join(str(a.id) for a in accepted if a is not None)
+    return Answer(200, f"kept as entry {entries}\n".encode())
