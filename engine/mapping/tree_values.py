@@ -46,7 +46,8 @@ def named(fn: Function) -> Function:
 
 
 def named_key(fn: Function) -> Function:
-    """Register a function that makes an identity of an element."""
+    """Register a function whose result says nothing of what stands in the element: an identity of it, or a
+    copy of it as it came."""
     KEYS.add(fn.__name__)
     return named(fn)
 
@@ -123,23 +124,20 @@ def narrative_text(node: Node, x: Any) -> Any:
         x.fail("dangling-reference", said.id)
     if not said.text:
         return None
-    places = ["text()"] if node.words else []
-    return x.from_(
-        said.text, node.by("reference")[0] if not places and node.by("reference") else node, *places
-    )
+    return x.from_(said.text, node)
 
 
 @named
 def words_of(node: Node, x: Any) -> Any:
     """Give all words in an element, those of what is inside too."""
-    return x.from_(node.words, node, "*") or None
+    return x.from_(node.words, node) or None
 
 
 @named
 def EN_string(node: Node, x: Any) -> Any:
     """Give a name as one text, its parts in the order written."""
     parts = [c.words for c in node.children if c.name not in ("validTime", "delimiter") and c.words]
-    return x.from_(" ".join(parts) or node.words, node, "*") or None
+    return x.from_(" ".join(parts) or node.words, node) or None
 
 
 @named
@@ -229,17 +227,17 @@ def section_Narrative(node: Node, x: Any) -> Any:
     if text is None or not found.div:
         title = next((t.words for t in node.by("title")), "")
         words = escape(f"{title}: no text was sent" if title else "No text was sent", quote=False)
-        return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{words}</div>'}
-    node = text
+        div = f'<div xmlns="http://www.w3.org/1999/xhtml">{words}</div>'
+        return {"status": _said_by_us("generated", node, x), "div": _said_by_us(div, node, x)}
     if found.dropped:
-        x.flag(
-            "narrative-left-out",
-            f" {node.place}",
-            f"elements that no narrative may hold: {', '.join(found.dropped)}",
-        )
-    if not found.div:
-        return None
-    return {"status": "additional", "div": x.from_(found.div, node, "*")}
+        what = f"elements that no narrative may hold: {', '.join(found.dropped)}"
+        x.flag("narrative-left-out", f" {text.place}", what)
+    return {"status": x.from_("additional", text), "div": x.from_(found.div, text)}
+
+
+def _said_by_us(value: Any, node: Node, x: Any) -> Any:
+    """Mark a value that no part of the element says."""
+    return x.from_(value, node, "@")
 
 
 @named
@@ -259,16 +257,16 @@ def ED_Attachment(node: Node, x: Any) -> Any:
         out["data"] = x.from_(
             base64.b64encode(found.data).decode("ascii"), node, "text()", "@representation", "@compression"
         )
-        out["size"] = len(found.data)
+        out["size"] = _said_by_us(len(found.data), node, x)
     elif found.text:
-        out.setdefault("contentType", "text/plain")
+        out.setdefault("contentType", _said_by_us("text/plain", node, x))
         words = found.text.encode("utf-8")
         out["data"] = x.from_(base64.b64encode(words).decode("ascii"), node, "text()")
     if found.url:
         reference = node.by("reference")[0]
         out["url"] = x.from_(found.url, reference, "@value")
     if found.title:
-        out["title"] = found.title
+        out["title"] = x.from_(found.title, node.by("title")[0])
     return out or None
 
 
@@ -293,17 +291,15 @@ def note_Attachment(node: Node, x: Any) -> Any:
     }
 
 
-@named
+@named_key
 def document_Attachment(node: Node, x: Any) -> Any:
     """Give the document itself, byte for byte; of a large one its size and hash: the journal has it."""
     raw: bytes = x.message.document.raw
-    data = {"data": base64.b64encode(raw).decode("ascii")} if len(raw) <= _MOST_INSIDE else {}
-    return {
-        "contentType": "text/xml",
-        **data,
-        "size": len(raw),
-        "hash": base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode("ascii"),
-    }
+    out: dict[str, Any] = {"contentType": "text/xml", "size": len(raw)}
+    if len(raw) <= _MOST_INSIDE:
+        out["data"] = base64.b64encode(raw).decode("ascii")
+    out["hash"] = base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode("ascii")
+    return {k: _said_by_us(v, node, x) for k, v in out.items()}
 
 
 @named_key

@@ -14,8 +14,9 @@ from engine.formats.xml.nodes import Node
 from engine.formats.xml.paths import Path, read_path
 from engine.kernel.message import Draft, Gap, Identity
 from engine.mapping.run import Run, TracedRun
+from engine.mapping.script_values import FUNCTIONS
 from engine.mapping.traced import TKey, TStr, absorb, traced
-from engine.mapping.tree_values import FUNCTIONS, KEYS, Function
+from engine.mapping.tree_values import KEYS, Function
 
 __all__ = ["At", "TracedTreeRun", "TreeRun", "path_function", "tree_space"]
 
@@ -206,6 +207,8 @@ def _remembering(name: str, fn: Function) -> Function:
         out = fn(node, x)
         if out is None:
             return None
-        return TKey(str(out), (At(node),), x.row) if name in KEYS else traced(out, (At(node),), x.row)
+        if name not in KEYS:
+            return traced(out, (At(node),), x.row)
+        return TKey(out, (At(node),), x.row) if isinstance(out, str) else out
 
     return remembering
