@@ -28,6 +28,7 @@ from engine.mapping.read import read_target
 from engine.mapping.run import Run
 from engine.mapping.scope import Scope, scope_of
 from engine.mapping.treelinks import refer
+from engine.mapping.x12values import numbered
 
 __all__ = ["Built", "MessagePlan"]
 
@@ -217,6 +218,8 @@ class MessagePlan:
         link_all(self.lines, out.nodes, x)
         if self.tree:
             refer(out.nodes, x)
+        elif self.scoped:
+            numbered(out.nodes)
         seen: dict[str, None] = {}
         for node in out.nodes:
             if node.draft.id not in seen:

@@ -41,7 +41,14 @@ class Standing(Rows):
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         bare = replace(row, each="", when=None)
-        to = replace(aim, clear=ignored, slot=None)
+        spot = self.spot
+
+        def taken(value: str) -> None:
+            aim.take(value)
+            if spot:
+                self.put(f"{spot}.append({s})")
+
+        to = replace(aim, take=taken, clear=ignored, slot=None)
         name = row.as_ or row.make
         m = self.library.maps.get(name)
         if row.source is None and m is not None and self.kinds.is_segment(m.source):

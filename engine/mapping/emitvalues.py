@@ -147,7 +147,10 @@ class Values(Reading):
     def join_part(self, p: Source, env: Env, place: Place, key: bool) -> str:
         """A part of a join as raw text; a repeating field gives all its repetitions (key: the first)."""
         if isinstance(p, Constant):
-            return f"lit({p.text!r})"
+            text = p.text
+            if text.startswith("own:"):
+                text = f"{self.library.identity_base}/id/{text[4:]}"
+            return f"lit({text!r})"
         if isinstance(p, Join):
             return f"({self.join(p, env, place)} or '')"
         if isinstance(p, First):

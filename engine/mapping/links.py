@@ -115,7 +115,7 @@ def link_all(lines: Iterable[Linked], nodes: list[Node], x: Run) -> None:
             for nth, me in enumerate(mine):
                 targets = relations.of(me, link.target, many)
                 if targets:
-                    _set(me, link, targets, nth, x)
+                    _set(me, link, targets, 0 if hasattr(me.scope, "relate") else nth, x)
 
 
 def _refer(mine: list[Node], others: list[Node], link: Link, relations: _Relations, x: Run) -> None:

@@ -25,6 +25,8 @@ SHARED = frozenset({"Patient", "Encounter", "Organization", "Practitioner", "Loc
 EVENTS = frozenset(
     {
         "ChargeItem",
+        "Claim",
+        "ExplanationOfBenefit",
         "Immunization",
         "MedicationAdministration",
         "MedicationDispense",

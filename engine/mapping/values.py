@@ -15,6 +15,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from engine.mapping.x12values import X12_VALUES
+
 if TYPE_CHECKING:
     from engine.mapping.run import Run
 
@@ -253,6 +255,7 @@ BUILTIN: dict[str, Callable[[list[str], Any], dict[str, Any] | None]] = {
     "NA_SampledData": na_sampled_data,
     "ED_Attachment": ed_attachment,
     "RP_Attachment": rp_attachment,
+    **X12_VALUES,
 }
 BULKY = frozenset({"ED_Attachment", "RP_Attachment", "NA_SampledData"})
 """Values that are large or never sent twice: not worth remembering."""

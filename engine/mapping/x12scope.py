@@ -222,10 +222,10 @@ _GROUPS = {
 class Piece:
     """One group of elements of a segment, with what all its groups share; reads like a segment."""
 
-    __slots__ = ("fields", "n", "name", "numbers")
+    __slots__ = ("fields", "n", "name", "numbers", "offset")
 
     def __init__(self, s: Any, fields: list[str], numbers: dict[int, int]) -> None:
-        self.name, self.n = s.name, s.n
+        self.name, self.n, self.offset = s.name, s.n, s.offset
         self.fields = fields
         self.numbers = numbers  # place in `fields` -> number of the element in the segment
 

@@ -38,7 +38,13 @@ def _composites() -> dict[str, tuple[str, ...]]:
     return out
 
 
+_PERIOD = "1251"
+"""A date time period: D8, DT, RD8 as the qualifier before it says."""
+
+
 def _kind(reference: str) -> str:
+    if reference == _PERIOD:
+        return "DTP"
     found = element_type(reference)
     return _KINDS.get(found[0], "ST") if found is not None else "ST"
 
