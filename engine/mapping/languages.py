@@ -17,7 +17,7 @@ from engine.mapping import types as T
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.read import Parse, read_map
 from engine.mapping.readmessage import read_message
-from engine.mapping.tree_values import FUNCTIONS
+from engine.mapping.script_values import FUNCTIONS
 from engine.mapping.treeconditions import parse_tree
 from engine.mapping.x12types import X12
 

@@ -1,6 +1,7 @@
-"""A document as it comes to the mapper: CDA by its sections and statements.
+"""A document as it comes to the mapper: CDA by its sections and statements, SCRIPT by its parties and drugs.
 
-In: a parsed document. Out: an `Arrived`; see from_cda.py for its groups. Follows CDA R2.
+In: a parsed document. Out: an `Arrived`; see from_cda.py and from_ncpdp.py for its groups. Follows CDA R2,
+NCPDP SCRIPT.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 
 from engine.formats.cda.document import Document
 from engine.formats.hl7v2.delims import Delims, Repair
-from engine.mapping import from_cda
+from engine.formats.ncpdp.message import Script
+from engine.mapping import from_cda, from_ncpdp
 from engine.mapping.arrived import NO_DELIMS
 from engine.mapping.build import Built
 from engine.mapping.lineage import Report
@@ -19,7 +21,7 @@ from engine.mapping.treereport import tree_report
 from engine.mapping.treerun import TracedTreeRun, TreeRun
 from engine.mapping.treescope import TreeScope
 
-__all__ = ["TreeArrived", "cda_arrived"]
+__all__ = ["TreeArrived", "cda_arrived", "script_arrived"]
 
 
 class TreeArrived:
@@ -70,4 +72,18 @@ def cda_arrived(document: Document) -> TreeArrived:
         from_cda.type_text(document),
         said,
         from_cda.authority_of(said),
+    )
+
+
+def script_arrived(script: Script) -> TreeArrived:
+    """Arrange a SCRIPT message."""
+    said = from_ncpdp.headers(script)
+    return TreeArrived(
+        "ncpdp",
+        script,
+        from_ncpdp.arrange(script),
+        from_ncpdp.kinds_of(script),
+        script.transaction,
+        said,
+        from_ncpdp.authority_of(said),
     )

@@ -1,0 +1,133 @@
+"""A SCRIPT message as the named groups that maps are for: header, parties, medications, diagnoses.
+
+In: a parsed `Script`. Out: a tree of `TreeScope` whose outermost group is `message`; who sent it, for sites
+and journal; and which drafts speak of a prescription that must be known already. A group is named for its
+element; it stands on the element that holds the facts (`HumanPatient` for `Patient`), and maps may name it by
+what it is, too: `medication` (prescribed, dispensed, requested ...), `provider` (prescriber, supervisor ...).
+Follows NCPDP SCRIPT 2017071 and 2023011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.formats.ncpdp.message import Script
+from engine.formats.ncpdp.prescription import fill_status
+from engine.formats.xml.nodes import Node
+from engine.kernel.message import Draft
+from engine.mapping.treescope import TreeScope
+
+__all__ = ["arrange", "authority_of", "headers", "kinds_of", "mark_known"]
+
+_INSIDE = ("HumanPatient", "NonHumanPatient", "NonVeterinarian", "Veterinarian")
+_ALIAS = {
+    **dict.fromkeys(("Prescriber", "Supervisor", "FollowUpPrescriber"), "provider"),
+    **dict.fromkeys(
+        (
+            *("MedicationPrescribed", "MedicationDispensed", "MedicationRequested"),
+            *("MedicationReplaced", "MedicationResponse"),
+        ),
+        "medication",
+    ),
+}
+_ANSWERS = frozenset({"Status", "Error", "Verify"})
+KNOWN = {
+    "prescription": frozenset({"identifier"}),
+    "cancelled": frozenset({"identifier", "status", "statusReason"}),
+}
+"""Lines of the message maps whose resource must be known already, and what of it the message may change."""
+
+
+class _Scope(TreeScope):
+    """A group that maps may name in two ways."""
+
+    __slots__ = ("alias",)
+
+    def __init__(self, name: str, node: Node, parent: TreeScope | None = None, alias: str = "") -> None:
+        super().__init__(name, node, parent)
+        self.alias = alias
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all groups of the message, and what maps may call them."""
+        found = (s for scopes in self.top._all.values() for s in scopes)
+        return super().names | {s.alias for s in found if isinstance(s, _Scope) and s.alias}
+
+    def near(self, name: str) -> Node | None:
+        return self.node if name == self.alias else super().near(name)
+
+
+def arrange(script: Script) -> TreeScope:
+    """Give the groups of a message; all stand beside each other, only diagnoses inside their medication."""
+    root = Node(script.root)
+    root.kind = "message"
+    top = _Scope("message", root)
+    for part in root.children:
+        if part.name == "Header":
+            _group("Header", part, top)
+        elif part.name == "Body":
+            for transaction in part.children[:1]:
+                _group(transaction.name, transaction, top)
+                for node in transaction.children:
+                    _inner(node, top)
+    return top
+
+
+def _inner(node: Node, top: TreeScope) -> None:
+    name = node.name
+    if name == "AllergyOrAdverseEvent":
+        for allergy in node.children:
+            _group(allergy.name, allergy, top)
+        return
+    inner = next((c for c in node.children if c.name in _INSIDE), node)
+    scope = _group(name, inner, top)
+    if _ALIAS.get(name) == "medication":
+        for diagnosis in inner.by("Diagnosis"):
+            for one in diagnosis.children:
+                if one.name in ("Primary", "Secondary"):
+                    _group("diagnosis", one, scope)
+
+
+def _group(name: str, node: Node, parent: TreeScope) -> TreeScope:
+    node.kind = name
+    return _Scope(name, node, parent, _ALIAS.get(name, ""))
+
+
+def kinds_of(script: Script) -> tuple[str, ...]:
+    """Say which message maps may serve: the transaction with what it answers, else the transaction."""
+    name = script.transaction
+    answer = script.answer
+    choice = answer.kind if answer is not None and name not in _ANSWERS else fill_status(script)[0]
+    return (f"{name} {choice}", name) if choice else (name,)
+
+
+def headers(script: Script) -> dict[str, str]:
+    """Say what sites match on: from whom to whom, in which version, what it is."""
+    return {
+        "From": script.sender.code,
+        "From.Qualifier": script.sender.qualifier,
+        "To": script.receiver.code,
+        "To.Qualifier": script.receiver.qualifier,
+        "Version": script.version,
+        "Transaction": script.transaction,
+    }
+
+
+def authority_of(said: dict[str, str]) -> str:
+    """Return the name space private to the sender of a message, by its `headers`."""
+    return f"urn:hub:sender:ncpdp|{said['From.Qualifier']}|{said['From']}"
+
+
+def mark_known(drafts: Iterable[Draft]) -> None:
+    """Mark what speaks of something known already: the store tells a person of what it does not find.
+
+    What another one quotes of a prescription never changes it: only its numbers are added, and what the
+    transaction is for (a cancellation: the status). A prescription that is not known is kept as quoted.
+    """
+    for draft in drafts:
+        allowed = KNOWN.get(draft.name)
+        if allowed is not None:
+            draft.changes, draft.write = True, "merge"
+            draft.weak = tuple(k for k in draft.body if k != "resourceType" and k.lstrip("_") not in allowed)
+        elif draft.name == "answered":
+            draft.changes = True

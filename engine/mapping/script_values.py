@@ -1,0 +1,131 @@
+"""What rows cannot say of an element of a SCRIPT message, as named functions: `as: NAME` calls one.
+
+In: an element (`Node`) and the run, whose `document` is the `Script`. Out: the FHIR value, or None. Dates
+come in both shapes. An order number belongs to the prescriber and a reference number to the pharmacy, whoever
+sends the message, so that the same prescription has the same identifier in every message about it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from engine.formats.ncpdp.message import Script
+from engine.formats.xml.nodes import Node
+from engine.mapping.dates import read_date, read_datetime
+from engine.mapping.tree_values import FUNCTIONS, named
+from engine.terminology.spelling import spelled
+
+__all__ = ["FUNCTIONS", "address_uri"]
+
+_ISO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(?:(Z)|([+-]\d\d):(\d\d))?)?", re.ASCII
+)
+_ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+
+
+def address_uri(x: Any, side: str, address: str) -> str:
+    """Give the URI under which an address of the network gives numbers: the site's own, else one by side."""
+    return x.sender.authority_uri(address) or f"urn:hub:script:{side}:{quote(address, safe='')}"
+
+
+def _at(node: Node) -> Node:
+    """Return the element that holds a date or dateTime, in either shape."""
+    return next((c for c in node.children if c.name in ("Date", "DateTime") and c.text), node)
+
+
+def _packed(text: str) -> str:
+    """Write an ISO date or dateTime as HL7 does; anything else as it is."""
+    m = _ISO.fullmatch(text)
+    if m is None:
+        return text
+    zone = m[8] or (f"{m[9]}{m[10]}" if m[9] else "")
+    return f"{m[1]}{m[2]}{m[3]}{m[4] or ''}{m[5] or ''}{m[6] or ''}{m[7] or ''}{zone}"
+
+
+@named
+def script_date(node: Node, x: Any) -> Any:
+    """Give a dateTime at the precision written; without a zone, in the site's; without that, the day."""
+    at = _at(node)
+    if not at.text:
+        return None
+    when = read_datetime(_packed(at.text), x.sender.zone)
+    if when is None:
+        x.fail("not-a-time", at.text)
+        return None
+    if when.lost:
+        x.flag(when.lost, f" {node.name}", "only the day is kept; the time as sent is in the message")
+    return x.from_(when.value, at, "text()")
+
+
+@named
+def script_day(node: Node, x: Any) -> Any:
+    """Give the day of a date or dateTime, as its sender wrote it."""
+    at = _at(node)
+    if not at.text:
+        return None
+    day = read_date(_packed(at.text))
+    if day is None:
+        x.fail("not-a-date", at.text)
+        return None
+    return x.from_(day, at, "text()")
+
+
+@named
+def script_transaction(node: Node, x: Any) -> Any:
+    """Give the name of the transaction: NewRx, CancelRx ..."""
+    return x.document.transaction
+
+
+@named
+def prescriber_authority(node: Node, x: Any) -> Any:
+    """Give the URI of who gave the PrescriberOrderNumber."""
+    return _authority(node, x, "prescriber", x.document.prescriber)
+
+
+@named
+def pharmacy_authority(node: Node, x: Any) -> Any:
+    """Give the URI of who gave the RxReferenceNumber."""
+    return _authority(node, x, "pharmacy", x.document.pharmacy)
+
+
+@named
+def message_authority(node: Node, x: Any) -> Any:
+    """Give the URI of who sent the message, and numbered it."""
+    return _sent_by(node, x, x.document.sender)
+
+
+@named
+def answered_authority(node: Node, x: Any) -> Any:
+    """Give the URI of who sent the message that this one answers; of this one where it answers none."""
+    script: Script = x.document
+    return _sent_by(node, x, script.receiver if script.relates_to else script.sender)
+
+
+_SIDES = {"D": "prescriber", "C": "prescriber", "P": "pharmacy"}
+
+
+def _sent_by(node: Node, x: Any, who: Any) -> Any:
+    return _authority(node, x, _SIDES.get(who.qualifier, "address"), who.code)
+
+
+@named
+def script_endpoint(node: Node, x: Any) -> Any:
+    """Give an address of the network as a URL, which FHIR wants of an endpoint."""
+    return _authority(node, x, _SIDES.get(node.get("Qualifier"), "address"), node.text)
+
+
+def _authority(header: Node, x: Any, side: str, address: str) -> Any:
+    if not address:
+        x.flag("no-address", " From", f"nobody says who the {side} is: its numbers are the sender's")
+        return f"{x.sender.authority}"
+    at = next((c for c in (*header.children, header) if c.text == address), None)
+    uri = address_uri(x, side, address)
+    return x.from_(uri, at, "text()", "@Qualifier") if at is not None else uri
+
+
+@named
+def icd10cm(node: Node, x: Any) -> Any:
+    """Give an ICD-10-CM code with its dot, which SCRIPT leaves out."""
+    return x.from_(spelled(_ICD, node.text), node, "text()") if node.text else None
