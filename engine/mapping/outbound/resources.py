@@ -1,0 +1,167 @@
+"""The FHIR R4 resources that are written out, as nodes that know where they stand, and which of their leaves
+were used.
+
+In: a Bundle, a resource or a list of resources, and what the caller gives beside them (`%control`). Out:
+`Node`s with their type and place (`Claim/c1.item[0].net.value`), references followed inside what was given,
+and at the end every leaf that no row read. R4 json.html, references.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from engine.fhir import definitions
+
+__all__ = ["Node", "Resources", "child_nodes", "kinds_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of a resource; `extra` stands under `_name`; value None means only that stands there."""
+
+    value: Any
+    kind: str
+    place: str
+    extra: Any = None
+
+
+@cache
+def kinds_of(kind: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Give (JSON name, type) of everything an element may be; empty where the type has no such element."""
+    if definitions.is_primitive(kind):
+        if name not in ("id", "extension"):
+            return ()
+        found = definitions.element("Element", name)
+    else:
+        found = definitions.element(kind, name)
+    if found is None:
+        return (
+            (("resourceType", "code"),)
+            if name == "resourceType" and kind in definitions.resource_types()
+            else ()
+        )
+    if definitions.element(kind, name.removesuffix("[x]") + "[x]") is not None:
+        plain = name.removesuffix("[x]")
+        return tuple((definitions.concrete_name(plain, t), _simple(t)) for t in found.types)
+    if found.name.endswith("[x]"):
+        return ((name, _simple(found.types[0])),)
+    return ((name, _simple(found.types[0])),)
+
+
+def _simple(kind: str) -> str:
+    return "Quantity" if kind in ("SimpleQuantity", "MoneyQuantity") else kind
+
+
+def child_nodes(node: Node, name: str) -> list[Node]:
+    """Give what stands under an element name."""
+    holder = node.extra if definitions.is_primitive(node.kind) else node.value
+    if not isinstance(holder, dict):
+        return []
+    out: list[Node] = []
+    for json_name, kind in kinds_of(node.kind, name):
+        value, extra = holder.get(json_name), holder.get("_" + json_name)
+        if value is None and extra is None:
+            continue
+        place = f"{node.place}.{json_name}"
+        if not isinstance(value, list) and not isinstance(extra, list):
+            out.append(Node(value, _own(kind, value), place, extra))
+            continue
+        values, extras = value or [], extra or []
+        for i in range(max(len(values), len(extras))):
+            v = values[i] if i < len(values) else None
+            x = extras[i] if i < len(extras) else None
+            if v is not None or x is not None:
+                out.append(Node(v, _own(kind, v), f"{place}[{i}]", x))
+    return out
+
+
+def _own(kind: str, value: Any) -> str:
+    if kind == "Resource" and isinstance(value, dict):
+        return str(value.get("resourceType", kind))
+    return kind
+
+
+@dataclass(slots=True)
+class Resources:
+    """Everything that was given, found by type and by reference."""
+
+    nodes: list[Node]
+    given: Mapping[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)  # places of leaves that rows used
+    seen: list[str] | None = None  # places that a condition is looking at
+    _by_reference: dict[str, Node] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Any, given: Mapping[str, str] | None = None) -> Resources:
+        """Take a Bundle, a resource, or a list of them."""
+        out = cls([], dict(given or {}))
+        for each in source if isinstance(source, list) else [source]:
+            if each.get("resourceType") == "Bundle":
+                for entry in each.get("entry", ()):
+                    if "resource" in entry:
+                        out._add(entry["resource"], entry.get("fullUrl", ""))
+            else:
+                out._add(each, "")
+        return out
+
+    def _add(self, resource: dict[str, Any], full_url: str) -> None:
+        kind = str(resource.get("resourceType", ""))
+        name = f"{kind}/{resource['id']}" if "id" in resource else full_url or f"{kind}#{len(self.nodes) + 1}"
+        node = Node(resource, kind, name)
+        self.nodes.append(node)
+        if full_url:
+            self._by_reference[full_url] = node
+        if "id" in resource:
+            self._by_reference.setdefault(f"{kind}/{resource['id']}", node)
+
+    def resolve(self, node: Node) -> Node | None:
+        """Give what a Reference leads to among what was given; None where it is somewhere else."""
+        literal = node.value.get("reference") if isinstance(node.value, dict) else node.value
+        if not isinstance(literal, str):
+            return None
+        if literal.startswith("#"):
+            return self._contained(node, literal[1:])
+        found = self._by_reference.get(literal.partition("/_history/")[0])
+        if found is not None:
+            self.note(f"{node.place}.reference" if isinstance(node.value, dict) else node.place)
+        return found
+
+    def _contained(self, node: Node, id: str) -> Node | None:
+        for holder in self.nodes:
+            if node.place.startswith(holder.place + "."):
+                for inside in child_nodes(holder, "contained"):
+                    if inside.value.get("id") == id:
+                        self.note(f"{node.place}.reference")
+                        return inside
+        return None
+
+    def note(self, place: str) -> None:
+        """Remember that a leaf was used: at once, or when the condition that looks at it holds."""
+        if self.seen is not None:
+            self.seen.append(place)
+        else:
+            self.read.add(place)
+
+    def unread(self) -> Iterator[tuple[str, str]]:
+        """Give (resource, place) of every leaf that no row read, in order."""
+        for node in self.nodes:
+            for place in _leaves(node.value, node.place, top=True):
+                if place not in self.read:
+                    yield node.place, place
+
+
+def _leaves(value: Any, place: str, *, top: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "resourceType":
+                continue
+            yield from _leaves(inner, f"{place}.{name.removeprefix('_')}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            if inner is not None:
+                yield from _leaves(inner, f"{place}[{i}]")
+    elif value is not None:
+        yield place

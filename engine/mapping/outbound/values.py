@@ -1,0 +1,151 @@
+"""How FHIR values are written where a row alone cannot say it: dates, periods, numbers of telephones, ids.
+
+Each function takes a node and gives text, empty where the target cannot hold the value as it is, None where
+nothing is to be written: a month is never written as its first day, a time without a zone gets none. X12 data
+types DT and TM; CDA datatypes TS and II; HL7 v2 DTM.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from engine.mapping.outbound.conditions import text
+from engine.mapping.outbound.resources import Node, Resources, child_nodes
+
+__all__ = ["FUNCTIONS"]
+
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+)
+
+
+def day(node: Node, resources: Resources) -> str:
+    """Write the day: 20260901; empty for a month or a year."""
+    found = _DATE.fullmatch(text(node))
+    return "".join(found.group(1, 2, 3)) if found and found[3] else ""
+
+
+def minutes(node: Node, resources: Resources) -> str:
+    """Write hour and minute: 0830."""
+    found = _DATE.fullmatch(text(node))
+    return "".join(found.group(4, 5)) if found and found[4] else ""
+
+
+def stamp(node: Node, resources: Resources) -> str:
+    """Write a time as TS and DTM do, as precise as it is: 2026, 20260901, 20260901083000.5+0100."""
+    found = _DATE.fullmatch(text(node))
+    if not found:
+        return ""
+    zone = {None: "", "Z": "+0000"}.get(found[8], (found[8] or "").replace(":", ""))
+    return "".join(g or "" for g in found.groups()[:7]) + zone
+
+
+def _ends(node: Node, resources: Resources) -> tuple[str, str]:
+    days = []
+    for name in ("start", "end"):
+        found = child_nodes(node, name)
+        days.append(day(found[0], resources) if found else "")
+        if days[-1]:
+            resources.note(found[0].place)
+    return days[0], days[1]
+
+
+def days(node: Node, resources: Resources) -> str:
+    """Write a Period as 20260901-20260930, one day or a date as 20260901."""
+    if node.kind != "Period":
+        return day(node, resources)
+    start, end = _ends(node, resources)
+    return f"{start}-{end}" if start and end and start != end else start or end
+
+
+def days_form(node: Node, resources: Resources) -> str:
+    """Say which form `days` has: D8 or RD8."""
+    written = days(node, resources)
+    return "" if not written else "RD8" if "-" in written else "D8"
+
+
+def digits(node: Node, resources: Resources) -> str:
+    """Keep the digits of a telephone number or postal code."""
+    return re.sub(r"\D", "", text(node).removeprefix("tel:").removeprefix("+1"))
+
+
+def compact(node: Node, resources: Resources) -> str:
+    """Take points and blanks out of a code: J01.90 becomes J0190."""
+    return re.sub(r"[.\s]", "", text(node))
+
+
+def compact_zip(node: Node, resources: Resources) -> str:
+    """Take the dash out of a US ZIP code; any other postal code stays as it is."""
+    said = text(node).strip()
+    return said.replace("-", "") if re.fullmatch(r"\d{5}-\d{4}", said) else said
+
+
+def diagnosis_pointer(node: Node, resources: Resources) -> str:
+    """Give the place of a diagnosis in its claim, from 1, by its sequence; empty where there is none."""
+    for claim in resources.nodes:
+        if node.place.startswith(claim.place + "."):
+            for n, diagnosis in enumerate(child_nodes(claim, "diagnosis"), 1):
+                if diagnosis.value.get("sequence") == node.value:
+                    resources.note(f"{diagnosis.place}.sequence")
+                    return str(n)
+    return ""
+
+
+def line_place(node: Node, resources: Resources) -> str | None:
+    """Give the place of service of a line where it is not that of the claim, which is its first line's."""
+    match = re.match(r"(.*\.item)\[(\d+)\](.*)", node.place)
+    if match is None or match[2] == "0":
+        return None
+    for claim in resources.nodes:
+        if node.place.startswith(claim.place + "."):
+            for concept in child_nodes(child_nodes(claim, "item")[0], "location"):
+                if any(c.get("code") == node.value for c in concept.value.get("coding", ())):
+                    resources.note(node.place)
+                    return None
+    return text(node)
+
+
+def oid(node: Node, resources: Resources) -> str:
+    """Write an id or system that is an OID or UUID without its urn: prefix; empty for any other."""
+    said = text(node)
+    for prefix in ("urn:oid:", "urn:uuid:"):
+        if said.startswith(prefix):
+            return said.removeprefix(prefix)
+    return said if re.fullmatch(r"[0-2](\.\d+)+", said) else ""
+
+
+def there(node: Node, resources: Resources) -> str:
+    """Give Y where anything stands."""
+    return "Y"
+
+
+def yes_no(node: Node, resources: Resources) -> str:
+    """Write a boolean as Y or N."""
+    return {True: "Y", False: "N"}.get(node.value, "") if isinstance(node.value, bool) else ""
+
+
+def own_id(node: Node, resources: Resources) -> str:
+    """Give the id under which a resource is known: Claim/c1."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", node.place)
+
+
+FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
+    f.__name__: f
+    for f in (
+        day,
+        minutes,
+        stamp,
+        days,
+        days_form,
+        digits,
+        compact,
+        compact_zip,
+        diagnosis_pointer,
+        line_place,
+        oid,
+        there,
+        yes_no,
+        own_id,
+    )
+}

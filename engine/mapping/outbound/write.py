@@ -1,0 +1,143 @@
+"""FHIR resources into a message of another format, with a report of both sides.
+
+In: a Bundle (or resources), the name of what is written, what the caller gives beside them, and for X12 the
+envelope. Out: bytes, every value with its FHIR element and row, and every FHIR leaf that was not written. A
+message that its own reader and validator do not accept is refused: `Refused` says which place lacks what, and
+which row should have filled it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from engine.formats.x12.envelope import Transaction, envelopes
+from engine.formats.x12.problem import Problem
+from engine.formats.x12.segments import read_segments
+from engine.formats.x12.validate import check_interchange, check_transaction
+from engine.kernel.errors import HubError
+from engine.mapping.outbound.draft import Draft
+from engine.mapping.outbound.library import OutMaps
+from engine.mapping.outbound.resources import Resources
+from engine.mapping.outbound.run import Flag, Running
+from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
+
+__all__ = ["Refused", "Report", "Value", "write_x12"]
+
+
+class Value(NamedTuple):
+    """One value written: its address in the target, the FHIR element (empty: a constant), and the row."""
+
+    target: str
+    source: str
+    row: str
+
+
+class Refused(HubError):
+    """The target demands what FHIR does not have. `reasons` are one line each, without values."""
+
+    def __init__(self, what: str, reasons: list[str]) -> None:
+        super().__init__(
+            what, why="; ".join(reasons[:5]) + (f" and {len(reasons) - 5} more" if reasons[5:] else "")
+        )
+        self.reasons = reasons
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a Bundle: `not_written` are the leaves no row read and no `ignore:` names."""
+
+    format: str
+    written: list[Value] = field(default_factory=list)
+    not_written: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as plain data; no values of patients are in it."""
+        return {
+            "target_format": self.format,
+            "written": [v._asdict() for v in self.written],
+            "not_written": self.not_written,
+            "ignored": self.ignored,
+            "warnings": [
+                {"code": f.code, "source": f.where, "row": f.row, "text": f.text} for f in self.flags
+            ],
+        }
+
+
+def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tuple[Draft, Running, Report]:
+    """Run a whole message's map over resources; the draft is pruned, the report lacks its addresses."""
+    program = maps.entry(name)
+    resources = Resources.of(source, given)
+    running = Running(resources, maps.terminology.tables)
+    draft = Draft(name)
+    kinds = program.map.kinds
+    nodes = [n for n in resources.nodes if n.kind in kinds]
+    if not nodes:
+        raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
+    program.run(nodes, draft, running)
+    draft.prune()
+    stops = [f"{f.row}: {f.where}: {f.text}" for f in running.flags if f.refuses]
+    if stops:
+        raise Refused(f"a {name} cannot be written", stops)
+    report = Report(program.map.format, flags=running.flags)
+    ignore = [p for m in maps.maps.values() if m.format == program.map.format for p in m.ignore]
+    for resource, place in resources.unread():
+        path = f"{resource.partition('/')[0].partition('#')[0]}{place[len(resource) :]}"
+        plain = "".join(c for c in path)
+        hit = any(fnmatchcase(_without_places(plain), p) for p in ignore)
+        (report.ignored if hit else report.not_written).append(place)
+    return draft, running, report
+
+
+def _without_places(path: str) -> str:
+    """Take the places in lists out: item[0].net becomes item.net."""
+    out, depth = [], 0
+    for c in path:
+        depth += (c == "[") - (c == "]")
+        if not depth and c != "]":
+            out.append(c)
+    return "".join(out)
+
+
+def write_x12(
+    maps: OutMaps, name: str, source: Any, envelope: Envelope, given: Mapping[str, str] | None = None
+) -> tuple[bytes, Report]:
+    """Write one transaction set in its interchange. Raises Refused, MapError or FormatError.
+
+    `%control`, `%day`, `%time`, `%sender` and `%receiver` come from the envelope, all others from `given`.
+    """
+    own = {
+        "control": str(envelope.control), "day": envelope.day, "time": envelope.time,
+        "sender": envelope.sender.strip(), "receiver": envelope.receiver.strip(),
+    }  # fmt: skip
+    draft, _, report = fill(maps, name, source, {**own, **(given or {})})
+    head = draft.get("ST", "03")
+    guide = head.value if head is not None else ""
+    draft.parts = [p for p in draft.parts if p.name != "ST"]
+    made = transaction_set(draft, maps.maps[name].to.split()[0], guide, envelope.separators)
+    data = interchange([made], envelope)
+    _demand(maps, name, data)
+    report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in made.values]
+    return data, report
+
+
+def _demand(maps: OutMaps, name: str, data: bytes) -> None:
+    """Read back what was written: what its own validator complains of is not sent."""
+    segments, _, problems = read_segments(data)
+    for item in envelopes(segments):
+        if isinstance(item, Transaction):
+            problems += check_transaction(item, item.tree())
+        else:
+            problems += check_interchange(item)
+    errors = [p for p in problems if p.severity == "E"]
+    if errors:
+        raise Refused(f"the {name} lacks what its guide demands", [_said(p) for p in errors])
+
+
+def _said(p: Problem) -> str:
+    place = f"{p.loop}/{p.where}" if p.loop else p.where
+    return f"{place}: {p.text}"

@@ -1,0 +1,133 @@
+"""Claims out as 837P: what is written, what is refused, and what is told about the rest."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from outbound_maker import ENVELOPE, project, resource, sample
+
+from engine.formats.x12.envelope import Transaction, envelopes
+from engine.formats.x12.segments import read_segments
+from engine.formats.x12.validate import check_transaction
+from engine.kernel.errors import FormatError
+from engine.mapping.outbound.write import Refused, write_x12
+
+GIVEN = {"signature": "Y", "assignment": "A", "benefits": "Y", "release": "Y"}
+
+
+def claims(change=None, given=GIVEN):
+    bundle = copy.deepcopy(sample("claim"))
+    if change is not None:
+        change(bundle)
+    return write_x12(project(), "837P", bundle, ENVELOPE, given)
+
+
+def rows(data):
+    return data.decode().split("~\n")
+
+
+def test_every_map_of_the_project_compiles():
+    project().check()
+    assert {"837P"} <= set(project().entries)
+
+
+def test_two_claims_of_a_subscriber_and_of_a_dependant():
+    data, report = claims()
+    found = rows(data)
+    assert "CLM*NB-77001*265.50***11:B:1*Y*A*Y*Y" in found
+    assert "SBR*P*18*GRP5521******CI" in found
+    assert "HL*3*1*22*1" in found and "HL*4*3*23*0" in found and "PAT*19" in found
+    assert found.count("LX*1") == 2
+    assert "SE*48*0001" in found and "GE*1*101" in found and "IEA*1*000000101" in found
+    assert report.flags == []
+
+
+def test_the_subscriber_of_a_dependant_keeps_their_own_address():
+    found = rows(claims()[0])
+    at = found.index("NM1*IL*1*TREMBLAY*ODILE****MI*BPK400500600")
+    assert found[at + 1] == "N3*7 QUARRY LANE"
+
+
+def test_what_is_written_passes_our_own_checks_without_a_warning():
+    items = [i for i in envelopes(read_segments(claims()[0])[0]) if isinstance(i, Transaction)]
+    assert [p for i in items for p in check_transaction(i, i.tree())] == []
+
+
+def test_each_value_names_its_element_and_its_row():
+    report = claims()[1]
+    by_address = {v.target: v for v in report.written}
+    total = by_address["CLM[1]-02"]
+    assert total.source == "Claim/c1.total.value"
+    assert total.row.startswith("mappings/outbound/x12/parts/Claim_2300.yaml:")
+    assert by_address["HI[1]-02.2"].source == "Claim/c1.diagnosis[1].diagnosisCodeableConcept.coding[0].code"
+    assert by_address["BHT[1]-01"].source == ""
+
+
+def test_elements_that_no_row_read_are_named():
+    def more(bundle):
+        resource(bundle, "Claim/c1")["accident"] = {"date": "2026-09-01"}
+
+    assert "Claim/c1.accident.date" in claims(more)[1].not_written
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        (lambda b: resource(b, "Patient/juniper").pop("birthDate"), "DMG"),
+        (lambda b: resource(b, "Claim/c1").pop("diagnosis"), "HI"),
+        (lambda b: resource(b, "Claim/c1")["total"].update(value=1), "CLM[1]-02"),
+        (lambda b: resource(b, "Patient/theo").update(birthDate="2019-02"), "DMG"),
+        (lambda b: resource(b, "Claim/c1")["item"][0].update(servicedDate="2026-09"), "DTP"),
+    ],
+)
+def test_what_the_guide_demands_and_fhir_lacks_is_refused(what, where):
+    with pytest.raises(Refused) as refused:
+        claims(what)
+    assert any(where in reason for reason in refused.value.reasons)
+
+
+def test_what_the_caller_must_say_is_never_made_up():
+    with pytest.raises(Refused) as refused:
+        claims(given={})
+    assert any("CLM[1]-07" in reason for reason in refused.value.reasons)
+
+
+def test_a_code_of_another_system_is_not_called_icd():
+    def snomed(bundle):
+        coding = resource(bundle, "Claim/c2")["diagnosis"][0]["diagnosisCodeableConcept"]["coding"][0]
+        coding.update(system="http://snomed.info/sct", code="65363002")
+
+    with pytest.raises(Refused) as refused:
+        claims(snomed)
+    assert any("HI" in reason for reason in refused.value.reasons)
+
+
+def test_a_thirteenth_diagnosis_has_no_room_and_is_told():
+    def many(bundle):
+        claim = resource(bundle, "Claim/c1")
+        first = claim["diagnosis"][0]
+        claim["diagnosis"] = [{**copy.deepcopy(first), "sequence": n} for n in range(1, 14)]
+
+    report = claims(many)[1]
+    assert [f.code for f in report.flags] == ["no-room"]
+    assert any(p.startswith("Claim/c1.diagnosis[12]") for p in report.not_written)
+
+
+def test_a_pointer_follows_the_sequence_not_the_order():
+    def turned(bundle):
+        claim = resource(bundle, "Claim/c1")
+        claim["diagnosis"].reverse()
+
+    found = rows(claims(turned)[0])
+    assert "HI*ABK:R059*ABF:J0290" in found
+    assert "SV1*HC:99213*180*UN*1***2:1" in found
+
+
+def test_a_value_with_a_separator_is_refused_without_quoting_it():
+    def colon(bundle):
+        resource(bundle, "Organization/payer")["name"] = "BLUE*PEAK"
+
+    with pytest.raises(FormatError) as refused:
+        claims(colon)
+    assert "BLUE" not in str(refused.value)
