@@ -36,7 +36,8 @@ class TreeScope:
     @property
     def names(self) -> set[str]:
         """The names of all groups of the document, and of the elements they stand on."""
-        return set(self._all) | {s.node.name for found in self._all.values() for s in found}
+        elements = {s.node.name for found in self._all.values() for s in found}
+        return set(self._all) | elements | {"statement"}
 
     def at(self, path: tuple[str, ...]) -> list[tuple[TreeScope, Node]]:
         """Every group that a line's `per` names, in document order of each name; the top for an empty one."""
@@ -45,9 +46,9 @@ class TreeScope:
         return [(g, g.node) for name in path[-1].split("|") for g in self._all.get(name, ())]
 
     def near(self, name: str) -> Node | None:
-        """The element of this group where the name is its kind or its element's, else the element of the
-        nearest group of that kind around it."""
-        if self.node.name == name:
+        """The element of this group where the name is its kind or its element's, or `statement` (whatever
+        element it is), else the element of the nearest group of that kind around it."""
+        if name in (self.node.name, "statement"):
             return self.node
         at: TreeScope | None = self
         while at is not None:
