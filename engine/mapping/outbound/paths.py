@@ -116,9 +116,9 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         cut = _CUTS[name]
         return (lambda nodes, all_: cut(nodes)), kinds
     if name == "where" and len(arguments) == 1:
-        return _where(_compile(arguments[0], kinds, text, False)[0]), kinds
+        return _where(_compile(arguments[0], kinds, text, True)[0]), kinds
     if name in ("exists", "empty") and len(arguments) <= 1:
-        test = _where(_compile(arguments[0], kinds, text, False)[0]) if arguments else None
+        test = _where(_compile(arguments[0], kinds, text, True)[0]) if arguments else None
         wanted = name == "exists"
         return (
             lambda nodes, all_: [Node(bool(test(nodes, all_) if test else nodes) is wanted, "boolean", "")]

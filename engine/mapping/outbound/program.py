@@ -66,6 +66,7 @@ class Program:
         fit = [n for n in nodes if n.kind in kinds or n.kind == "Resource"]
         if not fit:
             return False
+        running.used.add(self.map.name)
         return _all(self.rows, fit, draft, running)
 
 
@@ -141,7 +142,7 @@ class Compiler:
                 groups.setdefault(name, []).append(node)
             wrote = False
             for group in groups.values():
-                place = draft.new(chain, True)
+                place = draft.new(chain, True) if chain else draft
                 if place is None:
                     running.flag("no-room", group[0].place, where, "the target holds no more of these")
                     break
@@ -320,7 +321,7 @@ def _expects(row: Row) -> bool:
 
 def _locates(source: Source | None) -> bool:
     if isinstance(source, First):
-        return any(_locates(o) for o in source.options)
+        return all(_locates(o) for o in source.options)
     if isinstance(source, Join):
         return any(_locates(p) for p in source.parts)
     return isinstance(source, Locate)

@@ -75,7 +75,8 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     running = Running(resources, maps.terminology.tables)
     draft = Draft(name)
     kinds = program.map.kinds
-    nodes = [n for n in resources.nodes if n.kind in kinds]
+    found = {kind: [n for n in resources.nodes if n.kind == kind] for kind in kinds}
+    nodes = next((some for some in found.values() if some), [])  # `Task|Claim`: Claims where there is no Task
     if not nodes:
         raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
     program.run(nodes, draft, running)
@@ -84,11 +85,10 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     if stops:
         raise Refused(f"a {name} cannot be written", stops)
     report = Report(program.map.format, flags=running.flags)
-    ignore = [p for m in maps.maps.values() if m.format == program.map.format for p in m.ignore]
+    ignore = [p for name in sorted(running.used) for p in maps.maps[name].ignore]
     for resource, place in resources.unread():
         path = f"{resource.partition('/')[0].partition('#')[0]}{place[len(resource) :]}"
-        plain = "".join(c for c in path)
-        hit = any(fnmatchcase(_without_places(plain), p) for p in ignore)
+        hit = any(fnmatchcase(_without_places(path), p) for p in ignore)
         (report.ignored if hit else report.not_written).append(place)
     return draft, running, report
 

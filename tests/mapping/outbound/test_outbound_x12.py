@@ -131,3 +131,52 @@ def test_a_value_with_a_separator_is_refused_without_quoting_it():
     with pytest.raises(FormatError) as refused:
         claims(colon)
     assert "BLUE" not in str(refused.value)
+
+
+def written(name, bundle, **given):
+    data, report = write_x12(project(), name, bundle, ENVELOPE, given)
+    items = [i for i in envelopes(read_segments(data)[0]) if isinstance(i, Transaction)]
+    assert [p for i in items for p in check_transaction(i, i.tree())] == []
+    return rows(data), report
+
+
+def test_a_claim_that_asks_beforehand_is_no_837():
+    bundle = copy.deepcopy(sample("claim"))
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Claim":
+            entry["resource"]["use"] = "preauthorization"
+    with pytest.raises(Refused):
+        write_x12(project(), "837P", bundle, ENVELOPE, GIVEN)
+
+
+def test_eligibility_of_a_subscriber_and_of_a_dependant():
+    found, report = written("270", sample("eligibility"), company="9931234567")
+    assert found.count("HL*1**20*1") == 1
+    assert "TRN*1*NB-EL-88-1*9931234567" in found and "EQ*30" in found and "EQ*98" in found
+    at = found.index("NM1*03*1*TREMBLAY*THEO")
+    assert "INS*N*19" in found[at:] and "EQ**HC:99213" in found[at:]
+    assert report.flags == []
+
+
+def test_without_a_company_no_trace_is_made_up():
+    found, report = written("270", sample("eligibility"))
+    assert not any(row.startswith("TRN") for row in found)
+    assert "CoverageEligibilityRequest/88-1.identifier[0].value" in report.not_written
+
+
+def test_status_of_claims_by_their_tasks():
+    found, _ = written("276", sample("claim_status"))
+    assert found.count("REF*EJ*NB-77001") == 1
+    assert "TRN*1*NB-CS-5-2" in found and "DTP*472*D8*20260905" in found
+
+
+def test_status_of_claims_without_tasks():
+    bundle = copy.deepcopy(sample("claim_status"))
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Task"]
+    assert "TRN*1*NB-77002" in written("276", bundle)[0]
+
+
+def test_a_request_for_review():
+    found, _ = written("278", sample("preauthorization"), company="9931234567")
+    assert "UM*HS*I*73*11:B" in found and "DTP*AAH*RD8*20261001-20261031" in found
+    assert found[found.index("HL*5*4*SS*0") + 1] == "SV1*HC:73721*950*UN*1"
