@@ -1,8 +1,8 @@
 """The report of a document: every attribute and text with the elements it reached, or why it reached none.
 
 In: the scopes of a document, the drafts of a traced run. Out: `Report` as for a message; addresses are
-absolute XPaths. A value that a function made of an element as a whole accounts for all that stands in it. What
-`ignore:` of a map names is ignored below that map's elements, of a message map everywhere.
+absolute XPaths. A value that a function made of an element as a whole accounts for all that stands in it.
+What `ignore:` of a map names is ignored below that map's elements, of a message map everywhere.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from engine.mapping.treerun import At, TracedTreeRun
 
 __all__ = ["tree_report"]
 
+Targets = list[tuple[str, int]]  # (element of a resource, row)
+
 STRUCTURE = {
     "typeId": "the schema of all documents",
     "templateId": "decides what the statement is",
@@ -38,7 +40,14 @@ STRUCTURE = {
     "@nullFlavor": "says that there is no value",
     "@negationInd": "decides whether it is so",
 }
-"""Attributes and elements that decide what is read, and are no values themselves."""
+"""Attributes and elements that decide what is read, and are no values themselves: where something was made of
+the element (or of what is in it), they went into what it became."""
+DESCRIBES = {
+    **dict.fromkeys(("@codeSystem", "@codeSystemName", "@codeSystemVersion", "@displayName"), "@code"),
+    **dict.fromkeys(("@sdtc:valueSet", "@sdtc:valueSetVersion"), "@code"),
+    "@assigningAuthorityName": "@root",
+}
+"""Attributes that say in other words what the one beside them says: they go where it went."""
 
 
 def tree_report(
@@ -50,8 +59,8 @@ def tree_report(
     message: MessageDef,
 ) -> Report:
     """Make the report of one document."""
-    hits: dict[At, list[tuple[str, int]]] = defaultdict(list)
-    whole: dict[Node, list[tuple[str, int]]] = defaultdict(list)
+    hits: dict[At, Targets] = defaultdict(list)
+    whole: dict[Node, Targets] = defaultdict(list)
     keys: dict[At, int] = {}
     for name, d in zip(names_of(built.drafts), built.drafts, strict=True):
         for path, value in walk_values({k: v for k, v in d.body.items() if k != "resourceType"}, name):
@@ -62,13 +71,16 @@ def tree_report(
                     hits[a].append((path, value.row))
                 else:
                     whole[a.node].append((path, value.row))
+    reached = _reached(hits, whole)
     chose = dict(x.choices)
     failed: dict[At, str] = dict(x.failures)
     ignored = _ignored(built, maps)
-    everywhere = {text: "ignored on purpose by the message map" for text in message.ignore}
+    everywhere = dict.fromkeys(message.ignore, "ignored on purpose by the message map")
     out = Report()
     for at, place, value, around in _leaves(top, whole):
         found = hits.get(at) or around
+        if not found and at not in failed:
+            found = _decided(at, hits, reached, at in chose or at in ignored)
         if found:
             for target, row in dict.fromkeys(found):
                 out.mapped.append(Mapped(place, target, row_name(rows, row), place_of_row(rows, row)))
@@ -77,15 +89,11 @@ def tree_report(
     return out
 
 
-def _leaves(
-    top: Node, whole: Mapping[Node, list[tuple[str, int]]]
-) -> Iterator[tuple[At, str, str, list[tuple[str, int]]]]:
+def _leaves(top: Node, whole: Mapping[Node, Targets]) -> Iterator[tuple[At, str, str, Targets]]:
     """Give every populated attribute and text: where, its XPath, its value, and what its element as a whole
     became."""
     home = str(top.element.tag)[1:].partition("}")[0] if str(top.element.tag)[:1] == "{" else ""
-    stack: list[tuple[Node, str, list[tuple[str, int]]]] = [
-        (top, "/" + step_name(str(top.element.tag), home), [])
-    ]
+    stack: list[tuple[Node, str, Targets]] = [(top, "/" + step_name(str(top.element.tag), home), [])]
     while stack:
         node, path, around = stack.pop()
         around = whole.get(node) or around
@@ -111,7 +119,33 @@ def _leaves(
         stack.extend(reversed(inner))
 
 
-def _ignored(built: Built, maps: Mapping[str, MapDef]) -> dict[Node, str]:
+def _decided(
+    at: At, hits: Mapping[At, Targets], reached: Mapping[Node | None, Targets], decides: bool
+) -> Targets:
+    """Say where an attribute went that is no value itself: with the one it describes, or into the resource
+    that was made of its element; nothing of one that is a value, or whose element became nothing."""
+    if beside := DESCRIBES.get(at.part):
+        return hits.get(At(at.node, beside)) or []
+    if at.node.name in STRUCTURE:
+        return reached.get(at.node.parent) or []
+    if at.part in STRUCTURE or (decides and at.part[:1] == "@"):
+        return reached.get(at.node) or (reached.get(at.node.parent) if decides else None) or []
+    return []
+
+
+def _reached(hits: Mapping[At, Targets], whole: Mapping[Node, Targets]) -> dict[Node | None, Targets]:
+    """Give for every element of which, or of something in it, something was made, the first resource."""
+    out: dict[Node | None, Targets] = {}
+    for node, found in [*((at.node, f) for at, f in hits.items()), *whole.items()]:
+        resource = [(found[0][0].partition(".")[0], found[0][1])]
+        for n in _up(node):
+            if n in out:
+                break
+            out[n] = resource
+    return out
+
+
+def _ignored(built: Built, maps: Mapping[str, MapDef]) -> dict[Any, str]:
     """Collect the elements (and the owners of attributes) that the maps in use ignore on purpose."""
     out: dict[Any, str] = {}
     for n in built.nodes:
