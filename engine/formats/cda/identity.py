@@ -1,6 +1,6 @@
 """What tells one statement from another, in its document and in the next version of it.
 
-In: a statement. Out: a key of patient, id and element name, or nothing where the sender gave no usable id.
+In: a statement. Out: a digest of patient, id and element name, or nothing where the sender gave no usable id.
 Real ids are not unique: the sample UUIDs of guides are sent by products for every patient, so the patient is
 part of the key; a root alone may be an OID of the product, so the main code is; and where one id stands on
 several statements of a document that say different things, what each says is, so that they stay apart in any
@@ -66,8 +66,12 @@ def entry_key(element: Element, ids: EntryIds) -> str:
         if not extension:
             parts += _code(element)
     if ids.repeated(found):
-        parts.append(hashlib.sha256(_said(element).encode()).hexdigest()[:16])
-    return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+        parts.append(_digest(_said(element)))
+    return _digest("\n".join(" ".join(part.split()) for part in parts))  # a patient's number stays out of it
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _patient(root: Element) -> tuple[str, ...]:
