@@ -172,6 +172,20 @@ def address_use(node: Node, x: Any) -> Any:
 
 
 @named
+def address_use_of_organization(node: Node, x: Any) -> Any:
+    """Give `use` of an organization's address: it has no home (FHIR R4 org-2)."""
+    use = _use(node, x, "cda_AddressUse")
+    return None if use == "home" else use
+
+
+@named
+def telecom_use_of_organization(node: Node, x: Any) -> Any:
+    """Give `use` of an organization's number: it has no home (FHIR R4 org-3)."""
+    use = _use(node, x, "cda_TelecomUse")
+    return None if use == "home" else use
+
+
+@named
 def address_type(node: Node, x: Any) -> Any:
     """Give `type` of an address: PST and PHYS stand among the uses."""
     return _use(node, x, "cda_AddressType")

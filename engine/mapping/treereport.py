@@ -38,6 +38,8 @@ STRUCTURE = {
     "@contextControlCode": "the same in all documents",
     "@inversionInd": "decides which way a relation is read",
     "@nullFlavor": "says that there is no value",
+    "@institutionSpecified": "decides who chooses the time of day",
+    "@operator": "decides how two times are combined",
     "@negationInd": "decides whether it is so",
 }
 """Attributes and elements that decide what is read, and are no values themselves: where something was made of
