@@ -16,22 +16,23 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
+from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.moves import moves_of, parts_of, self_joined
+from engine.channels.otherwork import fill_other, prepare_other
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
+from engine.formats.content import recognise
 from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import Delims, Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
 from engine.kernel.message import Draft, Entry, Flag, Work
 from engine.mapping.build import Built
 from engine.mapping.convert import headers, headers_of, map_message
+from engine.mapping.languages import LANGUAGES
 from engine.mapping.project import Maps
 from engine.mapping.run import Run
-from engine.store.columns import patient_reference
 from engine.store.keys import public_id
-from engine.store.plan import SHARED_BY_MANY
-from engine.store.references import references, retired_by
 from engine.terminology.translate import Terminology
 
 __all__ = ["Pipeline", "search_words"]
@@ -85,6 +86,9 @@ class Pipeline:
         if len(self._prepared) > KINDS:
             self._prepared.clear()
         self._prepared.add(kind)
+        if (format := recognise(entry.body)) not in ("", "hl7v2"):
+            prepare_other(self, entry, channel, format)
+            return
         head = peek(entry.body)
         with suppress(HubError):  # what is wrong here is wrong again when the entry is worked, and told then
             found = headers_of(head.fields, head.encoding[:1] or "^")
@@ -99,7 +103,8 @@ class Pipeline:
         out = Work(entry.id, entry.position, entry.channel, entry.sender, entry.lanes)
         out.instead = entry.parent if entry.kind == "resend" else None
         if entry.kind == "garbage":
-            out.parked = Flag("garbage", "", "not an HL7 message", True)
+            text = "no message, or of a format that the channel does not accept; hub msg show says why"
+            out.parked = Flag("garbage", "", text, True)
             return out
         try:
             if channel is None:
@@ -108,7 +113,11 @@ class Pipeline:
                     where=entry.channel,
                     remedy="bring the channel back, or replay into another",
                 )
-            self._fill(out, entry, channel)
+            format = recognise(entry.body)
+            if format in ("", "hl7v2"):
+                self._fill(out, entry, channel)
+            else:
+                fill_other(self, out, entry, channel, format)
         except FormatError as e:
             out.parked = Flag("not-readable", e.where, e.what, True)
         except MapError as e:
@@ -118,6 +127,11 @@ class Pipeline:
                     "a file under mappings/hl7v2/messages would, with `for:` naming it"
                 )
                 out.parked = Flag("no-map", "MSH-9", text, True)
+            elif e.where in LANGUAGES:
+                text = (
+                    f"no map serves this type; a file under mappings/{e.where} would, with `for:` naming it"
+                )
+                out.parked = Flag("no-map", e.where, text, True)
             else:
                 out.parked = Flag("map-error", e.where, str(e), True)
         except HubError as e:
@@ -173,7 +187,7 @@ class Pipeline:
     ) -> None:
         """Park what the maps made of a message, or hand it to the store with all that is to be said of it."""
         out.gaps, out.tables = looked[0].of(message, built.gaps), looked[1]
-        out.flags = _folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
+        out.flags = folded([*built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)])
         if entry.conflicts_with is not None:
             out.flags.append(
                 Flag(
@@ -208,8 +222,8 @@ class Pipeline:
             if not d.keys and d.write == "merge":
                 d.write = "snapshot"  # known by its place only: replaced, never mixed with who stood there
         if not channel.demographics:
-            out.parked = _without_authority(built.drafts, message.code)
-        out.parked = out.parked or _mixed(built.drafts) or self_joined(built, message)
+            out.parked = without_authority(built.drafts, message.code)
+        out.parked = out.parked or mixed(built.drafts) or self_joined(built, message)
         date_drafts(built, message, zone)
         tell_visits(built, message, zone)
         mark_changes(built, message)
@@ -224,17 +238,6 @@ class Pipeline:
 def _keeps_twins(channel: Channel) -> bool:
     """Say whether the channel keeps duplicates (`then: flag`)."""
     return channel.receives is not None and channel.receives.duplicates == "flag"
-
-
-def _without_authority(drafts: list[Draft], code: str) -> Flag | None:
-    """Let a channel without authority make patients and visits, but neither change nor merge known ones."""
-    for d in drafts:
-        if d.type == "Patient" and retired_by(d.body) is not None:
-            text = "this channel may not merge patients: it is not marked `authority: demographics`"
-            return Flag("no-authority", "MRG", text, True)
-        if d.type == "Patient" or code == "ADT":
-            d.write = "create"
-    return None
 
 
 VISIT_EVENTS = frozenset(
@@ -277,35 +280,6 @@ def _deleted_result(message: Message) -> Flag | None:
                 text = "the value of a result is deleted, and its status does not say that it was wrong"
                 return Flag("delete-of-result", f"OBX[{s.n}]-5", text, True)
     return None
-
-
-def _mixed(drafts: list[Draft]) -> Flag | None:
-    """Park a message of several patients where one's result hangs on another's order or visit."""
-    if sum(d.type == "Patient" for d in drafts) < 2:
-        return None
-    about = {f"{d.type}/{d.id}": patient_reference(d.body) for d in drafts if d.type not in SHARED_BY_MANY}
-    for d in drafts:
-        whose = about.get(f"{d.type}/{d.id}")
-        if whose is None:
-            continue
-        for name in references(d.body):
-            if about.get(name) not in (None, whose):
-                text = f"{d.type} of one patient refers to a {name.partition('/')[0]} of another"
-                return Flag("mixed-patients", d.name, text, True)
-    return None
-
-
-def _folded(flags: list[Flag]) -> list[Flag]:
-    """Fold flags of one code and text into the first of them, counted."""
-    if len(flags) < 2:
-        return flags
-    count: dict[tuple[str, str, bool], list[Any]] = {}
-    for f in flags:
-        count.setdefault((f.code, f.text, f.work), [f.where, 0])[1] += 1
-    return [
-        Flag(code, where if n == 1 else f"{where} and {n - 1} more", text, work)
-        for (code, text, work), (where, n) in count.items()
-    ]
 
 
 def _texts(raw: str, d: Delims, component: int) -> list[str]:

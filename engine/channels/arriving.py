@@ -1,0 +1,95 @@
+"""Bodies of any format but HL7 v2, as the worker takes them: read once, arranged for the mapper, run so that
+references name resources as the core store does.
+
+In: the bytes of a journal entry, or of a whole file. Out: `Read` (what arrives at the maps, and what is known
+of it before), or the bodies that a way in would make entries of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+from engine.formats import xdm
+from engine.formats.cda import document as cda
+from engine.formats.content import recognise
+from engine.formats.facts import Facts, of_cda, of_script, of_segments
+from engine.formats.hl7v2.split import split_messages
+from engine.formats.ncpdp import message as ncpdp
+from engine.formats.x12.cut import Part, cut
+from engine.formats.x12.segments import Reader, read_segments
+from engine.kernel.errors import FormatError
+from engine.mapping.arrived import Arrived
+from engine.mapping.from_x12 import arrivals
+from engine.mapping.run import Run, TracedRun
+from engine.mapping.treearrived import cda_arrived, script_arrived
+
+__all__ = ["Read", "bodies_of", "read_body", "stored", "stored_traced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One body: what is mapped of it, one after another, and its facts."""
+
+    format: str
+    arrived: tuple[Arrived, ...]
+    facts: Facts
+    document: Any = None  # what the format room read: a Document, a Script
+
+
+def read_body(body: bytes, format: str) -> Read:
+    """Read a body of CDA, X12 or SCRIPT. Raises FormatError."""
+    if format == "cda":
+        document = cda.parse(body)
+        return Read(format, (cda_arrived(document),), of_cda(document), document)
+    if format == "ncpdp":
+        script = ncpdp.parse(body)
+        return Read(format, (script_arrived(script),), of_script(script), script)
+    if format == "x12":
+        segments, _, _ = read_segments(body)
+        arrived = tuple(arrivals(body))
+        if not arrived:
+            raise FormatError("no transaction set in this interchange", where="ST", remedy="send ST..SE")
+        return Read(format, arrived, of_segments(segments))
+    raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12 or NCPDP SCRIPT")
+
+
+def bodies_of(data: bytes) -> list[tuple[str, bytes]]:
+    """Return (format, body) of every entry that a file with these bytes would become."""
+    format = recognise(data)
+    if format == "x12":
+        parts = cut(Reader(BytesIO(data)))
+        return [("x12", part.body) for part in parts if isinstance(part, Part)]
+    if format == "xdm":
+        inner = (d for d in xdm.read_package(data).documents if d.is_cda and not d.problem)
+        return [("xdm", data), *(("cda", d.data) for d in inner)]
+    if format in ("cda", "ncpdp"):
+        return [(format, data)]
+    return [("hl7v2", bytes(one.data)) for one in split_messages(data)]
+
+
+class _Stored:
+    """A run whose references name resources as the core store does: `Type/id`."""
+
+    left_out = frozenset({"MessageHeader"})
+
+    def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
+        return {"reference": f"{kind}/{draft_id}"}
+
+
+class _StoredWithHeader(_Stored):
+    left_out = frozenset()
+
+
+@cache
+def stored(run: type[Run], header: bool = False) -> type[Run]:
+    """Return a run for the store; `header`: it keeps a MessageHeader."""
+    return type(f"Stored{run.__name__}", (_StoredWithHeader if header else _Stored, run), {})
+
+
+@cache
+def stored_traced(run: type[TracedRun], header: bool = False) -> type[TracedRun]:
+    """Return its traced twin."""
+    return type(f"Stored{run.__name__}", (_StoredWithHeader if header else _Stored, run), {})

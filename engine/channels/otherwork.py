@@ -1,0 +1,172 @@
+"""A document, a claim or a prescription through the pure rooms: what `pipeline` does for HL7 v2.
+
+In: a journal entry in CDA, X12, SCRIPT or an XDM package, its channel. Out: the work, filled in or parked
+with its cause. The sender's own time decides what is older: effectiveTime of a document (where that is no
+certain instant, its versionNumber within its set), GS04 with GS05, SentTime. A channel without authority
+makes patients and changes none.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from engine.channels.arriving import Read, read_body, stored
+from engine.channels.dating import told
+from engine.channels.documents import superseding
+from engine.channels.judging import folded, mixed, without_authority
+from engine.channels.packages import package_drafts
+from engine.channels.sightings import tables_of
+from engine.fhir.validate import validate
+from engine.formats.cda.document import Document
+from engine.formats.cda.elements import attr, child
+from engine.formats.ncpdp.message import Script
+from engine.formats.xdm import read_package
+from engine.kernel.errors import HubError
+from engine.kernel.message import Draft, Entry, Flag, Gap, Told, Work
+from engine.mapping.convert import map_arrived
+from engine.mapping.from_ncpdp import mark_known
+
+if TYPE_CHECKING:
+    from engine.channels.definition import Channel
+    from engine.channels.pipeline import Pipeline
+
+__all__ = ["fill_other", "judge", "prepare_other", "site_of"]
+
+NUMBERS = {
+    "x12": "ISA-13",
+    "cda": "/ClinicalDocument/id[1]",
+    "ncpdp": "/Message/Header[1]/MessageID[1]",
+    "xdm": "METADATA.XML",
+}
+"""Where the number stands that makes a body the same one."""
+TIMES = frozenset({"effectiveTime", "effectiveTime local", "GS-04", "GS-04 local", "SentTime"})
+OF_MANY = frozenset(
+    {"Device", "Location", "Organization", "Patient", "Practitioner", "PractitionerRole", "RelatedPerson"}
+)
+"""What documents of many sets speak of: a version number says nothing of it."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, format: str) -> None:
+    """Fill in the work of an entry. Raises FormatError and MapError."""
+    if format == "xdm":
+        _package(pipeline, out, entry, channel)
+        return
+    read = read_body(entry.body, format)
+    out.search = read.facts.words
+    if entry.kind == "refused":
+        text = "the channel refused it and told the sender; hub msg show says why"
+        out.parked = Flag("refused", NUMBERS[format], text, True)
+        return
+    maps = pipeline.maps.of(format)
+    drafts: dict[tuple[str, str], Draft] = {}
+    gaps: list[Gap] = []
+    site = site_of(pipeline, read, channel)
+    program = maps.program(site)
+    out.revision, out.tables = program.revision, tables_of(program)
+    for n, arrived in enumerate(read.arrived):
+        origin = f"urn:hub:entry|{entry.position}" + (f"|{n}" if n else "")
+        run = stored(arrived.run, channel.keeps_header)
+        built = map_arrived(arrived, program, pipeline.identify, origin, run, channel.map)
+        try:
+            out.flags += [*built.flags, *(Flag(r.code, r.where, r.text) for r in arrived.repairs)]
+            gaps += built.gaps
+            out.parked = out.parked or built.held
+            drafts.update({(d.type, d.id): d for d in built.drafts})
+        finally:
+            built.release()
+    out.gaps = tuple(gaps)
+    if out.parked is not None:
+        return
+    found = list(drafts.values())
+    if isinstance(read.document, Script):
+        mark_known(found)
+    if isinstance(read.document, Document):
+        found += superseding(found, pipeline.identify)
+    when = told_of(read, program.sender("").zone)
+    for draft in found:
+        if draft.told is None and draft.name != "superseded":
+            draft.told = when if when is None or when.kind in TIMES or draft.type not in OF_MANY else None
+    judge(out, entry, channel, found, NUMBERS[format])
+
+
+def prepare_other(pipeline: Pipeline, entry: Entry, channel: Channel, format: str) -> None:
+    """Compile what bodies of this kind need; what is wrong here is told when the entry is worked."""
+    with suppress(HubError):
+        read = read_body(entry.body, format)
+        program = pipeline.maps.of(format).program(site_of(pipeline, read, channel))
+        for arrived in read.arrived:
+            found = (program.plan_for(kind, "") for kind in arrived.kinds)
+            plan = program.plan(channel.map) if channel.map else next((p for p in found if p), None)
+            if plan is not None:
+                plan.prepare(arrived.names)
+
+
+def site_of(pipeline: Pipeline, read: Read, channel: Channel) -> str:
+    """Name the site whose maps are used."""
+    maps = pipeline.maps.of(read.format)
+    if channel.site in maps.sites:
+        return channel.site
+    return maps.site_for(read.arrived[0].headers).name
+
+
+def judge(out: Work, entry: Entry, channel: Channel, drafts: list[Draft], number: str) -> None:
+    """Park what the maps made of a body, or hand it to the store with all that is to be said of it."""
+    out.flags = folded(out.flags)
+    if entry.conflicts_with is not None:
+        text = f"entry {entry.conflicts_with} has the same number and other content"
+        out.flags.append(Flag("same-control-id", number, text, True))
+    for d in drafts:
+        for p in validate(d.body, d.known):
+            flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
+            if channel.on_error == "hold":
+                out.parked = flag
+                return
+            out.flags.append(flag)
+        if not d.keys and d.write == "merge":
+            d.write = "snapshot"  # known by its place only: replaced, never mixed with who stood there
+    if not channel.demographics:
+        out.parked = without_authority(drafts, "")
+    out.parked = out.parked or mixed(drafts)
+    out.drafts = drafts
+
+
+def told_of(read: Read, zone: str) -> Told | None:
+    """Return the time by which the sender tells what it tells."""
+    document = read.document
+    if isinstance(document, Document):
+        stamp = attr(child(document.root, "effectiveTime"), "value")
+        return told("effectiveTime", stamp, zone) or _version(document)
+    if isinstance(document, Script):
+        return _sent(document.sent)
+    gs = next((s for s in getattr(read.arrived[0].scope, "own", {}).get("GS", ())), None)
+    return told("GS-04", f"{gs.get(4).strip()}{gs.get(5).strip()[:6]}", zone) if gs is not None else None
+
+
+def _version(document: Document) -> Told | None:
+    set_id, number = document.set_id, document.version
+    if set_id is None or not number.isdecimal() or len(number) > 12:
+        return None
+    return Told(f"version of {set_id.root}^{set_id.extension}"[:120], int(number), int(number))
+
+
+def _sent(text: str) -> Told | None:
+    """Read a FHIR dateTime with its zone; a day is no certain instant."""
+    if len(text) <= 10:
+        return None
+    first = (datetime.fromisoformat(text) - _EPOCH) // _MS
+    return Told("SentTime", first, first + (0 if "." in text else 999))
+
+
+def _package(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel) -> None:
+    package = read_package(entry.body)
+    out.search = package.words
+    if entry.kind == "refused":
+        text = "the channel refused it and told the sender; hub msg show says why"
+        out.parked = Flag("refused", NUMBERS["xdm"], text, True)
+        return
+    drafts, out.flags = package_drafts(package, pipeline.identify, f"urn:hub:entry|{entry.position}")
+    judge(out, entry, channel, drafts, NUMBERS["xdm"])
