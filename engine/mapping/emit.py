@@ -88,7 +88,9 @@ class Emitter(Cases):
                 self.put(f"N{made} = len({made})")
             else:
                 self.put(f"{made} = []")
-            spots = any(r.each and (r.each_segment != "NTE" or r.known_by) for r in rows) and bool(lab)
+            own = (r for r in rows if len(r.target) == 1)  # an `each` below makes entries of another list
+            spots = any(r.each and (r.each_segment != "NTE" or r.known_by) for r in own) and bool(lab)
+            outer, self.spot = self.spot, ""
             if spots:
                 self.put(f"M{made} = []")
                 self.spot, self.spot_of = f"M{made}", (name, label)
@@ -96,6 +98,7 @@ class Emitter(Cases):
             for r in (r for r in rows if len(r.target) == 1):
                 self.mark(r)
                 self.entries(r, target, made, env, here, f"{name}({label})" if label else name)
+            self.spot = ""
             deeper = tuple(replace(r, target=r.target[1:]) for r in rows if len(r.target) > 1)
             beside = ""
             if deeper and target.primitive:
@@ -109,13 +112,13 @@ class Emitter(Cases):
                 self.put(f"if len({made}) > N{made}: {added}")
             elif spots:
                 self.put(f"if {made}: put_all_of({var}, {lab}, {name!r}, {label!r}, {made}, M{made}, x)")
-                self.spot = ""
             elif lab:
                 self.put(f"if {made}: {self.add(var, lab, name, label, made, 'x.before')}")
             else:
                 self.put(f"if {made}: {self.add(var, lab, name, label, made, 'NONE')}")
             if beside:
                 self.put(f"if {beside}: beside({var}, {name!r}, {beside})")
+            self.spot = outer
             self.depth -= bool(sent)
 
     def add(self, var: str, lab: str, name: str, label: str, entries: str, before: str) -> str:
