@@ -84,9 +84,28 @@ class TreeRun(Run):
             for k, v in body.items():
                 if k not in d.body:
                     d.body[k] = v
+                    if k in labels:
+                        d.labels[k] = labels[k]
+                elif isinstance(v, list):
+                    self._join(d, k, v, labels.get(k, ()))
                 elif self.tracing:
                     d.body[k] = absorb(d.body[k], v)
         return self.reference(kind, draft_id)
+
+    def _join(self, d: Draft, name: str, entries: list[Any], labels: tuple[str, ...]) -> None:
+        """Add the entries of a list that a resource, met again in the document, did not have yet."""
+        have = d.body[name]
+        marks = list(d.labels.get(name, ("",) * len(have)))
+        for i, e in enumerate(entries):
+            at = next((n for n, h in enumerate(have) if h == e), None)
+            if at is None:
+                if name == "name" and not _same_family(have, e):
+                    self.flag("other-name", f" {d.type}.name", "a number met before comes with another name")
+                have.append(e)
+                marks.append(labels[i] if i < len(labels) else "")
+            elif self.tracing:
+                have[at] = absorb(have[at], e)
+        d.labels[name] = tuple(marks)
 
     def body_of(self, ref: dict[str, Any] | None) -> dict[str, Any] | None:
         target = (ref or {}).get("reference", "")
@@ -125,6 +144,12 @@ class TracedTreeRun(TreeRun, TracedRun):
 
     def texts_of(self, node: Node, path: str) -> list[str]:
         return [str(t) if isinstance(t, Node) else t for t in _walk_traced(read_path(path), node)]
+
+
+def _same_family(have: list[Any], name: dict[str, Any]) -> bool:
+    """Say whether a name is one of those there, written otherwise."""
+    family = str(name.get("family", "")).casefold()
+    return any(str(h.get("family", "")).casefold() == family for h in have)
 
 
 def path_function(text: str, trace: bool) -> Callable[[Any], Sequence[Any]]:
