@@ -34,6 +34,7 @@ _ANSWERS = frozenset({"Status", "Error", "Verify"})
 KNOWN = {
     "prescription": frozenset({"identifier"}),
     "cancelled": frozenset({"identifier", "status", "statusReason"}),
+    "cancelled_alone": frozenset({"identifier", "status"}),
 }
 """Lines of the message maps whose resource must be known already, and what of it the message may change."""
 

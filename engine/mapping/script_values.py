@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from engine.formats.ncpdp.message import Script
+from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
 from engine.mapping.dates import read_date, read_datetime
 from engine.mapping.tree_values import FUNCTIONS, named
@@ -129,3 +130,15 @@ def _authority(header: Node, x: Any, side: str, address: str) -> Any:
 def icd10cm(node: Node, x: Any) -> Any:
     """Give an ICD-10-CM code with its dot, which SCRIPT leaves out."""
     return x.from_(spelled(_ICD, node.text), node, "text()") if node.text else None
+
+
+@named
+def script_answer(node: Node, x: Any) -> Any:
+    """Give what is answered or was filled: Approved, Denied, PartiallyDispensed ...; else the code of a Status."""
+    script: Script = x.document
+    answer = script.answer
+    if answer is None:
+        return fill_status(script)[0] or None
+    if answer.kind != script.transaction:
+        return answer.kind
+    return " ".join((answer.kind, *(c.code for c in answer.codes)))
