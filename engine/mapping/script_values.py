@@ -134,7 +134,7 @@ def icd10cm(node: Node, x: Any) -> Any:
 
 @named
 def script_answer(node: Node, x: Any) -> Any:
-    """Give what is answered or was filled: Approved, Denied, PartiallyDispensed ...; else the code of a Status."""
+    """Give what is answered or was filled (Approved, PartiallyDispensed ...), else the code of a Status."""
     script: Script = x.document
     answer = script.answer
     if answer is None:

@@ -19,7 +19,18 @@ from engine.formats.ncpdp.strict import Schemas
 from engine.formats.xml.read import Limits
 from engine.kernel.errors import FormatError
 
-__all__ = ["Answered", "answer", "error", "script_keys", "status", "verify"]
+__all__ = [
+    "Answered",
+    "answer",
+    "error",
+    "refusal",
+    "script_keys",
+    "status",
+    "taken",
+    "unread",
+    "verify",
+    "wants_verify",
+]
 
 REJECTED = "900"
 ANSWERS = frozenset({"Status", "Error", "Verify"})
@@ -57,19 +68,36 @@ def answer(
         script = parse(data, limits)
     except FormatError as e:
         text = f"{e.what}{f' ({e.where})' if e.where else ''}{f': {e.why}' if e.why else ''}"
-        return Answered(_unread(id, sent, description_code, text), "Error", text)
+        return Answered(unread(id, sent, description_code, text), "Error", text)
     if script.transaction in ANSWERS:
         return Answered(b"", "", "", script)
+    if why := refusal(script, schemas):
+        return Answered(error(script, id, sent, REJECTED, description_code, why), "Error", why, script)
+    kind = "Verify" if wants_verify(script) else "Status"
+    return Answered(taken(script, id, sent, code), kind, "", script)
+
+
+def refusal(script: Script, schemas: Schemas | None = None) -> str:
+    """Say why a message is not taken, with line and path; empty where it is. No patient data."""
     why = _missing(script)
     if not why and schemas is not None and (faults := schemas.faults(script)):
         more = len(faults) - _FAULTS_TOLD
         told = "; ".join(str(f) for f in faults[:_FAULTS_TOLD])
         why = f"not as its schema wants: {told}{f'; and {more} more' if more > 0 else ''}"
-    if why:
-        return Answered(error(script, id, sent, REJECTED, description_code, why), "Error", why, script)
-    if first_text(script.body, "ReturnReceipt").lower() not in _NO:
-        return Answered(verify(script, id, sent), "Verify", "", script)
-    return Answered(status(script, id, sent, code), "Status", "", script)
+    return why
+
+
+def wants_verify(script: Script) -> bool:
+    """Say whether the sender asks for a Verify (ReturnReceipt)."""
+    return first_text(script.body, "ReturnReceipt").lower() not in _NO
+
+
+def taken(script: Script, id: str, sent: str, code: str = "010") -> bytes:
+    """Write what says that a message was taken: a Verify where it is asked for, else a Status; nothing for
+    what is an answer itself."""
+    if script.transaction in ANSWERS:
+        return b""
+    return verify(script, id, sent) if wants_verify(script) else status(script, id, sent, code)
 
 
 def script_keys(script: Script) -> tuple[str, ...]:
@@ -91,7 +119,7 @@ def _missing(script: Script) -> str:
     return "" if script.sender.code else "From is missing in the header"
 
 
-def _unread(id: str, sent: str, reason: str, why: str) -> bytes:
+def unread(id: str, sent: str, reason: str, why: str) -> bytes:
     """Write the Error to a message that could not be read: nobody knows from whom it is."""
     root = etree.Element("Message")
     header = etree.SubElement(root, "Header")
