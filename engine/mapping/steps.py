@@ -175,6 +175,11 @@ def put_list(
     elif label and label in before.get(name, ()):
         return  # an earlier segment map of this resource filled it (ORC-2 precedes OBR-2)
     marks = labels[name]
+    if name != "identifier" and len(have) + len(entries) > _MANY:
+        n = len(have)
+        _add_many(have, entries, mix)
+        marks.extend([label] * (len(have) - n))
+        return
     for e in entries:
         if _add(have, e, name, mix):
             marks.append(label)
@@ -196,6 +201,21 @@ def _add(have: list[Any], e: Any, name: str, mix: Mix) -> bool:
     return True
 
 
+_MANY = 32
+"""Entries of a list from which on they are told apart by their text: documents have sections of thousands."""
+
+
+def _add_many(have: list[Any], entries: Sequence[Any], mix: Mix) -> None:
+    """Append the entries that the list does not have."""
+    known = {repr(h): i for i, h in enumerate(have)}
+    for e in entries:
+        i = known.setdefault(repr(e), len(have))
+        if i == len(have):
+            have.append(e)
+        else:
+            have[i] = mix(have[i], e)
+
+
 def _put_entries(o: dict[str, Any], name: str, entries: list[Any], mix: Mix = _kept) -> None:
     """The same for a list inside an element, whose labels nobody keeps."""
     have = o.get(name)
@@ -204,6 +224,9 @@ def _put_entries(o: dict[str, Any], name: str, entries: list[Any], mix: Mix = _k
             o[name] = [entries[0]]
             return
         have = o[name] = []
+    if name != "identifier" and len(have) + len(entries) > _MANY:
+        _add_many(have, entries, mix)
+        return
     for e in entries:
         _add(have, e, name, mix)
 

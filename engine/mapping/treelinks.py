@@ -60,9 +60,13 @@ def _fill(value: dict[str, Any], made: _Made, waiting: dict[int, Any]) -> None:
                 del value[k]
         elif isinstance(v, list) and v and isinstance(v[0], dict | list):
             out: list[Any] = []
+            seen: set[str] = set()
             for e in v:
                 if isinstance(e, dict) and _open(e):
-                    out += [f for f in _found(e, made, waiting) if f not in out]
+                    for f in _found(e, made, waiting):
+                        if f["reference"] not in seen:
+                            seen.add(f["reference"])
+                            out.append(f)
                     continue
                 if isinstance(e, dict):
                     _fill(e, made, waiting)

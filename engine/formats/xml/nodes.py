@@ -136,11 +136,18 @@ class Node:
                     str(self.element.tag), etree.QName(self.element).namespace or ""
                 )
             else:
-                home = etree.QName(self.top.element).namespace or ""
-                tag = self.element.tag
-                n = sum(1 for _ in self.element.itersiblings(tag, preceding=True)) + 1  # type: ignore[type-var]
-                self._place = f"{self.parent.place}/{step_name(str(tag), home)}[{n}]"
+                self.parent.number()
         return self._place
+
+    def number(self) -> None:
+        """Write down the places of all elements directly inside, counted once."""
+        home = etree.QName(self.top.element).namespace or ""
+        place = self.place
+        count: dict[str, int] = {}
+        for c in self.children:
+            tag = str(c.element.tag)
+            n = count[tag] = count.get(tag, 0) + 1
+            c._place = f"{place}/{step_name(tag, home)}[{n}]"
 
     def walk(self) -> Iterator[Node]:
         """This element and all inside it, in document order."""
