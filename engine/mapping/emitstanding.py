@@ -53,11 +53,14 @@ class Standing(Rows):
         m = self.library.maps.get(name)
         if row.source is None and m is not None and self.kinds.is_segment(m.source):
             self.needs.add((name, "m"))
+            stands = s  # of a loop its first segment, unless the map is another one's
+            if segment[:1].isdigit() and not m.source[:1].isdigit():
+                stands = f"{q}.near({m.source!r})"
             v = self.name("v")
             if row.make:
-                self.put(f"{v} = x.made_at({name!r}, {m.to!r}, M_{name}, K_{name}, {s}, {q})")
+                self.put(f"{v} = x.made_at({name!r}, {m.to!r}, M_{name}, K_{name}, {stands}, {q})")
             else:
-                self.put(f"{v} = x.filled_at(M_{name}, {s}, {q})")
+                self.put(f"{v} = x.filled_at(M_{name}, {stands}, {q})")
             if row.children:
                 self.composite(bare, to, inner, v)
             else:

@@ -53,10 +53,10 @@ class _Loops(Run):
         that a row repeats over; of a loop, its first segment."""
         ids, slash, name = each.rpartition("/")
         if not slash and name[:1].isdigit():
-            for loop in g.loops(name):
+            for loop in g.named(name):
                 yield next((found[0] for found in loop.own.values()), None), loop
             return
-        scopes = (g.top,) if ids == "ST" else g.loops(ids) if slash else (g,)
+        scopes = (g.top,) if ids == "ST" else g.named(ids) if slash else (g,)
         for scope in scopes:
             for s in scope.own.get(name, ()):
                 for piece in pieces(s):
@@ -65,7 +65,8 @@ class _Loops(Run):
     def filled_at(self, fill: Fill, s: Any, g: LoopScope) -> dict[str, Any] | None:
         """Return the element that a map makes of a segment or loop; None where it makes nothing."""
         o: dict[str, Any] = {}
-        fill(s, g, self, o, {})
+        if s is not None:
+            fill(s, g, self, o, {})
         return o or None
 
     def made_at(

@@ -71,9 +71,11 @@ class LoopScope:
     def _search(self, ids: frozenset[str]) -> LoopScope | bool | None:
         if self.name in ids:
             return self
-        inside = list(self._below(ids))
-        if inside:
-            return inside[0] if len(inside) == 1 else False
+        level = [self]
+        while level := [g for s in level for gs in s.groups.values() for g in gs]:
+            inside = [g for g in level if g.name in ids]
+            if inside:
+                return inside[0] if len(inside) == 1 else False
         came, at = self, self.parent
         while at is not None:
             if at.name in ids:
@@ -99,12 +101,27 @@ class LoopScope:
             return self.groups.get(ids) or (list(self._below(wanted)) if self.groups else [])
         return list(self._below(wanted))
 
+    def named(self, ids: str) -> list[LoopScope]:
+        """The loops of these ids inside this one, else the one that the ids mean from here."""
+        found = self.loops(ids)
+        if not found and isinstance(one := self.loop(ids), LoopScope):
+            return [one]
+        return found
+
     def at(self, path: tuple[str, ...]) -> list[tuple[LoopScope, None]]:
         """Every loop that a line's `per` names, wherever it stands; the transaction set for an empty one."""
         if not path:
             return [(self, None)]
         found = [g for name in path[-1].split("|") for g in self.all.get(name, ())]
-        return [(g, None) for g in found if len(path) == 1 or (g.parent and g.parent.name == path[-2])]
+        return [(g, None) for g in found if len(path) == 1 or g._stands_in(path[:-1])]
+
+    def _stands_in(self, path: tuple[str, ...]) -> bool:
+        above = self.parent
+        return (
+            above is not None
+            and above.name in _ids(path[-1])
+            and (len(path) == 1 or above._stands_in(path[:-1]))
+        )
 
     def holds(self, ids: str) -> bool:
         """Say whether this loop is, stands in, or has beside or inside it a loop of that id."""

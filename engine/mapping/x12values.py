@@ -42,7 +42,80 @@ def dtp_period(c: list[str], x: Run) -> dict[str, Any] | None:
     return {k: v for k, v in out.items() if v is not None} or None
 
 
-X12_VALUES = {"DTP_Period": dtp_period}
+_NONE = [""] * 9
+_CPT = re.compile(r"\d{4}[0-9A-Z]", re.ASCII)
+_HCPCS = re.compile(r"[A-Z]\d{4}", re.ASCII)
+_PRODUCTS = {
+    "AD": "http://www.ada.org/cdt",
+    "HP": "https://www.cms.gov/Medicare/Medicare-Fee-for-Service-Payment/ProspMedicareFeeSvcPmtGen/HIPPSCodes",
+    "N4": "http://hl7.org/fhir/sid/ndc",
+    "NU": "https://www.nubc.org/CodeSystem/RevenueCodes",
+    "RB": "https://www.nubc.org/CodeSystem/RevenueCodes",
+}
+_ICD9, _ICD10 = "http://hl7.org/fhir/sid/icd-9-cm", "http://hl7.org/fhir/sid/icd-10-cm"
+_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
+_NUBC = "https://www.nubc.org/CodeSystem/"
+_LISTS = {
+    **dict.fromkeys(("ABK", "ABF", "ABJ", "ABN", "APR"), _ICD10),
+    **dict.fromkeys(("BK", "BF", "BJ", "BN", "PR"), _ICD9),
+    **dict.fromkeys(("BBR", "BBQ"), _PCS),
+    **dict.fromkeys(("BR", "BQ"), _ICD9),
+    "BG": _NUBC + "ConditionCodes",
+    "BH": _NUBC + "OccurrenceCodes",
+    "BI": _NUBC + "OccurrenceSpanCodes",
+    "BE": _NUBC + "ValueCodes",
+}
+"""X12 data element 1270 -> the code system that the industry code is of."""
+
+
+def _hcpcs(code: str) -> str:
+    """CPT is level I of HCPCS, a system of its own in FHIR."""
+    if _CPT.fullmatch(code):
+        return "http://www.ama-assn.org/go/cpt"
+    return "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets" if _HCPCS.fullmatch(code) else ""
+
+
+def product(c: list[str], x: Run) -> dict[str, Any] | None:
+    """C003, a medical procedure identifier -> CodeableConcept; its modifiers are the item's."""
+    c = [*c, *_NONE]
+    code = x.text(c[1])
+    if not code:
+        return None
+    kind = x.text(c[0])
+    system = _hcpcs(code) if kind == "HC" else _PRODUCTS.get(kind, "")
+    coding = {"system": x.keep(system, c[0])} if system else {}
+    out: dict[str, Any] = {"coding": [{**coding, "code": x.keep(code, c[1])}]}
+    described = x.text(c[6])
+    if described:
+        out["text"] = x.keep(described, c[6])
+    return out
+
+
+def health_code(c: list[str], x: Run) -> dict[str, Any] | None:
+    """C022, health care code information -> CodeableConcept; X12 leaves out the point of an ICD code."""
+    c = [*c, *_NONE]
+    code = x.text(c[1])
+    if not code:
+        return None
+    kind = x.text(c[0])
+    system = _LISTS.get(kind, "") or (_hcpcs(code) if kind in ("BP", "BO", "CAH") else "")
+    coding = {"system": x.keep(system, c[0])} if system else {}
+    return {"coding": [{**coding, "code": x.keep(_pointed(code, kind, system), c[1])}]}
+
+
+def _pointed(code: str, kind: str, system: str) -> str:
+    """`J0190` -> `J01.90`; ICD-9: after three digits, after four of an E code, after two of a procedure."""
+    if "." in code or system not in (_ICD9, _ICD10):
+        return code
+    at = 2 if kind in ("BR", "BQ") else 4 if system == _ICD9 and code[:1] == "E" else 3
+    return f"{code[:at]}.{code[at:]}" if len(code) > at else code
+
+
+X12_VALUES = {
+    "DTP_Period": dtp_period,
+    "C003_CodeableConcept": product,
+    "C022_CodeableConcept": health_code,
+}
 
 
 def numbered(nodes: Iterable[Node]) -> None:
@@ -63,6 +136,9 @@ def numbered(nodes: Iterable[Node]) -> None:
                         n += 1
                     taken.add(n)
                     e["sequence"] = n
+        for item in node.draft.body.get("item", ()):
+            for n, detail in enumerate(item.get("detail", ()), 1):
+                detail.setdefault("sequence", n)
         _of_lines(node, node.draft)
 
 
