@@ -49,6 +49,8 @@ WORDS = {
     "message_header",
     "note",
 }
+DECODED = ("by content", "hl7v2")
+"""What `decode:` may say; the content decides all the same."""
 STORE = "core store"
 """The one destination there is."""
 
@@ -138,13 +140,15 @@ def _apart(channel: Channel, others: Iterable[Channel]) -> None:
 def agree(channels: Iterable[Channel], maps: Maps) -> None:
     """Refuse a channel whose `sender:` or `map:` names nothing that exists. Raises ConfigError."""
     for c in channels:
-        if c.site and c.site not in maps.sites:
-            known = ", ".join(sorted(maps.sites)) or "none"
+        if c.site and c.site not in maps.all_sites:
+            known = ", ".join(sorted(maps.all_sites)) or "none"
             raise ConfigError(
                 f"sender: there is no site {c.site}", where=c.at("sender"), remedy=f"sites are: {known}"
             )
-        if c.map and c.map not in maps.messages:
-            known = ", ".join(sorted(maps.messages))
+        formats = {t.format for t in c.receives.rules.others} if c.receives else set()
+        every = [maps, *(maps.of(f) for f in formats - {"xdm"})] if c.map else [maps]
+        if c.map and all(c.map not in one.messages for one in every):
+            known = ", ".join(sorted({name for one in every for name in one.messages}))
             raise ConfigError(
                 f"map: there is no message map {c.map}",
                 where=c.at("steps"),
@@ -205,8 +209,10 @@ def _steps(f: FileWords) -> tuple[str, str]:
                 raise ConfigError(
                     f"step {word} is not known", where=where, remedy="steps are decode, map, check"
                 )
-            if word == "decode" and value != "hl7v2":
-                raise ConfigError(f"decode: {value} is not known", where=where, remedy="use hl7v2")
+            if word == "decode" and value not in DECODED:
+                raise ConfigError(
+                    f"decode: {value} is not known", where=where, remedy=f"use {', '.join(DECODED)}"
+                )
             if word == "map":
                 map_name = "" if value in (None, "by type") else str(value)
             if word == "check":

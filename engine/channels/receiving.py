@@ -153,12 +153,12 @@ def _below(settings: BaseModel, root: Path) -> BaseModel:
 
 def _order(f: FileWords) -> str:
     text = " ".join(f.text("order", f"by {BY_PATIENT}").split())
-    order = text.removeprefix("by ")
+    order = BY_PATIENT if text == "by patient" else text.removeprefix("by ")
     if text == order or (order not in (BY_PATIENT, BY_SENDER) and order_place(order) is None):
         raise ConfigError(
             f"order: {text!r} is not known",
             where=f.at("order"),
-            remedy="write by PID-3, by sender, or by a place of the message such as by PV1-19",
+            remedy="write by patient, by sender, or by a place of the message such as by PV1-19",
         )
     return order
 
@@ -177,11 +177,11 @@ def _profile(f: FileWords, name: str, root: Path) -> Profile | None:
 
 def _duplicates(f: FileWords) -> dict[str, Any]:
     given = f.map_of("duplicates", ("same", "within", "then"))
-    if given.get("same", "MSH-10 and bytes") != "MSH-10 and bytes":
+    if given.get("same", "number and bytes") not in ("number and bytes", "MSH-10 and bytes"):
         raise ConfigError(
             f"duplicates: same: {given['same']!r} is not known",
             where=f.at("duplicates"),
-            remedy="write same: MSH-10 and bytes; same id with other bytes is never a duplicate",
+            remedy="write same: number and bytes; same number with other bytes is never a duplicate",
         )
     if given.get("then", "skip") not in ("skip", "flag"):
         raise ConfigError(
