@@ -16,7 +16,7 @@ from engine.formats.xml.paths import read_path
 from engine.formats.xml.places import step_name
 from engine.mapping.build import Built
 from engine.mapping.lineage import Mapped, Report, Unmapped, names_of, place_of_row, row_name, walk_values
-from engine.mapping.model import MapDef, MessageDef, Row
+from engine.mapping.model import MapDef, MessageDef, Place, Row
 from engine.mapping.traced import TKey
 from engine.mapping.treerun import At, TracedTreeRun
 
@@ -44,6 +44,8 @@ STRUCTURE = {
 }
 """Attributes and elements that decide what is read, and are no values themselves: where something was made of
 the element (or of what is in it), they went into what it became."""
+FIXED = frozenset(["33999-4", "SEV", "ASSERTION", "CONC", "48765-2", "29308-4", "75326-9"])
+"""Codes that say no more than what kind of statement they stand in: its template fixes them."""
 DESCRIBES = {
     **dict.fromkeys(("@codeSystem", "@codeSystemName", "@codeSystemVersion", "@displayName"), "@code"),
     **dict.fromkeys(("@sdtc:valueSet", "@sdtc:valueSetVersion"), "@code"),
@@ -79,13 +81,17 @@ def tree_report(
     ignored = _ignored(built, maps)
     everywhere = dict.fromkeys(message.ignore, "ignored on purpose by the message map")
     out = Report()
+    shown: dict[int, tuple[str, Place]] = {}
     for at, place, value, around in _leaves(top, whole):
         found = hits.get(at) or around
         if not found and at not in failed:
             found = _decided(at, hits, reached, at in chose or at in ignored)
         if found:
             for target, row in dict.fromkeys(found):
-                out.mapped.append(Mapped(place, target, row_name(rows, row), place_of_row(rows, row)))
+                named = shown.get(row)
+                if named is None:
+                    named = shown[row] = (row_name(rows, row), place_of_row(rows, row))
+                out.mapped.append(Mapped(place, target, *named))
             continue
         out.unmapped.append(_why(at, place, value, chose, failed, keys, ignored, everywhere, rows))
     return out
@@ -126,10 +132,12 @@ def _decided(
 ) -> Targets:
     """Say where an attribute went that is no value itself: with the one it describes, or into the resource
     that was made of its element; nothing of one that is a value, or whose element became nothing."""
-    if beside := DESCRIBES.get(at.part):
-        return hits.get(At(at.node, beside)) or []
-    if at.node.name in STRUCTURE:
-        return reached.get(at.node.parent) or []
+    if (beside := DESCRIBES.get(at.part)) and (found := hits.get(At(at.node, beside))):
+        return found
+    parent = at.node.parent
+    fixed = at.node.name == "code" and at.node.get("code") in FIXED and parent is not None and parent.kind
+    if at.node.name in STRUCTURE or fixed:
+        return reached.get(parent) or []
     if at.part in STRUCTURE or (decides and at.part[:1] == "@"):
         return reached.get(at.node) or (reached.get(at.node.parent) if decides else None) or []
     return []
