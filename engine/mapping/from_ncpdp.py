@@ -15,6 +15,7 @@ from engine.formats.ncpdp.message import Script
 from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
 from engine.kernel.message import Draft
+from engine.mapping.script_values import PATIENT_OF
 from engine.mapping.treescope import TreeScope
 
 __all__ = ["arrange", "authority_of", "headers", "kinds_of", "mark_known"]
@@ -126,9 +127,25 @@ def mark_known(drafts: Iterable[Draft]) -> None:
     transaction is for (a cancellation: the status). A prescription that is not known is kept as quoted.
     """
     for draft in drafts:
+        if draft.type == "Patient":
+            _find_by_prescription(draft)
         allowed = KNOWN.get(draft.name)
         if allowed is not None:
             draft.changes, draft.write = True, "merge"
             draft.weak = tuple(k for k in draft.body if k != "resourceType" and k.lstrip("_") not in allowed)
         elif draft.name == "answered":
             draft.changes = True
+
+
+def _find_by_prescription(draft: Draft) -> None:
+    """Make the numbers of prescriptions keys of their patient: they find the record, and stand not in it."""
+    found = draft.body.get("identifier") or []
+    marks = draft.labels.get("identifier") or ("",) * len(found)
+    others = [i for i in found if str(i.get("system", "")).startswith(PATIENT_OF)]
+    pairs = [(str(i["system"]), str(i["value"])) for i in others]
+    draft.keys = (*draft.keys, *(p for p in pairs if p not in draft.keys))
+    kept = [(i, m) for i, m in zip(found, marks, strict=True) if i not in others]
+    if not kept:  # it has no number of its own
+        return
+    draft.body["identifier"] = [i for i, _ in kept]
+    draft.labels["identifier"] = tuple(m for _, m in kept)

@@ -15,10 +15,10 @@ from engine.formats.ncpdp.message import Script
 from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
 from engine.mapping.dates import read_date, read_datetime
-from engine.mapping.tree_values import FUNCTIONS, named
+from engine.mapping.tree_values import FUNCTIONS, named, named_key
 from engine.terminology.spelling import spelled
 
-__all__ = ["FUNCTIONS", "address_uri"]
+__all__ = ["FUNCTIONS", "PATIENT_OF", "address_uri"]
 
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(?:(Z)|([+-]\d\d):(\d\d))?)?", re.ASCII
@@ -89,6 +89,41 @@ def prescriber_authority(node: Node, x: Any) -> Any:
 def pharmacy_authority(node: Node, x: Any) -> Any:
     """Give the URI of who gave the RxReferenceNumber."""
     return _authority(node, x, "pharmacy", x.document.pharmacy)
+
+
+PATIENT_OF = "urn:hub:script:patient-of-"
+"""What the numbers begin with by which a prescription finds its patient."""
+
+
+@named_key
+def patients_of_orders(node: Node, x: Any) -> Any:
+    """Give the name space in which an order number of the prescriber's means its patient."""
+    return f"{PATIENT_OF}order:{_number_space(x, x.document.prescriber)}"
+
+
+@named_key
+def patients_of_references(node: Node, x: Any) -> Any:
+    """Give the name space in which a reference number of the pharmacy's means its patient."""
+    return f"{PATIENT_OF}reference:{_number_space(x, x.document.pharmacy)}"
+
+
+@named_key
+def patients_of_messages(node: Node, x: Any) -> Any:
+    """Give the name space in which a message of its sender means its patient."""
+    return f"{PATIENT_OF}message:{_number_space(x, '')}"
+
+
+@named_key
+def parts_of_prescription(node: Node, x: Any) -> Any:
+    """Give the name space of what is told with a prescription: who gave its number, else who sent it."""
+    script: Script = x.document
+    who = script.prescriber if script.order_number else script.pharmacy if script.reference_number else ""
+    return f"urn:hub:script:part-of:{_number_space(x, who)}"
+
+
+def _number_space(x: Any, who: str) -> str:
+    script: Script = x.document
+    return quote(who or f"{script.sender.qualifier}/{script.sender.code}", safe="")
 
 
 @named
