@@ -250,9 +250,12 @@ class Emitter(Cases):
         over = env.override and not is_constant(row) and not choices
         if over:
             free = "True"
-        guard = f"{self.condition(row.when, env)} and {free}" if row.when is not None else free
+        when = (
+            None if row.each and self.kinds.format == "x12" else row.when
+        )  # of what is repeated, asked there
+        guard = f"{self.condition(asked, env)} and {free}" if asked is not None else free
         if self.trace:
-            guard = self.condition(row.when, env) if row.when is not None else "True"
+            guard = self.condition(asked, env) if asked is not None else "True"
         self.put(f"if {guard}:")
         self.depth += 1
         aside = self.name("u") if self.trace and free != "True" else ""

@@ -21,19 +21,21 @@ class Standing(Rows):
 
     def standing(self, row: Row, aim: Aim, env: Env) -> None:
         """Write `each` over loops, segments or their groups of elements (X12): a map on each, or rows that
-        read there."""
+        read there. `each: .` is the very segment that the row's map stands on."""
         holder, slash, segment = row.each.rpartition("/")
+        here = row.each == "."
         names = [segment] if slash or not segment[:1].isdigit() else segment.split("|")
         s, f, q, depth = self.name("s"), self.name("f"), self.name("q"), self.depth
-        if not self.trace:
+        if not self.trace and not here:
             self.put(f"if {' or '.join(f'{n!r} in x.names' for n in names)}:")
             self.depth += 1
-        self.put(f"for {s}, {q} in x.standing({env.scope}, {row.each!r}):")
+        places = f"((s, {env.scope}),)" if here else f"x.standing({env.scope}, {row.each!r})"
+        self.put(f"for {s}, {q} in {places}:")
         self.depth += 1
         inner = replace(env, scope=q if holder or segment[:1].isdigit() else env.scope, value=None)
         if inner.scope == q:
             inner = replace(inner, fields={}, bound={})
-        if not segment[:1].isdigit():
+        if not segment[:1].isdigit() and not here:
             self.put(f"{f} = fields({s}, x)")
             bound = {k: v for k, v in inner.bound.items() if k[0] != segment}
             inner = replace(inner, fields={**inner.fields, segment: f}, bound=bound)

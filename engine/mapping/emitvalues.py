@@ -348,6 +348,8 @@ class Values(Reading):
                 continue
             if r.default or r.failed:
                 return False
+            if r.each == ".":
+                return False
             if r.each:
                 names = r.each.split("/")
                 for n in names[0 if r.known_by else -1].split("|"):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from engine.formats.hl7v2.delims import Delims
 from engine.formats.x12.addresses import leaves
 from engine.formats.x12.envelope import Interchange, Transaction, envelopes
-from engine.formats.x12.segments import Reader, Segment, text_of
+from engine.formats.x12.segments import Reader, Segment, emit, text_of
 from engine.formats.x12.tables import LoopRule
 from engine.formats.x12.walk import Loop
 from engine.mapping.build import Built
@@ -63,7 +63,7 @@ class Sent:
         self.headers = _headers(around)
         self.authority = f"urn:hub:sender:{self.headers['ISA-06']}|{self.headers['GS-02']}"
         self.repairs: list[Any] = []  # what the checks complain of is no repair
-        self.raw = b""
+        self.raw = emit(transaction.segments)
         tree = transaction.tree()
         if tree is None:
             tree = Loop(LoopRule("", "R", 1, 0, None), None)
@@ -113,4 +113,3 @@ def arrivals(file: BinaryIO | bytes) -> Iterator[Sent]:
             yield Sent(item)
         elif isinstance(item, Interchange):
             continue
-
