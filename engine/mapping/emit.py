@@ -250,9 +250,8 @@ class Emitter(Cases):
         over = env.override and not is_constant(row) and not choices
         if over:
             free = "True"
-        when = (
-            None if row.each and self.kinds.format == "x12" else row.when
-        )  # of what is repeated, asked there
+        # of what is repeated, asked there
+        asked = None if row.each and self.kinds.format == "x12" else row.when
         guard = f"{self.condition(asked, env)} and {free}" if asked is not None else free
         if self.trace:
             guard = self.condition(asked, env) if asked is not None else "True"
