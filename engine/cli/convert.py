@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import orjson
 
+from engine.cli.collecting import Collecting
 from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
 from engine.fhir import jsonio
 from engine.formats.content import HEAD, recognise
@@ -33,6 +34,7 @@ from engine.mapping.project import Maps
 __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
 
 _maps: Maps | None = None
+_collecting: Collecting | None = None
 
 
 def expand(paths: Iterable[Path], also: Callable[[Path], bool] = lambda _: False) -> list[Path]:
@@ -132,8 +134,9 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
 
 
 def _start(root: str, identity_base: str) -> None:
-    global _maps
+    global _maps, _collecting
     _maps = Maps.open(Path(root), identity_base)
+    _collecting = Collecting()
 
 
 Job = tuple[str, str, str, str]  # file, stem, folder, site
@@ -161,6 +164,9 @@ def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]
                     _write(out / f"{name}.json", jsonio.dumps_pretty(r.bundle))
                 moved(r.size)
                 left -= r.size
+                del r
+                if _collecting is not None:
+                    _collecting.spare()
             moved(left)  # what belongs to no message: batch headers, blank lines
     except OSError as e:
         say(f"{path}, 0, -, cannot be read: {e.strerror}")
@@ -231,8 +237,12 @@ def convert_paths(
                 moved(size)
     else:
         _start(str(root), identity_base)
-        for job in jobs:
-            _one_file(job, say, moved)
+        try:
+            for job in jobs:
+                _one_file(job, say, moved)
+        finally:
+            if _collecting is not None:
+                _collecting.end()
     return 1 if bad else 0
 
 

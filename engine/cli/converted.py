@@ -120,6 +120,7 @@ def _one(number: int, arrived: Arrived, maps: Maps, site: str) -> Result:
         key = hashlib.sha256(f"{number}|".encode() + arrived.raw).hexdigest()[:32]
         done = trace_arrived(arrived, maps, name, key)
         bundle = fill(out, done, arrived.repairs, maps.identity_base)
+        done.built.release()
     except HubError as e:
         return _failed(number, out, e.where, str(e))
     except Exception as e:  # a fault of ours: this one is named, its neighbours go on

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.formats.hl7v2.leaves import leaves
 from engine.kernel.message import Draft
@@ -55,8 +55,7 @@ STATES = (
 NOWHERE = Place()
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """One source leaf that reached one element; `row` says which row did it, `PID_Patient/gender
     (file:line)`."""
 
@@ -66,8 +65,7 @@ class Mapped:
     place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Unmapped:
+class Unmapped(NamedTuple):
     """One populated source leaf that reached no element: why in words, its state in one word, the row if
     any."""
 

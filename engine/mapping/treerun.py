@@ -155,10 +155,39 @@ def _same_family(have: list[Any], name: dict[str, Any]) -> bool:
 def path_function(text: str, trace: bool) -> Callable[[Any], Sequence[Any]]:
     """Return the function that generated code calls for a path: element -> elements or texts."""
     path = read_path(text)
+    find = _finder(path)
+    name = path.attribute
+    if not name:
+        return find
+    if name == "text()":
+        if trace:
+            return lambda node: [TStr(t, (At(n, "text()"),)) for n in find(node) if (t := n.text)]
+        return lambda node: [t for n in find(node) if (t := n.text)]
     if trace:
-        return lambda node: _walk_traced(path, node) if node else ()
-    if path.attribute:
-        return lambda node: path.texts(node) if node else ()
+        part = "@" + name
+        return lambda node: [TStr(t, (At(n, part),)) for n in find(node) if (t := n.get(name))]
+    return lambda node: [t for n in find(node) if (t := n.get(name))]
+
+
+def _finder(path: Path) -> Callable[[Any], Sequence[Node]]:
+    """Return the quickest way to the elements of a path: most have one or two names and no tests."""
+    names = [s.name for s in path.steps]
+    plain = not path.absolute and not any(s.tests for s in path.steps) and not {"..", "*"} & set(names)
+    if plain and not names:
+        return lambda node: (node,) if node else ()
+    if plain and len(names) == 1:
+        (only,) = names
+        return lambda node: node.by(only) if node else ()
+    if plain and len(names) == 2:
+        outer, inner = names
+
+        def two(node: Any) -> Sequence[Node]:
+            found = node.by(outer) if node else ()
+            if len(found) == 1:
+                return found[0].by(inner)  # type: ignore[no-any-return]
+            return [c for n in found for c in n.by(inner)]
+
+        return two
     return lambda node: path.nodes(node) if node else ()
 
 

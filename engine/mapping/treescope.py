@@ -88,3 +88,5 @@ class TreeScope:
         self._all.clear()
         for s in scopes:
             s.parent = None
+            del s.top
+        self.node.release()

@@ -68,7 +68,12 @@ class Node:
         if index is None:
             index = self._by = {}
             for c in self.children:
-                index.setdefault(f"sdtc:{c.name}" if c.prefix else c.name, []).append(c)
+                name_ = f"sdtc:{c.name}" if c.prefix else c.name
+                found = index.get(name_)
+                if found is None:
+                    index[name_] = [c]
+                else:
+                    found.append(c)
         return index.get(name) or []
 
     def get(self, name: str) -> str:
@@ -76,9 +81,10 @@ class Node:
 
         `hub:kind`, `hub:section` and `hub:denied` are what its format says of it.
         """
-        prefix, colon, local = name.partition(":")
-        if not colon:
-            return (self.element.get(name) or "").strip()
+        if ":" not in name:
+            said = self.element.get(name)
+            return said.strip() if said else ""
+        prefix, _, local = name.partition(":")
         if prefix == "hub":
             return {"kind": self.kind, "section": self.section, "denied": self.denied}.get(local, "")
         value = (self.element.get(f"{{{_NAMESPACES.get(prefix, '')}}}{local}") or "").strip()
@@ -154,6 +160,15 @@ class Node:
         yield self
         for c in self.children:
             yield from c.walk()
+
+    def release(self) -> None:
+        """Let go of the ways up of all that is inside, so that its memory is free at once."""
+        stack = [self]
+        while stack:
+            at = stack.pop()
+            at.parent, at._by = None, None
+            if at._children:
+                stack.extend(at._children)
 
     def inside(self, other: Node) -> bool:
         """Say whether it is `other` or stands in it."""
