@@ -27,6 +27,7 @@ from engine.kernel.config import (  # noqa: E402
     TerminologySettings,
     WebTlsSettings,
 )
+from engine.listeners.accepting import AckScript, AckX12  # noqa: E402
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
 from engine.listeners.file_settings import FolderSettings, SftpSettings  # noqa: E402
 from engine.listeners.http_settings import HttpAuth, HttpSettings  # noqa: E402
@@ -51,8 +52,12 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("SFTP, `receive: {sftp: ...}`", "", SftpSettings),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
     ("A line of `accept:`", "", Accepts),
+    ("X12, `acknowledge: {x12: ...}`", "acknowledge.x12.", AckX12),
+    ("SCRIPT, `acknowledge: {script: ...}`", "acknowledge.script.", AckScript),
 )
-SET_BY_US = {(Config, "root"), (Config, "lines"), (Config, "literal_key")}  # filled in when the file is read
+SET_BY_US = {(Config, "root"), (Config, "lines"), (Config, "literal_key")} | {
+    (AckSettings, name) for name in ("others", "v2", "x12", "script")
+}  # filled in when the file is read
 
 
 def tables() -> str:

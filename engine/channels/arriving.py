@@ -8,7 +8,6 @@ of it before), or the bodies that a way in would make entries of.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -83,13 +82,21 @@ class _StoredWithHeader(_Stored):
     left_out = frozenset()
 
 
-@cache
+_MADE: dict[tuple[str, bool], Any] = {}
+
+
 def stored(run: type[Run], header: bool = False) -> type[Run]:
     """Return a run for the store; `header`: it keeps a MessageHeader."""
-    return type(f"Stored{run.__name__}", (_StoredWithHeader if header else _Stored, run), {})
+    return _stored(run, header)  # type: ignore[no-any-return]
 
 
-@cache
 def stored_traced(run: type[TracedRun], header: bool = False) -> type[TracedRun]:
     """Return its traced twin."""
-    return type(f"Stored{run.__name__}", (_StoredWithHeader if header else _Stored, run), {})
+    return _stored(run, header)  # type: ignore[no-any-return]
+
+
+def _stored(run: Any, header: bool) -> Any:
+    key = f"{run.__module__}.{run.__qualname__}", header
+    if key not in _MADE:
+        _MADE[key] = type(f"Stored{run.__name__}", (_StoredWithHeader if header else _Stored, run), {})
+    return _MADE[key]

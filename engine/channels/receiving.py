@@ -72,13 +72,15 @@ def receiving(
     for word in ("processing_id", "strict", "profile"):
         if f.m.get(word) is not None:
             rules[word] = plain(f.m[word])
-    if (said := f.m.get("acknowledge")) is not None:
-        rules["x12" if isinstance(said, Map) else "acknowledge"] = plain(said)
+    if isinstance(f.m.get("acknowledge"), Map):
+        rules |= {k: v for k, v in f.map_of("acknowledge", ("x12", "script")).items() if v is not None}
+    elif f.m.get("acknowledge") is not None:
+        rules["acknowledge"] = plain(f.m["acknowledge"])
     try:
         made = AckSettings(**rules)
     except ValidationError as e:
         raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
-    made = _answers_into(made, settings, root)
+    made = _in_full(made, settings, root)
     facts: dict[str, Any] = {way: settings, **duplicates}
     return channel(
         channel=name,
@@ -120,14 +122,17 @@ def _accepted(f: FileWords, way: str) -> dict[str, Any]:
     }
 
 
-def _answers_into(rules: AckSettings, settings: BaseModel, root: Path) -> AckSettings:
-    """Say in full where the answers to files of X12 go; those of a watched folder go into one inside it."""
+def _in_full(rules: AckSettings, settings: BaseModel, root: Path) -> AckSettings:
+    """Say in full where schemas are, and where answers to files go: for a watched folder, inside it."""
     into = rules.x12.into
     if into:
         into = str(root.resolve() / into)
     elif isinstance(settings, FolderSettings) and any(t.format == "x12" for t in rules.others):
         into = str(settings.path / "answers")
-    return rules.model_copy(update={"x12": rules.x12.model_copy(update={"into": into})})
+    script = rules.script
+    if script.schemas is not None:
+        script = script.model_copy(update={"schemas": root.resolve() / script.schemas})
+    return rules.model_copy(update={"x12": rules.x12.model_copy(update={"into": into}), "script": script})
 
 
 def known_senders(sites: Sites, site: str) -> tuple[KnownSender, ...]:

@@ -28,6 +28,10 @@ def check_way(channel: Channel) -> None:
         from engine.listeners.http_auth import Admission
 
         Admission(channel.http.http.auth)
+    if channel.receives is not None and (schemas := channel.receives.rules.script.schemas) is not None:
+        from engine.listeners.mail import schemas_in
+
+        schemas_in(schemas)
     if channel.folder is not None:
         from engine.listeners.folder import check_folder
 

@@ -6,11 +6,12 @@ In: the words of a channel file. Out: frozen settings; `mail.py` holds bodies ag
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["AckX12", "Takes", "read_takes"]
+__all__ = ["AckScript", "AckX12", "Takes", "read_takes"]
 
 _WORD = re.compile(r"(x12|cda|ncpdp|xdm|hl7v2)(?: ([0-9A-Za-z.\-]+(?:\|[0-9A-Za-z.\-]+)*))?")
 
@@ -33,7 +34,7 @@ class Takes(BaseModel):
 class AckX12(BaseModel):
     """How X12 is answered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     answer: Literal["always", "never"] = Field(
         default="always",
@@ -41,9 +42,8 @@ class AckX12(BaseModel):
         "is rejected; or nothing.",
         examples=["always", "never"],
     )
-    claims: bool = Field(
+    claim_answers: bool = Field(
         default=False,
-        alias="277CA",
         description="After the 999 of an 837 also a 277CA: each claim accepted or rejected.",
         examples=[True],
     )
@@ -58,6 +58,29 @@ class AckX12(BaseModel):
         description="Folder that the answers to files are written into; starts at the project's root. "
         "Empty: `answers` in the watched folder; for SFTP, none.",
         examples=["outbox/claims"],
+    )
+
+
+class AckScript(BaseModel):
+    """How SCRIPT is answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schemas: Path | None = Field(
+        default=None,
+        description="Folder of NCPDP's XSD files, one sub-folder a version; what breaks its schema is "
+        "rejected. They are licensed, so none ships. Empty: messages are read as far as they can be.",
+        examples=["secrets/ncpdp"],
+    )
+    status: Literal["010", "000"] = Field(
+        default="010",
+        description="Code of a Status: 010 taken by who it is for, 000 taken to be passed on.",
+        examples=["000"],
+    )
+    description_code: str = Field(
+        default="",
+        description="DescriptionCode of an Error beside 900, as the network agreed on.",
+        examples=["008"],
     )
 
 

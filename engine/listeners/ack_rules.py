@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from engine.formats.hl7v2.ack import AckError, first_answer
 from engine.formats.hl7v2.header import Header
 from engine.kernel.errors import ConfigError
-from engine.listeners.accepting import AckX12, Takes
+from engine.listeners.accepting import AckScript, AckX12, Takes
 
 __all__ = ["ROWS", "Accepts", "AckRules", "AckSettings", "Decision", "Kind", "OutcomeWord", "Row", "worst"]
 
@@ -165,6 +165,9 @@ class AckSettings(BaseModel):
     )
     v2: bool = Field(default=True, description="Whether it accepts HL7 v2.", examples=[True])
     x12: AckX12 = Field(default=AckX12(), description="How X12 is answered.", examples=[{"reject": "errors"}])
+    script: AckScript = Field(
+        default=AckScript(), description="How SCRIPT is answered.", examples=[{"status": "000"}]
+    )
     acknowledge: Literal["as asked", "original"] = Field(
         default="as asked",
         description="`as asked`: original or enhanced mode as MSH-15 and MSH-16 ask. "

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 from engine.formats import xdm
@@ -21,12 +23,14 @@ from engine.formats.cda import document as cda
 from engine.formats.content import recognise
 from engine.formats.facts import Facts, of_cda, of_script, of_segments
 from engine.formats.ncpdp import message as ncpdp
-from engine.formats.ncpdp.answers import error, status
+from engine.formats.ncpdp.answers import ANSWERS, error, refusal, script_keys, taken, unread
+from engine.formats.ncpdp.strict import Schemas, open_schemas
 from engine.formats.x12.acknowledge import Issue, acknowledge
+from engine.formats.x12.acknowledge_claims import ClaimAnswer, acknowledge_claims
 from engine.formats.x12.cut import Part, Received, Stray, cut
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import iso, now_ms
-from engine.kernel.errors import FormatError
+from engine.kernel.errors import ConfigError, FormatError
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import AckSettings, Decision
 from engine.listeners.entries import Source
@@ -40,6 +44,7 @@ __all__ = [
     "decide",
     "mail_of",
     "part_letter",
+    "schemas_in",
     "stray_letter",
 ]
 
@@ -52,9 +57,11 @@ ROWS: dict[str, str] = {
     "wrong-type": "this channel does not accept this type of document or transaction",
     "wrong-processing-id": "this channel accepts no test data, or nothing but test data",
     "no-control-id": "it has no number of its own: no answer could name it",
-    "rejected": "the acknowledgement rejects this transaction set",
+    "rejected": "the acknowledgement rejects it",
 }
 """Rows of what is not HL7 v2; the first that fits decides."""
+_HALF = 500_000_000
+"""Control numbers below are those of 999s, above those of 277CAs."""
 _GARBAGE = frozenset({"not-readable", "wrong-format"})
 
 
@@ -141,22 +148,15 @@ def _mail_of(data: bytes, source: Source, peer: str, format: str) -> Mail:
         return _x12(data, source, peer)
     if format == "xdm":
         return _package(data, source, peer)
+    if format == "ncpdp":
+        return _script(data, source, peer)
     facts: Facts | None = None
-    script: ncpdp.Script | None = None
     why = ""
     try:
-        if format == "ncpdp":
-            script = ncpdp.parse(data)
-            facts = of_script(script)
-        else:
-            facts = of_cda(cda.parse(data))
+        facts = of_cda(cda.parse(data))
     except FormatError as e:
         why = str(e)
-    decision = decide(settings, format, facts)
-    mail = Mail([_letter(data, source, peer, format, facts, decision, why)])
-    if script is not None:
-        mail.reply = _script_answer(script)
-    return mail
+    return Mail([_letter(data, source, peer, format, facts, decide(settings, format, facts), why)])
 
 
 def _letter(
@@ -232,7 +232,7 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
     letters: list[Letter] = []
     received: list[Received] = []
     waiting: list[Part] = []
-    for item in cut(reader, lenient=settings.x12.reject == "envelope"):
+    for item in cut(reader, lenient=settings.x12.reject == "envelope", keep=settings.x12.claim_answers):
         if isinstance(item, Part):
             waiting.append(item)
         elif isinstance(item, Received):
@@ -277,33 +277,71 @@ def stray_letter(item: Stray, source: Source, peer: str) -> Letter:
 
 
 def answer_x12(received: Sequence[Received], settings: AckSettings, number: int, now: int) -> bytes:
-    """Write TA1 and 999 for interchanges; `number`: of the first journal entry, it numbers the answers."""
+    """Write TA1, 999 and 277CA for interchanges; `number`: of the first journal entry, it numbers them."""
+    if settings.x12.answer == "never":
+        return b""
     out = b""
     stamp = iso(now)
     day, time = stamp[:10].replace("-", ""), stamp[11:16].replace(":", "")
+    claims = 0
     for n, item in enumerate(received):
-        control = (number + n) % 1_000_000_000 or 1
-        if settings.x12.answer == "always":
-            out += acknowledge(item.interchange, item.verdicts, Issue(day, time, control)) or b""
+        out += (
+            acknowledge(item.interchange, item.verdicts, Issue(day, time, (number + n) % _HALF or 1)) or b""
+        )
+        for each in item.judged:
+            issue = Issue(day, time, _HALF + (number + claims) % _HALF)
+            claims += 1
+            said = ClaimAnswer(reference=f"{issue.control:09d}")
+            out += acknowledge_claims(*each, issue, said) or b""
     return out
 
 
 # -- SCRIPT --------------------------------------------------------------------------------------------------
 
 
-def _script_answer(script: ncpdp.Script) -> Callable[[Mail, list[Accepted | None], int], Answer]:
+@cache
+def schemas_in(folder: Path) -> Schemas:
+    """Read the XSD files below a folder. Raises ConfigError."""
+    try:
+        files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.xsd"))}
+    except OSError as e:
+        raise ConfigError("the schemas cannot be read", where=str(folder), why=e.strerror or "") from None
+    if not files:
+        raise ConfigError("there is no XSD file", where=str(folder), remedy="put NCPDP's schemas there")
+    return open_schemas(files)
+
+
+def _script(data: bytes, source: Source, peer: str) -> Mail:
+    settings = source.rules.settings
+    script: ncpdp.Script | None = None
+    facts: Facts | None = None
+    why = ""
+    try:
+        script = ncpdp.parse(data)
+        facts = of_script(script)
+        facts = replace(facts, keys=tuple(dict.fromkeys((*facts.keys, *script_keys(script)))))
+    except FormatError as e:
+        why = f"{e.what}{f' ({e.where})' if e.where else ''}{f': {e.why}' if e.why else ''}"
+    decision = decide(settings, "ncpdp", facts)
+    if script is not None and decision.row == "good" and script.transaction not in ANSWERS:
+        folder = settings.script.schemas
+        why = refusal(script, schemas_in(folder) if folder is not None else None)
+        if why:
+            decision = Decision("rejected", "reject", "refused")
+
     def reply(mail: Mail, accepted: list[Accepted | None], now: int) -> Answer:
-        decision = mail.letters[0].decision
         entry = next((a.id for a in accepted if a is not None), 0)
-        number, sent = f"HUB{entry}-{now}"[:35], iso(now)
-        if script.transaction in ("Status", "Error", "Verify") and decision.outcome == "accept":
+        number, sent, how = f"HUB{entry}-{now}"[:35], iso(now), settings.script
+        if script is None:
+            return Answer(200, unread(number, sent, how.description_code, why), "application/xml")
+        if script.transaction in ANSWERS and decision.outcome == "accept":
             return Answer(204)  # answering an answer would never end
         if decision.outcome == "accept":
-            return Answer(200, status(script, number, sent), "application/xml")
-        code = "900"
-        return Answer(200, error(script, number, sent, code, "", ROWS[decision.row]), "application/xml")
+            return Answer(200, taken(script, number, sent, how.status), "application/xml")
+        said = why or ROWS[decision.row]
+        return Answer(200, error(script, number, sent, "900", how.description_code, said), "application/xml")
 
-    return reply
+    return Mail([_letter(data, source, peer, "ncpdp", facts, decision, why)], reply)
 
 
 def _plain(letters: Iterable[Letter], accepted: list[Accepted | None]) -> Answer:

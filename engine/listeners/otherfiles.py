@@ -87,7 +87,8 @@ def _interchanges(taking: Taking) -> None:
             yield part_letter(part, taking.source, taking.peer, received, note)
         waiting.clear()
 
-    for item in cut(Reader(taking.file), lenient=settings.x12.reject == "envelope"):
+    lenient, keep = settings.x12.reject == "envelope", settings.x12.claim_answers
+    for item in cut(Reader(taking.file), lenient=lenient, keep=keep):
         letters: list[Letter] = []
         if isinstance(item, Part):
             waiting.append(item)

@@ -17,6 +17,8 @@ from engine.mapping.run import Run, TracedRun
 
 __all__ = ["NO_DELIMS", "Arrived"]
 
+RunClass = type[Run]
+TracedClass = type[TracedRun]
 NO_DELIMS = Delims("\x00", "\x00", "\x00", "\x00", "\x00")
 """Characters that no document holds: nothing in it is split."""
 
@@ -24,21 +26,75 @@ NO_DELIMS = Delims("\x00", "\x00", "\x00", "\x00", "\x00")
 class Arrived(Protocol):
     """One thing to be mapped; a Run reads the first five."""
 
-    delims: Delims
-    charset: str
-    segments: Sequence[Any]
-    repairs: Sequence[Any]  # each with .where, .text, .code
-    names: set[str]  # of the segments or groups in it
+    @property
+    def delims(self) -> Delims:
+        """What splits fields; documents have none."""
+        ...
 
-    format: str
-    kinds: tuple[str, ...]  # what `for:` of message maps may name, most exact first
-    type: str  # as the journal and the report call it: `34133-9`, `837P`, `NewRx`
-    raw: bytes  # as it came; empty where it is part of something longer
-    headers: Mapping[str, str]  # what sites match on
-    authority: str  # the name space private to the sender
-    scope: Any  # the groups
-    run: type[Run]  # what generated code calls, fast
-    traced_run: type[TracedRun]  # and its twin that remembers
+    @property
+    def charset(self) -> str:
+        """As it was read."""
+        ...
+
+    @property
+    def segments(self) -> Sequence[Any]:
+        """Segments."""
+        ...
+
+    @property
+    def repairs(self) -> Sequence[Any]:
+        """Each with .where, .text, .code."""
+        ...
+
+    @property
+    def names(self) -> set[str]:
+        """Of the segments or groups in it."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """Hl7v2, x12, cda, ncpdp."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What `for:` of message maps may name, most exact first."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """As the journal and the report call it: `34133-9`, `837P`, `NewRx`."""
+        ...
+
+    @property
+    def raw(self) -> bytes:
+        """As it came; empty where it is part of something longer."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What sites match on."""
+        ...
+
+    @property
+    def authority(self) -> str:
+        """The name space private to the sender."""
+        ...
+
+    @property
+    def scope(self) -> Any:
+        """The groups."""
+        ...
+
+    @property
+    def run(self) -> RunClass:
+        """What generated code calls, fast."""
+        ...
+
+    @property
+    def traced_run(self) -> TracedClass:
+        """And its twin that remembers."""
+        ...
 
     def report(
         self, built: Built, x: Any, rows: list[Row], maps: Mapping[str, MapDef], message: MessageDef

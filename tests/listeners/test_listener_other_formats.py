@@ -140,6 +140,14 @@ def test_a_payment_is_whole_and_a_rejected_set_waits_for_a_person() -> None:
     assert b"IK5*R*4" in client.responses[-1][2]
 
 
+def test_claims_may_be_answered_one_by_one() -> None:
+    _, client = post(rules("x12", x12=AckX12(claim_answers=True)), CLAIMS)
+    body = client.responses[-1][2]
+    names = [s.get(1) for s in read_segments(body)[0] if s.name == "ST"]
+    assert names == ["999", "277"]
+    assert b"TRN*2*NB-77001" in body and b"TRN*2*NB-77002" in body
+
+
 def test_an_interchange_that_no_999_answers_names_its_entries() -> None:
     _, client = post(rules("x12", x12=AckX12(answer="never")), PAID)
     assert client.responses[-1][::2] == (200, b"kept as entry 1\n")

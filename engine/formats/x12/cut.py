@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 from engine.formats.x12.acknowledge import Verdict, verdict_on
 from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Reader, Segment, emit
 from engine.formats.x12.stream import OBJECTS
 from engine.formats.x12.tables import table_for
 from engine.formats.x12.validate import check_transaction
 from engine.formats.x12.walk import Loop, parts
 
-__all__ = ["PART", "WHOLE", "Part", "Received", "Stray", "cut"]
+__all__ = ["PART", "WHOLE", "Judged", "Part", "Received", "Stray", "cut"]
 
 PART = 256 << 10
 """Bytes of segments from which on a transaction set of many payments is cut."""
@@ -44,6 +45,14 @@ class Part(NamedTuple):
     n: int = 0
 
 
+class Judged(NamedTuple):
+    """A transaction set as it was checked, to be answered claim by claim."""
+
+    transaction: Transaction
+    tree: Loop
+    problems: list[Problem]
+
+
 class Stray(NamedTuple):
     """Text that belongs to no interchange."""
 
@@ -57,6 +66,7 @@ class Received:
 
     interchange: Interchange
     verdicts: list[Verdict] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)  # of an 837, where `keep` asked for it
     parts: int = 0
 
 
@@ -79,23 +89,29 @@ class _Body:
 
 
 def cut(
-    reader: Reader, *, lenient: bool = True, part: int = PART, whole: int = WHOLE
+    reader: Reader, *, lenient: bool = True, keep: bool = False, part: int = PART, whole: int = WHOLE
 ) -> Iterator[Part | Received | Stray]:
-    """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`."""
+    """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`.
+
+    `keep`: the interchange comes with its 837s as they were checked; their memory with it.
+    """
     strays: list[Stray] = []
     source = opened(_apart(reader, strays))
     item = next(source, None)
     verdicts: list[Verdict] = []
+    judged: list[Judged] = []
     held: Part | None = None
     count = 0
     while item is not None:
         if isinstance(item, Transaction):
             body = _Body(item, source)
             piece: Part
-            for piece in _transaction(item, iter(body), verdicts, lenient, part, whole):
+            for piece in _transaction(item, iter(body), verdicts, judged, lenient, part, whole):
                 if held is not None:
                     yield held
                 held, count = piece, count + 1
+            if not keep:
+                judged.clear()
             item = body.next
             continue
         if isinstance(item, Interchange):
@@ -103,8 +119,8 @@ def cut(
                 held, count = _empty(item), 1
             if held is not None:
                 yield _as_it_came(held, item) if count == 1 else held
-            yield Received(item, verdicts, count)
-            verdicts, held, count = [], None, 0
+            yield Received(item, verdicts, judged if keep else [], count)
+            verdicts, judged, held, count = [], [], None, 0
         item = next(source, None)
         if strays:
             yield from strays
@@ -123,6 +139,7 @@ def _transaction(
     transaction: Transaction,
     segments: Iterator[Segment],
     verdicts: list[Verdict],
+    judged: list[Judged],
     lenient: bool,
     part: int,
     whole: int,
@@ -151,9 +168,12 @@ def _transaction(
         verdict.code = "E" if verdict.code == "R" else verdict.code  # it was worked off as it was read
     else:
         transaction.segments = first
-        problems = check_transaction(transaction, transaction.tree())
+        tree = transaction.tree()
+        problems = check_transaction(transaction, tree)
         verdict = verdict_on(transaction, problems, lenient=lenient)
         transaction.segments = first[:1]
+        if tree is not None and transaction.set_id == "837":
+            judged.append(Judged(transaction, tree, problems))
     verdicts.append(verdict)
 
 
