@@ -10,7 +10,8 @@ Follows CDA R2 4.2 (header) and 4.3 (body).
 from __future__ import annotations
 
 from engine.formats.cda.document import Document
-from engine.formats.cda.elements import attr, child, children, own_text
+from engine.formats.cda.elements import Element, attr, child, children, own_text
+from engine.formats.cda.pressures import pressures
 from engine.formats.cda.sections import kind_by
 from engine.formats.cda.statements import CLASSES, denials, kind_of
 from engine.formats.xml.nodes import Node
@@ -128,6 +129,7 @@ def arrange_entry(entry: Node, section: TreeScope) -> None:
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:
     """Arrange the statements of an entry, each in the one around it."""
     stack = [(s, section, "", bool(entry.get("nullFlavor")), "") for s in reversed(_statements(entry))]
+    together: set[Element] = set()
     while stack:
         node, scope, inside, null, denied = stack.pop()
         parent = node.parent
@@ -141,7 +143,11 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         node.denied = " ".join(dict.fromkeys((*denied.split(), *own))) if own else denied
         denied = " ".join(w for w in node.denied.split() if w != "value")
         empty = null or bool(node.get("nullFlavor"))
-        mine = TreeScope(f"null-{node.kind}" if empty else node.kind, node, scope)
+        name = "pressure-part" if node.element in together else node.kind
+        mine = TreeScope(f"null-{name}" if empty else name, node, scope)
+        if name == "vital-panel" and not empty and (pair := pressures(node.element)):
+            together.update(pair)  # one Observation with two components, of the panel
+            TreeScope("blood-pressure", node, mine)
         links = [n for name in _LINKS for n in node.by(name)]
         stack.extend(
             (
