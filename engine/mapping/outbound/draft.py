@@ -98,17 +98,19 @@ class Draft:
         """Say whether something stands here that no filter put."""
         return bool(self.value and self.row != "=") or any(p.filled for p in self.parts)
 
-    def prune(self) -> tuple[bool, bool]:
-        """Take out what does not live; say whether a value from FHIR is here, and whether a constant is."""
+    def prune(self) -> tuple[bool, bool, bool]:
+        """Take out what does not live; say whether a value from FHIR is here, whether a constant is, and
+        whether any row could have put a value here."""
         dynamic, fixed = bool(self.value) and self.dynamic, bool(self.value) and not self.dynamic
-        kept = []
+        expects, kept = self.expects, []
         for part in self.parts:
-            live, said = part.prune()
-            if live or (said and not part.expects):
+            live, said, open_ = part.prune()
+            if live or (said and not open_):
                 kept.append(part)
                 dynamic, fixed = dynamic or live, fixed or said
+            expects = expects or open_
         self.parts = kept
-        return dynamic, fixed
+        return dynamic, fixed, expects
 
     def get(self, *names: str) -> Draft | None:
         """Find a part by names, the first of each."""

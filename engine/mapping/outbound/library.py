@@ -6,13 +6,15 @@ name has no `_` (`837P`, `ccd`) is a whole message for `hub write`, all others a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
 from engine.kernel.errors import ConfigError, MapError
 from engine.kernel.yamlfile import load
-from engine.mapping.outbound import x12
+from engine.mapping.outbound import x12, xml
+from engine.mapping.outbound.datatypes import WRITERS, Writer
 from engine.mapping.outbound.draft import Shape
 from engine.mapping.outbound.language import OutMap, read_outbound
 from engine.mapping.outbound.program import Compiler, Function, Program
@@ -21,7 +23,8 @@ from engine.terminology.translate import Table, Terminology
 
 __all__ = ["SHAPES", "OutMaps"]
 
-SHAPES = {"x12": x12.shape_of}
+SHAPES = {"x12": x12.shape_of, "cda": xml.cda_shape, "ncpdp": xml.script_shape}
+_OID = re.compile(r"[0-2](\.\d+)+")
 
 
 class OutMaps:
@@ -29,6 +32,13 @@ class OutMaps:
 
     def __init__(self, maps: Mapping[str, OutMap], terminology: Terminology) -> None:
         self.maps, self.terminology = maps, terminology
+        tables = [t for n in ("systems", "authorities") if (t := terminology.tables.get(n)) is not None]
+        self.oids = {
+            r.target_code: r.source_code
+            for table in tables
+            for r in table.rows
+            if r.translates and _OID.fullmatch(r.source_code)
+        }
         self._programs: dict[tuple[str, Shape], Program] = {}
 
     @classmethod
@@ -84,6 +94,10 @@ class OutMaps:
     def function(self, name: str) -> Function | None:
         """Find a function."""
         return FUNCTIONS.get(name)
+
+    def writer(self, name: str) -> Writer | None:
+        """Find what writes a datatype."""
+        return WRITERS.get(name)
 
     def table(self, name: str, where: str) -> Table:
         """Find a code table."""

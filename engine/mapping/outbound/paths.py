@@ -4,9 +4,10 @@ read and run over nodes that know their place.
 In: the text of a path (the grammar of `engine.fhir.pathsyntax`) and the types it starts from. Out: a `Path`
 that gives nodes, and the types they may have. The subset of FHIRPath (HL7 FHIRPath N1): steps, `where()`,
 `first()`, `last()`, `tail()`, `[n]`, `resolve()`, `ofType()`, `extension('url')`, `exists()`, `empty()`,
-`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`. A path that begins with
-a type goes on only where the resource at hand is of that type; nothing but `%all` ever reads beside what the
-references of the resource at hand lead to. A leaf used in `where()` counts as used where it held.
+`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`; one of our own is
+`referrers(Type)`, who refers to this. A path that begins with a type goes on only where the resource at hand
+is of that type; nothing but `%all` ever reads beside what the references of the resource at hand lead to. A
+leaf used in `where()` counts as used where it held.
 """
 
 from __future__ import annotations
@@ -134,6 +135,9 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         if not kinds & {"Reference", "canonical", "uri"}:
             raise UnknownPath("only a Reference can be resolved", where=text)
         return (lambda nodes, all_: [r for n in nodes if (r := all_.resolve(n)) is not None]), ANY
+    if name == "referrers" and len(arguments) == 1 and arguments[0][0] == "name":
+        of = arguments[0][1]
+        return (lambda nodes, all_: [r for n in nodes for r in all_.referrers(n, of)]), frozenset({of})
     if name in ("ofType", "as") and len(arguments) == 1 and arguments[0][0] == "name":
         return _typed(lambda nodes, all_: nodes, kinds, arguments[0][1], text)
     raise UnknownPath(

@@ -19,6 +19,7 @@ from engine.fhir.definitions import UnknownPath
 from engine.kernel.errors import MapError
 from engine.mapping.model import Constant, First, Join, Locate, Row, Source
 from engine.mapping.outbound.conditions import Test, compile_condition, text
+from engine.mapping.outbound.datatypes import Writer
 from engine.mapping.outbound.draft import Draft, Part, Shape
 from engine.mapping.outbound.language import OutMap
 from engine.mapping.outbound.paths import Kinds, compile_path
@@ -42,6 +43,9 @@ class Library(Protocol):
 
     def function(self, name: str) -> Function | None:
         """Find a function."""
+
+    def writer(self, name: str) -> Writer | None:
+        """Find what writes a datatype."""
 
     def program(self, name: str, shape: Shape, where: str) -> Program | None:
         """Find a map, compiled for this place."""
@@ -154,6 +158,7 @@ class Compiler:
     def _by(self, row: Row, kinds: Kinds, chain: tuple[Part, ...], shape: Shape, where: str) -> RowRun:
         assert row.by is not None
         read, _ = self.source(row.by, kinds, shape, where)
+        said = row.by.text if isinstance(row.by, Locate) else where
         cases: dict[str, list[RowRun]] = {}
         for case in row.cases:
             rows = self.rows(case.rows, kinds, shape)
@@ -165,14 +170,14 @@ class Compiler:
             value = value_of(found[0]) if found else ""
             rows = cases.get(value, cases.get("else"))
             if rows is None:
-                if value:
+                if value and found[0].place:
                     running.flag("no-case", found[0].place, where, "the table has no case for this value")
                 return False
             if found and found[0].place:
                 running.resources.note(found[0].place)
             place = draft.at(chain)
             before = running.deciding
-            running.deciding = found[0].place if found else before
+            running.deciding = (found[0].place or said) if found else before
             wrote = _all(rows, nodes, place, running)
             running.deciding = before
             return wrote
@@ -265,6 +270,8 @@ class Compiler:
                 writers[kind] = _plain(where)
             elif (function := self.library.function(name)) is not None:
                 writers[kind] = _called(function, where)
+            elif (writer := self.library.writer(name)) is not None:
+                writers[kind] = _written(writer, where)
             elif (program := self.library.program(name, shape, where)) is not None:
                 writers[kind] = _mapped(program)
             else:
@@ -306,6 +313,10 @@ def _called(function: Function, where: str) -> Callable[[Node, Draft, Running], 
         return running.put(draft, value, node, where)
 
     return write
+
+
+def _written(writer: Writer, where: str) -> Callable[[Node, Draft, Running], bool]:
+    return lambda node, draft, running: writer(node, draft, running, where)
 
 
 def _mapped(program: Program) -> Callable[[Node, Draft, Running], bool]:

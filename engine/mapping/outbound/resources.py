@@ -65,7 +65,7 @@ def child_nodes(node: Node, name: str) -> list[Node]:
         value, extra = holder.get(json_name), holder.get("_" + json_name)
         if value is None and extra is None:
             continue
-        place = f"{node.place}.{json_name}"
+        place = f"{node.place}.{json_name}" if node.place else ""  # a constant stands nowhere
         if not isinstance(value, list) and not isinstance(extra, list):
             out.append(Node(value, _own(kind, value), place, extra))
             continue
@@ -90,9 +90,11 @@ class Resources:
 
     nodes: list[Node]
     given: Mapping[str, str] = field(default_factory=dict)
+    oids: Mapping[str, str] = field(default_factory=dict)  # code system or namespace -> its OID
     read: set[str] = field(default_factory=set)  # places of leaves that rows used
     seen: list[str] | None = None  # places that a condition is looking at
     _by_reference: dict[str, Node] = field(default_factory=dict)
+    _referrers: dict[str, list[Node]] | None = None
 
     @classmethod
     def of(cls, source: Any, given: Mapping[str, str] | None = None) -> Resources:
@@ -138,6 +140,17 @@ class Resources:
                         return inside
         return None
 
+    def referrers(self, node: Node, kind: str) -> list[Node]:
+        """Give the resources of a type that refer to this one."""
+        if self._referrers is None:
+            self._referrers = {}
+            for holder in self.nodes:
+                for literal in _references(holder.value):
+                    target = self._by_reference.get(literal.partition("/_history/")[0])
+                    if target is not None:
+                        self._referrers.setdefault(target.place, []).append(holder)
+        return [n for n in self._referrers.get(node.place, ()) if n.kind == kind]
+
     def note(self, place: str) -> None:
         """Remember that a leaf was used: at once, or when the condition that looks at it holds."""
         if self.seen is not None:
@@ -151,6 +164,17 @@ class Resources:
             for place in _leaves(node.value, node.place, top=True):
                 if place not in self.read:
                     yield node.place, place
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
 
 
 def _leaves(value: Any, place: str, *, top: bool = False) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from engine.mapping.outbound.conditions import text
 from engine.mapping.outbound.resources import Node, Resources, child_nodes
@@ -120,6 +121,62 @@ def there(node: Node, resources: Resources) -> str:
     return "Y"
 
 
+def telecom_url(node: Node, resources: Resources) -> str:
+    """Write a ContactPoint as the URL that TEL holds: tel:, mailto:, x-text-fax: or the address itself."""
+    said = {name: child_nodes(node, name) for name in ("system", "value")}
+    if not said["value"]:
+        return ""
+    value, system = text(said["value"][0]), text(said["system"][0]) if said["system"] else ""
+    for found in said.values():
+        for each in found:
+            resources.note(each.place)
+    scheme = {"phone": "tel:", "pager": "tel:", "sms": "tel:", "fax": "x-text-fax:", "email": "mailto:"}.get(
+        system, ""
+    )
+    return value if value.startswith(scheme) or ":" in value else scheme + value.replace(" ", "")
+
+
+def own_reference(node: Node, resources: Resources) -> str:
+    """Point to the row of the narrative that `own_id` names."""
+    return f"#{own_id(node, resources)}"
+
+
+def _interval(node: Node, resources: Resources) -> tuple[str, str]:
+    """Give length and unit between two doses: 2 in 1 d is 12 h; empty where that is no round number."""
+    found = {}
+    for name in ("period", "frequency", "periodUnit"):
+        inner = child_nodes(node, name)
+        if not inner:
+            return "", ""
+        found[name] = inner[0]
+    length, times = Decimal(text(found["period"])), Decimal(text(found["frequency"]))
+    unit = text(found["periodUnit"])
+    if times == 1:
+        each = length
+    elif unit in ("d", "h") and times > 0 and (length * (24 if unit == "d" else 60)) % times == 0:
+        each, unit = length * (24 if unit == "d" else 60) / times, "h" if unit == "d" else "min"
+    else:
+        return "", ""
+    for inner_node in found.values():
+        resources.note(inner_node.place)
+    return format(each.normalize() if each % 1 else each.to_integral_value(), "f"), unit
+
+
+def interval(node: Node, resources: Resources) -> str | None:
+    """Give the time between two doses of Timing.repeat."""
+    return _interval(node, resources)[0] or None
+
+
+def interval_unit(node: Node, resources: Resources) -> str | None:
+    """Give the unit of `interval`."""
+    return _interval(node, resources)[1] or None
+
+
+def fills(node: Node, resources: Resources) -> str:
+    """Count the fills that CDA counts: the first and the repeats that FHIR counts."""
+    return str(int(node.value) + 1)
+
+
 def yes_no(node: Node, resources: Resources) -> str:
     """Write a boolean as Y or N."""
     return {True: "Y", False: "N"}.get(node.value, "") if isinstance(node.value, bool) else ""
@@ -133,6 +190,11 @@ def own_id(node: Node, resources: Resources) -> str:
 FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
     f.__name__: f
     for f in (
+        fills,
+        interval,
+        interval_unit,
+        telecom_url,
+        own_reference,
         day,
         minutes,
         stamp,

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from engine.formats.cda.document import parse as read_document
 from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import read_segments
 from engine.formats.x12.validate import check_interchange, check_transaction
 from engine.kernel.errors import HubError
+from engine.mapping.outbound import xml
 from engine.mapping.outbound.draft import Draft
 from engine.mapping.outbound.library import OutMaps
-from engine.mapping.outbound.resources import Resources
+from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
 
@@ -72,6 +74,7 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     """Run a whole message's map over resources; the draft is pruned, the report lacks its addresses."""
     program = maps.entry(name)
     resources = Resources.of(source, given)
+    resources.oids = maps.oids
     running = Running(resources, maps.terminology.tables)
     draft = Draft(name)
     kinds = program.map.kinds
@@ -80,6 +83,9 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     if not nodes:
         raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
     program.run(nodes, draft, running)
+    for node in nodes:
+        if not any(place.startswith(f"{node.place}.") for place in resources.read):
+            running.flag("left-out", node.place, str(program.map.place), f"nothing of it is in the {name}")
     draft.prune()
     stops = [f"{f.row}: {f.where}: {f.text}" for f in running.flags if f.refuses]
     if stops:
@@ -123,6 +129,46 @@ def write_x12(
     _demand(maps, name, data)
     report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in made.values]
     return data, report
+
+
+def write_ccd(
+    maps: OutMaps, source: Any, given: Mapping[str, str] | None = None, name: str = "ccd"
+) -> tuple[bytes, Report]:
+    """Write the document of one patient. Raises Refused where the resources are not of one patient."""
+    _one_patient(source)
+    draft, _, report = fill(maps, name, source, given or {})
+    data, values = xml.document(draft, "ClinicalDocument", xml.NAMESPACES)
+    read_document(data)
+    report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in values]
+    lacks = [place for place in _DEMANDED if draft.get(*place.split("/")) is None]
+    if lacks:
+        raise Refused(f"a {name} cannot be written", [f"{place} has no value" for place in lacks])
+    return data, report
+
+
+_DEMANDED = (
+    "id/@root", "effectiveTime/@value", "recordTarget/patientRole", "author/time/@value",
+    "author/assignedAuthor/representedOrganization/name",
+    "custodian/assignedCustodian/representedCustodianOrganization/name",
+)  # fmt: skip
+
+
+def _one_patient(source: Any) -> None:
+    """Refuse resources of two patients, or of one that is not there: they must never share a document."""
+    resources = Resources.of(source)
+    patients = [n for n in resources.nodes if n.kind == "Patient"]
+    if len(patients) != 1:
+        raise Refused("a document is of one patient", [f"there are {len(patients)} Patients"])
+    other = []
+    for node in resources.nodes:
+        for name in ("subject", "patient"):
+            reference = node.value.get(name)
+            if node.kind not in ("Patient", "RelatedPerson") and isinstance(reference, dict):
+                found = resources.resolve(Node(reference, "Reference", f"{node.place}.{name}"))
+                if found is None or found.place != patients[0].place:
+                    other.append(f"{node.place}.{name} is not {patients[0].place}")
+    if other:
+        raise Refused("a document is of one patient", other)
 
 
 def _demand(maps: OutMaps, name: str, data: bytes) -> None:
