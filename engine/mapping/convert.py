@@ -13,6 +13,7 @@ from engine.formats.hl7v2.groups import Group, arrange
 from engine.formats.hl7v2.parse import Message
 from engine.formats.hl7v2.structures import structure_for, tree
 from engine.kernel.errors import MapError
+from engine.kernel.uncollected import uncollected
 from engine.mapping import traced
 from engine.mapping.arrived import Arrived
 from engine.mapping.build import Built, MessagePlan
@@ -119,6 +120,7 @@ def map_message(
     return built
 
 
+@uncollected()
 def map_arrived(
     arrived: Arrived,
     program: SiteProgram,
@@ -135,6 +137,7 @@ def map_arrived(
     return built
 
 
+@uncollected()
 def trace_arrived(
     arrived: Arrived,
     maps: Maps,

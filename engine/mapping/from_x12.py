@@ -12,10 +12,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from engine.formats.hl7v2.delims import Delims
 from engine.formats.x12.addresses import leaves
-from engine.formats.x12.envelope import Interchange, Transaction, envelopes
+from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.segments import Reader, Segment, emit, text_of
 from engine.formats.x12.tables import LoopRule
 from engine.formats.x12.walk import Loop
+from engine.kernel.uncollected import uncollected
 from engine.mapping.build import Built
 from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.model import MapDef, MessageDef, Row
@@ -69,6 +70,8 @@ class Sent:
             tree = Loop(LoopRule("", "R", 1, 0, None), None)
             tree.segments = list(transaction.segments)
         self.scope = LoopScope(tree, None, marks.component)
+        for loop in tree.walk():  # the scopes have all that is needed; no circles are left behind
+            loop.parent = None
         for s in around:
             self.scope.own.setdefault(s.name, [s])
         self.names = self.scope.names
@@ -107,9 +110,12 @@ def sent_of(transaction: Transaction) -> Sent:
 
 def arrivals(file: BinaryIO | bytes) -> Iterator[Sent]:
     """Give every transaction set of a file in order."""
-    reader = Reader(BytesIO(file) if isinstance(file, bytes) else file)
-    for item in envelopes(reader):
-        if isinstance(item, Transaction):
-            yield Sent(item)
-        elif isinstance(item, Interchange):
-            continue
+    found = envelopes(Reader(BytesIO(file) if isinstance(file, bytes) else file))
+    while True:
+        with uncollected():
+            item = next(found, None)
+            sent = Sent(item) if isinstance(item, Transaction) else None
+        if item is None:
+            return
+        if sent is not None:
+            yield sent

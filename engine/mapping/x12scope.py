@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.separators import Guessed
-from engine.formats.x12.tables import shape
+from engine.formats.x12.tables import LoopRule, shape
 from engine.formats.x12.walk import Loop
 from engine.mapping.padded import EMPTY
 from engine.mapping.traced import Address, TStr
@@ -26,7 +26,19 @@ __all__ = ["LoopScope", "Piece", "pieces"]
 class LoopScope:
     """One loop: its own segments, the loops in it, the loop around it."""
 
-    __slots__ = ("_by_code", "_inner", "_places", "all", "groups", "name", "own", "padded", "parent", "top")
+    __slots__ = (
+        "_by_code",
+        "_made_at",
+        "_places",
+        "all",
+        "groups",
+        "inside",
+        "name",
+        "own",
+        "padded",
+        "parent",
+        "top",
+    )
 
     strict = True
     strangers: frozenset[str] = frozenset()
@@ -37,6 +49,10 @@ class LoopScope:
         self.top: LoopScope = self if parent is None else parent.top
         self.all: dict[str, list[LoopScope]] = {} if parent is None else parent.all
         self.all.setdefault(self.name, []).append(self)
+        self.inside = _inside(loop.rule)  # ids of loops that may stand below
+        self._made_at: dict[
+            str, set[str]
+        ] = {}  # of the top: resource line -> ids of the loops it made some at
         self.own: dict[str, list[Any]] = {}
         for s in loop.segments:
             self.own.setdefault(s.name, []).append(
@@ -71,7 +87,7 @@ class LoopScope:
     def _search(self, ids: frozenset[str]) -> LoopScope | bool | None:
         if self.name in ids:
             return self
-        level = [self]
+        level = [self] if not ids.isdisjoint(self.inside) else []
         while level := [g for s in level for gs in s.groups.values() for g in gs]:
             inside = [g for g in level if g.name in ids]
             if inside:
@@ -87,6 +103,8 @@ class LoopScope:
         return None
 
     def _below(self, ids: frozenset[str]) -> Iterator[LoopScope]:
+        if ids.isdisjoint(self.inside):
+            return
         for name, scopes in self.groups.items():
             for g in scopes:
                 if name in ids:
@@ -139,23 +157,32 @@ class LoopScope:
     def relate(self, index: Mapping[tuple[int, str], list[Any]], name: str, many: bool) -> list[Any]:
         """Return the resources `name` that a link from here means: all inside this loop, else the one made at
         a loop around it, else the only one made at a loop that stands directly in one around it."""
-        found = list(self._made(index, name))
+        where = self.top._where(index, name)
+        found = list(self._made(index, name, where))
         came, at = self, self.parent
         while not found and at is not None:
             found = index.get((id(at), name), [])[-1:]
             if not found:
-                inner = [g for n, gs in at.groups.items() if n != came.name for g in gs]
+                inner = [g for n, gs in at.groups.items() if n != came.name and n in where for g in gs]
                 found = [n for g in inner for n in index.get((id(g), name), ())]
                 if found:
                     return found if many or len(found) == 1 else []
             came, at = at, at.parent
         return found
 
-    def _made(self, index: Mapping[tuple[int, str], list[Any]], name: str) -> Iterator[Any]:
+    def _where(self, index: Mapping[tuple[int, str], list[Any]], name: str) -> set[str]:
+        """The ids of the loops at which a line made resources; worked out for all lines at once."""
+        if not self._made_at:
+            for (_, line), nodes in index.items():
+                self._made_at.setdefault(line, set()).add(nodes[0].scope.name)
+        return self._made_at.get(name, set())
+
+    def _made(self, index: Mapping[tuple[int, str], list[Any]], name: str, where: set[str]) -> Iterator[Any]:
         yield from index.get((id(self), name), ())
-        for scopes in self.groups.values():
-            for g in scopes:
-                yield from g._made(index, name)
+        if self.name == "ST" or not where.isdisjoint(self.inside):
+            for scopes in self.groups.values():
+                for g in scopes:
+                    yield from g._made(index, name, where)
 
     # -- segments --------------------------------------------------------------------------------------------
 
@@ -200,7 +227,15 @@ class LoopScope:
         self.all.clear()
         for s in scopes:
             s.parent = None
+            s.top = s
             s._places.clear()
+
+
+@cache
+def _inside(rule: LoopRule) -> frozenset[str]:
+    """The ids of all loops that a loop may hold."""
+    inner = [item for item in rule.items if isinstance(item, LoopRule)]
+    return frozenset(i.id for i in inner).union(*map(_inside, inner))
 
 
 @cache

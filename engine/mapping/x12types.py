@@ -65,7 +65,8 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
     """The padded elements of a segment of the row's own loop, or (`2010BB/NM1`) of another loop."""
     found: list[str] | None = g.padded.get(name)
     if found is None:
-        s = x.near(g, name)
+        here = g.own.get(name)
+        s = here[0] if here else x.near(g, name) if "/" in name else None
         found = g.padded[name] = EMPTY if s is None else fields(s, x)
     return found
 
