@@ -122,6 +122,9 @@ def numbered(nodes: Iterable[Node]) -> None:
     """Give the entries of claims the numbers that FHIR demands, in their order; what stands in a service line
     is named by the line's item."""
     for node in nodes:
+        if node.draft.type == "ClaimResponse":
+            for n, item in enumerate(node.draft.body.get("item", ()), 1):
+                item.setdefault("itemSequence", n)
         lists = _NUMBERED.get(node.draft.type)
         if lists is None:
             continue
