@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import Element, attr, child, children, own_text
+from engine.formats.cda.none_known import none_known
 from engine.formats.cda.pressures import pressures
 from engine.formats.cda.sections import kind_by
 from engine.formats.cda.statements import CLASSES, denials, kind_of
+from engine.formats.cda.texts import Texts
 from engine.formats.xml.nodes import Node
 from engine.mapping.treescope import TreeScope
 
@@ -142,6 +144,8 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         own = denials(node.element)
         node.denied = " ".join(dict.fromkeys((*denied.split(), *own))) if own else denied
         denied = " ".join(w for w in node.denied.split() if w != "value")
+        if found == "allergy" and node.denied and none_known(node.element, Texts(node.top.element)):
+            node.none = "known"
         empty = null or bool(node.get("nullFlavor"))
         name = "pressure-part" if node.element in together else node.kind
         mine = TreeScope(f"null-{name}" if empty else name, node, scope)

@@ -37,8 +37,9 @@ class Node:
     """One element. Two nodes are equal only when they are the same element."""
 
     __slots__ = (
-        "_by", "_children", "_place", "denied", "element", "kind", "name", "parent", "prefix", "section",
-    )  # fmt: skip
+        *("_by", "_children", "_place", "element", "name", "parent", "prefix"),
+        *("denied", "kind", "none", "section"),
+    )
 
     def __init__(self, element: etree._Element, parent: Node | None = None) -> None:
         self.element = element
@@ -49,6 +50,7 @@ class Node:
         self.prefix = "sdtc" if namespace == SDTC else ""
         self.kind = ""
         self.denied = ""
+        self.none = ""
         self.section = ""
         self._children: tuple[Node, ...] | None = None
         self._by: dict[str, list[Node]] | None = None
@@ -79,14 +81,14 @@ class Node:
     def get(self, name: str) -> str:
         """An attribute, trimmed; `xsi:type` without its prefix; empty where there is none.
 
-        `hub:kind`, `hub:section` and `hub:denied` are what its format says of it.
+        `hub:kind`, `hub:section`, `hub:denied` and `hub:none` are what its format says of it.
         """
         if ":" not in name:
             said = self.element.get(name)
             return said.strip() if said else ""
         prefix, _, local = name.partition(":")
         if prefix == "hub":
-            return {"kind": self.kind, "section": self.section, "denied": self.denied}.get(local, "")
+            return getattr(self, local, "") if local in ("kind", "section", "denied", "none") else ""
         value = (self.element.get(f"{{{_NAMESPACES.get(prefix, '')}}}{local}") or "").strip()
         return value.rpartition(":")[2] if name == "xsi:type" else value
 
