@@ -8,7 +8,6 @@ What an element became are the resources that stand on it, else those of the nea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from engine.formats.xml.nodes import Node as Element
@@ -20,15 +19,16 @@ __all__ = ["refer"]
 _Made = dict[Element, list[tuple[str, str]]]  # element -> (type, Reference) of what stands on it
 
 
-def refer(nodes: Iterable[Node], x: Run) -> None:
-    """Write all open References of a document."""
+def refer(nodes: list[Node], x: Run) -> None:
+    """Write all open References of a document; a Provenance of nothing goes."""
     waiting = getattr(x, "waiting", None)
     if not waiting:
         return
     made: _Made = defaultdict(list)
     drafts = []
     for n in nodes:
-        made[n.segment].append((n.draft.type, x.reference(n.draft.type, n.draft.id)["reference"]))
+        if n.draft.type != "Provenance":  # it tells of what an element became, and is none of it
+            made[n.segment].append((n.draft.type, x.reference(n.draft.type, n.draft.id)["reference"]))
         drafts.append(n.draft)
     types = {x.reference(d.type, d.id)["reference"]: d.type for d in x.drafts}
     for (_, element), ref in x.made.items():
@@ -43,6 +43,7 @@ def refer(nodes: Iterable[Node], x: Run) -> None:
                 draft.labels[name] = (*marks, *([label] * len(entries)))[: len(entries)]
         if draft.type == "Composition":
             _sections(draft.body, x)
+    nodes[:] = [n for n in nodes if n.draft.type != "Provenance" or "target" in n.draft.body]
 
 
 def _fill(value: dict[str, Any], made: _Made, waiting: dict[int, Any]) -> None:
