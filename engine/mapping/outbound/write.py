@@ -26,7 +26,7 @@ from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
 
-__all__ = ["Refused", "Report", "Value", "write_x12"]
+__all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_x12"]
 
 
 class Value(NamedTuple):
@@ -107,6 +107,24 @@ def _without_places(path: str) -> str:
         if not depth and c != "]":
             out.append(c)
     return "".join(out)
+
+
+def write_any(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tuple[bytes, Report]:
+    """Write a message whose envelope stands among what is given: sender, receiver, control, day, time ..."""
+    format = maps.entry(name).map.format
+    if format != "x12":
+        return write_ccd(maps, source, given, name)
+    missing = [n for n in ("sender", "receiver", "control", "day", "time") if not given.get(n)]
+    if missing or not given["control"].isdecimal():
+        raise Refused(
+            "an interchange needs sender, receiver and a control number of nine digits at most",
+            [f"{n} is not given" for n in missing or ["control"]],
+        )
+    envelope = Envelope(
+        given["sender"], given["receiver"], given["day"], given["time"], int(given["control"]),
+        given.get("senderQualifier", "ZZ"), given.get("receiverQualifier", "ZZ"), given.get("usage", "P"),
+    )  # fmt: skip
+    return write_x12(maps, name, source, envelope, given)
 
 
 def write_x12(

@@ -1,0 +1,131 @@
+"""`hub write`: FHIR resources out as X12, a C-CDA document or a prescription, from a file or the core store.
+
+In: what to write (`837P`, `ccd`), a Bundle in a file or a patient's id, and what is not in FHIR as
+`name=value` (sender, receiver, control number, who signs). Out: the message in a file, and a report of what
+was written from what and what was not written. Control numbers are the caller's: none is made up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from engine.fhir import jsonio
+from engine.kernel.clock import iso, now_ms
+from engine.kernel.errors import ConfigError, HubError
+from engine.mapping.outbound.library import OutMaps
+from engine.mapping.outbound.write import Report, write_any
+from engine.store.sql import SqlStore
+
+__all__ = ["ABOUT_PATIENT", "about", "read_given", "write_file"]
+
+ABOUT_PATIENT = (
+    "AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement", "Immunization",
+    "Procedure", "DiagnosticReport", "Observation", "Encounter",
+)  # fmt: skip
+
+
+def write_file(
+    root: Path, format: str, file: Path | None, patient: str, out: Path, given: list[str], report: Path | None
+) -> int:
+    """Write one message and print what became of it; 0 where it was written. Raises HubError."""
+    maps = OutMaps.open(root)
+    maps.entry(format)
+    if (file is None) is (not patient):
+        raise ConfigError("say either a file or --patient", remedy="hub write ccd --patient ID --out FILE")
+    source = jsonio.loads(file.read_bytes()) if file is not None else _stored(root, patient)
+    data, told = write_any(maps, format, source, {**_clock(), **read_given(given)})
+    out.write_bytes(data)
+    if report is not None:
+        report.write_bytes(jsonio.dumps_pretty(told.to_json()))
+    for line in _lines(told, out):
+        print(line)
+    return 0
+
+
+def read_given(words: list[str]) -> dict[str, str]:
+    """Read `name=value` words."""
+    out = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.isalpha():
+            raise ConfigError(f"--set {name} is not name=value", remedy="e.g. --set control=101")
+        out[name] = value
+    return out
+
+
+def _clock() -> dict[str, str]:
+    """Give the time of writing, and a number for a document that nobody has numbered."""
+    said = iso(now_ms())
+    return {
+        "now": said,
+        "day": said[:10].replace("-", ""),
+        "time": said[11:16].replace(":", ""),
+        "document": str(uuid4()),
+    }
+
+
+def _lines(told: Report, out: Path) -> Iterator[str]:
+    yield f"{out}: {len(told.written)} values written, {len(told.not_written)} elements not written"
+    for place in told.not_written:
+        yield f"  not written: {place}"
+    for flag in told.flags:
+        yield f"  {flag.code}: {flag.where}: {flag.text} ({flag.row})"
+
+
+def _stored(root: Path, patient: str) -> list[dict[str, Any]]:
+    from engine.cli.opened import opened
+
+    with opened(root) as hub:
+        return about(hub.store, patient)
+
+
+def about(store: SqlStore, patient: str) -> list[dict[str, Any]]:
+    """Read a patient of the core store, what is known about it, and whom and what that refers to."""
+    found = store.read("Patient", patient)
+    if found is None:
+        raise HubError("there is no such patient in the core store", where=f"Patient/{patient}")
+    resources = [found]
+    for kind in ABOUT_PATIENT:
+        cursor: str | None = None
+        while True:
+            page = store.search(kind, [("patient", f"Patient/{patient}")], 100, cursor)
+            resources += page.resources
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return resources + _referred(resources, store.read)
+
+
+def _referred(
+    resources: list[dict[str, Any]], read: Callable[[str, str], Mapping[str, Any] | None]
+) -> list[dict[str, Any]]:
+    """Read what resources refer to, two steps far: the practitioner of a role, its organization."""
+    known = {f"{r['resourceType']}/{r['id']}" for r in resources}
+    out: list[dict[str, Any]] = []
+    step = resources
+    for _ in range(2):
+        wanted = list(dict.fromkeys(name for r in step for name in _references(r) if name not in known))
+        step = []
+        for name in wanted:
+            kind, _, id_ = name.partition("/")
+            found = read(kind, id_) if kind not in ("Patient", "Provenance") else None
+            known.add(name)
+            if found is not None:
+                step.append(dict(found))
+        out += step
+    return out
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        said = value.get("reference")
+        if isinstance(said, str) and said.count("/") == 1:
+            yield said
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
