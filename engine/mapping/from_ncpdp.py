@@ -107,9 +107,9 @@ def headers(script: Script) -> dict[str, str]:
     """Say what sites match on: from whom to whom, in which version, what it is."""
     return {
         "From": script.sender.code,
-        "From.Qualifier": script.sender.qualifier,
+        "From-Qualifier": script.sender.qualifier,
         "To": script.receiver.code,
-        "To.Qualifier": script.receiver.qualifier,
+        "To-Qualifier": script.receiver.qualifier,
         "Version": script.version,
         "Transaction": script.transaction,
     }
@@ -117,7 +117,7 @@ def headers(script: Script) -> dict[str, str]:
 
 def authority_of(said: dict[str, str]) -> str:
     """Return the name space private to the sender of a message, by its `headers`."""
-    return f"urn:hub:sender:ncpdp|{said['From.Qualifier']}|{said['From']}"
+    return f"urn:hub:sender:ncpdp|{said['From-Qualifier']}|{said['From']}"
 
 
 def mark_known(drafts: Iterable[Draft]) -> None:
