@@ -139,6 +139,7 @@ def read_site(m: Any, file: str) -> Site:
         )
     return Site(
         name=str(m["site"]),
+        format=str(m.get("format") or "hl7v2"),
         over=str(m.get("over") or "standard"),
         match=match,
         zone=zone,
