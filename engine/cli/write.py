@@ -64,6 +64,7 @@ def _clock() -> dict[str, str]:
         "day": said[:10].replace("-", ""),
         "time": said[11:16].replace(":", ""),
         "document": str(uuid4()),
+        "message": uuid4().hex,
     }
 
 

@@ -27,6 +27,12 @@ def day(node: Node, resources: Resources) -> str:
     return "".join(found.group(1, 2, 3)) if found and found[3] else ""
 
 
+def written_day(node: Node, resources: Resources) -> str:
+    """Write the day as it was written down: 2026-09-01; empty for a month or a year."""
+    found = _DATE.fullmatch(text(node))
+    return "-".join(found.group(1, 2, 3)) if found and found[3] else ""
+
+
 def minutes(node: Node, resources: Resources) -> str:
     """Write hour and minute: 0830."""
     found = _DATE.fullmatch(text(node))
@@ -196,6 +202,7 @@ FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
         telecom_url,
         own_reference,
         day,
+        written_day,
         minutes,
         stamp,
         days,

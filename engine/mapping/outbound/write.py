@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from engine.formats.cda.document import parse as read_document
+from engine.formats.ncpdp.message import parse as read_script
 from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import read_segments
@@ -26,7 +27,7 @@ from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
 
-__all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_x12"]
+__all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_script", "write_x12"]
 
 
 class Value(NamedTuple):
@@ -84,12 +85,20 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
         raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
     program.run(nodes, draft, running)
     for node in nodes:
-        if not any(place.startswith(f"{node.place}.") for place in resources.read):
+        if not _touched(resources, node.place):
             running.flag("left-out", node.place, str(program.map.place), f"nothing of it is in the {name}")
     draft.prune()
     stops = [f"{f.row}: {f.where}: {f.text}" for f in running.flags if f.refuses]
     if stops:
         raise Refused(f"a {name} cannot be written", stops)
+    modified = sorted(
+        {r for r, place in resources.unread() if ".modifierExtension" in place and _touched(resources, r)}
+    )
+    if modified:
+        raise Refused(
+            f"a {name} cannot be written",
+            [f"{r} has a modifierExtension that no row understands" for r in modified],
+        )
     report = Report(program.map.format, flags=running.flags)
     ignore = [p for name in sorted(running.used) for p in maps.maps[name].ignore]
     for resource, place in resources.unread():
@@ -97,6 +106,10 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
         hit = any(fnmatchcase(_without_places(path), p) for p in ignore)
         (report.ignored if hit else report.not_written).append(place)
     return draft, running, report
+
+
+def _touched(resources: Resources, resource: str) -> bool:
+    return any(place.startswith(f"{resource}.") for place in resources.read)
 
 
 def _without_places(path: str) -> str:
@@ -112,8 +125,10 @@ def _without_places(path: str) -> str:
 def write_any(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tuple[bytes, Report]:
     """Write a message whose envelope stands among what is given: sender, receiver, control, day, time ..."""
     format = maps.entry(name).map.format
-    if format != "x12":
+    if format == "cda":
         return write_ccd(maps, source, given, name)
+    if format == "ncpdp":
+        return write_script(maps, source, given, name)
     missing = [n for n in ("sender", "receiver", "control", "day", "time") if not given.get(n)]
     if missing or not given["control"].isdecimal():
         raise Refused(
@@ -168,6 +183,36 @@ _DEMANDED = (
     "id/@root", "effectiveTime/@value", "recordTarget/patientRole", "author/time/@value",
     "author/assignedAuthor/representedOrganization/name",
     "custodian/assignedCustodian/representedCustodianOrganization/name",
+)  # fmt: skip
+
+
+def write_script(
+    maps: OutMaps, source: Any, given: Mapping[str, str], name: str = "newrx"
+) -> tuple[bytes, Report]:
+    """Write the message of one prescription. Raises Refused where a part lacks that the pharmacy needs."""
+    kind = maps.maps[name].kinds[0]
+    orders = [n for n in Resources.of(source).nodes if n.kind == kind]
+    if len(orders) != 1:
+        raise Refused(f"a {name} is of one {kind}", [f"there are {len(orders)}"])
+    draft, _, report = fill(maps, name, source, given)
+    data, values = xml.document(draft, "Message", {}, ordered=False)
+    report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in values]
+    lacks = [place for place in _SCRIPT_DEMANDS if draft.get(*place.split("/")) is None]
+    if lacks:
+        raise Refused(f"a {name} cannot be written", [f"{place} has no value" for place in lacks])
+    read_script(data)
+    return data, report
+
+
+_DRUG = "Body/NewRx/MedicationPrescribed"
+_SCRIPT_DEMANDS = (
+    "Header/To", "Header/From", "Header/MessageID", "Header/SentTime",
+    *(f"Body/NewRx/Patient/HumanPatient/{n}" for n in ("Name/LastName", "Gender", "DateOfBirth/Date")),
+    "Body/NewRx/Pharmacy/Identification/NCPDPID", "Body/NewRx/Pharmacy/BusinessName",
+    "Body/NewRx/Prescriber/NonVeterinarian/Identification/NPI",
+    "Body/NewRx/Prescriber/NonVeterinarian/Name/LastName",
+    *(f"{_DRUG}/{n}" for n in ("DrugDescription", "Quantity/Value", "WrittenDate/Date", "Substitutions",
+                               "NumberOfRefills", "Sig/SigText")),
 )  # fmt: skip
 
 

@@ -62,10 +62,14 @@ class _Node:
 
     @property
     def repeats(self) -> bool:
-        return self.name in _MANY or (not self.checked and not self.text)
+        return self.name in _MANY if self.checked else not self._bare
 
     @property
     def text(self) -> bool:
+        return self._bare or not self.checked
+
+    @property
+    def _bare(self) -> bool:
         return self.name.startswith("@") or self.name == "text()"
 
     def usual(self, kind: str) -> str:
