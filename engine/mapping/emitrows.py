@@ -341,11 +341,11 @@ class Rows(Values):
         aim: Aim,
         env: Env,
     ) -> None:
-        if row.known_by is not None or row.action is not None:
-            self.one_by_one(row, aim, env)
-            return
         if self.kinds.format == "x12":
             self.standing(row, aim, env)
+            return
+        if row.known_by is not None or row.action is not None:
+            self.one_by_one(row, aim, env)
             return
         s, f = self.name("s"), self.name("f")
         depth = self.depth

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from engine.mapping.emitnames import Aim, Env, ignored
 from engine.mapping.emitrows import Rows
-from engine.mapping.model import Row
+from engine.mapping.model import First, Place, Row, Source
 
 __all__ = ["Standing"]
 
@@ -42,7 +42,12 @@ class Standing(Rows):
         if row.when is not None:
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
-        bare = replace(row, each="", when=None)
+        if (
+            row.known_by is not None and self.spot
+        ):  # a list that comes in parts: nothing told before is taken out
+            known = ", ".join(self.each_text(row.known_by, inner, row.place))
+            self.put(f"x.told_of({self.spot_of!r}, {s}, ({known},), ('A',))")
+        bare = replace(row, each="", when=None, known_by=None)
         spot = self.spot
 
         def taken(value: str) -> None:
@@ -72,3 +77,8 @@ class Standing(Rows):
         else:
             self.value(bare, to, inner)
         self.depth = depth
+
+    def each_text(self, source: Source | None, env: Env, place: Place) -> list[str]:
+        """Return the raw text of each location of `[a, b]`."""
+        options = source.options if isinstance(source, First) else () if source is None else (source,)
+        return [self.join_part(option, env, place, True) for option in options]

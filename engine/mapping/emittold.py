@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from engine.mapping.emitnames import Aim, Env, ignored, segments_of
 from engine.mapping.emitstanding import Standing
-from engine.mapping.model import First, Place, Row, Source
+from engine.mapping.model import Row
 
 __all__ = ["Told"]
 
@@ -86,8 +86,3 @@ class Told(Standing):
             self.put(f"if {self.condition(row.when, inner)}:")
             self.depth += 1
         self.value(replace(row, each="", when=None), aim, inner)
-
-    def each_text(self, source: Source | None, env: Env, place: Place) -> list[str]:
-        """Return the raw text of each location of `[a, b]`."""
-        options = source.options if isinstance(source, First) else () if source is None else (source,)
-        return [self.join_part(option, env, place, True) for option in options]

@@ -270,6 +270,9 @@ _GROUPS = {
     "AK9": _Groups(range(5, 10), 1, (1, 2, 3, 4)),
 }
 
+_REPEATED = {"EB": 3, "EQ": 1}
+"""Segments that say the same of each repetition of an element: one piece for each."""
+
 
 class Piece:
     """One group of elements of a segment, with what all its groups share; reads like a segment."""
@@ -291,11 +294,17 @@ class Piece:
 
 def pieces(s: Any) -> list[Any]:
     """Take a segment apart into its valued groups of elements; one that has no groups stays whole."""
+    elements = s.fields
+    many = _REPEATED.get(s.name, 0) if isinstance(s, Segment) else 0
+    if many and len(s.repetitions(many)) > 1:
+        numbers = {n: n for n in range(1, len(elements))}
+        return [
+            Piece(s, [*elements[:many], one, *elements[many + 1 :]], numbers) for one in s.repetitions(many)
+        ]
     groups = _GROUPS.get(s.name)
     if groups is None:
         return [s]
     out = []
-    elements = s.fields
     for start in groups.starts:
         if start >= len(elements):
             break

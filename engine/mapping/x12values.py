@@ -37,7 +37,7 @@ def dtp_period(c: list[str], x: Run) -> dict[str, Any] | None:
     if not _RANGE.fullmatch(text):
         start = x.date_time(raw)
         return {"start": start} if start is not None else None
-    parts = raw.split("-")
+    parts = [x.keep(part, raw) for part in str(text).split("-")]
     out = {name: x.date_time(part) for name, part in zip(("start", "end"), parts, strict=True)}
     return {k: v for k, v in out.items() if v is not None} or None
 
