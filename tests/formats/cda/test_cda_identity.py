@@ -1,0 +1,114 @@
+"""What tells statements apart, and when a denied allergy says that none is known."""
+
+from __future__ import annotations
+
+import pytest
+from cda_samples import document, section
+
+from engine.formats.cda.elements import V3
+from engine.formats.cda.identity import EntryIds, entry_key
+from engine.formats.cda.none_known import none_known
+from engine.formats.cda.texts import Texts
+
+
+def observation(id_: str = '<id root="1.2" extension="7"/>', value: str = "38341003", more: str = "") -> str:
+    return (
+        f'<entry><observation classCode="OBS" moodCode="EVN">{id_}<value code="{value}"/>{more}'
+        "</observation></entry>"
+    )
+
+
+def keys(*entries: str) -> list[str]:
+    root = document(section(entries="".join(entries))).root
+    ids = EntryIds(root)
+    return [entry_key(e, ids) for e in root.iter(f"{{{V3}}}observation", f"{{{V3}}}encounter")]
+
+
+def test_a_key_is_a_digest() -> None:
+    (key,) = keys(observation())
+    assert len(key) == 32
+    assert int(key, 16) >= 0
+
+
+def test_what_changes_of_one_statement_changes_no_key() -> None:
+    assert keys(observation()) == keys(observation(value="73211009", more='<statusCode code="completed"/>'))
+
+
+@pytest.mark.parametrize("id_", ["", '<id nullFlavor="UNK"/>', '<id extension="7"/>'])
+def test_without_a_number_there_is_no_key(id_: str) -> None:
+    assert keys(observation(id_)) == [""]
+
+
+def test_the_first_number_that_is_one_counts() -> None:
+    two = '<id nullFlavor="NI"/><id root="1.2" extension="7"/><id root="1.2" extension="8"/>'
+    assert keys(observation(two)) == keys(observation())
+
+
+def test_without_a_number_of_the_patient_there_is_no_key() -> None:
+    root = document(section(entries=observation())).root
+    for id_ in root.iter(f"{{{V3}}}id"):
+        if id_.get("extension") == "H-1":
+            id_.attrib.clear()
+    assert [entry_key(e, EntryIds(root)) for e in root.iter(f"{{{V3}}}observation")] == [""]
+
+
+def test_one_number_on_two_things_gives_two_keys_in_any_order() -> None:
+    one, other = observation(), observation(value="73211009")
+    assert len(set(keys(one, other))) == 2
+    assert keys(one, other) == keys(other, one)[::-1]
+
+
+def test_the_same_thing_told_twice_is_one() -> None:
+    words = '<text><reference value="#a"/></text>'
+    assert len(set(keys(observation(), observation(more=words)))) == 1
+
+
+def test_a_denied_thing_is_another_than_the_thing() -> None:
+    denied = observation().replace('moodCode="EVN"', 'moodCode="EVN" negationInd="true"')
+    assert len(set(keys(observation(), denied))) == 2
+
+
+def test_a_root_alone_needs_the_code_too() -> None:
+    root = '<id root="1.2"/>'
+    assert keys(observation(root)) != keys(observation(root, "73211009"))
+    assert keys(observation(root)) == keys(observation(root, more='<statusCode code="active"/>'))
+
+
+def test_a_visit_that_is_only_pointed_to_is_the_visit() -> None:
+    visit = '<entry><encounter moodCode="EVN"><id root="1.2" extension="7"/>{}</encounter></entry>'
+    told, pointed = visit.format('<code code="99213"/>'), visit.format("")
+    assert len(set(keys(told, pointed))) == 1
+
+
+def allergy(entity: str, value: str = "416098002") -> bool:
+    body = (
+        f'<entry><observation negationInd="true"><value code="{value}"/><participant typeCode="CSM">'
+        f"<participantRole><playingEntity>{entity}</playingEntity></participantRole></participant>"
+        "</observation></entry>"
+    )
+    root = document(section('<text><content ID="a">Latex</content></text>', body)).root
+    (found,) = root.iter(f"{{{V3}}}observation")
+    return none_known(found, Texts(root))
+
+
+@pytest.mark.parametrize(
+    ("entity", "none"),
+    [
+        ("", True),
+        ('<code nullFlavor="NA"/>', True),
+        ('<code code="410942007"/>', True),
+        ('<code nullFlavor="NA"/><name>NKDA</name>', True),
+        ("<code nullFlavor='NA'><originalText>No known allergies</originalText></code>", True),
+        ('<code code="7980"/>', False),
+        ('<code nullFlavor="OTH"><translation code="7980"/></code>', False),
+        ('<code nullFlavor="OTH"/><name>Latex</name>', False),
+        ('<code nullFlavor="OTH"><originalText><reference value="#a"/></originalText></code>', False),
+        ("<name>Nobilis nut</name>", False),
+    ],
+)
+def test_none_is_known_only_where_nothing_is_named(entity: str, none: bool) -> None:
+    assert allergy(entity) is none
+
+
+def test_a_finding_of_one_thing_is_not_all() -> None:
+    assert allergy("", "91935009") is False
