@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from engine.formats.hl7v2.delims import Delims
 from engine.formats.x12.addresses import leaves
-from engine.formats.x12.envelope import Transaction, envelopes
+from engine.formats.x12.envelope import Interchange, Transaction, envelopes
 from engine.formats.x12.segments import Reader, Segment, emit, text_of
 from engine.formats.x12.tables import LoopRule
 from engine.formats.x12.walk import Loop
@@ -109,13 +109,23 @@ def sent_of(transaction: Transaction) -> Sent:
 
 
 def arrivals(file: BinaryIO | bytes) -> Iterator[Sent]:
-    """Give every transaction set of a file in order."""
+    """Give every transaction set of a file in order, then every TA1."""
     found = envelopes(Reader(BytesIO(file) if isinstance(file, bytes) else file))
+    outside: list[Transaction] = []
     while True:
         with uncollected():
             item = next(found, None)
             sent = Sent(item) if isinstance(item, Transaction) else None
         if item is None:
-            return
+            break
         if sent is not None:
             yield sent
+        elif isinstance(item, Interchange):
+            outside += (_alone(item, segment) for segment in item.acknowledgements)
+    yield from map(Sent, outside)
+
+
+def _alone(interchange: Interchange, segment: Segment) -> Transaction:
+    """Give a TA1, which stands outside any ST..SE, as if it were a transaction set of its own."""
+    segment.n = 1
+    return Transaction(0, interchange, None, segment.offset, [segment])

@@ -277,17 +277,23 @@ _REPEATED = {"EB": 3, "EQ": 1}
 class Piece:
     """One group of elements of a segment, with what all its groups share; reads like a segment."""
 
-    __slots__ = ("fields", "n", "name", "numbers", "offset")
+    __slots__ = ("fields", "n", "name", "numbers", "offset", "rep")
 
-    def __init__(self, s: Any, fields: list[str], numbers: dict[int, int]) -> None:
+    def __init__(
+        self, s: Any, fields: list[str], numbers: dict[int, int], rep: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.rep = rep  # (element, which of its repetitions the piece has)
         self.name, self.n, self.offset = s.name, s.n, s.offset
         self.fields = fields
         self.numbers = numbers  # place in `fields` -> number of the element in the segment
 
     def traced(self) -> list[str]:
         """The fields, each with the address it has in the segment."""
+        many, which = self.rep
         return [
-            TStr(v, (Address(self.name, self.n, self.numbers[i]),)) if i in self.numbers else v
+            TStr(v, (Address(self.name, self.n, self.numbers[i], which if i == many else 0),))
+            if i in self.numbers
+            else v
             for i, v in enumerate(self.fields)
         ]
 
@@ -299,7 +305,8 @@ def pieces(s: Any) -> list[Any]:
     if many and len(s.repetitions(many)) > 1:
         numbers = {n: n for n in range(1, len(elements))}
         return [
-            Piece(s, [*elements[:many], one, *elements[many + 1 :]], numbers) for one in s.repetitions(many)
+            Piece(s, [*elements[:many], one, *elements[many + 1 :]], numbers, (many, which))
+            for which, one in enumerate(s.repetitions(many), 1)
         ]
     groups = _GROUPS.get(s.name)
     if groups is None:

@@ -61,8 +61,10 @@ class Transaction:
 
     @property
     def set_id(self) -> str:
-        """Give ST01: 837, 835, ..."""
-        return self.segments[0].get(1).strip() if self.segments else ""
+        """Give ST01: 837, 835, ...; TA1 of an acknowledgment that stands outside any ST."""
+        if not self.segments:
+            return ""
+        return self.segments[0].get(1).strip() if self.segments[0].name != "TA1" else "TA1"
 
     @property
     def control(self) -> str:
