@@ -148,11 +148,14 @@ def ON_string(node: Node, x: Any) -> Any:
 
 @named
 def language(node: Node, x: Any) -> Any:
-    """Give the code of a language as BCP 47 writes it; older documents write en_US."""
+    """Give the code of a language as BCP 47 writes it; documents write en_US and eng too."""
     code = node.get("code").replace("_", "-")
     if code and not _LANGUAGE.fullmatch(code):
         x.fail("not-a-language", code)
         return None
+    first, dash, rest = code.partition("-")
+    if hit := x.tables["cda_Language"].translate(first.lower()):
+        code = f"{hit.code}{dash}{rest}"
     return x.from_(code, node, "@code") if code else None
 
 
