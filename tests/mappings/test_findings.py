@@ -214,3 +214,14 @@ def test_no_author_no_provenance_of_nothing() -> None:
 def test_a_null_result_makes_nothing() -> None:
     null = observation("2823-3", number("4", "mmol/L"), attributes=' nullFlavor="NI"')
     assert not coded("2823-3", resources(document(panel(null, template="1"))))
+
+
+def test_a_battery_of_a_laboratory_report_is_a_report() -> None:
+    found = resources((ROOT / "sample_messages/cda/lab_report.xml").read_bytes())
+    [report] = of("DiagnosticReport", found)
+    results = {r["fullUrl"]: r for r in of("Observation", found)}
+    assert [results[r["reference"]]["code"]["coding"][0]["code"] for r in report["result"]] == [
+        "718-7",
+        "6690-2",
+        "5196-1",
+    ]
