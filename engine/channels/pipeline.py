@@ -16,6 +16,7 @@ from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
 from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
+from engine.channels.embedded import work_embedded
 from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.otherwork import fill_other, prepare_other
@@ -233,6 +234,10 @@ class Pipeline:
             out.parked = out.parked or Flag("no-authority", "MSH[1]-9", text, True)
         out.renumbers = message.code == "ADT" and message.event == "A47"
         out.drafts = built.drafts
+        if out.parked is None and b"|ED|" in entry.body and message.code in WITH_DOCUMENTS:
+            origin = f"urn:hub:entry|{entry.position}"
+            more, flags = work_embedded(self, message, built.drafts, channel, origin)
+            out.drafts, out.flags = [*built.drafts, *more], folded([*out.flags, *flags])
 
 
 def _keeps_twins(channel: Channel) -> bool:
@@ -240,6 +245,8 @@ def _keeps_twins(channel: Channel) -> bool:
     return channel.receives is not None and channel.receives.duplicates == "flag"
 
 
+WITH_DOCUMENTS = frozenset({"MDM", "ORU", "OUL", "REF", "RRI", "PPR", "OMP", "ORM"})
+"""Messages whose embedded documents are worked on."""
 VISIT_EVENTS = frozenset(
     [
         "A02",

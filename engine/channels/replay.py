@@ -8,14 +8,17 @@ transaction, so the end is what it would have been. Deliveries are not repeated.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
+from engine.formats.content import recognise
+from engine.formats.facts import facts_of
 from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.order_keys import order_keys
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.clock import now_ms
-from engine.kernel.errors import HubError
+from engine.kernel.errors import FormatError, HubError
 from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
 from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
@@ -88,6 +91,11 @@ def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str,
     if port is None:
         return order_keys(body)
     senders = Senders(port.channel, port.sender, port.senders, port.order, lambda _: origin.sender)
+    format = recognise(body)
+    if format in ("cda", "x12", "ncpdp"):
+        with suppress(FormatError):  # what cannot be read any more keeps the lanes of its origin
+            return senders.facts_of(facts_of(body, format))[1]
+        return ()
     return senders.keys(peek(body), body)
 
 

@@ -19,15 +19,18 @@ from typing import Any
 
 from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
+from engine.channels.posting import entry_at, named, posted_by
 from engine.fhir import diff, jsonio
 from engine.fhir import path as fhirpath
+from engine.formats.content import recognise
 from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import split_messages
 from engine.kernel.errors import ConfigError, HubError
-from engine.kernel.message import Entry, Work
+from engine.kernel.message import Accepted, Entry, Work
 from engine.kernel.yamlfile import Map, Seq, load
 from engine.listeners.ack_rules import AckRules, AckSettings, worst
+from engine.listeners.mail import mail_of
 from engine.listeners.validating import standard, validator
 from engine.mapping.project import Maps
 
@@ -132,6 +135,9 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         data = path.read_bytes()
     except OSError as e:
         raise ConfigError(f"{test['send']} cannot be read", where=place, why=e.strerror or "") from None
+    format = recognise(data)
+    if format not in ("", "hl7v2") or (channel.receives is not None and not channel.receives.rules.v2):
+        return _post(pipeline, channel, _replaced(data, test.get("change") or {}, place))
     rules = _rules(channel)
     came = _Came()
     outcomes = []
@@ -148,6 +154,31 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         came.resources += [{**d.body, "id": d.id} for d in work.drafts]
     came.answers = [(rules.answer(header, worst(outcomes)) if outcomes else "") or "none"]
     return came
+
+
+def _post(pipeline: Pipeline, channel: Channel, data: bytes) -> _Came:
+    """Send a body that is no HL7 v2, as HTTP would."""
+    came = _Came()
+    source = posted_by(channel)
+    mail = mail_of(data, source, "test")
+    for n, new in enumerate(mail.entries, 1):
+        work = pipeline.work(entry_at(n, new))
+        came.works.append((None, work))
+        came.resources += [{**d.body, "id": d.id} for d in work.drafts]
+    accepted: list[Accepted | None] = [Accepted(n) for n in range(1, len(mail.letters) + 1)]
+    came.answers = [named(mail.answer(accepted, 0))]
+    return came
+
+
+def _replaced(data: bytes, change: Map | dict[str, Any], place: str) -> bytes:
+    """Return a document, claim or prescription with texts written over; each must stand in it."""
+    for old, new in change.items():
+        if str(old).encode() not in data:
+            raise ConfigError(
+                f"change: {old} does not stand in it", where=place, remedy="write the text as it stands there"
+            )
+        data = data.replace(str(old).encode(), ("" if new is None else str(new)).encode())
+    return data
 
 
 def _rules(channel: Channel) -> AckRules:

@@ -12,30 +12,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.channels.arriving import read_body, stored_traced
 from engine.channels.definition import Channel
+from engine.formats.content import recognise
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import HubError
-from engine.kernel.message import Entry
-from engine.mapping.convert import headers, trace_message
+from engine.kernel.message import Entry, Flag
+from engine.mapping.convert import Conversion, headers, trace_arrived, trace_message, unkeyed
 from engine.mapping.lineage import Report, names_of, two_way
 from engine.mapping.project import Maps
-from engine.mapping.run import TracedRun
+from engine.mapping.run import Identify, TracedRun
 from engine.store.keys import public_id
 
-__all__ = ["Lineage", "lineage_of"]
-
-
-class _StoreTracedRun(TracedRun):
-    """The traced twin of the worker's run: references name resources as the core store does."""
-
-    left_out = frozenset({"MessageHeader"})
-
-    def reference(self, kind: str, draft_id: str) -> dict[str, Any]:
-        return {"reference": f"{kind}/{draft_id}"}
-
-
-class _StoreTracedRunWithHeader(_StoreTracedRun):
-    left_out = frozenset()
+__all__ = ["Lineage", "lineage_of", "trace_body"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +42,41 @@ class Lineage:
         return {"site": self.site, "revision": self.revision, "resources": self.resources, **ways}
 
 
+def trace_body(
+    body: bytes,
+    maps: Maps,
+    channel: Channel,
+    origin: str,
+    identify: Identify = unkeyed,
+    charset: str = "",
+    plain: bool = False,
+) -> tuple[Conversion, str]:
+    """Trace one body of any format as its channel maps it; returns what came of it, and the site.
+
+    `plain`: references as in a bundle that leaves the hub. Raises FormatError and MapError.
+    """
+    format = recognise(body)
+    if format in ("", "hl7v2"):
+        message = parse(body, charset=charset)
+        site = channel.site or maps.site_for(headers(message)).name
+        own = next((s.charset for s in reversed(maps.chain(site)) if s.charset), "")
+        if own and not charset:
+            message = parse(body, charset=own)
+        run = TracedRun if plain else stored_traced(TracedRun, channel.keeps_header)
+        done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=run)
+        done.built.flags += [Flag(r.code, r.where, r.text) for r in message.repairs]
+        return done, site
+    read = read_body(body, format)
+    if len(read.arrived) != 1:
+        raise HubError("it holds several transaction sets", remedy="look at one at a time")
+    arrived, others = read.arrived[0], maps.of(format)
+    site = channel.site if channel.site in others.sites else others.site_for(arrived.headers).name
+    kind = arrived.traced_run if plain else stored_traced(arrived.traced_run, channel.keeps_header)
+    done = trace_arrived(arrived, others, site, origin, identify, channel.map, kind)
+    done.built.flags += [Flag(r.code, r.where, r.text) for r in arrived.repairs]
+    return done, site
+
+
 def lineage_of(
     entry: Entry, maps: Maps, channels: Iterable[Channel], mac: Callable[[str, str], bytes]
 ) -> Lineage:
@@ -62,25 +86,20 @@ def lineage_of(
     if entry.kind in ("garbage", "answer", "refused"):
         raise HubError(
             f"entry {entry.id} was not mapped",
-            why={"garbage": "it is not HL7", "answer": "it is an acknowledgement"}.get(
-                entry.kind, "the channel refused it"
-            ),
+            why={
+                "garbage": "it is not HL7, and no document, claim or prescription",
+                "answer": "it is an acknowledgement",
+            }.get(entry.kind, "the channel refused it"),
         )
     channel = next((c for c in channels if c.name == entry.channel), None)
     if channel is None:
         raise HubError(f"the channel {entry.channel} is gone", remedy="bring its file back")
-    message = parse(entry.body, charset=entry.charset)
-    site = channel.site or maps.site_for(headers(message)).name
-    charset = next((s.charset for s in reversed(maps.chain(site)) if s.charset), "")
-    if charset and not entry.charset:
-        message = parse(entry.body, charset=charset)
 
     def identify(kind: str, system: str, value: str) -> str:
         return public_id(mac, kind, system, value)
 
     origin = f"urn:hub:entry|{entry.position}"
-    run = _StoreTracedRunWithHeader if channel.keeps_header else _StoreTracedRun
-    done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=run)
+    done, site = trace_body(entry.body, maps, channel, origin, identify, entry.charset)
     drafts = done.built.drafts
     resources = {
         name: f"{d.type}/{d.id}" if d.id else d.type for name, d in zip(names_of(drafts), drafts, strict=True)

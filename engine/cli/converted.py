@@ -40,7 +40,7 @@ class Result:
 
 def _script(file: BinaryIO) -> Iterable[Arrived]:
     from engine.formats.ncpdp.message import parse
-    from engine.mapping.from_ncpdp import script_arrived
+    from engine.mapping.treearrived import script_arrived
 
     return [script_arrived(parse(file.read()))]
 

@@ -135,7 +135,7 @@ def feed(
 
 @app.command()
 def send(
-    file: Annotated[Path, typer.Argument(help="one or many HL7 v2 messages")],
+    file: Annotated[Path, typer.Argument(help="messages, documents, claims or prescriptions")],
     to: Annotated[str, typer.Option(help="mllp://HOST:PORT, or mllps:// for TLS")],
     ca: Annotated[Path | None, typer.Option(help="authority of the receiver's certificate")] = None,
     certificate: Annotated[Path | None, typer.Option(help="our certificate")] = None,
@@ -149,7 +149,7 @@ def send(
 
 @app.command("try")
 def try_(
-    file: Annotated[Path, typer.Argument(help="one or many HL7 v2 messages")],
+    file: Annotated[Path, typer.Argument(help="messages, documents, claims or prescriptions")],
     channel: Annotated[str, typer.Option(help="through this channel")],
     trace: Annotated[
         bool, typer.Option("--trace", help="show where every value went, and by which row")
@@ -157,8 +157,6 @@ def try_(
     json: Json = False,
 ) -> None:
     """Run messages through a channel's pipeline without storing anything."""
-    from dataclasses import asdict
-
     from engine.cli.printing import print_trial
     from engine.cli.trial import try_file
     from engine.fhir.jsonio import dumps_pretty
@@ -167,7 +165,7 @@ def try_(
     trials = try_file(project_root(), file, channel)
     if json:
         both_ways = [{"lineage": two_way(t.report)} if trace else {} for t in trials]
-        made = [{**asdict(t), **ways} for t, ways in zip(trials, both_ways, strict=True)]
+        made = [{**t.as_json(), **ways} for t, ways in zip(trials, both_ways, strict=True)]
         print(dumps_pretty(made).decode(), end="")
     else:
         for trial in trials:

@@ -14,17 +14,20 @@ from typing import Any
 from engine.channels.definition import load_channels
 from engine.channels.replay import ask_replay
 from engine.cli.opened import Opened
+from engine.formats.content import recognise
 from engine.formats.hl7v2.header import peek
+from engine.formats.x12.segments import read_segments, text_of
+from engine.formats.xml.encoding import to_utf8
 from engine.journal.search import Filters, Line
 from engine.kernel.clock import iso
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.kernel.message import Accepted, Outcome
 from engine.store.audit import Access
 
 __all__ = ["STATES", "Found", "find", "readable", "replay", "show"]
 
 STATES = ("waiting", "done", "parked", "skipped")
-_KINDS = ("patient", "account", "order", "visit", "control")
+_KINDS = ("patient", "account", "order", "visit", "control", "claim", "document")
 _MOST = 1000  # entries looked at for one word, newest first
 _PAGE = 200
 
@@ -178,10 +181,25 @@ def show(hub: Opened, entry: int, who: str, *, phi: bool = False) -> dict[str, A
 
 
 def readable(body: bytes) -> str:
-    """Return a message for the eye: one segment a line, and nothing that a terminal would obey."""
-    text = body.decode(peek(body).codec or "utf-8", "replace")
-    lines = text.replace("\r\n", "\r").replace("\n", "\r").rstrip("\r").split("\r")
-    return "\n".join("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line) for line in lines)
+    """Return a message for the eye: a segment or element a line, and nothing that a terminal would obey."""
+    format = recognise(body)
+    if format == "xdm":
+        return f"a package (zip) of {len(body):,} bytes"
+    if format in ("cda", "ncpdp"):
+        try:
+            text = to_utf8(body).data.decode("utf-8", "replace").replace("\r\n", "\n")
+        except FormatError:
+            text = body.decode("utf-8", "replace")
+        text = text.replace("><", ">\n<")
+    elif format == "x12":
+        segments, trailer, _ = read_segments(body)
+        text = "\n".join(text_of(s.raw) + s.separators.segment.strip() for s in segments) + trailer.strip()
+    else:
+        text = body.decode(peek(body).codec or "utf-8", "replace")
+        text = text.replace("\r\n", "\r").replace("\n", "\r").rstrip("\r").replace("\r", "\n")
+    return "\n".join(
+        "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line) for line in text.split("\n")
+    )
 
 
 def replay(hub: Opened, entry: int, who: str, why: str, body: bytes | None = None) -> Accepted:

@@ -9,15 +9,18 @@ written back whole.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from engine.cli.convert import expand, stems
-from engine.cli.parse_x12 import is_x12, parse_x12
-from engine.cli.parse_xml import holds_known_xml, holds_xml, parse_xml
+from engine.cli.parse_package import parse_package
+from engine.cli.parse_x12 import parse_x12
+from engine.cli.parse_xml import parse_xml
+from engine.formats.cda.recognise import is_xml
+from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import parse
 from engine.formats.hl7v2.split import split_messages
 from engine.formats.hl7v2.tree import to_json
@@ -26,18 +29,19 @@ from engine.kernel.errors import HubError
 
 __all__ = ["parse_paths"]
 
+Reader = Callable[[Path, str, Path | None], Iterator[dict[str, Any] | None]]
+
 
 def parse_paths(paths: list[Path], emit_to: Path | None = None) -> int:
     """Print the trees of all messages as JSON, an array; returns 0 if all could be read, else 1."""
     bad = False
-    files = expand(paths, lambda file: is_x12(file) or holds_known_xml(file))
+    files = expand(paths)
     if emit_to is not None:
         emit_to.mkdir(parents=True, exist_ok=True)
     out = sys.stdout.buffer
     opening = b"[\n"
     for file, stem in zip(files, stems(files), strict=True):
-        reader = parse_x12 if is_x12(file) else parse_xml if holds_xml(file) else _parse_v2
-        trees = reader(file, stem, emit_to)
+        trees = _reader(file)(file, stem, emit_to)
         try:
             for tree in trees:
                 if tree is None:
@@ -51,6 +55,19 @@ def parse_paths(paths: list[Path], emit_to: Path | None = None) -> int:
     out.write(b"[]\n" if opening == b"[\n" else b"\n]\n")
     out.flush()
     return 1 if bad else 0
+
+
+def _reader(file: Path) -> Reader:
+    """Choose how a file is read, by its content; what is XML of another kind is refused in words."""
+    try:
+        with file.open("rb") as f:
+            head = f.read(HEAD)
+    except OSError:
+        return _parse_v2  # reading it whole says why it cannot be read
+    format = recognise(head)
+    if format in ("cda", "ncpdp") or (not format and is_xml(head)):
+        return parse_xml
+    return parse_x12 if format == "x12" else parse_package if format == "xdm" else _parse_v2
 
 
 def _parse_v2(file: Path, stem: str, emit_to: Path | None) -> Iterator[dict[str, Any] | None]:

@@ -15,20 +15,11 @@ from typing import Any, BinaryIO
 from engine.cli.project import project_above
 from engine.formats.x12.envelope import Interchange, envelopes
 from engine.formats.x12.partner_rules import load_partners
-from engine.formats.x12.segments import Reader, Segment, emit, looks_like
+from engine.formats.x12.segments import Reader, Segment, emit
 from engine.formats.x12.tree import complaint, to_json
 from engine.formats.x12.validate import check_interchange, check_transaction
 
-__all__ = ["is_x12", "parse_x12"]
-
-
-def is_x12(path: Path) -> bool:
-    """Say whether a file begins with an X12 interchange."""
-    try:
-        with path.open("rb") as f:
-            return looks_like(f.read(4096))
-    except OSError:
-        return False
+__all__ = ["parse_x12"]
 
 
 def parse_x12(file: Path, stem: str, emit_to: Path | None) -> Iterator[dict[str, Any] | None]:

@@ -7,20 +7,21 @@ it went nowhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.channels.arriving import bodies_of
 from engine.channels.definition import Channel, load_channels
+from engine.channels.tracing import trace_body
 from engine.codes.store import CodeStore
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import validate
+from engine.formats.facts import facts_of
 from engine.formats.hl7v2.parse import parse
-from engine.formats.hl7v2.split import split_messages
 from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.kernel.message import Flag
-from engine.mapping.convert import headers, trace_message
 from engine.mapping.lineage import Report
 from engine.mapping.project import Maps
 
@@ -41,6 +42,15 @@ class Trial:
     report: Report = field(default_factory=Report)
     refused: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data, for programs."""
+        found = self.report
+        ways = {
+            "mapped": [{**m._asdict(), "place": asdict(m.place)} for m in found.mapped],
+            "unmapped": [{**u._asdict(), "place": asdict(u.place)} for u in found.unmapped],
+        }
+        return {**asdict(replace(self, report=Report())), "report": ways}
+
 
 def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
     """Try every message of a file. Raises ConfigError, FormatError."""
@@ -54,30 +64,35 @@ def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
         raise ConfigError("cannot read this file", where=str(path), why=e.strerror or "") from None
     maps = Maps.open(root, config.identity_base)
     maps.codes = CodeStore(config.data_dir / "codes.db")
-    trials = [_try(n, bytes(r.data), maps, channels[channel]) for n, r in enumerate(split_messages(data), 1)]
+    bodies = bodies_of(data)
+    trials = [_try(n, body, format, maps, channels[channel]) for n, (format, body) in enumerate(bodies, 1)]
     if not trials:
         raise FormatError(
-            "there is no HL7 message in this file", where=str(path), why="no line begins with MSH"
+            "there is no HL7 message in this file",
+            where=str(path),
+            why="no line begins with MSH, and it is neither CDA nor X12 nor SCRIPT",
         )
     return trials
 
 
-def _try(number: int, data: bytes, maps: Maps, channel: Channel) -> Trial:
+def _try(number: int, data: bytes, format: str, maps: Maps, channel: Channel) -> Trial:
     """Try one message the way a worker would, with the traced twin of the maps."""
     trial = Trial(number)
     try:
-        message = parse(data)
-        trial.type = f"{message.code}^{message.event}" if message.event else message.code
-        trial.site = channel.site or maps.site_for(headers(message)).name
-        charset = next((s.charset for s in reversed(maps.chain(trial.site)) if s.charset), "")
-        if charset:
-            message = parse(data, charset=charset)
-        done = trace_message(message, maps, trial.site, "urn:hub:entry|0", map_=channel.map)
+        if format == "hl7v2":
+            message = parse(data)
+            trial.type = f"{message.code}^{message.event}" if message.event else message.code
+        elif format == "xdm":
+            trial.type, trial.refused = "xdm", "a package: its documents follow, the rest is not tried"
+            return trial
+        else:
+            trial.type = facts_of(data, format).message_type
+        done, trial.site = trace_body(data, maps, channel, "urn:hub:entry|0", plain=True)
     except HubError as e:
         trial.refused = str(e)
         return trial
     trial.revision, trial.report, trial.parked = done.revision, done.report, done.built.held
-    trial.flags = [*done.built.flags, *(Flag(r.code, r.where, r.text) for r in message.repairs)]
+    trial.flags = list(done.built.flags)
     for draft in done.built.drafts:
         for p in validate(draft.body):
             flag = Flag("invalid", p.path, f"{p.text} ({draft.map})", True)

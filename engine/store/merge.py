@@ -136,9 +136,8 @@ def merged(
         _write_list(new, lists, element, _replaced(kept, [], (), owner, snapshot, draft.acts[element]))
     if snapshot:
         groups = {choice_group(element.lstrip("_")) for element in body} - {None}
-        for element in draft.owns:
-            if element in body or element in _NEVER or element in draft.weak or element in draft.acts:
-                continue
+        said = {name.lstrip("_") for name in (*body, *draft.weak)}
+        for element in draft.owns - said - _NEVER - draft.acts.keys():
             group = choice_group(element.lstrip("_"))
             if group not in groups and group != _FOR_GOOD:
                 _withdraw(new, own, lists, element, owner)
