@@ -10,7 +10,7 @@ row), `Encounter(1).status` in message tests; a name without a number means the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.scope import scope_of
 from engine.mapping.tests_other import run_document, run_element
+from engine.mapping.tests_x12 import run_segments, run_transaction
 from engine.mapping.traced import plain
 
 __all__ = ["Result", "collect", "run_all", "run_test", "touched"]
@@ -141,7 +142,9 @@ def _run(program: SiteProgram, test: TestDef, trace: bool) -> _Made:
     kind: type[Run] = TracedRun if trace else Run
     definition = program.resolved.get(test.map)
     if program.library.tree:
-        return _tree(program, definition, test, trace)
+        return _other(program, definition, test, trace, run_element, run_document)
+    if program.library.types.format == "x12":
+        return _other(program, definition, test, trace, run_segments, run_transaction)
     if definition is None:
         return _message(program, test, kind)
     if definition.source in definitions_of_segments(program):
@@ -149,16 +152,23 @@ def _run(program: SiteProgram, test: TestDef, trace: bool) -> _Made:
     return _datatype(program, definition, test, kind)
 
 
-def _tree(program: SiteProgram, m: MapDef | None, test: TestDef, trace: bool) -> _Made:
-    """Run a test over a document, or over a piece of one."""
+def _other(
+    program: SiteProgram,
+    m: MapDef | None,
+    test: TestDef,
+    trace: bool,
+    run_part: Callable[[SiteProgram, MapDef, TestDef, bool], tuple[Any, Any, Any]],
+    run_whole: Callable[[SiteProgram, TestDef, bool], tuple[Any, Any]],
+) -> _Made:
+    """Run a test over a document or transaction set, or over a piece of one."""
     if m is None:
-        x, built = run_document(program, test, trace)
+        x, built = run_whole(program, test, trace)
         made = _Made(flags=built.flags, held=built.held, nested=getattr(x, "nested", {}))
         for d in built.drafts:
             made.bodies.append(d.body)
             made.labels.append({k: list(v) for k, v in d.labels.items()})
         return made
-    x, value, labels = run_element(program, m, test, trace)
+    x, value, labels = run_part(program, m, test, trace)
     made = _Made(flags=x.flags, held=x.held, nested=getattr(x, "nested", {}))
     if isinstance(value, dict):
         made.bodies, made.labels = [value], [labels]
