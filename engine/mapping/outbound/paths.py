@@ -4,10 +4,11 @@ read and run over nodes that know their place.
 In: the text of a path (the grammar of `engine.fhir.pathsyntax`) and the types it starts from. Out: a `Path`
 that gives nodes, and the types they may have. The subset of FHIRPath (HL7 FHIRPath N1): steps, `where()`,
 `first()`, `last()`, `tail()`, `[n]`, `resolve()`, `ofType()`, `extension('url')`, `exists()`, `empty()`,
-`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`; one of our own is
-`referrers(Type)`, who refers to this. A path that begins with a type goes on only where the resource at hand
-is of that type; nothing but `%all` ever reads beside what the references of the resource at hand lead to. A
-leaf used in `where()` counts as used where it held.
+`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`; of our own are
+`referrers(Type)`, who refers to this, and of claims `linked(supportingInfo)`, what a line names by its
+sequence, and `unlinked(supportingInfo)`, what no line names. A path that begins with a type goes on only
+where the resource at hand is of that type; nothing but `%all` ever reads beside what the references of the
+resource at hand lead to. A leaf used in `where()` counts as used where it held.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from engine.fhir import definitions
 from engine.fhir.definitions import UnknownPath
 from engine.fhir.pathsyntax import Tree, parse
-from engine.mapping.outbound.resources import Node, Resources, child_nodes, kinds_of
+from engine.mapping.outbound.resources import LINKS, Node, Resources, child_nodes, kinds_of
 
 __all__ = ["Path", "compile_path"]
 
@@ -135,6 +136,8 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         if not kinds & {"Reference", "canonical", "uri"}:
             raise UnknownPath("only a Reference can be resolved", where=text)
         return (lambda nodes, all_: [r for n in nodes if (r := all_.resolve(n)) is not None]), ANY
+    if name in ("linked", "unlinked") and len(arguments) == 1 and arguments[0][0] == "name":
+        return _linked(name, arguments[0][1], text)
     if name == "referrers" and len(arguments) == 1 and arguments[0][0] == "name":
         of = arguments[0][1]
         return (lambda nodes, all_: [r for n in nodes for r in all_.referrers(n, of)]), frozenset({of})
@@ -145,6 +148,15 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         where=text,
         remedy="use where, first, last, tail, resolve, ofType, extension, exists, empty, not or count",
     )
+
+
+def _linked(name: str, entries: str, text: str) -> tuple[Run, Kinds]:
+    """Give the entries of a Claim's list that a line names by their sequence, or those that no line names."""
+    if entries not in LINKS:
+        raise UnknownPath(f"lines link to {', '.join(LINKS)}", where=text)
+    of_line = name == "linked"
+    kinds = frozenset({f"Claim.{entries}"})
+    return (lambda nodes, all_: [e for n in nodes for e in all_.linked(n, entries, of_line)]), kinds
 
 
 def _where(test: Run) -> Run:

@@ -8,6 +8,7 @@ and at the end every leaf that no row read. R4 json.html, references.html.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +16,10 @@ from typing import Any
 
 from engine.fhir import definitions
 
-__all__ = ["Node", "Resources", "child_nodes", "kinds_of"]
+__all__ = ["LINKS", "Node", "Resources", "child_nodes", "kinds_of"]
+
+
+LINKS = {"supportingInfo": "informationSequence", "careTeam": "careTeamSequence"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ class Resources:
 
     def _add(self, resource: dict[str, Any], full_url: str) -> None:
         kind = str(resource.get("resourceType", ""))
-        name = f"{kind}/{resource['id']}" if "id" in resource else full_url or f"{kind}#{len(self.nodes) + 1}"
+        own = str(resource.get("id", "")) or re.split("[/:]", full_url)[-1] or str(len(self.nodes) + 1)
+        name = f"{kind}/{own}"
         node = Node(resource, kind, name)
         self.nodes.append(node)
         if full_url:
@@ -150,6 +155,31 @@ class Resources:
                     if target is not None:
                         self._referrers.setdefault(target.place, []).append(holder)
         return [n for n in self._referrers.get(node.place, ()) if n.kind == kind]
+
+    def linked(self, node: Node, name: str, of_line: bool) -> list[Node]:
+        """Give the entries of a Claim's list that a line names; or for the Claim those that no line names.
+
+        Who takes care on all lines takes care on the claim.
+        """
+        claim = next((n for n in self.nodes if node is n or node.place.startswith(f"{n.place}.")), None)
+        if claim is None:
+            return []
+        items = child_nodes(claim, "item")
+        named = [{n.value: n for n in child_nodes(item, LINKS[name])} for item in items]
+        everywhere = set.intersection(*map(set, named)) if named and name == "careTeam" else set()
+        own = next((n for i, n in zip(items, named, strict=True) if i.place == node.place), {})
+        out = []
+        for entry in child_nodes(claim, name):
+            number = entry.value.get("sequence")
+            if of_line:
+                fits = number in own and number not in everywhere
+            else:
+                fits = number in everywhere or not any(number in one for one in named)
+            if fits:
+                out.append(entry)
+                for place in [f"{entry.place}.sequence", *(n.place for n in [own.get(number)] if n)]:
+                    self.note(place)
+        return out
 
     def note(self, place: str) -> None:
         """Remember that a leaf was used: at once, or when the condition that looks at it holds."""

@@ -99,13 +99,26 @@ def diagnosis_pointer(node: Node, resources: Resources) -> str:
     return ""
 
 
+def _says_place(claim: Node) -> bool:
+    """Say whether a claim has a place of service of its own."""
+    return any(
+        c.get("code") == "CLM-05"
+        for info in claim.value.get("supportingInfo", ())
+        for c in info.get("category", {}).get("coding", ())
+    )
+
+
 def line_place(node: Node, resources: Resources) -> str | None:
     """Give the place of service of a line where it is not that of the claim, which is its first line's."""
     match = re.match(r"(.*\.item)\[(\d+)\](.*)", node.place)
-    if match is None or match[2] == "0":
+    if match is None:
         return None
     for claim in resources.nodes:
         if node.place.startswith(claim.place + "."):
+            if _says_place(claim):
+                return text(node)
+            if match[2] == "0":
+                return None
             for concept in child_nodes(child_nodes(claim, "item")[0], "location"):
                 if any(c.get("code") == node.value for c in concept.value.get("coding", ())):
                     resources.note(node.place)

@@ -102,7 +102,7 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     report = Report(program.map.format, flags=running.flags)
     ignore = [p for name in sorted(running.used) for p in maps.maps[name].ignore]
     for resource, place in resources.unread():
-        path = f"{resource.partition('/')[0].partition('#')[0]}{place[len(resource) :]}"
+        path = f"{resource.partition('/')[0]}{place[len(resource) :]}"
         hit = any(fnmatchcase(_without_places(path), p) for p in ignore)
         (report.ignored if hit else report.not_written).append(place)
     return draft, running, report
