@@ -26,6 +26,7 @@ _CODES = (
     ("consumable", "manufacturedProduct", "manufacturedMaterial", "code"),
     ("product", "manufacturedProduct", "manufacturedMaterial", "code"),
     ("participant", "participantRole", "playingDevice", "code"),
+    ("playingDevice", "code"),
     ("code",),
 )
 
@@ -35,13 +36,13 @@ class EntryIds:
 
     def __init__(self, root: Element) -> None:
         self.patient = _patient(root)
-        self._first: dict[tuple[str, str, str], Element] = {}
+        firsts: dict[tuple[str, str, str], Element] = {}
         self._differ: set[tuple[str, str, str]] = set()
         said: dict[tuple[str, str, str], str] = {}
         for element in root.iter(*_TAGS):
             if (found := _id(element)) is None or _refers(element):
                 continue
-            first = self._first.setdefault(found, element)
+            first = firsts.setdefault(found, element)
             if first is element or found in self._differ:
                 continue
             if found not in said:
@@ -63,7 +64,7 @@ def entry_key(element: Element, ids: EntryIds) -> str:
     parts = [*ids.patient, root, extension]
     if name not in ("encounter", "encompassingEncounter"):  # the header and the body tell of one visit
         parts.append(name)
-        if not extension:
+        if not extension or name == "participantRole":  # the number of a device may be that of its model
             parts += _code(element)
     if ids.repeated(found):
         parts.append(_digest(_said(element)))
