@@ -14,7 +14,7 @@ from engine.formats.hl7v2.delims import Delims
 from engine.formats.x12.addresses import leaves
 from engine.formats.x12.envelope import Interchange, Transaction, envelopes
 from engine.formats.x12.segments import Reader, Segment, emit, text_of
-from engine.formats.x12.tables import LoopRule
+from engine.formats.x12.tables import LoopRule, Table
 from engine.formats.x12.walk import Loop
 from engine.kernel.uncollected import uncollected
 from engine.mapping.build import Built
@@ -103,6 +103,22 @@ def _leaves(segments: list[Segment]) -> Iterator[_Leaf]:
             yield _Leaf(leaf.address, text_of(leaf.value), s, int(number), leaf.repetition, int(part or 1))
 
 
+class _Acknowledged(Transaction):
+    """The TA1 of an interchange that holds nothing else."""
+
+    __slots__ = ()
+
+    @property
+    def set_id(self) -> str:
+        return "TA1"
+
+    def table(self) -> tuple[Table | None, bool]:
+        return None, False
+
+    def tree(self) -> Loop | None:
+        return None
+
+
 def sent_of(transaction: Transaction) -> Sent:
     """Make a transaction set ready to be mapped."""
     return Sent(transaction)
@@ -116,6 +132,11 @@ def arrivals(file: BinaryIO | bytes) -> Iterator[Sent]:
         with uncollected():
             item = next(found, None)
             sent = Sent(item) if isinstance(item, Transaction) else None
+            if isinstance(item, Interchange) and item.acknowledgements and not item.groups:
+                for n, s in enumerate(item.acknowledgements, 1):
+                    s.n = n
+                at = item.header.offset
+                sent = Sent(_Acknowledged(0, item, None, at, list(item.acknowledgements)))
         if item is None:
             break
         if sent is not None:

@@ -2,8 +2,8 @@
 
 In: the `in:` of a test, one segment a line, parted by `*`, components by `:`. For the map of a segment or
 loop the lines are the segments of one loop; `2010BB/NM1*PR*...` stands in a loop of that name inside it,
-`ST/BHT*...` beside. For a message map they are what stands between ST and SE, or a whole interchange. Out: what the run
-made, for `tests_inline`.
+`ST/BHT*...` beside. For a message map they are what stands between ST and SE, or a whole interchange. Out:
+what the run made, for `tests_inline`.
 """
 
 from __future__ import annotations
