@@ -25,6 +25,7 @@ from engine.formats.cda.identity import EntryIds
 from engine.formats.cda.narrative import narrative
 from engine.formats.cda.quantities import number
 from engine.formats.cda.texts import Texts, plain_text
+from engine.formats.cda.times import moment
 from engine.formats.xml.nodes import Node
 
 __all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "uri_of"]
@@ -305,6 +306,25 @@ def note_Attachment(node: Node, x: Any) -> Any:
     return {
         "contentType": kind,
         "data": x.from_(data, pointed[0] if pointed else node, "*"),
+    }
+
+
+@named
+def times_of_Period(node: Node, x: Any) -> Any:
+    """Give the earliest and the latest time of what an organizer holds, where it says none itself."""
+    found = []
+    for component in node.by("component"):
+        for observation in component.by("observation"):
+            for time in observation.by("effectiveTime"):
+                for at in (time, *time.by("low"), *time.by("high")):
+                    said = moment(at.get("value"))
+                    if said.fhir:
+                        found.append((said.local or said.fhir, said.fhir, at))
+    if not found:
+        return None
+    ends = (min(found, key=lambda f: f[0]), max(found, key=lambda f: f[0]))
+    return {
+        name: x.from_(fhir, at, "@value") for name, (_, fhir, at) in zip(("start", "end"), ends, strict=True)
     }
 
 

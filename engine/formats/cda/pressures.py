@@ -1,9 +1,9 @@
 """Systolic and diastolic blood pressure that were taken together, as one panel of vital signs says.
 
 In: the organizer. Out: its pair, or nothing where it is not certain that the two belong together: one of
-each, both found (mood EVN, a number, not denied), at one time, of one status, at one place, by one method,
-and with nothing more said inside either. Follows C-CDA on FHIR, Vital Signs (blood pressure: one Observation
-with two components).
+each, both found (mood EVN, a number, not denied), at one time, at one place, by one method, of no two
+statuses, and with nothing more said inside either. Follows C-CDA on FHIR, Vital Signs (blood pressure: one
+Observation with two components).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["DIASTOLIC", "SYSTOLIC", "pressures"]
 
 SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
 _LOINC = "2.16.840.1.113883.6.1"
-_ONE_SAID = ("effectiveTime", "statusCode", "targetSiteCode", "methodCode")
+_SAME = ("effectiveTime", "targetSiteCode", "methodCode")
 
 
 def pressures(organizer: Element) -> tuple[Element, Element] | None:
@@ -31,7 +31,9 @@ def pressures(organizer: Element) -> tuple[Element, Element] | None:
     if len(pair) != 2:
         return None
     systolic, diastolic = pair[0][0], pair[1][0]
-    alike = all(_said(systolic, name) == _said(diastolic, name) for name in _ONE_SAID)
+    alike = all(_said(systolic, name) == _said(diastolic, name) for name in _SAME)
+    status = {_said(one, "statusCode") for one in (systolic, diastolic)} - {()}
+    alike = alike and len(status) < 2
     return (systolic, diastolic) if alike and _plain(systolic) and _plain(diastolic) else None
 
 
