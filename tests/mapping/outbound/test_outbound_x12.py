@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from io import BytesIO
 
 import pytest
-from outbound_maker import ENVELOPE, project, resource, sample
+from outbound_maker import ENVELOPE, ROOT, project, resource, sample
 
+from engine.cli.converted import convert_others
 from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.segments import read_segments
 from engine.formats.x12.validate import check_transaction
 from engine.kernel.errors import FormatError
 from engine.mapping.outbound.write import Refused, write_x12
+from engine.mapping.project import Maps
 
 GIVEN = {"signature": "Y", "assignment": "A", "benefits": "Y", "release": "Y"}
 
@@ -180,3 +183,43 @@ def test_a_request_for_review():
     found, _ = written("278", sample("preauthorization"), company="9931234567")
     assert "UM*HS*I*73*11:B" in found and "DTP*AAH*RD8*20261001-20261031" in found
     assert found[found.index("HL*5*4*SS*0") + 1] == "SV1*HC:73721*950*UN*1"
+
+
+def test_a_claim_that_came_as_x12_goes_out_as_it_came():
+    came = (ROOT / "sample_messages" / "x12" / "837P_professional_claim.x12").read_bytes()
+    done = next(iter(convert_others("x12", BytesIO(came), Maps.open(ROOT))))
+    given = {"submitterId": "NB1001", "receiverId": "BP7700"}
+    data, _ = write_x12(project(), "837P", done.bundle, ENVELOPE, given)
+
+    def inside(data):
+        return [s.raw for s in read_segments(data)[0] if s.name not in ("ISA", "GS", "GE", "IEA", "BHT")]
+
+    assert inside(data) == inside(came)
+
+
+def test_what_another_payer_has_judged_is_not_sent_without_its_amounts():
+    def judged(bundle):
+        group = {"coding": [{"system": "https://x12.org/codes/claim-adjustment-group-codes", "code": "CO"}]}
+        resource(bundle, "Claim/c1")["supportingInfo"] = [{"sequence": 1, "category": group}]
+
+    with pytest.raises(Refused):
+        claims(judged)
+
+
+def test_a_line_keeps_its_own_number_and_provider():
+    def lines(bundle):
+        claim = resource(bundle, "Claim/c1")
+        kind = {"coding": [{"system": "https://codesystem.x12.org/005010/128", "code": "6R"}]}
+        claim["supportingInfo"] = [{"sequence": 9, "category": kind, "valueString": "L-2"}]
+        claim["item"][1]["informationSequence"] = [9]
+        claim["item"][1]["careTeamSequence"] = [2]
+
+    found = rows(claims(lines)[0])
+    assert found[found.index("LX*2") + 1 :][:6] == [
+        "SV1*HC:87880:QW*85.50*UN*1***1",
+        "DTP*472*D8*20260902",
+        "REF*6R*L-2",
+        "NM1*82*1*LINDQVIST*SAGA****XX*1500007020",
+        "HL*3*1*22*1",
+        "SBR*P**GRP8810******CI",
+    ]
