@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.formats.cda import document as cda
-from engine.formats.cda.elements import Element, attr, child, children
+from engine.formats.cda.elements import Element, attr, child, children, own_text
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.ncpdp.parties import parties
 from engine.formats.ncpdp.prescription import prescriptions
@@ -102,19 +102,24 @@ def of_cda(document: cda.Document) -> Facts:
     control = "^".join(p for p in (attr(child(root, "id"), a) for a in ("root", "extension")) if p)
     _put(words, "control", control)
     keeper = child(root, "custodian", "assignedCustodian", "representedCustodianOrganization")
-    author = child(root, "author", "assignedAuthor", "representedOrganization")
+    author = next((a for a in children(root, "author") if child(a, "assignedAuthor") is not None), None)
+    written = child(author, "assignedAuthor")
+    writer, device = child(written, "representedOrganization"), child(written, "assignedAuthoringDevice")
     headers = {
-        "custodian": _number(child(keeper, "id")),
-        "custodian-name": _words(child(keeper, "name")),
-        "author": _number(child(author, "id")),
-        "author-name": _words(child(author, "name")),
+        "custodian-id": attr(child(keeper, "id"), "root"),
+        "custodian-name": own_text(child(keeper, "name")),
+        "author-organization": own_text(child(writer, "name")),
+        "author-organization-id": attr(child(writer, "id"), "root"),
+        "author-system": own_text(child(device, "softwareName"))
+        or own_text(child(device, "manufacturerModelName")),
+        "code": document.code.code,
         "guide": document.guide,
     }
     return Facts(
         "cda",
         attr(child(root, "code"), "code")[:30],
         control[:200],
-        headers["custodian"] or headers["author"],
+        _number(child(keeper, "id")) or _number(child(writer, "id")),
         headers,
         tuple(keys)[:_MOST_KEYS],
         tuple(words),
@@ -157,14 +162,6 @@ def _said(id_: Element | None) -> Iterator[str]:
             yield f"{root}^{value}"
 
 
-def _words(element: Element | None) -> str:
-    return (
-        " ".join(" ".join(str(t) for t in element.itertext()).split())[:_LONGEST]
-        if element is not None
-        else ""
-    )
-
-
 def _put(words: dict[tuple[str, str], None], kind: str, value: str) -> None:
     value = value.strip()
     if value and len(value) <= 250:
@@ -202,7 +199,9 @@ def of_script(script: ncpdp.Script) -> Facts:
         "From": script.sender.code,
         "From-Qualifier": script.sender.qualifier,
         "To": script.receiver.code,
+        "To-Qualifier": script.receiver.qualifier,
         "Version": script.version,
+        "Transaction": script.transaction,
     }
     return Facts(
         "ncpdp",
@@ -240,6 +239,7 @@ def of_segments(segments: Iterable[Segment], set: str = "", n: int = 0) -> Facts
     headers = {
         "ISA-05": isa.get(5).strip(),
         "ISA-06": text_of(isa.get(6).strip()),
+        "ISA-07": isa.get(7).strip(),
         "ISA-08": text_of(isa.get(8).strip()),
         "GS-02": text_of(gs.get(2).strip()) if gs else "",
         "GS-03": text_of(gs.get(3).strip()) if gs else "",
