@@ -281,7 +281,7 @@ class Rows(Values):
                     if slot is not None and not slot[1].startswith("value")
                     else "None, ''"
                 )
-                self.put(f"if x.lost: x.keep_original({here}, {h.expr}, {h.where!r})")
+                self.put(f"if x.lost: x.keep_original({here}, {self.spoken(h)}, {h.where!r})")
             self.depth -= 1
         if row.failed:
             self.put(f"if x.fails > {self.base}:")
@@ -334,6 +334,10 @@ class Rows(Values):
         self.depth += 1
         aim.take(e)
         self.depth -= 1 + bool(guard)
+
+    def spoken(self, h: Handle) -> str:
+        """Return the text that a handle stands for."""
+        return h.expr
 
     def each(
         self,

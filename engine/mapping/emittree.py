@@ -160,6 +160,9 @@ class TreeEmitter(Emitter):
         if len(self.lines) == start + 1:
             self.put("    pass")
 
+    def spoken(self, h: Handle) -> str:
+        return f"said({h.expr})" if h.level == "node" else h.expr
+
     def convert(self, row: Row, h: Handle, target: T.Target, env: Env) -> str | None:
         if row.as_ == MADE_HERE:
             return f"x.made_here({h.expr}, {target.targets!r})"

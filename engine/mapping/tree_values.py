@@ -23,10 +23,12 @@ from engine.formats.cda.attachments import read_attachment
 from engine.formats.cda.elements import V3, local
 from engine.formats.cda.identity import EntryIds
 from engine.formats.cda.narrative import narrative
+from engine.formats.cda.pressures import pressures
 from engine.formats.cda.quantities import number
 from engine.formats.cda.texts import Texts, plain_text
 from engine.formats.cda.times import moment
 from engine.formats.xml.nodes import Node
+from engine.mapping.traced import absorb
 
 __all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "uri_of"]
 
@@ -326,6 +328,24 @@ def times_of_Period(node: Node, x: Any) -> Any:
     return {
         name: x.from_(fhir, at, "@value") for name, (_, fhir, at) in zip(("start", "end"), ends, strict=True)
     }
+
+
+def _above(node: Node, steps: int) -> Node:
+    return node if not steps or node.parent is None else _above(node.parent, steps - 1)
+
+
+@named
+def time_of_pressures(node: Node, x: Any) -> Any:
+    """Give the one time of a panel's two pressures, as both say it; `node` is the time of one of them."""
+    one = None
+    panel = _above(node, 3)
+    pair = pressures(panel.element) or ()
+    for observation in (o for c in panel.children for o in c.by("observation")):
+        if observation.element in pair:
+            for text in x.texts_of(observation, "effectiveTime/@value"):
+                time = x.date_time(text)
+                one = time if one is None else absorb(one, time)
+    return one
 
 
 @named_key
