@@ -50,6 +50,19 @@ def parse(
 
 
 @app.command()
+def answer(
+    file: Annotated[Path, typer.Argument(help="an X12 file")],
+    claims: Annotated[bool, typer.Option("--claims", help="also the 277CA of an 837")] = False,
+    lenient: Annotated[bool, typer.Option("--lenient", help="reject for the envelope only")] = False,
+    control: Annotated[int, typer.Option(help="control number of the first answer")] = 1,
+) -> None:
+    """Write what the sender of an X12 file is answered: TA1, 999 and the 277CA of its claims."""
+    from engine.cli.answer_x12 import answer_file
+
+    raise typer.Exit(answer_file(file, claims, lenient, control))
+
+
+@app.command()
 def render(
     file: Annotated[Path, typer.Argument(help="a CDA document")],
     out: Annotated[Path | None, typer.Option(help="file for the page instead of standard output")] = None,
