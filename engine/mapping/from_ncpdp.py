@@ -31,9 +31,12 @@ _ALIAS = {
         "medication",
     ),
 }
+_APART = frozenset({"AllergyOrAdverseEvent", "Observation"})
+"""Elements whose children are the groups: allergies, measurements."""
 _ANSWERS = frozenset({"Status", "Error", "Verify"})
 KNOWN = {
     "prescription": frozenset({"identifier"}),
+    "prescription_alone": frozenset({"identifier"}),
     "cancelled": frozenset({"identifier", "status", "statusReason"}),
     "cancelled_alone": frozenset({"identifier", "status"}),
 }
@@ -77,9 +80,9 @@ def arrange(script: Script) -> TreeScope:
 
 def _inner(node: Node, top: TreeScope) -> None:
     name = node.name
-    if name == "AllergyOrAdverseEvent":
-        for allergy in node.children:
-            _group(allergy.name, allergy, top)
+    if name in _APART:
+        for one in node.children:
+            _group(one.name, one, top)
         return
     inner = next((c for c in node.children if c.name in _INSIDE), node)
     scope = _group(name, inner, top)

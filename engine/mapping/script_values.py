@@ -23,6 +23,7 @@ __all__ = ["FUNCTIONS", "PATIENT_OF", "address_uri"]
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?(?:(Z)|([+-]\d\d):(\d\d))?)?", re.ASCII
 )
+_ID = re.compile(r"[A-Za-z0-9.\-]{1,64}", re.ASCII)
 _ICD = "http://hl7.org/fhir/sid/icd-10-cm"
 
 
@@ -159,6 +160,16 @@ def _authority(header: Node, x: Any, side: str, address: str) -> Any:
     at = next((c for c in (*header.children, header) if c.text == address), None)
     uri = address_uri(x, side, address)
     return x.from_(uri, at, "text()", "@Qualifier") if at is not None else uri
+
+
+@named
+def script_id(node: Node, x: Any) -> Any:
+    """Give a MessageID where FHIR's `id` can hold it."""
+    if _ID.fullmatch(node.text):
+        return x.from_(node.text, node, "text()")
+    if node.text:
+        x.fail("not-an-id", node.text)
+    return None
 
 
 @named

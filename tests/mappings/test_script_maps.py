@@ -294,7 +294,7 @@ def test_a_cancellation_without_any_number_is_work() -> None:
         ("rxrenewal_request", "proposal", "draft", "requested", None),
         ("rxrenewal_response_approved", "renewed", "active", "completed", "Approved"),
         ("rxrenewal_response_with_changes", "renewed", "active", "completed", "ApprovedWithChanges"),
-        ("rxrenewal_response_replace", "renewed", "active", "completed", "Replace"),
+        ("rxrenewal_response_replace", "renewedTo", "active", "completed", "Replace"),
         ("rxrenewal_response_denied", "prescription", "unknown", "rejected", "Denied"),
     ],
 )
@@ -428,3 +428,49 @@ def test_a_bundle_can_be_made_of_each() -> None:
     for name in NAMES:
         bundle = transaction(fast(text(name)).drafts)
         assert not list(fhirkit.validate(jsonio.dumps(bundle).decode())) and not unresolved(bundle)
+
+
+def test_a_measurement_sent_with_a_prescription() -> None:
+    found = resources(text("newrx"))
+    weight = one(found, "Observation")
+    assert weight["code"]["coding"] == [{"code": "29463-7", "system": "http://loinc.org"}]
+    assert weight["valueQuantity"] == {
+        "value": 71.5,
+        "unit": "kg",
+        "code": "kg",
+        "system": "http://unitsofmeasure.org",
+    }
+    assert weight["effectiveDateTime"] == "2026-02-27"
+    beside = one(found, "MedicationRequest")["supportingInformation"]
+    assert {"reference": f"urn:uuid:{weight['_id']}"} in beside
+
+
+def without_prescribed(data: bytes) -> bytes:
+    begin, end = data.index(b"<MedicationPrescribed>"), data.index(b"</MedicationPrescribed>")
+    return data[:begin] + data[end + len(b"</MedicationPrescribed>") :]
+
+
+@pytest.mark.parametrize(
+    "name", ["rxfill_dispensed", "rxfill_partial", "rxrenewal_request", "rxchange_request"]
+)
+def test_a_message_that_names_the_prescription_by_number_alone_means_it_too(name: str) -> None:
+    meant = one(resources(text("newrx")), "MedicationRequest")["_id"]
+    found = resources(without_prescribed(text(name)))
+    alone = one(found, "MedicationRequest", "prescription_alone")
+    assert alone["_id"] == meant
+    speaks = found.get("MedicationDispense") or [
+        b for b in found["MedicationRequest"] if b["_line"] == "proposal"
+    ]
+    assert f"urn:uuid:{meant}" in _references(speaks[0])
+
+
+def test_an_answer_that_quotes_the_prescription_before_prescribes_only_the_answer() -> None:
+    quoted = text("newrx")
+    begin, end = quoted.index(b"<MedicationPrescribed>"), quoted.index(b"</MedicationPrescribed>")
+    quote = quoted[begin : end + len(b"</MedicationPrescribed>")]
+    both = text("rxrenewal_response_replace").replace(
+        b"<MedicationResponse>", quote + b"<MedicationResponse>"
+    )
+    rx = one(resources(both), "MedicationRequest")
+    assert rx["medicationReference"]["display"] == "metformin 850 MG Oral Tablet"
+    assert rx["identifier"][0]["value"] == "ORD-5603"
