@@ -16,6 +16,7 @@ from engine.kernel.errors import HubError
 from engine.kernel.yamlfile import Map, line_of, load
 from engine.mapping.check import check_maps
 from engine.mapping.checkread import named, open_what_can_be_read, unreadable
+from engine.mapping.outbound.library import OutMaps
 from engine.mapping.rules import Finding, finding, ordered
 
 __all__ = ["check", "check_project"]
@@ -66,6 +67,8 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
                 found.append(
                     named(c.at("steps"), f"map: there is no message map {c.map}", c.map, maps.messages)
                 )
+        outbound, wrong = OutMaps.read(root, maps.terminology)
+        found += [unreadable(e) for e in (*wrong, *outbound.problems())]
     found += _channel_tests(root, {c.name for c in channels})
     for path in sorted((root / "partners").glob("*.yaml")):
         try:

@@ -3,7 +3,7 @@ and FHIR paths right of it.
 
 In: `mappings/outbound/<format>/**/*.yaml`. Out: `OutMap`s. Words: from, when, by, code, unmapped, default,
 each, known_by, join, with, as, rows, skip, assumed, `=constant`, `[a, b]`; top of file: map, from, to, rows,
-ignore, note, tests. What only inbound rows do (make, split, failed) is refused with the place.
+ignore, note. What only inbound rows do (make, split, failed) is refused with the place.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from engine.fhir import definitions
 from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map
 from engine.mapping.conditions import Condition
-from engine.mapping.model import Place, Row, Step, TestDef
+from engine.mapping.model import Place, Row, Step
 from engine.mapping.outbound import conditions
-from engine.mapping.read import Reader, known_words, read_tests
+from engine.mapping.read import Reader, known_words
 
 __all__ = ["OutMap", "read_outbound"]
 
@@ -37,7 +37,6 @@ class OutMap:
     place: Place
     ignore: tuple[str, ...] = ()
     note: str = ""
-    tests: tuple[TestDef, ...] = ()
 
 
 class OutReader(Reader):
@@ -75,7 +74,7 @@ class OutReader(Reader):
 
 def read_outbound(data: Any, file: str, format: str) -> OutMap:
     """Read one map file. Raises MapError with file:line."""
-    m = known_words(data, {"map", "from", "to", "rows", "ignore", "note", "tests"}, file)
+    m = known_words(data, {"map", "from", "to", "rows", "ignore", "note"}, file)
     for needed in ("map", "from", "to", "rows"):
         if not m.get(needed):
             raise MapError(f"has no {needed}:", where=file)
@@ -94,5 +93,4 @@ def read_outbound(data: Any, file: str, format: str) -> OutMap:
         Place(file, m.line),
         tuple(str(x) for x in m.get("ignore") or ()),
         str(m.get("note") or ""),
-        read_tests(m.get("tests"), file, "standard", str(m["map"])),
     )

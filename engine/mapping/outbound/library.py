@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from engine.kernel.errors import ConfigError, MapError
+from engine.kernel.errors import ConfigError, HubError, MapError
 from engine.kernel.yamlfile import load
 from engine.mapping.outbound import x12, xml
 from engine.mapping.outbound.datatypes import WRITERS, Writer
@@ -43,23 +43,46 @@ class OutMaps:
 
     @classmethod
     def open(cls, root: Path, terminology: Terminology | None = None) -> OutMaps:
-        """Read the maps below a project's root."""
+        """Read the maps below a project's root; the first that cannot be read is raised."""
+        made, wrong = cls.read(root, terminology)
+        if wrong:
+            raise wrong[0]
+        return made
+
+    @classmethod
+    def read(cls, root: Path, terminology: Terminology | None = None) -> tuple[OutMaps, list[HubError]]:
+        """Read the maps that can be read, and say what is wrong with the others."""
         base = root / "mappings" / "outbound"
         maps: dict[str, OutMap] = {}
+        wrong: list[HubError] = []
         for path in sorted(base.glob("*/**/*.yaml")):
             shown = path.relative_to(root).as_posix()
             format = path.relative_to(base).parts[0]
-            if format not in SHAPES:
-                raise MapError(
-                    f"{format} is no format to write", where=shown, remedy=f"there are: {', '.join(SHAPES)}"
-                )
-            made = read_outbound(load(path, name=shown), shown, format)
-            if made.name in maps:
-                raise MapError(
-                    f"map {made.name} exists twice", where=shown, why=f"also in {maps[made.name].place}"
-                )
-            maps[made.name] = made
-        return cls(maps, terminology or Terminology.open(root / "terminology"))
+            try:
+                if format not in SHAPES:
+                    there = ", ".join(SHAPES)
+                    raise MapError(
+                        f"{format} is no format to write", where=shown, remedy=f"there are: {there}"
+                    )
+                made = read_outbound(load(path, name=shown), shown, format)
+                if made.name in maps:
+                    why = f"also in {maps[made.name].place}"
+                    raise MapError(f"map {made.name} exists twice", where=shown, why=why)
+                maps[made.name] = made
+            except HubError as e:
+                wrong.append(e)
+        return cls(maps, terminology or Terminology.open(root / "terminology")), wrong
+
+    def problems(self) -> list[HubError]:
+        """Compile every map, used or not, and give the first mistake of each."""
+        wrong: list[HubError] = []
+        for name, map_ in self.maps.items():
+            try:
+                self.program(name, SHAPES[map_.format](map_.to, str(map_.place)), "")
+            except HubError as e:
+                if str(e) not in map(str, wrong):
+                    wrong.append(e)
+        return wrong
 
     def entry(self, name: str) -> Program:
         """Give the program of a whole message."""
@@ -76,9 +99,9 @@ class OutMaps:
         return sorted(n for n, m in self.maps.items() if "_" not in n)
 
     def check(self) -> None:
-        """Compile every map, used or not."""
-        for name, map_ in self.maps.items():
-            self.program(name, SHAPES[map_.format](map_.to, str(map_.place)), "")
+        """Compile every map, used or not; the first mistake is raised."""
+        for wrong in self.problems():
+            raise wrong
 
     def program(self, name: str, shape: Shape, where: str) -> Program | None:
         """Find a map, compiled for this place; it may use itself further down."""
@@ -88,7 +111,11 @@ class OutMaps:
         key = (name, shape)
         if key not in self._programs:
             made = self._programs[key] = Program(map_, [])
-            made.rows += Compiler(self, map_).rows(map_.rows, frozenset(map_.kinds), shape)
+            try:
+                made.rows += Compiler(self, map_).rows(map_.rows, frozenset(map_.kinds), shape)
+            except HubError:
+                del self._programs[key]  # half a map must never run
+                raise
         return self._programs[key]
 
     def function(self, name: str) -> Function | None:

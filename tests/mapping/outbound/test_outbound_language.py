@@ -106,3 +106,14 @@ def test_a_second_value_for_one_place_is_told_and_not_written():
     assert found == {"CLM": {"01": "c"}}
     assert [f.code for f in running.flags] == ["second-value"]
     assert "Claim/c.status" not in running.resources.read
+
+
+def test_every_map_with_a_mistake_is_told_and_none_runs_half():
+    bad = HEAD + "  CLM-01: id\n  CLM-02: totl.value"
+    other = "map: y\nfrom: Claim\nto: 837P 2300\nrows:\n  .: {from: $this, as: x}\n  CLM-01: idd"
+    maps = made(bad, "x12", other)
+    assert [str(e).split(": ")[0] for e in maps.problems()] == ["test0.yaml:6"]
+    with pytest.raises(MapError):
+        maps.entry("x")
+    with pytest.raises(MapError):
+        maps.entry("y")
