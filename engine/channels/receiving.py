@@ -62,6 +62,13 @@ def receiving(
     given = receive[way]
     if not isinstance(given, dict):
         raise ConfigError(f"{way}: takes {example}", where=f.at("receive"))
+    if way in ("folder", "sftp") and "pattern" not in given and not _accepted(f, way)["v2"]:
+        raise ConfigError(
+            f"{way}: which files are taken?",
+            where=f.at("receive"),
+            why="without a pattern only *.hl7 would be, and the channel accepts no HL7 v2",
+            remedy='write e.g. pattern: "*.xml"',
+        )
     if host is not None and way in ("mllp", "http"):
         given = {**given, "host": host}
     try:

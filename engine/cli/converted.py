@@ -10,14 +10,17 @@ import hashlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, BinaryIO
 
+from engine.channels.packages import package_drafts
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import validate
 from engine.formats.cda.document import parse as parse_cda
+from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
 from engine.mapping.arrived import Arrived
-from engine.mapping.convert import Conversion, name_systems, trace_arrived
+from engine.mapping.convert import Conversion, name_systems, trace_arrived, unkeyed
 from engine.mapping.from_x12 import arrivals
 from engine.mapping.project import Maps
 from engine.mapping.treearrived import cda_arrived
@@ -46,6 +49,7 @@ def _script(file: BinaryIO) -> Iterable[Arrived]:
 
 
 READERS: dict[str, Read] = {
+    "xdm": lambda file: (),  # its documents are read one by one
     "cda": lambda file: [cda_arrived(parse_cda(file.read()))],
     "ncpdp": _script,
     "x12": arrivals,
@@ -95,6 +99,9 @@ def internal_error(e: Exception) -> str:
 
 def convert_others(format: str, file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]:
     """Convert a file of documents, prescriptions or claims; what cannot be read is refused where it is."""
+    if format == "xdm":
+        yield from _package(file, maps, site)
+        return
     number = 0
     try:
         for number, arrived in enumerate(READERS[format](file), 1):
@@ -106,6 +113,31 @@ def convert_others(format: str, file: BinaryIO, maps: Maps, site: str = "") -> I
     else:
         if not number:
             yield _failed(1, empty_report("", format), "", f"nothing to convert in this {format} file")
+
+
+def _package(file: BinaryIO, maps: Maps, site: str) -> Iterator[Result]:
+    """Convert each document of a package by itself, and last what is no CDA, as it lies there."""
+    report = empty_report("package", "xdm")
+    try:
+        data = file.read()
+        package = read_package(data)
+    except HubError as e:
+        yield _failed(1, report, e.where, str(e))
+        return
+    number = 0
+    for document in package.documents:
+        if document.is_cda and not document.problem:
+            for result in convert_others("cda", BytesIO(document.data), maps, site):
+                number += 1
+                result.number = number
+                yield result
+    origin = hashlib.sha256(data).hexdigest()[:32]
+    drafts, flags = package_drafts(package, unkeyed, origin)
+    report["warnings"] = [{"source": f.where, "text": f.text, "code": f.code} for f in flags]
+    if drafts or flags or not number:
+        error = None if drafts else ("-", flags[0].text if flags else "no document in this package")
+        report["errors"] = [] if error is None else [{"source": "", "text": error[1]}]
+        yield Result(number + 1, transaction(drafts) if drafts else None, report, error)
 
 
 def _failed(number: int, report: dict[str, Any], where: str, why: str) -> Result:

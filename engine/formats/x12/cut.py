@@ -127,12 +127,20 @@ def cut(
             strays.clear()
 
 
+_CONTROL = frozenset({"ISA", "GS", "ST", "SE", "GE", "IEA", "TA1"})
+
+
 def _apart(reader: Reader, strays: list[Stray]) -> Iterator[Segment]:
+    """Pass the segments on; what stands in no transaction set and is no envelope is put aside, too."""
+    inside = False
     for segment in reader:
-        if segment.name:
-            yield segment
-        else:
+        name = segment.name
+        if name in _CONTROL:
+            inside = name == "ST"
+        elif not inside:
             strays.append(Stray(emit((segment,)), segment.offset))
+        if name:
+            yield segment
 
 
 def _transaction(
