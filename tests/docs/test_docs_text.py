@@ -198,6 +198,7 @@ def test_blocks_of_yaml_say_what_they_are() -> None:
         "yaml config",
         "yaml map",
         "yaml message",
+        "yaml partner",
         "yaml profile",
         "yaml site",
     }
