@@ -87,7 +87,7 @@ def code_system(node: Node, x: Any) -> Any:
         uri = x.sender.system(name)
     if not uri:
         if said:
-            x.fail("no-system", said)
+            x.fail("no-system", x.from_(said, node, "@codeSystem"))
         return None
     return x.from_(uri, node, "@codeSystem", "@codeSystemName")
 
@@ -101,7 +101,7 @@ def identifier_system(node: Node, x: Any) -> Any:
     uri = x.sender.authority_uri(root.removeprefix("urn:oid:")) or uri_of(root)
     if not uri:
         if root:
-            x.fail("no-system", root)
+            x.fail("no-system", x.from_(root, node, "@root"))
         return None
     return x.from_(uri, node, "@root")
 
@@ -124,7 +124,8 @@ def narrative_text(node: Node, x: Any) -> Any:
     """Give what a `text` or `originalText` says: its own words, else those of the narrative it points to."""
     said = _texts(x).read(node.element)
     if said.dangling:
-        x.fail("dangling-reference", said.id)
+        pointer = next(iter(node.by("reference")), node)
+        x.fail("dangling-reference", x.from_(said.id, pointer, "@value"))
     if not said.text:
         return None
     return x.from_(said.text, node)
@@ -150,11 +151,17 @@ def ON_string(node: Node, x: Any) -> Any:
 
 
 @named
+def end_before_start(node: Node, x: Any) -> Any:
+    """Say that the end of a span comes before its beginning: no Period can hold it (FHIR R4 per-1)."""
+    x.fail("end-before-start", x.from_(node.get("value"), node, "@value"))
+
+
+@named
 def language(node: Node, x: Any) -> Any:
     """Give the code of a language as BCP 47 writes it; documents write en_US and eng too."""
     code = node.get("code").replace("_", "-")
     if code and not _LANGUAGE.fullmatch(code):
-        x.fail("not-a-language", code)
+        x.fail("not-a-language", x.from_(code, node, "@code"))
         return None
     first, dash, rest = code.partition("-")
     if hit := x.tables["cda_Language"].translate(first.lower()):
@@ -268,7 +275,7 @@ def ED_Attachment(node: Node, x: Any) -> Any:
         return None
     out: dict[str, Any] = {}
     if found.problem:
-        x.fail(f"attachment-{found.problem}", found.problem)
+        x.fail(f"attachment-{found.problem}", x.from_(found.problem, node, "text()"))
     if found.media_type:
         out["contentType"] = x.from_(found.media_type, node, "@mediaType")
     if found.language:
