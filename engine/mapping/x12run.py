@@ -7,11 +7,11 @@ In: a `LoopScope` and what a row names. Out: raw elements, or what a map made th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from engine.mapping.run import Run, TracedRun
-from engine.mapping.x12scope import LoopScope, pieces
+from engine.mapping.x12scope import LoopScope
 
 __all__ = ["TracedX12Run", "X12Run"]
 
@@ -48,19 +48,17 @@ class _Loops(Run):
                 return f[number] if number < len(f) else ""
         return ""
 
-    def standing(self, g: LoopScope, each: str) -> Iterator[tuple[Any, LoopScope]]:
+    def standing(self, g: LoopScope, each: str) -> list[tuple[Any, LoopScope]]:
         """Give (segment, scope) for every loop `2400`, segment `NTE`, group of elements `CAS` or `2430/CAS`
         that a row repeats over; of a loop, its first segment."""
         ids, slash, name = each.rpartition("/")
         if not slash and name[:1].isdigit():
-            for loop in g.named(name):
-                yield next((found[0] for found in loop.own.values()), None), loop
-            return
-        scopes = (g.top,) if ids == "ST" else g.named(ids) if slash else (g,)
-        for scope in scopes:
-            for s in scope.own.get(name, ()):
-                for piece in pieces(s):
-                    yield piece, scope
+            return [(next((found[0] for found in loop.own.values()), None), loop) for loop in g.named(name)]
+        if not slash:
+            return g.pieces(name)
+        return [
+            found for scope in ((g.top,) if ids == "ST" else g.named(ids)) for found in scope.pieces(name)
+        ]
 
     def filled_at(self, fill: Fill, s: Any, g: LoopScope) -> dict[str, Any] | None:
         """Return the element that a map makes of a segment or loop; None where it makes nothing."""

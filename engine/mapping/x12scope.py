@@ -29,6 +29,7 @@ class LoopScope:
     __slots__ = (
         "_by_code",
         "_made_at",
+        "_pieces",
         "_places",
         "all",
         "groups",
@@ -64,6 +65,7 @@ class LoopScope:
                 self.groups.setdefault(inner.id, []).append(LoopScope(inner, self, mark))
         self.padded: dict[str, list[str]] = {}  # elements of segments read from here
         self._by_code: dict[str, dict[str, Any]] = {}
+        self._pieces: dict[str, list[tuple[Any, LoopScope]]] = {}
         self._places: dict[str, LoopScope | bool | None] = {}
 
     @property
@@ -212,6 +214,14 @@ class LoopScope:
         found = self.top if ids == "ST" else self.loop(ids)
         return found.own.get(segment, []) if isinstance(found, LoopScope) else []
 
+    def pieces(self, name: str) -> list[tuple[Any, LoopScope]]:
+        """The own segments of a name, taken apart into their groups of elements, each with this scope."""
+        found = self._pieces.get(name)
+        if found is None:
+            own = self.own.get(name)
+            found = self._pieces[name] = [(p, self) for s in own for p in pieces(s)] if own else []
+        return found
+
     def coded(self, name: str, code: str) -> Any:
         """The first segment whose first element is `code`: `REF(01=G1)`."""
         known = self._by_code.get(name)
@@ -229,6 +239,7 @@ class LoopScope:
             s.parent = None
             s.top = s
             s._places.clear()
+            s._pieces.clear()
 
 
 @cache
