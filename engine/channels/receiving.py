@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from engine.channels.alerts import duration_ms
 from engine.channels.filewords import FileWords
 from engine.formats.hl7v2.profile import Profile, read_profile
+from engine.formats.x12.partner_rules import partners_in
 from engine.kernel.config import one_line
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, plain
@@ -139,7 +140,11 @@ def _in_full(rules: AckSettings, settings: BaseModel, root: Path) -> AckSettings
     script = rules.script
     if script.schemas is not None:
         script = script.model_copy(update={"schemas": root.resolve() / script.schemas})
-    return rules.model_copy(update={"x12": rules.x12.model_copy(update={"into": into}), "script": script})
+    partners = root.resolve() / rules.x12.partners
+    if any(t.format == "x12" for t in rules.others):
+        partners_in(partners)  # what is wrong with a rule is told now, not at the first file
+    x12 = rules.x12.model_copy(update={"into": into, "partners": partners})
+    return rules.model_copy(update={"x12": x12, "script": script})
 
 
 def known_senders(sites: Sites, site: str) -> tuple[KnownSender, ...]:

@@ -47,6 +47,12 @@ class AckX12(BaseModel):
         description="After the 999 of an 837 also a 277CA: each claim accepted or rejected.",
         examples=[True],
     )
+    partners: Path = Field(
+        default=Path("partners"),
+        description="Folder of partners' own rules, which a 277CA rejects claims by; starts at the project's "
+        "root. None need be there.",
+        examples=["partners"],
+    )
     reject: Literal["envelope", "errors"] = Field(
         default="envelope",
         description="What a 999 rejects, and is not processed: transaction sets whose envelope is wrong, or "

@@ -28,6 +28,7 @@ from engine.formats.ncpdp.strict import Schemas, open_schemas
 from engine.formats.x12.acknowledge import Issue, acknowledge
 from engine.formats.x12.acknowledge_claims import ClaimAnswer, acknowledge_claims
 from engine.formats.x12.cut import Part, Received, Stray, cut
+from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.errors import ConfigError, FormatError
@@ -232,7 +233,9 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
     letters: list[Letter] = []
     received: list[Received] = []
     waiting: list[Part] = []
-    for item in cut(reader, lenient=settings.x12.reject == "envelope", keep=settings.x12.claim_answers):
+    x12 = settings.x12
+    rules = partners_in(x12.partners)
+    for item in cut(reader, lenient=x12.reject == "envelope", keep=x12.claim_answers, partners=rules):
         if isinstance(item, Part):
             waiting.append(item)
         elif isinstance(item, Received):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from engine.formats.content import HEAD, recognise
 from engine.formats.x12.cut import Part, Received, cut
+from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import now_ms
 from engine.listeners.mail import Letter, answer_x12, mail_of, part_letter, stray_letter
@@ -88,7 +89,9 @@ def _interchanges(taking: Taking) -> None:
         waiting.clear()
 
     lenient, keep = settings.x12.reject == "envelope", settings.x12.claim_answers
-    for item in cut(Reader(taking.file), lenient=lenient, keep=keep):
+    for item in cut(
+        Reader(taking.file), lenient=lenient, keep=keep, partners=partners_in(settings.x12.partners)
+    ):
         letters: list[Letter] = []
         if isinstance(item, Part):
             waiting.append(item)

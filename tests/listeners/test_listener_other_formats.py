@@ -148,6 +148,16 @@ def test_claims_may_be_answered_one_by_one() -> None:
     assert b"TRN*2*NB-77001" in body and b"TRN*2*NB-77002" in body
 
 
+def test_a_partner_has_rules_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "bluepeak.yaml").write_text(
+        "match: {receiver: BLUEPEAK}\nrules:\n- in: 837P\n  loop: 2300\n  need: REF(01=D9)\n"
+    )
+    _, client = post(rules("x12", x12=AckX12(claim_answers=True, partners=tmp_path)), CLAIMS)
+    body = client.responses[-1][2]
+    assert b"IK5*A~" in body  # a 999 does not speak of it
+    assert (b"*WQ*265~" in body, b"*U*120" in body, b"*WQ*120" in body) == (True, True, False)
+
+
 def test_an_interchange_that_no_999_answers_names_its_entries() -> None:
     _, client = post(rules("x12", x12=AckX12(answer="never")), PAID)
     assert client.responses[-1][::2] == (200, b"kept as entry 1\n")

@@ -11,13 +11,14 @@ by its envelope alone. Follows the control structures of X12.5 and X12.6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from engine.formats.x12.acknowledge import Verdict, verdict_on
 from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.partner_rules import Partner
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Reader, Segment, emit
 from engine.formats.x12.stream import OBJECTS
@@ -89,11 +90,18 @@ class _Body:
 
 
 def cut(
-    reader: Reader, *, lenient: bool = True, keep: bool = False, part: int = PART, whole: int = WHOLE
+    reader: Reader,
+    *,
+    lenient: bool = True,
+    keep: bool = False,
+    partners: Collection[Partner] = (),
+    part: int = PART,
+    whole: int = WHOLE,
 ) -> Iterator[Part | Received | Stray]:
     """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`.
 
-    `keep`: the interchange comes with its 837s as they were checked; their memory with it.
+    `keep`: the interchange comes with its 837s as they were checked, by the rules of `partners` too; their
+    memory with it.
     """
     strays: list[Stray] = []
     source = opened(_apart(reader, strays))
@@ -106,7 +114,7 @@ def cut(
         if isinstance(item, Transaction):
             body = _Body(item, source)
             piece: Part
-            for piece in _transaction(item, iter(body), verdicts, judged, lenient, part, whole):
+            for piece in _transaction(item, iter(body), verdicts, judged, lenient, partners, part, whole):
                 if held is not None:
                     yield held
                 held, count = piece, count + 1
@@ -149,6 +157,7 @@ def _transaction(
     verdicts: list[Verdict],
     judged: list[Judged],
     lenient: bool,
+    partners: Collection[Partner],
     part: int,
     whole: int,
 ) -> Iterator[Part]:
@@ -177,7 +186,7 @@ def _transaction(
     else:
         transaction.segments = first
         tree = transaction.tree()
-        problems = check_transaction(transaction, tree)
+        problems = check_transaction(transaction, tree, partners)
         verdict = verdict_on(transaction, problems, lenient=lenient)
         transaction.segments = first[:1]
         if tree is not None and transaction.set_id == "837":

@@ -13,6 +13,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +21,7 @@ from engine.formats.x12.tables import NAMES, LoopRule, shape, table
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, line_of, load
 
-__all__ = ["Location", "Partner", "Rule", "load_partner", "load_partners"]
+__all__ = ["Location", "Partner", "Rule", "load_partner", "load_partners", "partners_in"]
 
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\((\d\d)=([^)]+)\))?(?:-(\d\d)(?:\.(\d))?)?")
 _LOOP = re.compile(r"\d{4}[A-Z]{0,2}")
@@ -78,6 +79,12 @@ class Partner:
 def load_partners(root: Path) -> list[Partner]:
     """Read the partners of a project: every YAML file in `partners/`."""
     return [load_partner(path, root) for path in sorted((root / "partners").glob("*.yaml"))]
+
+
+@cache
+def partners_in(folder: Path) -> tuple[Partner, ...]:
+    """Read the partners of a folder, once; none where there is no such folder."""
+    return tuple(load_partner(path, folder.parent) for path in sorted(folder.glob("*.yaml")))
 
 
 def load_partner(path: Path, root: Path | None = None) -> Partner:
