@@ -23,6 +23,8 @@ import orjson
 
 from engine.cli.collecting import Collecting
 from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
+from engine.cli.convertlong import LONG, Refused, convert_long
+from engine.cli.convertsets import convert_sets
 from engine.fhir import jsonio
 from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import parse
@@ -149,6 +151,20 @@ def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]
     out, left = Path(out_dir), _size(Path(path))
     try:
         with Path(path).open("rb") as file:
+            long = recognise(file.read(HEAD)) if left > LONG else ""
+            if long == "x12":
+                file.seek(0)
+                convert_sets(
+                    file, _maps, site, out, stem, lambda n, at, why: say(f"{path}, {n}, {at}, {why}")
+                )
+                moved(left)
+                return
+            if long == "cda":
+                file.seek(0)
+                convert_long(file.read(), _maps, site, out / f"{stem}.json", out / f"{stem}.report.json")
+                moved(left)
+                return
+            file.seek(0)
             results = convert_file(file, _maps, site)
             first = next(results)
             second = next(results, None)
@@ -168,6 +184,8 @@ def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]
                 if _collecting is not None:
                     _collecting.spare()
             moved(left)  # what belongs to no message: batch headers, blank lines
+    except Refused as e:
+        say(f"{path}, 1, {e.where or '-'}, {e.why}")
     except OSError as e:
         say(f"{path}, 0, -, cannot be read: {e.strerror}")
 

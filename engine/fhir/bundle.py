@@ -38,15 +38,21 @@ def _carried_key(draft: Draft) -> Identity | None:
 
 
 def transaction(
-    drafts: Iterable[Draft], *, bundle_id: str = "", timestamp: str = "", conditional: bool = True
+    drafts: Iterable[Draft],
+    *,
+    bundle_id: str = "",
+    timestamp: str = "",
+    conditional: bool = True,
+    asked: set[int] | None = None,
 ) -> dict[str, Any]:
     """Return the transaction Bundle of drafts, in their order; `conditional=False` addresses all by id.
+    `asked` are the queries (hashed) of the parts before, of a Bundle that is written in parts.
 
     A key that two drafts share addresses the first only. Raise FormatError when two drafts share an id.
     """
     entries: list[dict[str, Any]] = []
     ids: set[str] = set()
-    asked: set[str] = set()
+    asked = set() if asked is None else asked
     for draft in drafts:
         id = draft.id.lower()
         if id in ids:
@@ -54,9 +60,10 @@ def transaction(
         ids.add(id)
         key = _carried_key(draft) if conditional else None
         query = identifier_query(*key) if key else ""
-        if query and f"{draft.type}?{query}" in asked:
+        if query and hash((draft.type, query)) in asked:
             query = ""
-        asked.add(f"{draft.type}?{query}")
+        if query:
+            asked.add(hash((draft.type, query)))
         body = {"resourceType": draft.type}
         if not query:
             body["id"] = id

@@ -199,27 +199,47 @@ class MessagePlan:
         if refused is not None:
             out.held, out.flags = refused, x.flags
             return out
-        names = Names(x, entry_key)
+        out.nodes = self.nodes(root, x, Names(x, entry_key))
+        self.connect(out.nodes, x)
+        return self.finish(out, x)
+
+    def nodes(self, root: Any, x: Run, names: Names, piece: int | None = None) -> list[Node]:
+        """Make the resources of all lines at all their places, or at those of one piece of a document."""
+        made: list[Node] = []
         places: dict[tuple[str, ...], list[tuple[Scope, Any]]] = {}
         for line in self._apt(frozenset(x.names)):
             if line.type in x.left_out:
                 continue
             where = places.get(line.d.per)
             if where is None:
-                where = places[line.d.per] = root.at(line.d.per)
+                where = root.at(line.d.per)
+                if piece is not None:
+                    where = [(s, n) for s, n in where if s.piece == piece]
+                places[line.d.per] = where
             for scope, segment in where:
                 if line.when is not None and not line.when(segment, scope, x):
                     continue
                 node = self._instance(line, scope, segment, x, names)
                 if node is not None:
-                    out.nodes.append(node)
+                    made.append(node)
                     if node.draft.keys and line.type not in OF_THE_ENTRY:
                         names.parents.setdefault(id(scope), node.draft.keys[0])
-        link_all(self.lines, out.nodes, x)
+        return made
+
+    def connect(self, nodes: list[Node], x: Run) -> None:
+        """Write the references between resources."""
+        self.link_lines(nodes, x)
         if self.tree:
-            refer(out.nodes, x)
+            refer(nodes, x)
         elif self.scoped:
-            numbered(out.nodes)
+            numbered(nodes)
+
+    def link_lines(self, nodes: list[Node], x: Run) -> None:
+        """Write those that the lines of the map name."""
+        link_all(self.lines, nodes, x)
+
+    def finish(self, out: Built, x: Run) -> Built:
+        """Give the drafts of the resources made, each once, with what FHIR demands marked where it lacks."""
         seen: dict[str, None] = {}
         for node in out.nodes:
             if node.draft.id not in seen:
@@ -319,6 +339,8 @@ class MessagePlan:
             known=x.known,
         )
         node = Node(line.name, scope, anchor, draft, lab, x.spots)
+        if names.gone is not None and names.written_before(draft):
+            return None
         before = names.taken.get(draft_id)
         if before is not None and said_again(before, draft, names, x):
             return Node(line.name, scope, anchor, before.draft, before.labels, x.spots)

@@ -3,12 +3,13 @@ convert` share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from engine.fhir.ids import name_uuid
+from engine.formats.cda.document import Document
 from engine.formats.hl7v2.groups import Group, arrange
 from engine.formats.hl7v2.parse import Message
 from engine.formats.hl7v2.structures import structure_for, tree
@@ -17,9 +18,13 @@ from engine.kernel.uncollected import uncollected
 from engine.mapping import traced
 from engine.mapping.arrived import Arrived
 from engine.mapping.build import Built, MessagePlan
+from engine.mapping.from_cda import Later
 from engine.mapping.lineage import Report, ignored_by, report
+from engine.mapping.pieces import Piece, pieces
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Identify, Run, TracedRun
+from engine.mapping.treearrived import cda_arrived
+from engine.mapping.treerun import TracedTreeRun
 
 __all__ = [
     "Conversion",
@@ -31,6 +36,7 @@ __all__ = [
     "name_systems",
     "trace_arrived",
     "trace_message",
+    "trace_pieces",
     "unkeyed",
 ]
 
@@ -158,6 +164,18 @@ def trace_arrived(
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
     program.quantities.add(built)
     return Conversion(built, found, site, program.revision, x.systems)
+
+
+def trace_pieces(
+    document: Document, maps: Maps, site: str, entry_key: str, identify: Identify = unkeyed
+) -> tuple[TracedTreeRun, str, Iterator[Piece]]:
+    """Map a long CDA document as `trace_arrived` does, piece by piece: (run, revision, pieces)."""
+    later: Later = []
+    arrived = cda_arrived(document, later)
+    program = maps.program(site or maps.site_for(arrived.headers).name, trace=True)
+    plan = _plan(arrived, program, "")
+    x = TracedTreeRun(arrived, program.sender(arrived.authority), program.tables, {}, identify)
+    return x, program.revision, pieces(arrived, later, plan, x, entry_key, program.resolved)
 
 
 def _plan(arrived: Arrived, program: SiteProgram, map_: str) -> MessagePlan:

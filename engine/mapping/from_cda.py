@@ -56,10 +56,17 @@ _CLASSES = frozenset(CLASSES)
 _APART = frozenset({"RSON", "REFR", "SPRT", "GEVL", "XCRPT", "CAUS"})
 """Links to what stands for itself: the reason why something was not done is not denied with it."""
 _LINKS = ("entryRelationship", "component")
+FEW = 500
+"""Entries of a section that are always taken together."""
 
 
-def arrange(document: Document) -> TreeScope:
-    """Give the groups of a document, the outermost being `document`."""
+Later = list[tuple[Node, TreeScope]]
+"""Entries that are arranged later, with the section they stand in."""
+
+
+def arrange(document: Document, later: Later | None = None) -> TreeScope:
+    """Give the groups of a document, the outermost being `document`; with `later` the entries of sections
+    that hold very many are put there."""
     root = Node(document.root)
     root.kind = "document"
     top = TreeScope("document", root)
@@ -67,7 +74,7 @@ def arrange(document: Document) -> TreeScope:
         if node.prefix:
             continue
         if node.name == "component":
-            _body(node, top)
+            _body(node, top, later)
         elif found := HEADER.get(node.name):
             name, inner = found
             for at in node.by(inner) if inner else (node,):
@@ -87,27 +94,27 @@ def _header(node: Node, name: str, top: TreeScope) -> None:
             TreeScope(inner, n, scope)
 
 
-def _body(component: Node, top: TreeScope) -> None:
+def _body(component: Node, top: TreeScope, later: Later | None) -> None:
     for body in component.children:
         if body.name == "nonXMLBody":
             body.kind = "body"
             TreeScope("body", body, top)
         elif body.name == "section":  # a body that forgot to say that it is structured
-            _section(body, top, "")
+            _section(body, top, "", later)
         elif body.name == "structuredBody":
-            _sections(body, top, "")
+            _sections(body, top, "", later)
 
 
-def _sections(parent: Node, scope: TreeScope, around: str) -> None:
+def _sections(parent: Node, scope: TreeScope, around: str, later: Later | None) -> None:
     for node in parent.children:
         if node.name == "section":
-            _section(node, scope, around)
+            _section(node, scope, around, later)
         elif node.name == "component":
             for section in node.by("section"):
-                _section(section, scope, around)
+                _section(section, scope, around, later)
 
 
-def _section(node: Node, parent: TreeScope, around: str) -> None:
+def _section(node: Node, parent: TreeScope, around: str, later: Later | None) -> None:
     """Arrange a section; one of no known kind inside another is of that one's kind."""
     element = node.element
     code = child(element, "code")
@@ -118,14 +125,20 @@ def _section(node: Node, parent: TreeScope, around: str) -> None:
     kind = next((k for k, _ in known if k), around)
     node.kind = kind.replace(" ", "-")
     scope = TreeScope("section", node, parent)
-    for entry in node.by("entry"):
-        _entry(entry, scope, kind)
-    _sections(node, scope, kind)
+    entries = node.by("entry")
+    if later is not None and len(entries) > FEW and kind != "social history":  # which tells of the patient
+        later += [(entry, scope) for entry in entries]
+    else:
+        for entry in entries:
+            _entry(entry, scope, kind)
+    _sections(node, scope, kind, later)
 
 
-def arrange_entry(entry: Node, section: TreeScope) -> None:
-    """Arrange the statements of an entry below a section's group."""
+def arrange_entry(entry: Node, section: TreeScope, piece: int = 0) -> None:
+    """Arrange the statements of an entry below a section's group, as a piece of a long document."""
+    was, section.piece = section.piece, piece
     _entry(entry, section, section.node.kind.replace("-", " "))
+    section.piece = was
 
 
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:
@@ -176,11 +189,11 @@ def headers(document: Document) -> dict[str, str]:
     organization = child(role, "representedOrganization")
     device = child(role, "assignedAuthoringDevice")
     return {
-        "custodian.id": attr(child(keeper, "id"), "root"),
-        "custodian.name": own_text(child(keeper, "name")),
-        "author.organization": own_text(child(organization, "name")),
-        "author.organization.id": attr(child(organization, "id"), "root"),
-        "author.system": own_text(child(device, "softwareName"))
+        "custodian-id": attr(child(keeper, "id"), "root"),
+        "custodian-name": own_text(child(keeper, "name")),
+        "author-organization": own_text(child(organization, "name")),
+        "author-organization-id": attr(child(organization, "id"), "root"),
+        "author-system": own_text(child(device, "softwareName"))
         or own_text(child(device, "manufacturerModelName")),
         "code": document.code.code,
         "guide": document.guide,
@@ -189,8 +202,8 @@ def headers(document: Document) -> dict[str, str]:
 
 def authority_of(said: dict[str, str]) -> str:
     """Return the name space private to the sender of a document, by its `headers`."""
-    keeper = said["custodian.id"] or said["custodian.name"]
-    writer = said["author.organization.id"] or said["author.organization"]
+    keeper = said["custodian-id"] or said["custodian-name"]
+    writer = said["author-organization-id"] or said["author-organization"]
     return f"urn:hub:sender:cda|{keeper}|{writer if not keeper else ''}"
 
 

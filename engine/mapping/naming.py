@@ -9,6 +9,7 @@ nobody's name.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from engine.kernel.message import Draft, Identity
 from engine.mapping.links import Node
 from engine.mapping.run import Run
 from engine.mapping.scope import Scope
-from engine.mapping.traced import absorb
+from engine.mapping.traced import absorb, plain
 
 __all__ = ["Names", "said_again"]
 
@@ -44,6 +45,7 @@ class Names:
         self.x, self.entry_key = x, entry_key
         self.parents: dict[int, Identity] = {}  # group -> the first resource in it that has a key
         self.taken: dict[str, Node] = {}
+        self.gone: dict[str, int] | None = None  # what was written with earlier pieces: id -> what it said
         self._places: Counter[str] = Counter()
         self._again: Counter[str] = Counter()
 
@@ -59,6 +61,31 @@ class Names:
         self._places[place] += 1
         return self.x.identify(kind, "urn:hub:position", f"{place}|{self._places[place]}")
 
+    def forget(self, kept: dict[int, Identity]) -> None:
+        """Remember of the resources so far only what they said: they are written."""
+        gone = self.gone if self.gone is not None else {}
+        for draft_id, node in self.taken.items():
+            gone[draft_id] = _said(node.draft)
+        self.gone, self.parents = gone, dict(kept)
+        self.taken.clear()
+
+    def written_before(self, draft: Draft) -> bool:
+        """Say whether a draft is one of an earlier piece said again; another of its key gets a name of its
+        own."""
+        assert self.gone is not None
+        said = self.gone.get(draft.id)
+        if said is None:
+            return False
+        if said == _said(draft):
+            return True
+        self.x.flag(
+            "duplicate-key",
+            f" {draft.type}",
+            "two of one message have the same key; both are kept, told apart by their order",
+        )
+        self.next_of_key(draft.type, draft)
+        return False
+
     def next_of_key(self, kind: str, draft: Draft) -> None:
         """Give a draft whose key is taken the next name of that key."""
         system, value = draft.keys[0] if draft.keys else ("urn:hub:position", draft.id)
@@ -66,6 +93,10 @@ class Names:
         nth = f"urn:hub:nth:{self._again[draft.id] + 1}|{system}"  # no sender names a system so
         draft.keys = ((nth, value),)
         draft.id = self.x.identify(kind, nth, value)
+
+
+def _said(draft: Draft) -> int:
+    return hash(json.dumps(plain(draft.body), sort_keys=True, default=str))
 
 
 def _text(*parts: str) -> str:

@@ -58,16 +58,16 @@ class TreeArrived:
         message: MessageDef,
     ) -> Report:
         """Say of every attribute and text where it went."""
-        return tree_report(self.scope.node, built, x, rows, maps, message)
+        return tree_report([self.scope.node], built, x, rows, maps, message)
 
 
-def cda_arrived(document: Document) -> TreeArrived:
-    """Arrange a CDA document."""
+def cda_arrived(document: Document, later: from_cda.Later | None = None) -> TreeArrived:
+    """Arrange a CDA document; with `later`, but for the entries of sections of very many."""
     said = from_cda.headers(document)
     return TreeArrived(
         "cda",
         document,
-        from_cda.arrange(document),
+        from_cda.arrange(document, later),
         (from_cda.kind_of_document(document), "CDA"),
         from_cda.type_text(document),
         said,

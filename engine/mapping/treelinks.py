@@ -8,33 +8,39 @@ What an element became are the resources that stand on it, else those of the nea
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from engine.formats.xml.nodes import Node as Element
 from engine.mapping.links import Node
 from engine.mapping.run import Run
 
-__all__ = ["refer"]
+__all__ = ["Made", "became", "nearest", "open_ones", "refer"]
 
-_Made = dict[Element, list[tuple[str, str]]]  # element -> (type, Reference) of what stands on it
+Made = dict[Element, list[tuple[str, str]]]  # element -> (type, Reference) of what stands on it
 
 
-def refer(nodes: list[Node], x: Run) -> None:
-    """Write all open References of a document; a Provenance of nothing goes."""
-    waiting = getattr(x, "waiting", None)
-    if not waiting:
-        return
-    made: _Made = defaultdict(list)
-    drafts = []
+def became(nodes: Iterable[Node], x: Run) -> Made:
+    """Give what elements became: the resources of lines, and those that rows made."""
+    made: Made = defaultdict(list)
     for n in nodes:
         if n.draft.type != "Provenance":  # it tells of what an element became, and is none of it
             made[n.segment].append((n.draft.type, x.reference(n.draft.type, n.draft.id)["reference"]))
-        drafts.append(n.draft)
     types = {x.reference(d.type, d.id)["reference"]: d.type for d in x.drafts}
     for (_, element), ref in x.made.items():
         if isinstance(element, Element) and ref.get("reference", "") in types:
             made[element].append((types[ref["reference"]], ref["reference"]))
-    for draft in {d.id: d for d in (*drafts, *x.drafts)}.values():
+    return made
+
+
+def refer(nodes: list[Node], x: Run, made: Made | None = None) -> None:
+    """Write the open References of a document, or of a piece of it; a Provenance of nothing goes."""
+    waiting = getattr(x, "waiting", None)
+    if not waiting:
+        return
+    if made is None:
+        made = became(nodes, x)
+    for draft in {d.id: d for d in (*(n.draft for n in nodes), *x.drafts)}.values():
         _fill(draft.body, made, waiting)
         for name, marks in draft.labels.items():
             entries = draft.body.get(name)
@@ -46,7 +52,7 @@ def refer(nodes: list[Node], x: Run) -> None:
     nodes[:] = [n for n in nodes if n.draft.type != "Provenance" or "target" in n.draft.body]
 
 
-def _fill(value: dict[str, Any], made: _Made, waiting: dict[int, Any]) -> None:
+def _fill(value: dict[str, Any], made: Made, waiting: dict[int, Any]) -> None:
     for k, v in list(value.items()):
         if isinstance(v, dict):
             if _open(v):
@@ -80,25 +86,38 @@ def _fill(value: dict[str, Any], made: _Made, waiting: dict[int, Any]) -> None:
                 del value[k]
 
 
+def open_ones(value: Any) -> bool:
+    """Say whether a body holds a Reference that waits."""
+    if isinstance(value, dict):
+        return _open(value) or any(map(open_ones, value.values()))
+    return isinstance(value, list) and any(map(open_ones, value))
+
+
 def _open(v: dict[str, Any]) -> bool:
     return "n" in v and v.get("reference") == ""
 
 
-def _found(v: dict[str, Any], made: _Made, waiting: dict[int, Any]) -> list[dict[str, Any]]:
+def _found(v: dict[str, Any], made: Made, waiting: dict[int, Any]) -> list[dict[str, Any]]:
     _, element, targets = waiting[v["n"]]
     rest = {k: w for k, w in v.items() if k not in ("n", "reference")}
+    found = dict.fromkeys(ref for _, ref in nearest(element, made, targets))
+    return [{"reference": ref, **rest} for ref in found]
+
+
+def nearest(element: Element, made: Made, targets: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Give (type, Reference) of what an element became: what stands on it, else the nearest inside it."""
     wanted = frozenset(targets)
     anything = not wanted or "Resource" in wanted
-    out: dict[str, None] = {}
+    out: list[tuple[str, str]] = []
     stack = [element]
     while stack:
         at = stack.pop()
-        here = [ref for kind, ref in made.get(at, ()) if anything or kind in wanted]
+        here = [found for found in made.get(at, ()) if anything or found[0] in wanted]
         if here:
-            out.update(dict.fromkeys(here))
+            out += here
         else:
             stack.extend(reversed(at.children))
-    return [{"reference": ref, **rest} for ref in out]
+    return out
 
 
 def _sections(body: dict[str, Any], x: Run) -> None:

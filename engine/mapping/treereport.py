@@ -8,7 +8,7 @@ What `ignore:` of a map names is ignored below that map's elements, of a message
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from engine.formats.xml.nodes import Node
@@ -55,18 +55,21 @@ DESCRIBES = {
 
 
 def tree_report(
-    top: Node,
+    tops: Sequence[Node],
     built: Built,
     x: TracedTreeRun,
     rows: list[Row],
     maps: Mapping[str, MapDef],
     message: MessageDef,
+    names: Sequence[str] = (),
+    skip: Set[Node] = frozenset(),
 ) -> Report:
-    """Make the report of one document."""
+    """Make the report of one document, or of what stands in `tops` but not in `skip`; `names` are what the
+    drafts are called there."""
     hits: dict[At, Targets] = defaultdict(list)
     whole: dict[Node, Targets] = defaultdict(list)
     keys: dict[At, int] = {}
-    for name, d in zip(names_of(built.drafts), built.drafts, strict=True):
+    for name, d in zip(names or names_of(built.drafts), built.drafts, strict=True):
         for path, value in walk_values({k: v for k, v in d.body.items() if k != "resourceType"}, name):
             for a in value.src:
                 if isinstance(value, TKey):
@@ -82,7 +85,7 @@ def tree_report(
     everywhere = dict.fromkeys(message.ignore, "ignored on purpose by the message map")
     out = Report()
     shown: dict[int, tuple[str, Place]] = {}
-    for at, place, value, around in _leaves(top, whole):
+    for at, place, value, around in _leaves(tops, whole, skip):
         found = hits.get(at) or around
         if not found and at not in failed:
             found = _decided(at, hits, reached, at in chose or at in ignored)
@@ -97,13 +100,18 @@ def tree_report(
     return out
 
 
-def _leaves(top: Node, whole: Mapping[Node, Targets]) -> Iterator[tuple[At, str, str, Targets]]:
+def _leaves(
+    tops: Sequence[Node], whole: Mapping[Node, Targets], skip: Set[Node]
+) -> Iterator[tuple[At, str, str, Targets]]:
     """Give every populated attribute and text: where, its XPath, its value, and what its element as a whole
     became."""
-    home = str(top.element.tag)[1:].partition("}")[0] if str(top.element.tag)[:1] == "{" else ""
-    stack: list[tuple[Node, str, Targets]] = [(top, "/" + step_name(str(top.element.tag), home), [])]
+    root = str(tops[0].top.element.tag)
+    home = root[1:].partition("}")[0] if root[:1] == "{" else ""
+    stack: list[tuple[Node, str, Targets]] = [(top, top.place, []) for top in reversed(tops)]
     while stack:
         node, path, around = stack.pop()
+        if node in skip:
+            continue
         around = whole.get(node) or around
         for tag, value in node.element.attrib.items():
             if not value.strip():

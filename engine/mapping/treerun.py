@@ -43,12 +43,14 @@ class TreeRun(Run):
         self.names = self.message.names
         self.document = self.message.document
         self.waiting: dict[int, tuple[dict[str, Any], Node, tuple[str, ...]]] = {}
+        self.opened = 0
         self.by_id: dict[str, Draft] = {}
 
     def made_here(self, node: Node, targets: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a Reference that is filled once all resources are made (see `treelinks`)."""
         self.marks += 1
-        ref: dict[str, Any] = {"reference": "", "n": len(self.waiting)}
+        self.opened += 1
+        ref: dict[str, Any] = {"reference": "", "n": self.opened}
         self.waiting[ref["n"]] = (ref, node, targets)
         return ref
 
@@ -59,11 +61,12 @@ class TreeRun(Run):
         self.marks += 1
         known = self.made.get((fn, node))
         if known is not None:
-            return known
+            return dict(known)
         o, labels, keys, inner = self._resource(node, fn)
         if not o:
             return None
-        return self.settle_made(name.rsplit("_", 1)[-1], name, o, labels, keys, inner, (fn, node))
+        made = self.settle_made(name.rsplit("_", 1)[-1], name, o, labels, keys, inner, (fn, node))
+        return dict(made) if made is not None else None
 
     def _settle_keyed(
         self,

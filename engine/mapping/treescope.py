@@ -7,7 +7,7 @@ wherever it stands; `per: author|informant` any of these. Fits what `scope.Scope
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.formats.xml.nodes import Node
@@ -18,13 +18,14 @@ __all__ = ["TreeScope"]
 class TreeScope:
     """One group: its name, its element, the groups inside it, the one around it."""
 
-    __slots__ = ("_all", "groups", "name", "node", "own", "parent", "top")
+    __slots__ = ("_all", "groups", "name", "node", "own", "parent", "piece", "top")
 
     strict = True
     """References look for their targets inside and around, and beside only among what the top holds."""
 
     def __init__(self, name: str, node: Node, parent: TreeScope | None = None) -> None:
         self.name, self.node, self.parent = name, node, parent
+        self.piece: int = 0 if parent is None else parent.piece  # of a long document
         self.top: TreeScope = self if parent is None else parent.top
         self.own: dict[str, list[Node]] = {name: [node]}
         self.groups: dict[str, list[TreeScope]] = {}
@@ -81,6 +82,21 @@ class TreeScope:
         for scopes in self.groups.values():
             for s in scopes:
                 yield from s.walk()
+
+    def groups_so_far(self) -> dict[str, int]:
+        """How many groups of each name there are: what `cut_back` goes back to."""
+        return {name: len(found) for name, found in self._all.items()}
+
+    def cut_back(self, counts: dict[str, int], sections: Iterable[TreeScope]) -> None:
+        """Forget the groups that came since: those of a piece of the document that is done with."""
+        for name in list(self._all):
+            gone = self._all[name][counts.get(name, 0) :]
+            for s in gone:
+                s.parent = None
+                s.groups.clear()
+            del self._all[name][counts.get(name, 0) :]
+        for s in sections:
+            s.groups = {n: kept for n, all_ in s.groups.items() if (kept := [g for g in all_ if not g.piece])}
 
     def release(self) -> None:
         """Let go of the ways up, so that the document's memory is free at once."""

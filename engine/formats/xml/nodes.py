@@ -23,6 +23,7 @@ _NAMESPACES = {
     "xml": "http://www.w3.org/XML/1998/namespace",
 }
 _TYPE = f"{{{_NAMESPACES['xsi']}}}type"
+_SAID = ("kind", "section", "denied", "none", "backwards")
 QUIET = frozenset(
     {
         *("nullFlavor", _TYPE, "use", "unit", "classCode", "moodCode", "typeCode", "determinerCode"),
@@ -81,16 +82,24 @@ class Node:
     def get(self, name: str) -> str:
         """An attribute, trimmed; `xsi:type` without its prefix; empty where there is none.
 
-        `hub:kind`, `hub:section`, `hub:denied` and `hub:none` are what its format says of it.
+        `hub:kind`, `hub:section`, `hub:denied` and `hub:none` are what its format says of it, `hub:backwards`
+        that it is a span whose end comes before its beginning.
         """
         if ":" not in name:
             said = self.element.get(name)
             return said.strip() if said else ""
         prefix, _, local = name.partition(":")
         if prefix == "hub":
-            return getattr(self, local, "") if local in ("kind", "section", "denied", "none") else ""
+            return getattr(self, local, "") if local in _SAID else ""
         value = (self.element.get(f"{{{_NAMESPACES.get(prefix, '')}}}{local}") or "").strip()
         return value.rpartition(":")[2] if name == "xsi:type" else value
+
+    @property
+    def backwards(self) -> str:
+        """`true` for a span (IVL_TS) whose `high` is an earlier day than its `low`."""
+        low, high = (next((n.get("value")[:8] for n in self.by(name)), "") for name in ("low", "high"))
+        length = min(len(low), len(high))
+        return "true" if (low + high).isdigit() and high[:length] < low[:length] else ""
 
     @property
     def text(self) -> str:
@@ -113,7 +122,10 @@ class Node:
                 return True
         if (self.element.text or "").strip():
             return True
-        return any(c.valued or (c.element.tail or "").strip() for c in self.children)
+        children = self.children
+        if not children and len(self.element):
+            return True  # closed: it says something when it is opened
+        return any(c.valued or (c.element.tail or "").strip() for c in children)
 
     @property
     def fields(self) -> tuple[()]:
@@ -163,6 +175,31 @@ class Node:
         for c in self.children:
             yield from c.walk()
 
+    def walk_seen(self) -> Iterator[Node]:
+        """This element and those inside it that somebody asked for."""
+        yield self
+        for c in self._children or ():
+            yield from c.walk_seen()
+
+    def close(self) -> None:
+        """Hide what is inside until `release_inside`: paths from elsewhere find nothing there."""
+        self._children, self._by = (), {}
+
+    def release_inside(self) -> None:
+        """Let go of the nodes of what is inside; asked again, they are made anew."""
+        for c in self._children or ():
+            for inner in list(c.walk_seen()):
+                inner.parent, inner._by, inner._children = None, None, ()
+                del inner.element
+        self._children, self._by = None, None
+
+    def forget(self) -> None:
+        """Let go of all that is inside, in the tree of the parser too; what it is called stays."""
+        self.release_inside()
+        tail = self.element.tail
+        self.element.clear()
+        self.element.tail = tail
+
     def release(self) -> None:
         """Let go of the ways up of all that is inside, so that its memory is free at once."""
         stack = [self]
@@ -171,6 +208,7 @@ class Node:
             at.parent, at._by = None, None
             if at._children:
                 stack.extend(at._children)
+            at._children = ()
 
     def inside(self, other: Node) -> bool:
         """Say whether it is `other` or stands in it."""
