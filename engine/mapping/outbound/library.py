@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.kernel.errors import ConfigError, HubError, MapError
 from engine.kernel.yamlfile import load
-from engine.mapping.outbound import x12, xml
+from engine.mapping.outbound import hl7v2, x12, xml
 from engine.mapping.outbound.datatypes import WRITERS, Writer
 from engine.mapping.outbound.draft import Shape
 from engine.mapping.outbound.language import OutMap, read_outbound
@@ -23,7 +23,7 @@ from engine.terminology.translate import Table, Terminology
 
 __all__ = ["SHAPES", "OutMaps"]
 
-SHAPES = {"x12": x12.shape_of, "cda": xml.cda_shape, "ncpdp": xml.script_shape}
+SHAPES = {"x12": x12.shape_of, "cda": xml.cda_shape, "ncpdp": xml.script_shape, "hl7v2": hl7v2.shape_of}
 _OID = re.compile(r"[0-2](\.\d+)+")
 
 
@@ -38,6 +38,14 @@ class OutMaps:
             for table in tables
             for r in table.rows
             if r.translates and _OID.fullmatch(r.source_code)
+        }
+        self.coding_ids = {
+            r.target_code: r.source_code
+            for r in (tables[0].rows if tables else ())
+            if r.translates
+            and r.source_system.endswith("v2-0396")
+            and r.equivalence != "wider"
+            and not r.pattern
         }
         self._programs: dict[tuple[str, Shape], Program] = {}
 
@@ -124,7 +132,7 @@ class OutMaps:
 
     def writer(self, name: str) -> Writer | None:
         """Find what writes a datatype."""
-        return WRITERS.get(name)
+        return WRITERS.get(name) or hl7v2.V2_WRITERS.get(name)
 
     def table(self, name: str, where: str) -> Table:
         """Find a code table."""

@@ -95,6 +95,7 @@ class Resources:
     nodes: list[Node]
     given: Mapping[str, str] = field(default_factory=dict)
     oids: Mapping[str, str] = field(default_factory=dict)  # code system or namespace -> its OID
+    coding_ids: Mapping[str, str] = field(default_factory=dict)  # code system -> its id in HL7 table 0396
     read: set[str] = field(default_factory=set)  # places of leaves that rows used
     seen: list[str] | None = None  # places that a condition is looking at
     _by_reference: dict[str, Node] = field(default_factory=dict)

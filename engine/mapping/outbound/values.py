@@ -140,6 +140,19 @@ def there(node: Node, resources: Resources) -> str:
     return "Y"
 
 
+def authority_type(node: Node, resources: Resources) -> str | None:
+    """Say what kind of universal id a system is: ISO, UUID or URI."""
+    said = text(node)
+    if said.startswith("urn:oid:") or said in resources.oids:
+        return "ISO"
+    return "UUID" if said.startswith("urn:uuid:") else "URI" if ":" in said else None
+
+
+def authority_id(node: Node, resources: Resources) -> str:
+    """Write a system as a universal id: an OID or UUID bare, any other as it is."""
+    return resources.oids.get(text(node), "") or oid(node, resources) or text(node)
+
+
 def telecom_url(node: Node, resources: Resources) -> str:
     """Write a ContactPoint as the URL that TEL holds: tel:, mailto:, x-text-fax: or the address itself."""
     said = {name: child_nodes(node, name) for name in ("system", "value")}
@@ -212,6 +225,8 @@ FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
         fills,
         interval,
         interval_unit,
+        authority_id,
+        authority_type,
         telecom_url,
         own_reference,
         day,

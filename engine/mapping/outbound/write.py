@@ -8,26 +8,28 @@ which row should have filled it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from engine.formats.cda.document import parse as read_document
+from engine.formats.hl7v2.parse import parse as read_v2
 from engine.formats.ncpdp.message import parse as read_script
 from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import read_segments
 from engine.formats.x12.validate import check_interchange, check_transaction
 from engine.kernel.errors import HubError
-from engine.mapping.outbound import xml
+from engine.mapping.outbound import hl7v2, xml
 from engine.mapping.outbound.draft import Draft
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
 
-__all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_script", "write_x12"]
+__all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_script", "write_v2", "write_x12"]
 
 
 class Value(NamedTuple):
@@ -75,7 +77,7 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     """Run a whole message's map over resources; the draft is pruned, the report lacks its addresses."""
     program = maps.entry(name)
     resources = Resources.of(source, given)
-    resources.oids = maps.oids
+    resources.oids, resources.coding_ids = maps.oids, maps.coding_ids
     running = Running(resources, maps.terminology.tables)
     draft = Draft(name)
     kinds = program.map.kinds
@@ -127,6 +129,8 @@ def write_any(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -
     format = maps.entry(name).map.format
     if format == "cda":
         return write_ccd(maps, source, given, name)
+    if format == "hl7v2":
+        return write_v2(maps, source, given, name)
     if format == "ncpdp":
         return write_script(maps, source, given, name)
     missing = [n for n in ("sender", "receiver", "control", "day", "time") if not given.get(n)]
@@ -184,6 +188,36 @@ _DEMANDED = (
     "author/assignedAuthor/representedOrganization/name",
     "custodian/assignedCustodian/representedCustodianOrganization/name",
 )  # fmt: skip
+
+
+def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) -> tuple[bytes, Report]:
+    """Write an HL7 v2 message of one patient. Raises Refused where it lacks what makes it one."""
+    _one_patient(source)
+    draft, _, report = fill(maps, name, source, given)
+    data, values = hl7v2.message(draft)
+    report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in values]
+    asked = len([n for n in Resources.of(source).nodes if n.kind == maps.maps[name].kinds[0]])
+    there = {(m[1], m[2], m[3]) for address, _ in values if (m := _V2_PLACE.match(address))}
+    lacks = []
+    for place, each in _V2_DEMANDS.items():
+        segment, _, field_ = place.partition("-")
+        found = len({n for s, n, f in there if (s, f) == (segment, field_)})
+        wanted = asked if each else 1
+        if found < wanted:
+            lacks.append(
+                f"{place} has no value" + (f" in {wanted - found} of {asked} orders" if each else "")
+            )
+    if lacks:
+        raise Refused(f"a {name} cannot be written", lacks)
+    read_v2(data)
+    return data, report
+
+
+_V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)")
+_V2_DEMANDS = {  # True: of every order
+    **dict.fromkeys(("MSH-3", "MSH-5", "MSH-7", "MSH-9", "MSH-10", "MSH-12", "PID-3", "PID-5"), False),
+    **dict.fromkeys(("ORC-1", "ORC-2", "OBR-2", "OBR-4"), True),
+}
 
 
 def write_script(
