@@ -11,6 +11,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from engine.formats.ncpdp.elements import Code
 from engine.formats.ncpdp.message import Script
 from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
@@ -127,24 +128,24 @@ def _number_space(x: Any, who: str) -> str:
     return quote(who or f"{script.sender.qualifier}/{script.sender.code}", safe="")
 
 
-@named
+@named_key
 def message_authority(node: Node, x: Any) -> Any:
-    """Give the URI of who sent the message, and numbered it."""
-    return _sent_by(node, x, x.document.sender)
+    """Give the name space of MessageIDs of who sent the message."""
+    return _sent_by(x.document.sender)
 
 
-@named
+@named_key
 def answered_authority(node: Node, x: Any) -> Any:
-    """Give the URI of who sent the message that this one answers; of this one where it answers none."""
+    """Give the name space of MessageIDs of who sent what is answered; of the sender where it answers none."""
     script: Script = x.document
-    return _sent_by(node, x, script.receiver if script.relates_to else script.sender)
+    return _sent_by(script.receiver if script.relates_to else script.sender)
 
 
 _SIDES = {"D": "prescriber", "C": "prescriber", "P": "pharmacy"}
 
 
-def _sent_by(node: Node, x: Any, who: Any) -> Any:
-    return _authority(node, x, _SIDES.get(who.qualifier, "address"), who.code)
+def _sent_by(who: Code) -> str:
+    return f"urn:hub:script:message:{_SIDES.get(who.qualifier, 'address')}:{quote(who.code, safe='')}"
 
 
 @named

@@ -35,6 +35,7 @@ NOWHERE = {
     "IntervalUnits/Text",
     "IndicationPrecursor/Code",
     "MedicationDispensed/WrittenDate",
+    "MedicationRequested/WrittenDate",
     "OtherMedicationDate/OtherMedicationDate",
 }
 """All that the samples say and FHIR R4 has no place for; a report names each by its XPath."""
