@@ -232,7 +232,7 @@ class MessagePlan:
         if self.tree:
             refer(nodes, x)
         elif self.scoped:
-            numbered(nodes)
+            numbered(nodes, x)
 
     def link_lines(self, nodes: list[Node], x: Run) -> None:
         """Write those that the lines of the map name."""

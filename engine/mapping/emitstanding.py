@@ -30,8 +30,13 @@ class Standing(Rows):
             self.put(f"if {' or '.join(f'{n!r} in x.names' for n in names)}:")
             self.depth += 1
         places = f"((s, {env.scope}),)" if here else f"x.standing({env.scope}, {row.each!r})"
+        done = "" if aim.many or here else self.name("d")  # a single element takes the first
+        if done:
+            self.put(f"{done} = False")
         self.put(f"for {s}, {q} in {places}:")
         self.depth += 1
+        if done:
+            self.put(f"if {done}: break")
         inner = replace(env, scope=q if holder or segment[:1].isdigit() else env.scope, value=None)
         if inner.scope == q:
             inner = replace(inner, fields={}, bound={})
@@ -52,6 +57,8 @@ class Standing(Rows):
 
         def taken(value: str) -> None:
             aim.take(value)
+            if done:
+                self.put(f"{done} = True")
             if spot:
                 self.put(f"{spot}.append({s})")
 
