@@ -1,4 +1,4 @@
-"""X12 with a segment or a value missing or wrong: what is made of the rest is valid and refers to nothing that
+"""X12 with a segment or a value missing or wrong: what is made of the rest is valid; it refers to nothing that
 is not there; what FHIR demands and the file does not say holds the message.
 """
 
