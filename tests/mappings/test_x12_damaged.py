@@ -1,5 +1,5 @@
-"""X12 with a segment or a value missing or wrong: what is made of the rest is valid; it refers to nothing that
-is not there; what FHIR demands and the file does not say holds the message.
+"""X12 with a segment or a value missing or wrong: what is made of the rest is valid and refers to nothing
+that is not there; what FHIR demands and the file does not say holds the message.
 """
 
 from __future__ import annotations
