@@ -138,7 +138,7 @@ def _apart(channel: Channel, others: Iterable[Channel]) -> None:
 
 
 def agree(channels: Iterable[Channel], maps: Maps) -> None:
-    """Refuse a channel whose `sender:` or `map:` names nothing that exists. Raises ConfigError."""
+    """Refuse a channel whose `sender:` or `map:` names nothing that exists. Raises ConfigError, MapError."""
     for c in channels:
         if c.site and c.site not in maps.all_sites:
             known = ", ".join(sorted(maps.all_sites)) or "none"
@@ -146,7 +146,9 @@ def agree(channels: Iterable[Channel], maps: Maps) -> None:
                 f"sender: there is no site {c.site}", where=c.at("sender"), remedy=f"sites are: {known}"
             )
         formats = {t.format for t in c.receives.rules.others} if c.receives else set()
-        every = [maps, *(maps.of(f) for f in formats - {"xdm"})] if c.map else [maps]
+        if "xdm" in formats:
+            formats = formats - {"xdm"} | {"cda"}
+        every = [maps, *(maps.of(f) for f in sorted(formats))]  # read at the start: what is wrong stops it
         if c.map and all(c.map not in one.messages for one in every):
             known = ", ".join(sorted({name for one in every for name in one.messages}))
             raise ConfigError(

@@ -46,6 +46,8 @@ OF_MANY = frozenset(
     {"Device", "Location", "Organization", "Patient", "Practitioner", "PractitionerRole", "RelatedPerson"}
 )
 """What documents of many sets speak of: a version number says nothing of it."""
+PARTS_TOLD = 32
+"""Parts of one payment, about 8 MiB, whose claims the payment lists: each makes a new version of the list."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -82,6 +84,7 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     if out.parked is not None:
         return
     found = list(drafts.values())
+    _shortened(found, entry, out)
     if isinstance(read.document, Script):
         mark_known(found)
     if isinstance(read.document, Document):
@@ -91,6 +94,19 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
         if draft.told is None and draft.name != "superseded":
             draft.told = when if when is None or when.kind in TIMES or draft.type not in OF_MANY else None
     judge(out, entry, channel, found, NUMBERS[format])
+
+
+def _shortened(drafts: list[Draft], entry: Entry, out: Work) -> None:
+    """Leave the details out of a payment that comes in very many parts: each claim's stand with the claim."""
+    part = entry.control_id.split("/")[3:4]
+    if not part or not part[0].isdecimal() or int(part[0]) <= PARTS_TOLD:
+        return
+    for draft in drafts:
+        if draft.type == "PaymentReconciliation" and draft.body.pop("detail", None) is not None:
+            draft.labels.pop("detail", None)
+            draft.acts.pop("detail", None)
+            text = f"a payment in more than {PARTS_TOLD} parts: from here on it lists no claims, they name it"
+            out.flags.append(Flag("payment-in-parts", "BPR[1]", text))
 
 
 def prepare_other(pipeline: Pipeline, entry: Entry, channel: Channel, format: str) -> None:

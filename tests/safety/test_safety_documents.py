@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from functools import partial
 from typing import Any
 
 import pytest
 from safety_hub import ROOT, Hub
 
+from engine.formats.x12.cut import cut
 from engine.kernel.message import Outcome
 from engine.listeners.http_settings import HttpChannel
 from engine.listeners.mail import mail_of
@@ -224,3 +226,30 @@ def test_a_name_that_leads_out_is_flagged_and_not_read(hub: Hub, name: str) -> N
     codes = {f.code for f in outcome.flags if f.work}
     assert "package" in codes and codes & {"package-unsafe-name", "package-missing"}
     assert outcome.written == 0
+
+
+def remittance(claims: int) -> bytes:
+    """A payment of so many claims, in one transaction set."""
+    sample = (ROOT / "sample_messages/x12/835_payment.x12").read_text().replace("\n", "")
+    head, _, rest = sample.partition("CLP*")
+    tail = rest[rest.index("SE*") :]
+    body = "".join(
+        f"CLP*L{n:06d}*1*10*10**12*P{n}*11~NM1*QC*1*FAMILY{n}*GIVEN****MI*M{n}~" for n in range(claims)
+    )
+    count = head[head.index("ST*") :].count("~") + body.count("~") + 1
+    return (head + body + f"SE*{count}" + tail[tail.index("*", 3) :]).encode()
+
+
+def test_a_long_payment_in_parts_lists_its_claims_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.listeners.mail.cut", partial(cut, part=1500))
+    outcomes = post(hub, remittance(60), "claims")
+    assert len(outcomes) > 2 and {o.status for o in outcomes} == {"done"}
+    (payment,) = hub.all("PaymentReconciliation")
+    assert len(payment["detail"]) == 60 == len(hub.all("ExplanationOfBenefit"))
+    hub.replay(outcomes[0].entry)
+    (again,) = hub.all("PaymentReconciliation")
+    assert len(again["detail"]) == 60
+    monkeypatch.setattr("engine.channels.otherwork.PARTS_TOLD", 1)
+    late = post(hub, remittance(60).replace(b"*000000", b"*900000", 1), "claims")
+    assert all("payment-in-parts" in [f.code for f in o.flags] for o in late[1:])
+    assert len(hub.all("PaymentReconciliation")[0]["detail"]) == 60
