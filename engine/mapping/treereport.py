@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from lxml import etree
+
 from engine.formats.xml.nodes import Node
 from engine.formats.xml.paths import read_path
 from engine.formats.xml.places import step_name
@@ -22,7 +24,10 @@ from engine.mapping.treerun import At, TracedTreeRun
 
 __all__ = ["tree_report"]
 
+_STATEMENTS = frozenset(("entry", "entryRelationship", "observation", "act"))
 Targets = list[tuple[str, int]]  # (element of a resource, row)
+Hits = dict[Node, dict[str, Targets]]  # element -> attribute or text -> where it went
+_NOWHERE: dict[str, Targets] = {}
 
 STRUCTURE = {
     "typeId": "the schema of all documents",
@@ -66,95 +71,200 @@ def tree_report(
 ) -> Report:
     """Make the report of one document, or of what stands in `tops` but not in `skip`; `names` are what the
     drafts are called there."""
-    hits: dict[At, Targets] = defaultdict(list)
-    whole: dict[Node, Targets] = defaultdict(list)
+    hits: Hits = defaultdict(dict)
+    whole: dict[Node, Targets] = {}
     keys: dict[At, int] = {}
     for name, d in zip(names or names_of(built.drafts), built.drafts, strict=True):
         for path, value in walk_values({k: v for k, v in d.body.items() if k != "resourceType"}, name):
             for a in value.src:
                 if isinstance(value, TKey):
                     keys[a] = value.row
-                elif a.part:
-                    hits[a].append((path, value.row))
+                    continue
+                target = (path, value.row)
+                if a.part:
+                    hits[a.node].setdefault(a.part, []).append(target)
                 else:
-                    whole[a.node].append((path, value.row))
-    reached = _reached(hits, whole)
-    chose = dict(x.choices)
-    failed: dict[At, str] = dict(x.failures)
-    ignored = _ignored(built, maps)
-    everywhere = dict.fromkeys(message.ignore, "ignored on purpose by the message map")
+                    whole.setdefault(a.node, []).append(target)
     out = Report()
-    shown: dict[int, tuple[str, Place]] = {}
-    for at, place, value, around in _leaves(tops, whole, skip):
-        found = hits.get(at) or around
-        if not found and at not in failed:
-            found = _decided(at, hits, reached, at in chose or at in ignored)
-        if found:
-            for target, row in dict.fromkeys(found):
-                named = shown.get(row)
-                if named is None:
-                    named = shown[row] = (row_name(rows, row), place_of_row(rows, row))
-                out.mapped.append(Mapped(place, target, *named))
+    mapped = _Mapped(out, rows)
+    why = _Why(hits, whole, x, keys, _ignored(built, maps), message, rows)
+    root = str(tops[0].top.element.tag)
+    steps = _Steps(root[1:].partition("}")[0] if root[:1] == "{" else "")
+    stack: list[tuple[Node, str]] = [(top, top.place) for top in reversed(tops)]
+    while stack:
+        node, path = stack.pop()
+        if node in skip:
             continue
-        out.unmapped.append(_why(at, place, value, chose, failed, keys, ignored, everywhere, rows))
+        if found := whole.get(node):
+            for place in _inside(node.element, path, steps):
+                mapped.add(place, found)
+            continue
+        element, here = node.element, hits.get(node, _NOWHERE)
+        for tag, value in element.attrib.items():
+            name = steps.attribute(tag)  # type: ignore[arg-type]
+            if found := here.get(name):
+                mapped.add(f"{path}/{name}", found)
+            elif value.strip():
+                why.told(out, mapped, At(node, name), f"{path}/{name}", str(value))
+        n = 0
+        count: dict[str, int] = {}
+        inner = []
+        children = node.children
+        for text in (element.text, *(c.element.tail for c in children)):
+            n += bool(text)
+            if text and not text.isspace():
+                if children and not any(map(str.isalnum, text)):
+                    continue  # dots and dashes between elements are nobody's value
+                place = f"{path}/text()[{n}]" if children else path
+                if found := here.get("text()"):
+                    mapped.add(place, found)
+                else:
+                    why.told(out, mapped, At(node, "text()"), place, text)
+        for c in children:
+            tag = c.element.tag
+            k = count[tag] = count.get(tag, 0) + 1
+            inner.append((c, f"{path}/{steps[tag]}[{k}]"))
+        stack.extend(reversed(inner))
     return out
 
 
-def _leaves(
-    tops: Sequence[Node], whole: Mapping[Node, Targets], skip: Set[Node]
-) -> Iterator[tuple[At, str, str, Targets]]:
-    """Give every populated attribute and text: where, its XPath, its value, and what its element as a whole
-    became."""
-    root = str(tops[0].top.element.tag)
-    home = root[1:].partition("}")[0] if root[:1] == "{" else ""
-    stack: list[tuple[Node, str, Targets]] = [(top, top.place, []) for top in reversed(tops)]
+class _Mapped:
+    """Writes what went somewhere; a row is named once."""
+
+    def __init__(self, out: Report, rows: list[Row]) -> None:
+        self.out, self.rows = out.mapped, rows
+        self.shown: dict[int, tuple[str, Place]] = {}
+
+    def add(self, place: str, found: Targets) -> None:
+        """Say that what stands at a place went to these elements."""
+        for target, row in found if len(found) == 1 else dict.fromkeys(found):
+            named = self.shown.get(row)
+            if named is None:
+                named = self.shown[row] = (row_name(self.rows, row), place_of_row(self.rows, row))
+            self.out.append(Mapped(place, target, *named))
+
+
+class _Steps(dict[str, str]):
+    """The steps of element names, and the names of attributes, written once."""
+
+    def __init__(self, home: str) -> None:
+        super().__init__()
+        self.home = home
+        self.names: dict[str, str] = {}
+
+    def __missing__(self, tag: str) -> str:
+        step = self[tag] = step_name(tag, self.home)
+        return step
+
+    def attribute(self, tag: str) -> str:
+        """`@code`, or `@xsi:type`."""
+        name = self.names.get(tag)
+        if name is None:
+            name = self.names[tag] = "@" + (step_name(tag, "") if tag[:1] == "{" else tag)
+        return name
+
+
+def _inside(top: etree._Element, path: str, steps: _Steps) -> Iterator[str]:
+    """Give the XPath of every populated attribute and text of an element, in document order."""
+    stack = [(top, path)]
     while stack:
-        node, path, around = stack.pop()
-        if node in skip:
-            continue
-        around = whole.get(node) or around
-        for tag, value in node.element.attrib.items():
-            if not value.strip():
-                continue
-            name = "@" + (step_name(str(tag), "") if str(tag)[:1] == "{" else str(tag))
-            yield At(node, name), f"{path}/{name}", str(value), around
-        children = node.children
-        pieces = [node.element.text, *(c.element.tail for c in children)]
-        n = 0
-        for text in pieces:
-            n += bool(text)
-            if text and text.strip():
-                shown = path if not children else f"{path}/text()[{n}]"
-                yield At(node, "text()"), shown, text, around
+        element, path = stack.pop()
+        for tag, value in element.attrib.items():
+            if value.strip():
+                yield f"{path}/{steps.attribute(tag)}"  # type: ignore[arg-type]
+        text = element.text
+        n = 1 if text else 0
+        if text and not text.isspace():
+            yield f"{path}/text()[{n}]" if len(element) else path
         count: dict[str, int] = {}
         inner = []
-        for c in children:
-            tag = str(c.element.tag)
-            count[tag] = count.get(tag, 0) + 1
-            inner.append((c, f"{path}/{step_name(tag, home)}[{count[tag]}]", around))
+        for c in element:
+            tag = str(c.tag)
+            k = count[tag] = count.get(tag, 0) + 1
+            inner.append((c, f"{path}/{steps[tag]}[{k}]"))
+            text = c.tail
+            if text:
+                n += 1
+                if not text.isspace():
+                    yield f"{path}/text()[{n}]"
         stack.extend(reversed(inner))
 
 
-def _decided(
-    at: At, hits: Mapping[At, Targets], reached: Mapping[Node | None, Targets], decides: bool
-) -> Targets:
-    """Say where an attribute went that is no value itself: with the one it describes, or into the resource
-    that was made of its element; nothing of one that is a value, or whose element became nothing."""
-    if (beside := DESCRIBES.get(at.part)) and (found := hits.get(At(at.node, beside))):
-        return found
-    parent = at.node.parent
-    fixed = at.node.name == "code" and at.node.get("code") in FIXED and parent is not None and parent.kind
-    if at.node.name in STRUCTURE or fixed:
-        return reached.get(parent) or []
-    if at.part in STRUCTURE or (decides and at.part[:1] == "@"):
-        return reached.get(at.node) or (reached.get(at.node.parent) if decides else None) or []
-    return []
+class _Why:
+    """Says where an attribute or text went that no value came from, or why it went nowhere."""
+
+    def __init__(
+        self,
+        hits: Hits,
+        whole: Mapping[Node, Targets],
+        x: TracedTreeRun,
+        keys: Mapping[At, int],
+        ignored: Mapping[Any, str],
+        message: MessageDef,
+        rows: list[Row],
+    ) -> None:
+        self.hits, self.reached = hits, _reached(hits, whole)
+        self.chose, self.failed = dict(x.choices), dict(x.failures)
+        self.keys, self.ignored, self.rows = keys, ignored, rows
+        self.everywhere = dict.fromkeys(message.ignore, "ignored on purpose by the message map")
+
+    def told(self, out: Report, mapped: _Mapped, at: At, place: str, value: str) -> None:
+        """Write one attribute or text into the report."""
+        found = () if at in self.failed else self._decided(at)
+        if found:
+            mapped.add(place, found)
+        else:
+            out.unmapped.append(self._why(at, place, value))
+
+    def _decided(self, at: At) -> Targets:
+        """Say where an attribute went that is no value itself: with the one it describes, or into the
+        resource that was made of its element; nothing of one that is a value, or whose element became
+        nothing."""
+        node, part = at
+        beside = DESCRIBES.get(part)
+        if beside and (found := self.hits.get(node, _NOWHERE).get(beside)):
+            return found
+        parent = node.parent
+        fixed = node.name == "code" and parent is not None and parent.kind and node.get("code") in FIXED
+        if node.name in STRUCTURE or fixed:
+            return self.reached.get(parent) or []
+        decides = part[:1] == "@" and (at in self.chose or at in self.ignored)
+        if part in STRUCTURE or decides:
+            return self.reached.get(node) or (self.reached.get(parent) if decides else None) or []
+        return []
+
+    def _why(self, at: At, place: str, value: str) -> Unmapped:
+        rows = self.rows
+        if at in self.failed:
+            return Unmapped(place, value, self.failed[at], "unreadable")
+        for decides, word, said in (
+            (self.chose, "chose the case of row", "decides"),
+            (self.keys, "only part of an identity key, row", "key"),
+        ):
+            if at in decides:
+                row = decides[at]
+                name = row_name(rows, row)
+                return Unmapped(place, value, f"{word} {name}", said, name, place_of_row(rows, row))
+        if at in self.ignored:
+            return Unmapped(place, value, self.ignored[at], "ignored")
+        for name in (at.part, at.node.name):
+            if name in self.everywhere:
+                return Unmapped(place, value, self.everywhere[name], "ignored")
+            if name in STRUCTURE:
+                return Unmapped(place, value, STRUCTURE[name], "decides")
+        for node in _up(at.node):
+            if node in self.ignored:
+                return Unmapped(place, value, self.ignored[node], "ignored")
+            if node.name in _STATEMENTS and node.get("nullFlavor"):
+                return Unmapped(place, value, "stands in a statement that says there is nothing", "excluded")
+        return Unmapped(place, value, "no row reads it")
 
 
-def _reached(hits: Mapping[At, Targets], whole: Mapping[Node, Targets]) -> dict[Node | None, Targets]:
+def _reached(hits: Hits, whole: Mapping[Node, Targets]) -> dict[Node | None, Targets]:
     """Give for every element of which, or of something in it, something was made, the first resource."""
     out: dict[Node | None, Targets] = {}
-    for node, found in [*((at.node, f) for at, f in hits.items()), *whole.items()]:
+    first = [(node, next(iter(parts.values()))) for node, parts in hits.items()]
+    for node, found in [*first, *whole.items()]:
         resource = [(found[0][0].partition(".")[0], found[0][1])]
         for n in _up(node):
             if n in out:
@@ -174,44 +284,6 @@ def _ignored(built: Built, maps: Mapping[str, MapDef]) -> dict[Any, str]:
                     spot: Any = At(node, "@" + path.attribute) if path.attribute else node
                     out[spot] = f"ignored on purpose by {name}"
     return out
-
-
-def _why(
-    at: At,
-    place: str,
-    value: str,
-    chose: Mapping[At, int],
-    failed: Mapping[At, str],
-    keys: Mapping[At, int],
-    ignored: Mapping[Any, str],
-    everywhere: Mapping[str, str],
-    rows: list[Row],
-) -> Unmapped:
-    if at in failed:
-        return Unmapped(place, value, failed[at], "unreadable")
-    if at in chose:
-        row = row_name(rows, chose[at])
-        return Unmapped(
-            place, value, f"chose the case of row {row}", "decides", row, place_of_row(rows, chose[at])
-        )
-    if at in keys:
-        row = row_name(rows, keys[at])
-        return Unmapped(
-            place, value, f"only part of an identity key, row {row}", "key", row, place_of_row(rows, keys[at])
-        )
-    if at in ignored:
-        return Unmapped(place, value, ignored[at], "ignored")
-    for name in (at.part, at.node.name):
-        if name in everywhere:
-            return Unmapped(place, value, everywhere[name], "ignored")
-        if name in STRUCTURE:
-            return Unmapped(place, value, STRUCTURE[name], "decides")
-    for node in _up(at.node):
-        if node in ignored:
-            return Unmapped(place, value, ignored[node], "ignored")
-        if node.get("nullFlavor") and node.name in ("entry", "entryRelationship", "observation", "act"):
-            return Unmapped(place, value, "stands in a statement that says there is nothing", "excluded")
-    return Unmapped(place, value, "no row reads it")
 
 
 def _up(node: Node) -> Iterator[Node]:
