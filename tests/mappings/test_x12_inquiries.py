@@ -131,6 +131,18 @@ def test_a_status_inquiry_is_answered_at_its_task() -> None:
         assert task["output"][0]["valueReference"]["reference"].endswith(response["_id"])
 
 
+def test_a_status_inquiry_names_the_subscriber_of_a_dependent() -> None:
+    found = resources(sample(NAMES[2]))
+    own, dependents = found["Coverage"]
+    (child,) = [p for p in found["Patient"] if p["name"][0]["given"] == ["THEO"]]
+    (parent,) = [p for p in found["Patient"] if p["name"][0]["given"] == ["ODILE"]]
+    assert found["Task"][1]["insurance"][0]["reference"].endswith(dependents["_id"])
+    assert dependents["beneficiary"]["reference"].endswith(child["_id"])
+    assert dependents["subscriber"]["reference"].endswith(parent["_id"])
+    assert (dependents["subscriberId"], codes(own["relationship"])) == ("BPK400500600", ["self"])
+    assert "relationship" not in dependents
+
+
 def test_finished_pending_and_not_found() -> None:
     paid, pending = resources(sample(NAMES[3]))["ClaimResponse"]
     assert (paid["outcome"], pending["outcome"]) == ("complete", "queued")
