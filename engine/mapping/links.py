@@ -356,8 +356,10 @@ class _Relations:
         if hasattr(scope, "relate"):
             related: list[Node] = scope.relate(self._in, name, many)
             return related
+        inside: list[Node]
         if scope.strict and scope.parent is not None:  # a document's groups hold few, the document many
-            inside = [n for s in scope.walk() for n in self._in.get((id(s), name), ())]
+            groups: Any = scope
+            inside = [n for s in groups.walk() for n in self._in.get((id(s), name), ())]
         elif scope.groups or scope.parent is None:
             inside = [n for n in others if n.scope.within(scope)]
         else:

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.mapping.dates import read_date
+from engine.mapping.lists import Mix, kept, put_entries, put_list
 from engine.mapping.memory import fresh, keep, keeps, met_before
 from engine.mapping.padded import EMPTY, fields
 from engine.mapping.traced import Address, TStr, absorb
@@ -135,102 +136,6 @@ def _is_set(o: Mapping[str, Any], path: tuple[str, ...]) -> bool:
 # -- laying values down --------------------------------------------------------------------------------------
 
 
-Mix = Callable[[Any, Any], Any]
-"""What becomes of a value that is there and one that says the same: the twin keeps the sources of both."""
-
-
-def _kept(have: Any, same: Any) -> Any:
-    return have
-
-
-def _same_identifier(a: Any, b: Any) -> bool:
-    return (
-        isinstance(a, dict)
-        and isinstance(b, dict)
-        and "value" in a
-        and "system" in a
-        and a.get("system") == b.get("system")
-        and a["value"] == b.get("value")
-    )
-
-
-def put_list(
-    o: dict[str, Any],
-    labels: dict[str, list[str]],
-    name: str,
-    label: str,
-    entries: list[Any],
-    before: Mapping[str, tuple[str, ...]],
-    mix: Mix = _kept,
-) -> None:
-    """Append the entries of one labelled row: exact duplicates once, identifiers of one system and value
-    merged."""
-    have = o.get(name)
-    if have is None:
-        if len(entries) == 1:
-            o[name], labels[name] = [entries[0]], [label]
-            return
-        have = o[name] = []
-        labels[name] = []
-    elif label and label in before.get(name, ()):
-        return  # an earlier segment map of this resource filled it (ORC-2 precedes OBR-2)
-    marks = labels[name]
-    if name != "identifier" and len(have) + len(entries) > _MANY:
-        n = len(have)
-        _add_many(have, entries, mix)
-        marks.extend([label] * (len(have) - n))
-        return
-    for e in entries:
-        if _add(have, e, name, mix):
-            marks.append(label)
-
-
-def _add(have: list[Any], e: Any, name: str, mix: Mix) -> bool:
-    """Append an entry unless the list has it; an Identifier known by system and value takes what it lacks."""
-    for i, h in enumerate(have):
-        if h == e:
-            have[i] = mix(h, e)
-            return False
-        if name == "identifier" and _same_identifier(h, e):
-            for k, v in e.items():
-                if k not in h:
-                    h[k] = v
-            have[i] = mix(h, {k: v for k, v in e.items() if h.get(k) == v})
-            return False
-    have.append(e)
-    return True
-
-
-_MANY = 32
-"""Entries of a list from which on they are told apart by their text: documents have sections of thousands."""
-
-
-def _add_many(have: list[Any], entries: Sequence[Any], mix: Mix) -> None:
-    """Append the entries that the list does not have."""
-    known = {repr(h): i for i, h in enumerate(have)}
-    for e in entries:
-        i = known.setdefault(repr(e), len(have))
-        if i == len(have):
-            have.append(e)
-        else:
-            have[i] = mix(have[i], e)
-
-
-def _put_entries(o: dict[str, Any], name: str, entries: list[Any], mix: Mix = _kept) -> None:
-    """The same for a list inside an element, whose labels nobody keeps."""
-    have = o.get(name)
-    if have is None:
-        if len(entries) == 1:
-            o[name] = [entries[0]]
-            return
-        have = o[name] = []
-    if name != "identifier" and len(have) + len(entries) > _MANY:
-        _add_many(have, entries, mix)
-        return
-    for e in entries:
-        _add(have, e, name, mix)
-
-
 def _put_one(o: dict[str, Any], name: str, value: Any, x: Any) -> None:
     """The twin's assignment: an equal value from a second row lends its source, another value is flagged."""
     if name in o:
@@ -271,7 +176,7 @@ def _put_all(o: dict[str, Any], t: dict[str, Any], x: Any) -> None:
             o[k] = o[k] + [e for e in v if e not in o[k]]
 
 
-def _onto(have: dict[str, Any], more: dict[str, Any], mix: Mix = _kept) -> None:
+def _onto(have: dict[str, Any], more: dict[str, Any], mix: Mix = kept) -> None:
     for k, v in more.items():
         if k not in have:
             have[k] = v
@@ -394,7 +299,7 @@ SPACE: dict[str, Any] = {
     "reps": _reps, "count": _count, "first": _first, "one": _one, "comp": _comp, "nth": _nth, "only": _only,
     "part": _part,
     "valued": _valued, "looks": _looks, "number": _number, "is_set": _is_set,
-    "put_list": put_list, "put_entries": _put_entries, "put_one": _put_one, "put_all": _put_all,
+    "put_list": put_list, "put_entries": put_entries, "put_one": _put_one, "put_all": _put_all,
     "put_all_of": _put_all_of,
     "beside": _beside, "onto": _onto, "memo": _memo,
     "near": _near, "around": _around, "fields": fields, "EMPTY": EMPTY, "NONE": {}, "decimal": decimal_of,
@@ -406,6 +311,6 @@ TRACED: dict[str, Any] = {
     "near": _near_traced,
     "fields": _traced_fields,
     "put_list": partial(put_list, mix=absorb),
-    "put_entries": partial(_put_entries, mix=absorb),
+    "put_entries": partial(put_entries, mix=absorb),
     "onto": partial(_onto, mix=absorb),
 }

@@ -22,7 +22,7 @@ from engine.mapping.arrived import Arrived
 from engine.mapping.convert import _plan, unkeyed
 from engine.mapping.model import MapDef, TestDef
 from engine.mapping.project import SiteProgram
-from engine.mapping.treearrived import TreeArrived, cda_arrived
+from engine.mapping.treearrived import TreeArrived, cda_arrived, script_arrived
 from engine.mapping.treescope import TreeScope
 
 __all__ = ["run_document", "run_element"]
@@ -78,8 +78,6 @@ def run_document(program: SiteProgram, test: TestDef, trace: bool) -> tuple[Any,
         arrived = cda_arrived(_cda(data, test))
     else:
         from engine.formats.ncpdp.message import parse
-        from engine.mapping.from_ncpdp import script_arrived
-
         arrived = script_arrived(parse(data))
     plan = _plan(arrived, program, test.map if test.map in program.maps.messages else "")
     kind = arrived.traced_run if trace else arrived.run

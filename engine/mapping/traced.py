@@ -44,7 +44,8 @@ class Address(NamedTuple):
         return Address(segment, n, field, rep, component, index)
 
 
-Sources = tuple[Address, ...]
+Sources = tuple[Any, ...]
+"""Addresses: of an HL7 v2 message, or of whatever format the values came in (`treerun.At`)."""
 
 
 class TStr(str):
@@ -141,7 +142,7 @@ def traced(value: Any, src: Sources, row: int) -> Any:
 
 def sources_of(values: Iterable[Any]) -> Sources:
     """Collect the sources of several values, each once, in order."""
-    seen: dict[Address, None] = {}
+    seen: dict[Any, None] = {}
     for v in values:
         for a in getattr(v, "src", ()):
             seen[a] = None

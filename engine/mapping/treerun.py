@@ -185,9 +185,9 @@ def _finder(path: Path) -> Callable[[Any], Sequence[Node]]:
         outer, inner = names
 
         def two(node: Any) -> Sequence[Node]:
-            found = node.by(outer) if node else ()
+            found: Sequence[Node] = node.by(outer) if node else ()
             if len(found) == 1:
-                return found[0].by(inner)  # type: ignore[no-any-return]
+                return found[0].by(inner)
             return [c for n in found for c in n.by(inner)]
 
         return two
@@ -205,7 +205,7 @@ def _walk_traced(path: Path, node: Node) -> Sequence[Any]:
 
 
 def _valued(v: Any) -> bool:
-    return bool(v) if isinstance(v, str) else v.valued  # type: ignore[no-any-return]
+    return bool(v) if isinstance(v, str) else v.valued
 
 
 def _some(found: Sequence[Any]) -> list[Any]:
