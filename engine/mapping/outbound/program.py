@@ -278,7 +278,8 @@ class Compiler:
                 raise MapError(f"there is no outbound map or function {name}", where=where)
         if len(writers) == 1:
             return next(iter(writers.values()))
-        return lambda node, draft, running: writers.get(node.kind, _nothing)(node, draft, running)
+        other = writers.get("Resource", _nothing)  # a reference that may lead anywhere
+        return lambda node, draft, running: writers.get(node.kind, other)(node, draft, running)
 
 
 def _all(rows: list[RowRun], nodes: list[Node], draft: Draft, running: Running) -> bool:

@@ -191,3 +191,54 @@ def test_back_again_most_of_it_is_the_same():
             have[leaf] -= 1
             found += 1
     assert found / len(asked) > 0.9
+
+
+def certainty(code):
+    return {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code": code}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (
+            lambda b: resource(b, "Condition/pneumonia").update(verificationStatus=certainty("differential")),
+            "233604007",
+        ),
+        (lambda b: resource(b, "MedicationRequest/metformin").update(status="draft"), "860975"),
+        (lambda b: resource(b, "Procedure/appendix").update(status="preparation"), "80146002"),
+        (lambda b: resource(b, "Encounter/visit").update(status="planned"), "99213"),
+    ],
+)
+def test_what_has_not_happened_or_is_only_suspected_is_told_in_words_alone(change, code):
+    before, _, _ = ccd()
+    assert before.xpath(f"//h:entry//*[@code='{code}']", namespaces=NS)
+    root, _, _ = ccd(change)
+    assert root.xpath(f"//h:entry//*[@code='{code}']", namespaces=NS) == []
+    rows = len(before.xpath("//h:tbody/h:tr", namespaces=NS))
+    assert len(root.xpath("//h:tbody/h:tr", namespaces=NS)) == rows
+
+
+def test_a_refuted_diagnosis_of_a_visit_is_not_told_as_one():
+    def refuted(bundle):
+        resource(bundle, "Condition/diabetes")["verificationStatus"] = certainty("refuted")
+
+    root, _, _ = ccd(refuted)
+    assert root.xpath("//h:encounter//h:value[@code='44054006']", namespaces=NS) == []
+    told = root.xpath("//h:observation[h:value/@code='44054006']/@negationInd", namespaces=NS)
+    assert set(told) == {"true"}
+
+
+def test_components_of_a_result_are_results():
+    def parts(bundle):
+        result = resource(bundle, "Observation/hba1c")
+        part = {
+            "code": {"coding": [{"system": "http://loinc.org", "code": "59261-8"}]},
+            "valueQuantity": {"value": 54},
+        }
+        result["component"] = [part]
+
+    root, _, _ = ccd(parts)
+    found = root.xpath("//h:organizer/h:component/h:observation[h:code/@code='59261-8']", namespaces=NS)
+    assert found[0].xpath("string(h:value/@value)", namespaces=NS) == "54"

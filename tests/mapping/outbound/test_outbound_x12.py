@@ -223,3 +223,18 @@ def test_a_line_keeps_its_own_number_and_provider():
         "HL*3*1*22*1",
         "SBR*P**GRP8810******CI",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("270", "270_eligibility_inquiry"), ("278", "278_review_request")]
+)
+def test_a_question_that_came_as_x12_goes_out_with_all_its_values(name, file):
+    came = (ROOT / "sample_messages" / "x12" / f"{file}.x12").read_bytes()
+    done = next(iter(convert_others("x12", BytesIO(came), Maps.open(ROOT))))
+    data, _ = write_x12(project(), name, done.bundle, ENVELOPE, {"company": "9931234567"})
+
+    def inside(data):
+        skipped = ("ISA", "GS", "GE", "IEA", "ST", "SE", "BHT")
+        return sorted(s.raw for s in read_segments(data)[0] if s.name not in skipped)
+
+    assert inside(data) == inside(came)
