@@ -180,7 +180,8 @@ class Taking:
     ) -> None:
         self.shelf, self.file, self.source, self.peer, self.limit = shelf, file, source, peer, limit
         self.name, self.tag, self.already = name[:200], tag, already
-        self.ids = dict(already)  # place -> its entry, as far as it is known
+        self.watched: set[str] = set()  # places whose entries somebody wants to know
+        self.ids: dict[str, int] = {}  # of these
         self.taken = Taken()
         self.entries: list[tuple[str, NewEntry]] = []
         self.held = 0
@@ -287,6 +288,8 @@ class Taking:
         """Put one entry, if it is not in the journal; `place`: where in the file it stands."""
         if place in self.already:
             self.taken.again += 1
+            if place in self.watched:
+                self.ids[place] = self.already[place]
             return
         if len(self.entries) >= _MESSAGES or self.held >= _BYTES:
             self.flush()  # before, not after: the last message of a file waits for the trailer behind it
@@ -297,7 +300,8 @@ class Taking:
         """Append what was put."""
         if self.entries:
             accepted = self.shelf.append([entry for _, entry in self.entries])
-            self.ids.update((place, a.id) for (place, _), a in zip(self.entries, accepted, strict=True))
+            pairs = zip(self.entries, accepted, strict=True)
+            self.ids.update((place, a.id) for (place, _), a in pairs if place in self.watched)
             twins = sum(a.duplicate_of is not None for a in accepted)
             self.taken.duplicates += twins
             if twins:

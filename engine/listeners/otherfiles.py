@@ -21,6 +21,7 @@ from engine.formats.x12.cut import Part, Received, cut
 from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import now_ms
+from engine.kernel.errors import FormatError
 from engine.listeners.mail import Letter, answer_x12, mail_of, part_letter, stray_letter
 from engine.listeners.markers import sync_folder
 
@@ -47,7 +48,13 @@ def format_of(file: BinaryIO) -> str:
 def take_other(taking: Taking, format: str) -> None:
     """Put everything of a file to the journal."""
     if format == "x12" and any(t.format == "x12" for t in taking.source.rules.settings.others):
-        _interchanges(taking)
+        try:
+            _interchanges(taking)
+        except FormatError as e:  # what came before it is taken
+            taking.flush()
+            taking.taken.broken = True
+            taking.file.seek(0)
+            taking.garbage(0, taking.file.read(1 << 16), f"too-long; {e}; cut")
         return
     size = taking.file.seek(0, 2)
     taking.file.seek(0)
@@ -104,7 +111,9 @@ def _interchanges(taking: Taking) -> None:
             letters = [stray_letter(item, taking.source, taking.peer)]
         for letter in letters:
             number += 1
-            first = first or f"{number}x"
+            if not first:
+                first = f"{number}x"
+                taking.watched = {first}
             _put(taking, letter, f"{number}x")
         if isinstance(item, Received):
             taking.flush()

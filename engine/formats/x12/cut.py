@@ -25,13 +25,16 @@ from engine.formats.x12.stream import OBJECTS
 from engine.formats.x12.tables import table_for
 from engine.formats.x12.validate import check_transaction
 from engine.formats.x12.walk import Loop, parts
+from engine.kernel.errors import FormatError
 
 __all__ = ["PART", "WHOLE", "Judged", "Part", "Received", "Stray", "cut"]
 
 PART = 256 << 10
 """Bytes of segments from which on a transaction set of many payments is cut."""
-WHOLE = 8 << 20
+WHOLE = 4 << 20
 """Bytes up to which a transaction set is checked segment by segment."""
+LONGEST = 64 << 20
+"""Bytes of a transaction set that cannot be cut."""
 _ONE_BY_ONE = frozenset({"837", "834"})
 
 
@@ -175,10 +178,18 @@ def _transaction(
     objects = OBJECTS.get(transaction.set_id, ())
     single = transaction.set_id in _ONE_BY_ONE
     if table is None or not objects or (not long and not single and size <= part):
-        rest = list(segments) if long else []
-        yield _part(transaction, name, [*first, *rest], 0)
+        for segment in segments if long else ():
+            first.append(segment)
+            size += len(segment.raw) + 1
+            if size > LONGEST:
+                raise FormatError(
+                    f"a transaction set is longer than {LONGEST >> 20} MiB",
+                    where=f"{transaction.set_id[:8]} {transaction.number}",
+                    remedy="have it sent in several: it cannot be cut at claims, payments or members",
+                )
+        yield _part(transaction, name, first, 0)
     else:
-        made = parts(chain(first, segments), table, *objects)
+        made = parts(chain(_drained(first) if long else first, segments), table, *objects)
         yield from _pieces(transaction, name, made, objects, 0 if single else part)
     if long:
         verdict = verdict_on(transaction, transaction.problems, lenient=True)
@@ -192,6 +203,13 @@ def _transaction(
         if tree is not None and transaction.set_id == "837":
             judged.append(Judged(transaction, tree, problems))
     verdicts.append(verdict)
+
+
+def _drained(segments: list[Segment]) -> Iterator[Segment]:
+    """Give segments, and forget each."""
+    segments.reverse()
+    while segments:
+        yield segments.pop()
 
 
 def _pieces(
