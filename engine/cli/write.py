@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from engine.fhir import jsonio
 from engine.kernel.clock import iso, now_ms
+from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError, HubError
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Report, write_any
@@ -31,7 +32,7 @@ def write_file(
     root: Path, format: str, file: Path | None, patient: str, out: Path, given: list[str], report: Path | None
 ) -> int:
     """Write one message and print what became of it; 0 where it was written. Raises HubError."""
-    maps = OutMaps.open(root)
+    maps = OutMaps.open(root, identity_base=load_config(root).identity_base)
     maps.entry(format)
     if (file is None) is (not patient):
         raise ConfigError("say either a file or --patient", remedy="hub write ccd --patient ID --out FILE")

@@ -30,8 +30,11 @@ _OID = re.compile(r"[0-2](\.\d+)+")
 class OutMaps:
     """All outbound maps. Raises MapError with file:line for what cannot be read or compiled."""
 
-    def __init__(self, maps: Mapping[str, OutMap], terminology: Terminology) -> None:
+    def __init__(
+        self, maps: Mapping[str, OutMap], terminology: Terminology, identity_base: str = "urn:hub:own"
+    ) -> None:
         self.maps, self.terminology = maps, terminology
+        self.own = f"{identity_base}/id/"
         tables = [t for n in ("systems", "authorities") if (t := terminology.tables.get(n)) is not None]
         self.oids = {
             r.target_code: r.source_code
@@ -50,9 +53,12 @@ class OutMaps:
         self._programs: dict[tuple[str, Shape], Program] = {}
 
     @classmethod
-    def open(cls, root: Path, terminology: Terminology | None = None) -> OutMaps:
+    def open(
+        cls, root: Path, terminology: Terminology | None = None, identity_base: str = "urn:hub:own"
+    ) -> OutMaps:
         """Read the maps below a project's root; the first that cannot be read is raised."""
         made, wrong = cls.read(root, terminology)
+        made.own = f"{identity_base}/id/"
         if wrong:
             raise wrong[0]
         return made

@@ -131,7 +131,9 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         return (lambda nodes, all_: [Node(len(nodes), "integer", "")]), frozenset({"integer"})
     if name == "extension" and len(arguments) == 1 and arguments[0][0] == "literal":
         url = arguments[0][1]
-        return (lambda nodes, all_: [e for n in nodes for e in _extensions(n, url)]), frozenset({"Extension"})
+        return (lambda nodes, all_: [e for n in nodes for e in _extensions(n, all_.named(url))]), frozenset(
+            {"Extension"}
+        )
     if name == "resolve" and not arguments:
         if not kinds & {"Reference", "canonical", "uri"}:
             raise UnknownPath("only a Reference can be resolved", where=text)

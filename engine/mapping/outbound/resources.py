@@ -96,6 +96,7 @@ class Resources:
     given: Mapping[str, str] = field(default_factory=dict)
     oids: Mapping[str, str] = field(default_factory=dict)  # code system or namespace -> its OID
     coding_ids: Mapping[str, str] = field(default_factory=dict)  # code system -> its id in HL7 table 0396
+    own: str = ""  # what stands for `own:` in names of this project: `urn:hub:own/id/`
     read: set[str] = field(default_factory=set)  # places of leaves that rows used
     seen: list[str] | None = None  # places that a condition is looking at
     _by_reference: dict[str, Node] = field(default_factory=dict)
@@ -145,6 +146,10 @@ class Resources:
                         self.note(f"{node.place}.reference")
                         return inside
         return None
+
+    def named(self, name: str) -> str:
+        """Give a name in full: `own:x12-charge` is of this project."""
+        return self.own + name.removeprefix("own:") if name.startswith("own:") else name
 
     def referrers(self, node: Node, kind: str) -> list[Node]:
         """Give the resources of a type that refer to this one."""

@@ -77,6 +77,7 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     """Run a whole message's map over resources; the draft is pruned, the report lacks its addresses."""
     program = maps.entry(name)
     resources = Resources.of(source, given)
+    resources.own = maps.own
     resources.oids, resources.coding_ids = maps.oids, maps.coding_ids
     running = Running(resources, maps.terminology.tables)
     draft = Draft(name)

@@ -226,12 +226,19 @@ def test_a_line_keeps_its_own_number_and_provider():
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [("270", "270_eligibility_inquiry"), ("278", "278_review_request")]
+    ("name", "file"),
+    [
+        ("270", "270_eligibility_inquiry"),
+        ("276", "276_claim_status_inquiry"),
+        ("278", "278_review_request"),
+    ],
 )
 def test_a_question_that_came_as_x12_goes_out_with_all_its_values(name, file):
     came = (ROOT / "sample_messages" / "x12" / f"{file}.x12").read_bytes()
     done = next(iter(convert_others("x12", BytesIO(came), Maps.open(ROOT))))
-    data, _ = write_x12(project(), name, done.bundle, ENVELOPE, {"company": "9931234567"})
+    data, _ = write_x12(
+        project(), name, done.bundle, ENVELOPE, {"company": "9931234567", "submitterId": "NB1001"}
+    )
 
     def inside(data):
         skipped = ("ISA", "GS", "GE", "IEA", "ST", "SE", "BHT")
