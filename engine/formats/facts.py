@@ -28,6 +28,7 @@ __all__ = ["Facts", "facts_of", "of_cda", "of_script", "of_segments"]
 
 _MOST_KEYS = 24
 """Of a batch about more patients than this only the sender's order is kept."""
+_MOST_WORDS = 2000
 _PERSONS = frozenset({"IL", "QC", "74", "03"})  # insured, patient, corrected insured, dependent
 _LONGEST = 120
 
@@ -122,7 +123,7 @@ def of_cda(document: cda.Document) -> Facts:
         _number(child(keeper, "id")) or _number(child(writer, "id")),
         headers,
         tuple(keys)[:_MOST_KEYS],
-        tuple(words),
+        tuple(words)[:_MOST_WORDS],
         charset=document.charset,
     )
 
@@ -210,7 +211,7 @@ def of_script(script: ncpdp.Script) -> Facts:
         script.sender.code,
         headers,
         tuple(keys)[:_MOST_KEYS],
-        tuple(words),
+        tuple(words)[:_MOST_WORDS],
         script.test,
         script.charset,
     )
@@ -252,7 +253,7 @@ def of_segments(segments: Iterable[Segment], set: str = "", n: int = 0) -> Facts
         sender,
         headers,
         tuple(keys) if len(keys) <= _MOST_KEYS else (),
-        tuple(words),
+        tuple(words)[:_MOST_WORDS],
         isa.get(15).strip() == "T",
     )
 

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 from files_bench import Hub, PowerCut
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from listener_bench import oru
 from test_listener_http import Bench, Client
 from twisted.internet import defer
 
 from engine.formats.x12.segments import read_segments
 from engine.kernel.errors import StoreUnavailable
+from engine.kernel.message import Accepted
 from engine.listeners.accepting import AckX12, Takes, read_takes
 from engine.listeners.ack_rules import AckSettings
+from engine.listeners.mail import mail_of
 
 SAMPLES = Path(__file__).parents[2] / "sample_messages"
 CCD = (SAMPLES / "cda/ccd.xml").read_bytes()
@@ -267,3 +271,20 @@ def test_a_crash_at_any_append_loses_nothing_doubles_nothing_and_answers_once(
     assert hub.there("done") == ["a.x12"]
     names = sorted(p.name for p in (tmp_path / "answers").iterdir())
     assert [n.rpartition("-")[2] for n in names] == ["1.x12", "3.x12"], "one answer an interchange"
+
+
+SEEDS = (CCD[:3000], CLAIMS, PAID, NEWRX, package(("IHE_XDM/S/A.XML", CCD[:2000])))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SEEDS), st.integers(0, 5000), st.binary(max_size=8), st.integers(0, 60))
+def test_whatever_comes_is_kept_and_answered(seed: bytes, at: int, by: bytes, gone: int) -> None:
+    at %= len(seed)
+    body = seed[:at] + by + seed[at + gone :]
+    source = Bench(rules("cda", "x12", "ncpdp", "xdm")).port.source
+    mail = mail_of(body, source, "test")
+    assert mail.letters and all(e.body for e in mail.entries)
+    answer = mail.answer([Accepted(n) for n in range(1, len(mail.letters) + 1)], 0)
+    assert answer.status in (200, 204, 422)
+    if not any(x.facts for x in mail.letters):
+        assert {e.kind for e in mail.entries} == {"garbage"}
