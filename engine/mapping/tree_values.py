@@ -162,7 +162,7 @@ def language(node: Node, x: Any) -> Any:
     code = node.get("code").replace("_", "-")
     if code and not _LANGUAGE.fullmatch(code):
         x.fail("not-a-language", x.from_(code, node, "@code"))
-        return None
+        return "und"  # BCP 47: undetermined
     first, dash, rest = code.partition("-")
     if hit := x.tables["cda_Language"].translate(first.lower()):
         code = f"{hit.code}{dash}{rest}"
