@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.formats.ncpdp.message import Script
+from engine.formats.ncpdp.message import OUTCOMES, Script
 from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
 from engine.kernel.message import Draft
@@ -33,7 +33,6 @@ _ALIAS = {
 }
 _APART = frozenset({"AllergyOrAdverseEvent", "Observation"})
 """Elements whose children are the groups: allergies, measurements."""
-_ANSWERS = frozenset({"Status", "Error", "Verify"})
 KNOWN = {
     "prescription": frozenset({"identifier"}),
     "prescription_alone": frozenset({"identifier"}),
@@ -84,13 +83,25 @@ def _inner(node: Node, top: TreeScope) -> None:
         for one in node.children:
             _group(one.name, one, top)
         return
+    if name == "Response" or name in OUTCOMES:
+        for choice in node.children if name == "Response" else (node,):
+            for one in choice.children:
+                if _ALIAS.get(one.name) == "medication":
+                    _medication("MedicationResponse", one, top)
     inner = next((c for c in node.children if c.name in _INSIDE), node)
-    scope = _group(name, inner, top)
     if _ALIAS.get(name) == "medication":
-        for diagnosis in inner.by("Diagnosis"):
-            for one in diagnosis.children:
-                if one.name in ("Primary", "Secondary"):
-                    _group("diagnosis", one, scope)
+        _medication(name, inner, top)
+    else:
+        _group(name, inner, top)
+
+
+def _medication(name: str, node: Node, top: TreeScope) -> None:
+    """Arrange a medication and its diagnoses; one inside an answer is what is answered."""
+    scope = _group(name, node, top)
+    for diagnosis in node.by("Diagnosis"):
+        for one in diagnosis.children:
+            if one.name in ("Primary", "Secondary"):
+                _group("diagnosis", one, scope)
 
 
 def _group(name: str, node: Node, parent: TreeScope) -> TreeScope:
@@ -101,8 +112,7 @@ def _group(name: str, node: Node, parent: TreeScope) -> TreeScope:
 def kinds_of(script: Script) -> tuple[str, ...]:
     """Say which message maps may serve: the transaction with what it answers, else the transaction."""
     name = script.transaction
-    answer = script.answer
-    choice = answer.kind if answer is not None and name not in _ANSWERS else fill_status(script)[0]
+    choice = fill_status(script)[0] if name == "RxFill" else script.outcome
     return (f"{name} {choice}", name) if choice else (name,)
 
 

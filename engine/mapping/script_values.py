@@ -14,9 +14,11 @@ from urllib.parse import quote
 from engine.formats.ncpdp.elements import Code
 from engine.formats.ncpdp.message import Script
 from engine.formats.ncpdp.prescription import fill_status
+from engine.formats.ncpdp.sig import stands_in
 from engine.formats.xml.nodes import Node
 from engine.mapping.dates import read_date, read_datetime
 from engine.mapping.tree_values import FUNCTIONS, named, named_key
+from engine.mapping.values import decimal_of
 from engine.terminology.spelling import spelled
 
 __all__ = ["FUNCTIONS", "PATIENT_OF", "address_uri"]
@@ -73,6 +75,47 @@ def script_day(node: Node, x: Any) -> Any:
         x.fail("not-a-date", at.text)
         return None
     return x.from_(day, at, "text()")
+
+
+def _in_words(node: Node, x: Any, counts: str) -> bool:
+    """Say whether the words of the Sig around say the number; flag where they do not."""
+    at: Node | None = node
+    while at is not None and at.name != "Sig":
+        at = at.parent
+    words = next((c.text for c in at.by("SigText")), at.text) if at is not None else ""
+    if stands_in(node.text, words, counts):
+        return True
+    x.fail("not-in-sig-text", node.text)
+    x.flag(
+        "sig-text-differs", f" {node.name}", "the words of the Sig do not say this number: they alone count"
+    )
+    return False
+
+
+@named
+def said_dose(node: Node, x: Any) -> Any:
+    """Give a dose that the words of the Sig say, too."""
+    return x.from_(decimal_of(node.text), node, "text()") if _in_words(node, x, "dose") else None
+
+
+@named
+def said_times(node: Node, x: Any) -> Any:
+    """Give how often in one unit of time, where the words of the Sig say it, too."""
+    if not node.text.isdecimal() or not _in_words(node, x, "times"):
+        return None
+    return x.from_(int(node.text), node, "text()")
+
+
+@named
+def said_every(node: Node, x: Any) -> Any:
+    """Give after how many units of time again, where the words of the Sig say it, too."""
+    return x.from_(decimal_of(node.text), node, "text()") if _in_words(node, x, "every") else None
+
+
+@named
+def said_for(node: Node, x: Any) -> Any:
+    """Give for how many units of time, where the words of the Sig say it, too."""
+    return x.from_(decimal_of(node.text), node, "text()") if _in_words(node, x, "for") else None
 
 
 @named
@@ -184,6 +227,8 @@ def script_answer(node: Node, x: Any) -> Any:
     """Give what is answered or was filled (Approved, PartiallyDispensed ...), else the code of a Status."""
     script: Script = x.document
     answer = script.answer
+    if len({c.tag for c in script.choices}) > 1:
+        x.flag("several-answers", " Response", "it answers more than one thing; a denial counts", True)
     if answer is None:
         return fill_status(script)[0] or None
     if answer.kind != script.transaction:

@@ -28,18 +28,17 @@ from engine.formats.xml.places import Leaf, Places, leaves
 from engine.formats.xml.read import Limits, read_xml, root_name
 from engine.kernel.errors import FormatError
 
-__all__ = ["TRANSACTIONS", "Answer", "Script", "emit", "is_script", "parse"]
+__all__ = ["OUTCOMES", "TRANSACTIONS", "Answer", "Script", "emit", "is_script", "parse"]
 
 TRANSACTIONS = (
     *("NewRx", "CancelRx", "CancelRxResponse", "RxChangeRequest", "RxChangeResponse"),
     *("RxRenewalRequest", "RxRenewalResponse", "RxFill", "Status", "Error", "Verify"),
 )
-_PRESCRIBER, _PHARMACY = frozenset({"D", "C"}), frozenset({"P"})
-_OF_PRESCRIBER = (
-    "NonVeterinarian/Identification/NPI",
-    "Veterinarian/Identification/NPI",
-    "Identification/NPI",
+OUTCOMES = (
+    *("Approved", "ApprovedWithChanges", "Denied", "Replace", "Validated", "Pending"),
+    *("DenyNewToFollow", "DeniedNewPrescriptionToFollow"),
 )
+_PRESCRIBER, _PHARMACY = frozenset({"D", "C"}), frozenset({"P"})
 _VERSIONS = ("TransactionVersion", "StructuresVersion", "DatatypesVersion", "TransportVersion")
 
 
@@ -80,23 +79,37 @@ class Script:
         if self.transaction in ("Status", "Error", "Verify"):
             inner = child(self.body, "VerifyStatus")
             return _answer(self.transaction, self.body if inner is None else inner)
-        for response in children(self.body, "Response"):
-            for choice in response:
-                return _answer(local(choice), choice)
-        return None
+        choices = self.choices
+        if not choices:
+            return None
+        choice = next((c for c in choices if local(c).startswith("Den")), choices[0])
+        return _answer(local(choice), choice)
+
+    @property
+    def choices(self) -> list[Element]:
+        """The elements that say what is answered; some senders leave out the Response around them."""
+        found = [choice for response in children(self.body, "Response") for choice in response]
+        return found or list(children(self.body, *OUTCOMES))
+
+    @property
+    def outcome(self) -> str:
+        """What is answered, in one word: a denial of any kind is `Denied`, and beats what stands beside it;
+        empty where nothing is answered, or two things that are not the same."""
+        names = dict.fromkeys(local(c) for c in self.choices)
+        if any(n.startswith("Den") for n in names):
+            return "Denied"
+        return next(iter(names), "") if len(names) == 1 else ""
 
     @property
     def prescriber(self) -> str:
         """The prescriber's address: whose PrescriberOrderNumber it is, whoever sends the message."""
-        side = _side(self, _PRESCRIBER)
-        return side or first_text(self.body, *(f"Prescriber/{at}" for at in _OF_PRESCRIBER))
+        return _side(self, _PRESCRIBER) or _number(child(self.body, "Prescriber"), "NPI")
 
     @property
     def pharmacy(self) -> str:
         """The pharmacy's address: whose RxReferenceNumber it is, whoever sends the message."""
-        return _side(self, _PHARMACY) or first_text(
-            self.body, "Pharmacy/Identification/NCPDPID", "Pharmacy/Identification/NPI"
-        )
+        who = child(self.body, "Pharmacy")
+        return _side(self, _PHARMACY) or _number(who, "NCPDPID") or _number(who, "NPI")
 
     def leaves(self) -> list[Leaf]:
         """Every attribute and text that is populated, with its XPath."""
@@ -105,6 +118,17 @@ class Script:
 
 def _side(script: Script, qualifiers: frozenset[str]) -> str:
     return next((a.code for a in (script.sender, script.receiver) if a.qualifier in qualifiers), "")
+
+
+def _number(party: Element | None, kind: str) -> str:
+    """Give a number of a party, in either shape: an element of that name, or a Qualifier."""
+    for at in (party, child(party, "NonVeterinarian"), child(party, "Veterinarian")):
+        for part in children(at, "Identification"):
+            if part.get("Qualifier") == kind and not len(part):
+                return text(part)
+            if said := first_text(part, kind):
+                return said
+    return ""
 
 
 def _answer(kind: str, element: Element) -> Answer:

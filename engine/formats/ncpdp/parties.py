@@ -52,10 +52,10 @@ def parties(script: Script) -> Iterator[Party]:
             place=script.places.of(inner),
             role=local(outer),
             numbers=tuple(
-                (local(e), said)
+                (kind, said)
                 for part in children(inner, "Identification")
-                for e in part
-                if (said := text(e))
+                for kind, e in ([(local(e), e) for e in part] or [(part.get("Qualifier") or "", part)])
+                if kind and (said := text(e))
             ),
             family=first_text(name, "LastName"),
             given=tuple(t for t in (first_text(name, "FirstName"), first_text(name, "MiddleName")) if t),

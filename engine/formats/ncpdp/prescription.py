@@ -74,6 +74,9 @@ def prescriptions(script: Script) -> Iterator[Prescription]:
     if script.body is not None:
         for element in children(script.body, *_ROLES):
             yield _read(script, element)
+        for choice in script.choices:  # some senders put the medication into the answer
+            for element in children(choice, *_ROLES):
+                yield _read(script, element)._replace(role="answered")
 
 
 def fill_status(script: Script) -> tuple[str, str]:
@@ -94,6 +97,8 @@ def _read(script: Script, element: Element) -> Prescription:
     ]
     found = (read_code(e) for e in children(coded, "ProductCode", "DrugDBCode"))
     strength = child(coded, "Strength")
+    if strength is None:
+        strength = child(element, "Strength")
     refills = child(element, "NumberOfRefills")
     if refills is None:
         refills = child(element, "Refills")
