@@ -6,6 +6,7 @@ Negation, nullFlavor and ids that are not unique are looked at one by one, in sa
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -513,3 +514,49 @@ def test_a_plan_is_never_a_deed() -> None:
     assert of("procedures", "MedicationRequest")["T-4"]["intent"] == "plan"
     assert of("procedures", "SupplyRequest")["T-5"]["quantity"]["value"] == 30
     assert [r["patientInstruction"] for k, r in requests.items() if not k] == ["Keep the knee up."]
+
+
+# -- all of it denied ----------------------------------------------------------------------------------------
+
+DENIED = {
+    "Condition": {"refuted", "entered-in-error"},
+    "AllergyIntolerance": {"refuted", "entered-in-error"},
+    "MedicationStatement": {"not-taken"},
+    "MedicationDispense": {"declined"},
+    "Immunization": {"not-done"},
+    "Procedure": {"not-done"},
+    "Observation": {"cancelled"},
+    "DeviceUseStatement": {"entered-in-error"},
+}
+NONE_KNOWN = {"409137002", "429625007", "716186003"}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "ccd", "c32", "discharge_summary"])
+def test_nothing_stands_as_true_when_all_is_denied(name: str) -> None:
+    text = (SAMPLES / f"{name}.xml").read_text(encoding="utf-8")
+    text = re.sub(r' negationInd="\w+"', "", text)
+    text = re.sub(r' moodCode="(\w+)"', r' moodCode="\1" negationInd="true"', text)
+    resources, _ = converted(text.encode())
+    looked_at = 0
+    for r in resources:
+        kind = r["resourceType"]
+        if kind in ("MedicationRequest", "ServiceRequest"):
+            assert r["doNotPerform"] is True
+        elif kind in DENIED and "hasMember" not in r and not set(codes(r.get("code"))) & NONE_KNOWN:
+            said = codes(r.get("verificationStatus")) if "verificationStatus" in r else [r.get("status")]
+            assert set(said) <= DENIED[kind], (kind, r.get("code"))
+            assert not [k for k in r if k.startswith("value")]
+            looked_at += 1
+    assert looked_at
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_status_that_nobody_knows_breaks_no_document(name: str) -> None:
+    text = (SAMPLES / f"{name}.xml").read_text(encoding="utf-8")
+    resources, _ = converted(re.sub(r'statusCode code="\w+"', 'statusCode code="weird"', text).encode())
+    assert len(resources) >= len(sample(name)) - 3  # what was nullified is none any more
+    for r in resources:
+        assert not [str(i) for i in fhirkit.validate(json.dumps(r)) if str(i).startswith("error")]
+    assert not [
+        r for r in resources if r["resourceType"] == "Immunization" and r.get("status") == "completed"
+    ]
