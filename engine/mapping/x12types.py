@@ -18,9 +18,8 @@ from engine.mapping.padded import EMPTY, fields
 from engine.mapping.steps import TRACED
 from engine.mapping.types import Local
 
-__all__ = ["LOOP", "X12"]
+__all__ = ["X12", "composite"]
 
-LOOP = re.compile(r"\d{4}[A-Z]{0,2}")
 _COMPOSITE = re.compile(r"[CS]\d{3}")
 _KINDS = {"AN": "ST", "ID": "ID", "DT": "DT", "TM": "TM", "R": "NM", "N0": "NM", "N2": "NM"}
 _REPEATING = frozenset({("EB", 3), ("HSD", 1), ("DMG", 5), ("DMG", 10)})
@@ -36,6 +35,11 @@ def _composites() -> dict[str, tuple[str, ...]]:
             if len(inner) > len(out.get(reference, ())):
                 out[reference] = inner
     return out
+
+
+def composite(name: str) -> tuple[str, ...] | None:
+    """Give the data elements of a composite's components; None for what is none."""
+    return _composites().get(name)
 
 
 _PERIOD = "1251"
