@@ -8,6 +8,7 @@ refused both ways, never turned into null.
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,10 @@ import orjson
 from engine.kernel.errors import FormatError
 
 __all__ = ["dumps", "dumps_pretty", "loads"]
+
+
+_NULL = re.compile(rb"[\[:,\s]null[\],}\s]")
+"""What may be the value null; words that hold it are many."""
 
 
 def _number(value: Any) -> Any:
@@ -34,7 +39,7 @@ def _dumps(value: Any, option: int) -> bytes:
         if isinstance(error.__cause__, FormatError):
             raise error.__cause__ from None
         raise FormatError("this value cannot be written as JSON", why=_reason(error)) from None
-    if b"null" in out:
+    if b"null" in out and _NULL.search(out):
         _refuse_nan(value)  # orjson writes the float NaN as null
     return out
 
