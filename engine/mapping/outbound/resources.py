@@ -100,6 +100,7 @@ class Resources:
     read: set[str] = field(default_factory=set)  # places of leaves that rows used
     seen: list[str] | None = None  # places that a condition is looking at
     _by_reference: dict[str, Node] = field(default_factory=dict)
+    _by_place: dict[str, Node] = field(default_factory=dict)
     _referrers: dict[str, list[Node]] | None = None
 
     @classmethod
@@ -139,13 +140,31 @@ class Resources:
         return found
 
     def _contained(self, node: Node, id: str) -> Node | None:
-        for holder in self.nodes:
-            if node.place.startswith(holder.place + "."):
-                for inside in child_nodes(holder, "contained"):
-                    if inside.value.get("id") == id:
-                        self.note(f"{node.place}.reference")
-                        return inside
+        holder = self.holder(node)
+        for inside in child_nodes(holder, "contained") if holder is not None else ():
+            if inside.value.get("id") == id:
+                self.note(f"{node.place}.reference")
+                return inside
         return None
+
+    def holder(self, node: Node) -> Node | None:
+        """Give the resource that a node stands in, or is."""
+        if not self._by_place:
+            self._by_place = {n.place: n for n in self.nodes}
+        found = self._by_place.get(node.place) or self._by_place.get(node.place.partition(".")[0])
+        if found is None:  # an id may hold a point
+            found = next((n for n in self.nodes if node.place.startswith(f"{n.place}.")), None)
+        return found
+
+    def touched(self) -> set[str]:
+        """Give the places of all resources of which a leaf was used."""
+        used = {place.partition(".")[0] for place in self.read}
+        return {
+            n.place
+            for n in self.nodes
+            if n.place in used
+            or ("." in n.place and any(place.startswith(f"{n.place}.") for place in self.read))
+        }
 
     def named(self, name: str) -> str:
         """Give a name in full: `own:x12-charge` is of this project."""
@@ -167,7 +186,7 @@ class Resources:
 
         Who takes care on all lines takes care on the claim.
         """
-        claim = next((n for n in self.nodes if node is n or node.place.startswith(f"{n.place}.")), None)
+        claim = self.holder(node)
         if claim is None:
             return []
         items = child_nodes(claim, "item")

@@ -90,12 +90,11 @@ def compact_zip(node: Node, resources: Resources) -> str:
 
 def diagnosis_pointer(node: Node, resources: Resources) -> str:
     """Give the place of a diagnosis in its claim, from 1, by its sequence; empty where there is none."""
-    for claim in resources.nodes:
-        if node.place.startswith(claim.place + "."):
-            for n, diagnosis in enumerate(child_nodes(claim, "diagnosis"), 1):
-                if diagnosis.value.get("sequence") == node.value:
-                    resources.note(f"{diagnosis.place}.sequence")
-                    return str(n)
+    claim = resources.holder(node)
+    for n, diagnosis in enumerate(child_nodes(claim, "diagnosis") if claim is not None else (), 1):
+        if diagnosis.value.get("sequence") == node.value:
+            resources.note(f"{diagnosis.place}.sequence")
+            return str(n)
     return ""
 
 
@@ -113,16 +112,15 @@ def line_place(node: Node, resources: Resources) -> str | None:
     match = re.match(r"(.*\.item)\[(\d+)\](.*)", node.place)
     if match is None:
         return None
-    for claim in resources.nodes:
-        if node.place.startswith(claim.place + "."):
-            if _says_place(claim):
-                return text(node)
-            if match[2] == "0":
-                return None
-            for concept in child_nodes(child_nodes(claim, "item")[0], "location"):
-                if any(c.get("code") == node.value for c in concept.value.get("coding", ())):
-                    resources.note(node.place)
-                    return None
+    claim = resources.holder(node)
+    if claim is None or _says_place(claim):
+        return text(node)
+    if match[2] == "0":
+        return None
+    for concept in child_nodes(child_nodes(claim, "item")[0], "location"):
+        if any(c.get("code") == node.value for c in concept.value.get("coding", ())):
+            resources.note(node.place)
+            return None
     return text(node)
 
 

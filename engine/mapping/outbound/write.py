@@ -87,15 +87,16 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     if not nodes:
         raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
     program.run(nodes, draft, running)
+    touched = resources.touched()
     for node in nodes:
-        if not _touched(resources, node.place):
+        if node.place not in touched:
             running.flag("left-out", node.place, str(program.map.place), f"nothing of it is in the {name}")
     draft.prune()
     stops = [f"{f.row}: {f.where}: {f.text}" for f in running.flags if f.refuses]
     if stops:
         raise Refused(f"a {name} cannot be written", stops)
     modified = sorted(
-        {r for r, place in resources.unread() if ".modifierExtension" in place and _touched(resources, r)}
+        {r for r, place in resources.unread() if ".modifierExtension" in place and r in touched}
     )
     if modified:
         raise Refused(
@@ -109,10 +110,6 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
         hit = any(fnmatchcase(_without_places(path), p) for p in ignore)
         (report.ignored if hit else report.not_written).append(place)
     return draft, running, report
-
-
-def _touched(resources: Resources, resource: str) -> bool:
-    return any(place.startswith(f"{resource}.") for place in resources.read)
 
 
 def _without_places(path: str) -> str:
