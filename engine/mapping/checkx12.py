@@ -108,7 +108,5 @@ def _message(m: MessageDef) -> Iterator[Finding]:
     for r in m.resources:
         for one in (one for step in r.per for one in step.split("|")):
             if one not in own:
-                place: Place = r.place
-                yield finding(
-                    "M02", place, f"{r.name}: {' and '.join(names)} has no loop {one}", _LOOK, why=_WHY
-                )
+                told = f"{r.name}: {' and '.join(names)} has no loop {one}"
+                yield finding("M02", r.place, told, _LOOK, why=_WHY)
