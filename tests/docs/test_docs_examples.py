@@ -118,7 +118,8 @@ def test_message_maps_compile(block: Block, project: Path) -> None:
 def test_sites_compile_and_pass_their_own_tests(block: Block, project: Path) -> None:
     name = re.findall(r"^site: +(\w+)", block.text, re.M)[0]
     (project / f"mappings/sites/{name}.yaml").write_text(block.text)
-    maps = Maps.open(project)
+    every = Maps.open(project)
+    maps = every.of(every.all_sites[name].format)
     program = maps.program(name)
     for changed in maps.sites[name].change or {}:
         program.program.segment(changed)
