@@ -225,3 +225,16 @@ def test_a_battery_of_a_laboratory_report_is_a_report() -> None:
         "6690-2",
         "5196-1",
     ]
+
+
+def test_each_policy_has_its_own_place_in_the_order() -> None:
+    def policy(n: int) -> str:
+        return (
+            f'<entryRelationship typeCode="COMP"><sequenceNumber value="{n}"/>'
+            f'<act classCode="ACT" moodCode="EVN"><templateId root="{TEMPLATE}61"/>'
+            f'<id root="1.2.3.6" extension="G{n}"/></act></entryRelationship>'
+        )
+
+    act = f'<act classCode="ACT" moodCode="EVN"><templateId root="{TEMPLATE}60"/>{policy(2)}{policy(1)}</act>'
+    found = resources(document(f"<entry>{act}</entry>", "48768-6"))
+    assert sorted(c["order"] for c in of("Coverage", found)) == [1, 2]
