@@ -29,7 +29,7 @@ _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\(([^()]*)\))?(?:-(\d+)(?:\.(\d+)(?:\
 _PARTS = re.compile(r"(\d+)(?:\.(\d+))?")
 _USUAL = {
     "CWE": {"CodeableConcept": "cwe", "Coding": "cwe"},
-    "CE": {"CodeableConcept": "cwe", "Coding": "cwe"},
+    "CE": {"CodeableConcept": "ce", "Coding": "ce"},
     "CNE": {"CodeableConcept": "cwe", "Coding": "cwe"},
     "CX": {"Identifier": "Identifier_CX"},
     "EI": {"Identifier": "Identifier_EI"},
@@ -198,7 +198,8 @@ def _row(part: Draft, place: str, number: int, values: list[tuple[str, Draft]]) 
     row: list[object] = [part.name]
     for at in range(1 + offset, max(fields, default=0) + 1):
         found = fields.get(at, [""])
-        row.append(found[0] if len(found) == 1 else [v if isinstance(v, list) else [v] for v in found])
+        plain = len(found) == 1 and not any(isinstance(v, list) for v in found)
+        row.append(found[0] if plain else [v if isinstance(v, list) else [v] for v in found])
     return row
 
 
@@ -216,6 +217,16 @@ def _value(draft: Draft, place: str, values: list[tuple[str, Draft]]) -> object:
 def cwe(node: Node, draft: Draft, running: Running, row: str) -> bool:
     """Write a CodeableConcept or Coding as CWE: two codings, their systems as table 0396 names them, the
     words in component 9."""
+    return _codings(node, draft, running, row, "9")
+
+
+def ce(node: Node, draft: Draft, running: Running, row: str) -> bool:
+    """Write a CodeableConcept or Coding as CE, which has no place for words but beside a code."""
+    many = len(child_nodes(node, "coding")) if node.kind == "CodeableConcept" else 1
+    return _codings(node, draft, running, row, ("2", "5", "")[min(many, 2)])
+
+
+def _codings(node: Node, draft: Draft, running: Running, row: str, place: str) -> bool:
     codings = child_nodes(node, "coding") if node.kind == "CodeableConcept" else [node]
     wrote = False
     for at, coding in zip((1, 4), codings, strict=False):
@@ -227,9 +238,9 @@ def cwe(node: Node, draft: Draft, running: Running, row: str) -> bool:
                     said = f"HL7{table[1]}" if table else running.resources.coding_ids.get(said, said)
                 part = draft.at((Part(str(at + offset)),))
                 wrote = running.put(part, said, found, row) or wrote
-    for words in child_nodes(node, "text")[:1] if node.kind == "CodeableConcept" else ():
-        wrote = running.put(draft.at((Part("9"),)), text(words), words, row) or wrote
+    for words in child_nodes(node, "text")[:1] if place and node.kind == "CodeableConcept" else ():
+        wrote = running.put(draft.at((Part(place),)), text(words), words, row) or wrote
     return wrote
 
 
-V2_WRITERS: dict[str, Writer] = {"cwe": cwe}
+V2_WRITERS: dict[str, Writer] = {"cwe": cwe, "ce": ce}

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from engine.formats.cda.document import parse as read_document
-from engine.formats.hl7v2.parse import parse as read_v2
+from engine.formats.hl7v2.strict import validate as check_v2
 from engine.formats.ncpdp.message import parse as read_script
 from engine.formats.x12.envelope import Transaction, envelopes
 from engine.formats.x12.problem import Problem
@@ -207,8 +207,16 @@ def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) ->
             )
     if lacks:
         raise Refused(f"a {name} cannot be written", lacks)
-    read_v2(data)
+    wrong = [p for p in check_v2(data) if p.severity == "E" and not _mistaken(p.location, p.code, asked)]
+    if wrong:
+        raise Refused(f"the {name} is not what HL7 demands", [f"{p.location}: {p.text}" for p in wrong])
     return data, report
+
+
+def _mistaken(location: str, code: str, orders: int) -> bool:
+    """Say whether the checker is wrong: it has no place for notes behind a choice of segments (ORM_O01), and
+    takes the second order of an OML for a prior result."""
+    return (code == "100" and location.startswith("NTE")) or (location == "MSH" and orders > 1)
 
 
 _V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)")
