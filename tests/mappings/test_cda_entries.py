@@ -413,6 +413,21 @@ def test_what_is_not_taken_and_what_must_not_be_given() -> None:
     assert of("medications", "MedicationRequest")["M-7"]["doNotPerform"] is True
 
 
+def test_a_supply_alone_among_medications_is_of_a_drug() -> None:
+    product = (
+        f'<product><manufacturedProduct><manufacturedMaterial><code code="387207008" {SNOMED}/>'
+        "</manufacturedMaterial></manufacturedProduct></product>"
+    )
+    entries = "".join(
+        f'<entry><supply moodCode="{mood}"><statusCode code="active"/>{product}</supply></entry>'
+        for mood in ("EVN", "INT")
+    )
+    made = {r["resourceType"] for r in converted(document(entries, "10160-0"))[0]}
+    assert made >= {"MedicationDispense", "MedicationRequest"}
+    assert not made & {"DeviceUseStatement", "SupplyRequest"}
+    assert "DeviceUseStatement" in {r["resourceType"] for r in converted(document(entries, "46264-8"))[0]}
+
+
 def test_the_status_that_ccd_1_0_says_in_an_observation() -> None:
     statements = of("medications", "MedicationStatement")
     assert statements["M-8"]["status"] == "active"
