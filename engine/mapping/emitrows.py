@@ -275,12 +275,7 @@ class Rows(Values):
             self.depth += 1
             aim.take(v)
             if aim.target.type == "dateTime":
-                slot = aim.slot
-                here = (
-                    f"{slot[0]}, {slot[1]!r}"
-                    if slot is not None and not slot[1].startswith("value")
-                    else "None, ''"
-                )
+                here = self.beside(aim)
                 self.put(f"if x.lost: x.keep_original({here}, {self.spoken(h)}, {h.where!r})")
             self.depth -= 1
         if row.failed:

@@ -130,9 +130,16 @@ class Values(Reading):
         self.put(f"if {w} is not None:")
         self.depth += 1
         aim.take(w)
+        if target.type == "dateTime":
+            self.put(f"if x.lost: x.keep_original({self.beside(aim)}, {v}, {self.where(row, env)!r})")
         self.depth -= 2
         if target.type in FALLIBLE and not self.in_case:
             self.put(f"if x.fails > {self.base}: x.settle({self.base}, {self.where(row, env)!r})")
+
+    def beside(self, aim: Aim) -> str:
+        """Return where the text of a time that lost its clock may stand: element and name, or None."""
+        slot = aim.slot
+        return "None, ''" if slot is None or slot[1].startswith("value") else f"{slot[0]}, {slot[1]!r}"
 
     def join(self, source: Join, env: Env, place: Place) -> str:
         parts: list[str] = []

@@ -36,12 +36,17 @@ def dtp_period(c: list[str], x: Run) -> dict[str, Any] | None:
     text = x.text(raw)
     if not text:
         return None
-    if not _RANGE.fullmatch(text):
-        start = x.date_time(raw)
-        return {"start": start} if start is not None else None
-    parts = [x.keep(part, raw) for part in str(text).split("-")]
-    out = {name: x.date_time(part) for name, part in zip(("start", "end"), parts, strict=True)}
-    return {k: v for k, v in out.items() if v is not None} or None
+    parts = [raw]
+    if _RANGE.fullmatch(text):
+        parts = [x.keep(part, raw) for part in str(text).split("-")]
+    out: dict[str, Any] = {}
+    for name, part in zip(("start", "end"), parts, strict=False):
+        value = x.date_time(part)
+        if value is not None:
+            out[name] = value
+            if x.lost:
+                x.keep_original(out, name, part, "-03")
+    return out or None
 
 
 _NONE = [""] * 9

@@ -239,6 +239,17 @@ def test_a_termination_ends_the_coverage() -> None:
     assert (coverage["status"], coverage["period"]["end"]) == ("cancelled", "2026-12-31")
 
 
+def test_a_plan_that_is_sent_alone_is_a_coverage_of_its_own() -> None:
+    text = sample(NAMES[7]).decode()
+    begin, second, end = text.index("INS*Y"), text.index("HD*021**DEN"), text.index("INS*N")
+    head = text[begin : text.index("HD*021**HLT")]
+    apart = f"{text[:second]}{head}HD*024**DEN*PEAK DENTAL*ESP~\nDTP*349*D8*20261231~\n{text[end:]}"
+    health, dental, _ = resources(apart.encode())["Coverage"]
+    assert [c["identifier"][0]["value"].split("|")[2] for c in (health, dental)] == ["HLT", "DEN"]
+    assert [c["status"] for c in (health, dental)] == ["active", "cancelled"]
+    assert (health["period"], dental["period"]) == ({"start": "2026-10-01"}, {"end": "2026-12-31"})
+
+
 def test_a_premium_payment() -> None:
     (payment,) = resources(sample(NAMES[8]))["PaymentReconciliation"]
     assert (payment["paymentAmount"]["value"], payment["paymentDate"]) == (1840.5, "2026-09-30")
