@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hub_process import ROOT, Hub, free_ports, wait_for
 
@@ -46,6 +48,17 @@ def post(port: int, path: str, body: bytes, kind: str) -> tuple[int, bytes]:
         time.sleep(0.1)
 
 
+def read(hub: Hub, web: int, query: str) -> dict[str, Any]:
+    """Ask the FHIR endpoint."""
+    token = (hub.root / "var/token").read_text().strip()
+    client = http.client.HTTPConnection("127.0.0.1", web, timeout=20)
+    client.request("GET", f"/fhir/{query}", headers={"Authorization": f"Bearer {token}"})
+    answer = client.getresponse()
+    found: dict[str, Any] = json.loads(answer.read())
+    assert answer.status == 200, found
+    return found
+
+
 def answers(hub: Hub) -> list[Path]:
     """Return the acknowledgements that were written."""
     folder = hub.root / "inbox/answers"
@@ -53,7 +66,8 @@ def answers(hub: Hub) -> list[Path]:
 
 
 def test_documents_claims_and_prescriptions_over_a_crash(make_hub: Callable[..., Hub]) -> None:
-    hub = make_hub()
+    (web,) = free_ports(1)
+    hub = make_hub(parts="listeners,workers,console", console=f"{{listen: '127.0.0.1:{web}'}}")
     ports = prepared(hub)
     hub.start()
     status, said = post(ports["documents"], "/documents", CCD, "application/xml")
@@ -93,6 +107,9 @@ def test_documents_claims_and_prescriptions_over_a_crash(make_hub: Callable[...,
         assert store.find("claim", "NB-77002", 10) == [entries[-1].id]
         (script,) = [e for e in entries if e.message_type == "ncpdp NewRx"]
         assert store.find("patient", "H-40271", 10) and store.find("control", script.control_id, 10)
+    patient = read(hub, web, "Patient?identifier=H-40271")["entry"][0]["resource"]
+    problems = read(hub, web, f"Condition?patient={patient['id']}")
+    assert problems["entry"] and patient["name"][0]["family"] == "Sample"
     assert hub.stop() == 0
     log = hub.log.read_text()
     words = ("TREMBLAY", "ABERNATHY", "NB-77001", "H-40271", "Wren")
