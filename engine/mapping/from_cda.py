@@ -12,7 +12,7 @@ from __future__ import annotations
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import Element, attr, child, children, own_text
 from engine.formats.cda.none_known import none_known
-from engine.formats.cda.pressures import pressures
+from engine.formats.cda.pressures import oxygen, pressures
 from engine.formats.cda.sections import kind_by
 from engine.formats.cda.statements import CLASSES, denials, kind_of
 from engine.formats.cda.texts import Texts
@@ -144,7 +144,7 @@ def arrange_entry(entry: Node, section: TreeScope, piece: int = 0) -> None:
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:
     """Arrange the statements of an entry, each in the one around it."""
     stack = [(s, section, "", bool(entry.get("nullFlavor")), "") for s in reversed(_statements(entry))]
-    together: set[Element] = set()
+    together: dict[Element, str] = {}  # vital signs that are one Observation with components
     while stack:
         node, scope, inside, null, denied = stack.pop()
         parent = node.parent
@@ -160,11 +160,13 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         if found == "allergy" and node.denied and none_known(node.element, Texts(node.top.element)):
             node.none = "known"
         empty = null or bool(node.get("nullFlavor"))
-        name = "pressure-part" if node.element in together else node.kind
+        name = together.get(node.element, node.kind)
         mine = TreeScope(f"null-{name}" if empty else name, node, scope)
         if name == "vital-panel" and not empty and (pair := pressures(node.element)):
-            together.update(pair)  # one Observation with two components, of the panel
+            together |= dict.fromkeys(pair, "pressure-part")
             TreeScope("blood-pressure", node, mine)
+        if name == "vital-panel" and not empty and (breath := oxygen(node.element)):
+            together |= {breath[0]: "oximetry", **dict.fromkeys(breath[1], "oxygen-part")}
         links = [n for name in _LINKS for n in node.by(name)]
         stack.extend(
             (

@@ -238,3 +238,33 @@ def test_each_policy_has_its_own_place_in_the_order() -> None:
     act = f'<act classCode="ACT" moodCode="EVN"><templateId root="{TEMPLATE}60"/>{policy(2)}{policy(1)}</act>'
     found = resources(document(f"<entry>{act}</entry>", "48768-6"))
     assert sorted(c["order"] for c in of("Coverage", found)) == [1, 2]
+
+
+def saturation(*parts: str) -> list[Json]:
+    time = '<effectiveTime value="20260310"/>'
+    main = observation("2708-6", time + number("98", "%"), "27")
+    return resources(
+        document(panel(main, observation("8867-4", time + number("72", "/min"), "27"), *parts), "8716-3")
+    )
+
+
+def test_what_was_breathed_is_part_of_the_oxygen_saturation() -> None:
+    time = '<effectiveTime value="20260310"/>'
+    found = saturation(
+        observation("3151-8", time + number("6", "L/min"), "27"),
+        observation("3150-0", time + number("35", "%"), "27"),
+    )
+    [main] = coded("2708-6", found)
+    assert sorted(c["code"]["coding"][0]["code"] for c in main["component"]) == ["3150-0", "3151-8"]
+    assert str(main["valueQuantity"]["value"]) == "98"
+    assert not coded("3151-8", found) and not coded("3150-0", found)
+    [vitals] = coded("46680005", found)
+    assert len(vitals["hasMember"]) == 2
+
+
+def test_what_was_breathed_another_time_stays_apart() -> None:
+    found = saturation(
+        observation("3151-8", '<effectiveTime value="20260311"/>' + number("6", "L/min"), "27")
+    )
+    assert "component" not in coded("2708-6", found)[0]
+    assert len(coded("3151-8", found)) == 1

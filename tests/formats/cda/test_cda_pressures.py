@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cda_samples import element
 
-from engine.formats.cda.pressures import pressures
+from engine.formats.cda.pressures import oxygen, pressures
 
 LOINC = 'codeSystem="2.16.840.1.113883.6.1"'
 
@@ -54,3 +54,23 @@ def test_not_what_was_not_found() -> None:
 def test_not_where_more_is_said_inside() -> None:
     more = '<entryRelationship typeCode="SUBJ"><act/></entryRelationship>'
     assert not pair(one("8480-6"), one("8462-4", more))
+
+
+def breathed(*inside: str) -> int:
+    found = oxygen(element(f"<organizer>{''.join(inside)}</organizer>"))
+    return len(found[1]) if found else 0
+
+
+def test_oxygen_belongs_to_its_saturation() -> None:
+    assert breathed(one("59408-5"), one("3150-0"), one("3151-8")) == 2
+    assert breathed(one("2708-6"), one("3151-8")) == 1
+    assert breathed(one("2708-6")) == 0
+    assert breathed(one("2708-6"), one("59408-5"), one("3151-8")) == 0
+    assert breathed(one("2708-6"), one("3151-8"), one("3151-8")) == 0
+    assert breathed(one("2708-6"), one("3151-8").replace("20260310", "20260311")) == 0
+
+
+def test_oxygen_that_another_measured_stays_apart() -> None:
+    author = '<author><assignedAuthor><id root="1.2" extension="{}"/></assignedAuthor></author>'
+    assert breathed(one("2708-6", author.format(1)), one("3151-8", author.format(1))) == 1
+    assert breathed(one("2708-6", author.format(1)), one("3151-8", author.format(2))) == 0
