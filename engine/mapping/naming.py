@@ -136,6 +136,13 @@ def _fill(first: Draft, draft: Draft, x: Run) -> None:
                 first.body[k] = absorb(first.body[k], v)
         elif isinstance(v, list) and isinstance(first.body[k], list):
             first.body[k] += [e for e in v if e not in first.body[k]]
+        elif k in draft.weak:
+            continue  # what is only said for want of better
+        elif k in first.weak:
+            first.body[k] = v
+            first.weak = tuple(w for w in first.weak if w != k)
+        elif isinstance(v, dict) and isinstance(first.body[k], dict) and _agree(first.body[k], v):
+            first.body[k] = {**v, **first.body[k]}
         else:
             x.flag(
                 "said-twice",

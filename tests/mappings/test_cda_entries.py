@@ -216,6 +216,24 @@ def test_a_discharge_diagnosis_says_its_role() -> None:
     ]
 
 
+def test_the_visit_of_the_header_and_of_the_body_is_one() -> None:
+    header = (
+        '<componentOf><encompassingEncounter><id root="1.9.9" extension="V"/><effectiveTime>'
+        '<low value="20260502"/></effectiveTime><dischargeDispositionCode code="01"/></encompassingEncounter>'
+        "</componentOf><component><structuredBody>"
+    )
+    body = (
+        '<entry><encounter classCode="ENC" moodCode="EVN"><id root="1.9.9" extension="V"/>'
+        '<code code="IMP" codeSystem="2.16.840.1.113883.5.4"/><effectiveTime><low value="20260502"/>'
+        '<high value="20260504"/></effectiveTime></encounter></entry>'
+    )
+    text = document(body, "46240-8").decode().replace("<component><structuredBody>", header, 1)
+    (visit,) = [r for r in converted(text.encode())[0] if r["resourceType"] == "Encounter"]
+    assert (visit["status"], visit["class"]["code"]) == ("finished", "IMP")
+    assert visit["period"] == {"start": "2026-05-02", "end": "2026-05-04"}
+    assert codes(visit["hospitalization"]["dischargeDisposition"]) == ["01"]
+
+
 # -- keys over documents -------------------------------------------------------------------------------------
 
 
