@@ -88,6 +88,7 @@ def receiving(
         made = AckSettings(**rules)
     except ValidationError as e:
         raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
+    _effective(f, made, way)
     made = _in_full(made, settings, root)
     facts: dict[str, Any] = {way: settings, **duplicates}
     return channel(
@@ -128,6 +129,33 @@ def _accepted(f: FileWords, way: str) -> dict[str, Any]:
         "others": others,
         "v2": not others or bool(types) or any(t.format == "hl7v2" for t in takes),
     }
+
+
+def _effective(f: FileWords, rules: AckSettings, way: str) -> None:
+    """Refuse words about a format that the channel does not accept: they would do nothing."""
+    formats = {t.format for t in rules.others}
+    said = f.m.get("acknowledge")
+    words = set(said) if isinstance(said, Map) else {"original"} if said is not None else set()
+    for word, needs in (("x12", "x12"), ("script", "ncpdp"), ("original", "hl7v2")):
+        if word in words and needs not in (formats | ({"hl7v2"} if rules.v2 else set())):
+            raise ConfigError(
+                f"acknowledge: speaks of {needs}, which the channel does not accept",
+                where=f.at("acknowledge"),
+                remedy=f"remove it, or accept {needs}",
+            )
+    if rules.x12.into and way == "http":
+        raise ConfigError(
+            "acknowledge: into: is for files; over HTTP the answer is the response",
+            where=f.at("acknowledge"),
+            remedy="remove into:",
+        )
+    for word in ("strict", "profile"):
+        if f.m.get(word) and not rules.v2:
+            raise ConfigError(
+                f"{word}: speaks of HL7 v2, which the channel does not accept",
+                where=f.at(word),
+                remedy="remove it, or accept hl7v2",
+            )
 
 
 def _in_full(rules: AckSettings, settings: BaseModel, root: Path) -> AckSettings:
