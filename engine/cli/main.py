@@ -75,7 +75,7 @@ def render(
 
 @app.command()
 def write(
-    what: Annotated[str, typer.Argument(help="837P, 270, 276, 278, ccd, newrx, oml, orm")],
+    what: Annotated[str, typer.Argument(help="837P, 270, 276, 278, ccd, newrx, oml, orm, oru, vxu, adt")],
     out: Annotated[Path, typer.Option(help="file to write")],
     file: Annotated[Path | None, typer.Argument(help="a FHIR Bundle")] = None,
     patient: Annotated[str, typer.Option(help="id of a patient of the core store, instead of a file")] = "",

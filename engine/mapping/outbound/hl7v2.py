@@ -39,6 +39,7 @@ _USUAL = {
     "XCN": {"Practitioner": "Practitioner_XCN"},
     "XON": {"Organization": "Organization_XON"},
 }
+_USUAL["varies"] = _USUAL["CWE"]  # OBX-5: what OBX-2 says
 _DATES = frozenset({"date", "dateTime", "instant"})
 
 
@@ -102,7 +103,7 @@ class _Value:
 
     @property
     def text(self) -> bool:
-        return len(dictionary.version(VERSION).components(self.type)) < 2
+        return self.type != "varies" and len(dictionary.version(VERSION).components(self.type)) < 2
 
     def usual(self, kind: str) -> str:
         if kind in _DATES:
@@ -136,6 +137,10 @@ def _components(
         if number is None:
             break
         parts = dictionary.version(VERSION).components(type_)
+        if type_ == "varies":
+            chain.append(Part(number))
+            name, type_ = f"{name}.{number}", "ST"
+            continue
         if int(number) > max(len(parts), 1):
             raise MapError(f"{name} ({type_}) has no component {number}", where=where)
         chain.append(Part(number))
@@ -171,18 +176,25 @@ def message(draft: Draft) -> tuple[bytes, list[tuple[str, Draft]]]:
     return build(rows), values  # type: ignore[arg-type]
 
 
+_AFRESH = {"ORC": ("TQ1", "DG1", "OBX", "SPM"), "OBR": ("DG1", "OBX", "SPM")}
+"""Whose set ids begin again where such a segment begins; OBR itself is counted through the message."""
+
+
 def _write(
     draft: Draft, rows: list[list[object]], values: list[tuple[str, Draft]], counts: dict[str, int]
 ) -> None:
-    beside: dict[str, int] = {}
     for part in draft.parts:
-        if len(part.name) > 3 or "_" in part.name:
+        name = part.name
+        if len(name) > 3 or "_" in name:
             _write(part, rows, values, counts)
             continue
-        n = counts[part.name] = counts.get(part.name, 0) + 1
-        beside[part.name] = beside.get(part.name, 0) + 1
-        number = n if part.name == "OBR" else beside[part.name]  # orders are counted through the message
-        rows.append(_row(part, f"{part.name}[{n}]", number, values))
+        n = counts[name] = counts.get(name, 0) + 1
+        for other in _AFRESH.get(name, ()):
+            counts[f"{other} set"] = 0
+        if name == "NTE" and rows and rows[-1][0] != "NTE":
+            counts["NTE set"] = 0
+        number = counts[f"{name} set"] = counts.get(f"{name} set", 0) + 1
+        rows.append(_row(part, f"{name}[{n}]", number, values))
 
 
 def _row(part: Draft, place: str, number: int, values: list[tuple[str, Draft]]) -> list[object]:

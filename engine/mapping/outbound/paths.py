@@ -4,11 +4,11 @@ read and run over nodes that know their place.
 In: the text of a path (the grammar of `engine.fhir.pathsyntax`) and the types it starts from. Out: a `Path`
 that gives nodes, and the types they may have. The subset of FHIRPath (HL7 FHIRPath N1): steps, `where()`,
 `first()`, `last()`, `tail()`, `[n]`, `resolve()`, `ofType()`, `extension('url')`, `exists()`, `empty()`,
-`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`; of our own are
-`referrers(Type)`, who refers to this, and of claims `linked(supportingInfo)`, what a line names by its
-sequence, and `unlinked(supportingInfo)`, what no line names. A path that begins with a type goes on only
-where the resource at hand is of that type; nothing but `%all` ever reads beside what the references of the
-resource at hand lead to. A leaf used in `where()` counts as used where it held.
+`not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`. Of our own: `type()`
+gives the name of the type; `referrers(Type)`, who refers to this; of claims `linked(supportingInfo)`, what a
+line names by its sequence, and `unlinked(supportingInfo)`, what no line names. A path that begins with a type
+goes on only where the resource at hand is of that type; nothing but `%all` ever reads beside what the
+references of the resource at hand lead to. A leaf used in `where()` counts as used where it held.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         ), TRUTH
     if name == "not" and not arguments:
         return (lambda nodes, all_: [Node(not _truth(nodes), "boolean", "")] if nodes else []), TRUTH
+    if name == "type" and not arguments:
+        return (lambda nodes, all_: [Node(n.kind, "string", n.place) for n in nodes]), SYSTEM
     if name == "count" and not arguments:
         return (lambda nodes, all_: [Node(len(nodes), "integer", "")]), frozenset({"integer"})
     if name == "extension" and len(arguments) == 1 and arguments[0][0] == "literal":

@@ -194,35 +194,43 @@ def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) ->
     draft, _, report = fill(maps, name, source, given)
     data, values = hl7v2.message(draft)
     report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in values]
-    asked = len([n for n in Resources.of(source).nodes if n.kind == maps.maps[name].kinds[0]])
+    nodes = Resources.of(source).nodes
     there = {(m[1], m[2], m[3]) for address, _ in values if (m := _V2_PLACE.match(address))}
     lacks = []
-    for place, each in _V2_DEMANDS.items():
-        segment, _, field_ = place.partition("-")
-        found = len({n for s, n, f in there if (s, f) == (segment, field_)})
-        wanted = asked if each else 1
-        if found < wanted:
-            lacks.append(
-                f"{place} has no value" + (f" in {wanted - found} of {asked} orders" if each else "")
-            )
+    for kind, places in _V2_DEMANDS.items():
+        asked = len([n for n in nodes if n.kind == kind]) if kind else 1
+        for place in places if not kind or kind in _V2_ABOUT[maps.maps[name].kinds[0]] else ():
+            segment, _, field_ = place.partition("-")
+            found = len({n for s, n, f in there if (s, f) == (segment, field_)})
+            if found < asked:
+                lacks.append(f"{place} has no value" + (f" for {asked - found} {kind}" if kind else ""))
     if lacks:
         raise Refused(f"a {name} cannot be written", lacks)
-    wrong = [p for p in check_v2(data) if p.severity == "E" and not _mistaken(p.location, p.code, asked)]
+    wrong = [p for p in check_v2(data) if p.severity == "E" and not _mistaken(p.location, p.code)]
     if wrong:
         raise Refused(f"the {name} is not what HL7 demands", [f"{p.location}: {p.text}" for p in wrong])
     return data, report
 
 
-def _mistaken(location: str, code: str, orders: int) -> bool:
+def _mistaken(location: str, code: str) -> bool:
     """Say whether the checker is wrong: it has no place for notes behind a choice of segments (ORM_O01), and
     takes the second order of an OML for a prior result."""
-    return (code == "100" and location.startswith("NTE")) or (location == "MSH" and orders > 1)
+    return (code == "100" and location.startswith("NTE")) or location == "MSH"
 
 
 _V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)")
-_V2_DEMANDS = {  # True: of every order
-    **dict.fromkeys(("MSH-3", "MSH-5", "MSH-7", "MSH-9", "MSH-10", "MSH-12", "PID-3", "PID-5"), False),
-    **dict.fromkeys(("ORC-1", "ORC-2", "OBR-2", "OBR-4"), True),
+_V2_DEMANDS = {  # of the message, and of every resource of a kind
+    "": ("MSH-3", "MSH-5", "MSH-7", "MSH-9", "MSH-10", "MSH-12", "PID-3", "PID-5"),
+    "ServiceRequest": ("ORC-1", "ORC-2", "OBR-2", "OBR-4"),
+    "Immunization": ("ORC-1", "RXA-3", "RXA-5", "RXA-20"),
+    "DiagnosticReport": ("OBR-4", "OBR-25"),
+    "Observation": ("OBX-3", "OBX-11"),
+}
+_V2_ABOUT = {
+    "ServiceRequest": ("ServiceRequest",),
+    "Immunization": ("Immunization",),
+    "DiagnosticReport": ("DiagnosticReport", "Observation"),
+    "Patient": (),
 }
 
 

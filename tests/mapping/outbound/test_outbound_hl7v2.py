@@ -90,3 +90,92 @@ def test_what_is_no_order_to_send_is_refused(change):
 def test_what_the_caller_must_say(name):
     with pytest.raises(Refused):
         order(given={k: v for k, v in GIVEN.items() if k != name})
+
+
+def written(name, source, *kinds, change=None, **more):
+    bundle = copy.deepcopy(sample(source))
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] in kinds]
+    if change is not None:
+        change(bundle)
+    data, report = write_v2(project(), bundle, {**GIVEN, **more}, name)
+    return lines(data), report, data
+
+
+SHOTS = ("Patient", "Immunization", "Practitioner")
+
+
+def test_vaccines_given_and_refused_go_to_a_registry_and_come_back():
+    found, _, data = written("vxu", "patient", *SHOTS)
+    shots = [x.split("|") for x in found if x.startswith("RXA")]
+    assert [(x[5].split("^")[0], x[6], x[20], x[21]) for x in shots] == [
+        ("158", "0.5", "CP", "A"),
+        ("187", "999", "RE", "A"),
+    ]
+    assert shots[1][18].startswith("PATOBJ")
+    pid = found[1].split("|")
+    assert pid[10] == "2106-3^White^CDCREC" and pid[22].startswith("2186-5")
+    done = next(iter(convert_bytes(data, Maps.open(ROOT))))
+    back = [e["resource"] for e in done.bundle["entry"] if e["resource"]["resourceType"] == "Immunization"]
+    told = {r["vaccineCode"]["coding"][0]["code"]: r["status"] for r in back}
+    assert told == {"158": "completed", "187": "not-done"}
+
+
+def test_an_immunization_in_error_deletes_its_record():
+    def wrong(bundle):
+        resource(bundle, "Immunization/flu")["status"] = "entered-in-error"
+
+    with pytest.raises(Refused):  # nothing says whether it was given
+        written("vxu", "patient", *SHOTS, change=wrong)
+
+
+def few(bundle):
+    """Keep the two results of the report."""
+    keep = ("hba1c", "egfr")
+    bundle["entry"] = [
+        e
+        for e in bundle["entry"]
+        if e["resource"]["resourceType"] != "Observation" or e["resource"]["id"] in keep
+    ]
+
+
+RESULTS = ("Patient", "DiagnosticReport", "Observation", "Organization")
+
+
+def test_results_go_out_and_come_back():
+    found, _, data = written("oru", "patient", *RESULTS, change=few)
+    results = [x.split("|") for x in found if x.startswith("OBX")]
+    assert [(x[1], x[2], x[5], x[11]) for x in results] == [("1", "NM", "7.1", "F"), ("2", "SN", ">^60", "F")]
+    assert results[0][6:9] == ["%^%^UCUM", "4.0-5.6 %", "H"]
+    done = next(iter(convert_bytes(data, Maps.open(ROOT))))
+    back = [e["resource"] for e in done.bundle["entry"] if e["resource"]["resourceType"] == "Observation"]
+    values = {r["code"]["coding"][0]["code"]: r["valueQuantity"] for r in back}
+    assert str(values["4548-4"]["value"]) == "7.1" and values["4548-4"]["code"] == "%"
+    assert values["33914-3"]["comparator"] == ">"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b: resource(b, "Observation/hba1c").update(status="unknown"),
+        lambda b: resource(b, "Observation/hba1c").update(component=[{"code": {"text": "part"}}]),
+        lambda b: resource(b, "Observation/egfr").pop("code"),
+        lambda b: resource(b, "DiagnosticReport/chem")["result"].pop(),
+        lambda b: resource(b, "DiagnosticReport/chem").update(status="unknown"),
+    ],
+)
+def test_no_result_is_left_behind_or_told_without_its_status(change):
+    def both(bundle):
+        few(bundle)
+        change(bundle)
+
+    with pytest.raises(Refused):
+        written("oru", "patient", *RESULTS, change=both)
+
+
+def test_a_patient_is_registered_or_changed():
+    found, _, data = written("adt", "orders", "Patient", "Encounter", event="A08")
+    assert parse(data).repairs == []
+    assert found[0].split("|")[8] == "ADT^A08^ADT_A01"
+    assert found[3].split("|")[19] == "V-100^^^&2.999.7.3&ISO"
+    with pytest.raises(Refused):
+        written("adt", "orders", "Patient", "Encounter", event="A40")
