@@ -134,6 +134,17 @@ def _section(node: Node, parent: TreeScope, around: str, later: Later | None) ->
     _sections(node, scope, kind, later)
 
 
+def of_another(node: Node) -> bool:
+    """Say whether a statement, or its section, tells of another person than the patient (its `subject`): of
+    a mother, a donor, a fetus. Nothing of the patient may come of it."""
+    at: Node | None = node
+    while at is not None and at.name not in ("structuredBody", "ClinicalDocument"):
+        if any(s.by("relatedSubject") and not s.get("nullFlavor") for s in at.by("subject")):
+            return True
+        at = at.parent
+    return False
+
+
 def arrange_entry(entry: Node, section: TreeScope, piece: int = 0) -> None:
     """Arrange the statements of an entry below a section's group, as a piece of a long document."""
     was, section.piece = section.piece, piece
@@ -160,6 +171,8 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         if found == "allergy" and node.denied and none_known(node.element, Texts(node.top.element)):
             node.none = "known"
         empty = null or bool(node.get("nullFlavor"))
+        if kind != "family history" and found != "family member" and of_another(node):
+            empty = True
         name = together.get(node.element, node.kind)
         mine = TreeScope(f"null-{name}" if empty else name, node, scope)
         if name == "vital-panel" and not empty and (pair := pressures(node.element)):

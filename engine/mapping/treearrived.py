@@ -64,15 +64,21 @@ class TreeArrived:
 def cda_arrived(document: Document, later: from_cda.Later | None = None) -> TreeArrived:
     """Arrange a CDA document; with `later`, but for the entries of sections of very many."""
     said = from_cda.headers(document)
-    return TreeArrived(
+    scope = from_cda.arrange(document, later)
+    arrived = TreeArrived(
         "cda",
         document,
-        from_cda.arrange(document, later),
+        scope,
         (from_cda.kind_of_document(document), "CDA"),
         from_cda.type_text(document),
         said,
         from_cda.authority_of(said),
     )
+    for group in scope.walk():
+        if group.name.startswith("null-") and from_cda.of_another(group.node):
+            text = "tells of another person than the patient (subject): nothing was made of it"
+            arrived.repairs.append(Repair("another-person", group.node.place, text))
+    return arrived
 
 
 def script_arrived(script: Script) -> TreeArrived:
