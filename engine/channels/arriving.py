@@ -18,7 +18,7 @@ from engine.formats.facts import Facts, of_cda, of_script, of_segments
 from engine.formats.hl7v2.split import split_messages
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.x12.cut import Part, cut
-from engine.formats.x12.segments import Reader, read_segments
+from engine.formats.x12.segments import Reader
 from engine.kernel.errors import FormatError
 from engine.mapping.arrived import Arrived
 from engine.mapping.from_x12 import arrivals
@@ -47,11 +47,13 @@ def read_body(body: bytes, format: str) -> Read:
         script = ncpdp.parse(body)
         return Read(format, (script_arrived(script),), of_script(script), script)
     if format == "x12":
-        segments, _, _ = read_segments(body)
         arrived = tuple(arrivals(body))
         if not arrived:
             raise FormatError("no transaction set in this interchange", where="ST", remedy="send ST..SE")
-        return Read(format, arrived, of_segments(segments))
+        first = arrived[0].transaction
+        outer = (first.interchange, first.group)
+        around = [o.header for o in outer if o is not None and o.header is not None]
+        return Read(format, arrived, of_segments([*around, *(s for a in arrived for s in a.segments)]))
     raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12 or NCPDP SCRIPT")
 
 

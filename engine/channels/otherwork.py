@@ -17,7 +17,6 @@ from engine.channels.dating import told
 from engine.channels.documents import superseding
 from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.packages import package_drafts
-from engine.channels.sightings import tables_of
 from engine.fhir.validate import validate
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child
@@ -68,7 +67,7 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     gaps: list[Gap] = []
     site = site_of(pipeline, read, channel)
     program = maps.program(site)
-    out.revision, out.tables = program.revision, tables_of(program)
+    out.revision, out.tables = program.revision, pipeline.tables(format, site)
     for n, arrived in enumerate(read.arrived):
         origin = f"urn:hub:entry|{entry.position}" + (f"|{n}" if n else "")
         run = stored(arrived.run, channel.keeps_header)

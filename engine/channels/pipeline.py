@@ -72,11 +72,20 @@ class Pipeline:
         self.identify = identify
         self._prepared: set[tuple[str, str, str]] = set()
         self._looked: dict[str, tuple[Sightings, str]] = {}  # site -> what is looked for, its tables
+        self._tables: dict[tuple[str, str], str] = {}  # (format, site) -> its tables
 
     def renew(self, terminology: Terminology) -> None:
         """Take over code tables that people have changed. Raises MapError where that needs a new start."""
         self.maps.renew(terminology)
         self._looked.clear()
+        self._tables.clear()
+
+    def tables(self, format: str, site: str) -> str:
+        """Name the code tables that a site's own layers ask in one format, with their versions."""
+        key = format, site
+        if key not in self._tables:
+            self._tables[key] = tables_of(self.maps.of(format).program(site))
+        return self._tables[key]
 
     def prepare(self, entry: Entry) -> None:
         """Compile what messages of this kind need, once: it takes a second and is no fault of the entry."""
