@@ -28,6 +28,7 @@ from engine.mapping.read import read_target
 from engine.mapping.run import Run
 from engine.mapping.scope import Scope, scope_of
 from engine.mapping.treelinks import refer
+from engine.mapping.x12memory import LoopMemory, keep, recall
 from engine.mapping.x12values import numbered
 
 __all__ = ["Built", "MessagePlan"]
@@ -117,6 +118,8 @@ class MessagePlan:
         self.program, self.message = program, message
         self.tree = program.library.tree
         self.scoped = self.tree or program.library.types.format == "x12"  # it comes as scopes, not as groups
+        loops = self.scoped and not self.tree and not program.trace
+        self.loops = LoopMemory(program) if loops else None
         self.names = frozenset(r.name for r in message.resources)
         self.lines = [_Line(self, r) for r in message.resources]
         self._apt_lines: dict[frozenset[str], list[_Line]] = {}
@@ -216,10 +219,16 @@ class MessagePlan:
                 if piece is not None:
                     where = [(s, n) for s, n in where if s.piece == piece]
                 places[line.d.per] = where
+            alone = self.loops is not None and self.loops.reads_alone(line.maps)
             for scope, segment in where:
                 if line.when is not None and not line.when(segment, scope, x):
                     continue
-                node = self._instance(line, scope, segment, x, names)
+                node = recall(line.name, scope, x) if alone else None
+                if node is None:
+                    notes = x.notes
+                    node = self._instance(line, scope, segment, x, names)
+                    if alone and node is not None:
+                        keep(line.name, scope, x, node, line.maps[0].source, notes)
                 if node is not None:
                     made.append(node)
                     if node.draft.keys and line.type not in OF_THE_ENTRY:

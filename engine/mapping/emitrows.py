@@ -182,7 +182,7 @@ class Rows(Values):
         """Write a row whose location is known to hold something, or whose location is no whole field."""
         loop = aim.many and h.repeats
         whole = h.raw_field or self.whole(source, env)
-        if whole and env.top in env.paths.values() and len(aim.path) == 1:
+        if whole and env.top in env.paths.values() and len(aim.path) == 1 and self.kinds.format == "hl7v2":
             self.put(f"if {whole} == '\"\"': {aim.clear(h)}")
         if loop:
             r = self.name("r")

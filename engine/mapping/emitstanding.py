@@ -24,7 +24,7 @@ class Standing(Rows):
         read there. `each: .` is the very segment that the row's map stands on."""
         holder, slash, segment = row.each.rpartition("/")
         here = row.each == "."
-        names = [segment] if slash or not segment[:1].isdigit() else segment.split("|")
+        names = [f"{one}/{segment}" for one in holder.split("|")] if slash else segment.split("|")
         s, f, q, depth = self.name("s"), self.name("f"), self.name("q"), self.depth
         if not self.trace and not here:
             self.put(f"if {' or '.join(f'{n!r} in x.names' for n in names)}:")

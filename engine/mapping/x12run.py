@@ -25,6 +25,7 @@ class _Loops(Run):
     def __init__(self, message: Any, *args: Any) -> None:
         super().__init__(message, *args)
         self.names = message.names
+        self.loops_said: dict[tuple[str, str], Any] = {}  # of a line and a loop's text: x12memory
 
     def find(
         self,
@@ -35,6 +36,8 @@ class _Loops(Run):
         own: list[str] | None = None,
     ) -> str:
         """Return element `number` of the first segment that the tests let pass: `REF(01=G1)-02`."""
+        if name not in self.names and "|" not in name:
+            return ""
         element, component, values, negated = tests[0]
         if len(tests) == 1 and element == 1 and not component and not negated and len(values) == 1:
             s = g.coded(name, values[0])

@@ -31,6 +31,7 @@ class LoopScope:
         "_made_at",
         "_pieces",
         "_places",
+        "_text",
         "all",
         "groups",
         "inside",
@@ -67,15 +68,24 @@ class LoopScope:
         self._by_code: dict[str, dict[str, Any]] = {}
         self._pieces: dict[str, list[tuple[Any, LoopScope]]] = {}
         self._places: dict[str, LoopScope | bool | None] = {}
+        self._text = ""
 
     @property
     def names(self) -> set[str]:
-        """The ids of all loops of the transaction set, and the names of the segments in them."""
+        """The ids of all loops of the transaction set and the segments in them: `2300`, `2300/REF`."""
         found = set(self.all)
-        for scopes in self.all.values():
-            for s in scopes:
-                found.update(s.own)
+        for name, scopes in self.all.items():
+            here: set[str] = set().union(*(s.own for s in scopes))
+            found |= here
+            found.update(f"{name}/{segment}" for segment in here)
         return found
+
+    @property
+    def text(self) -> str:
+        """The elements of its own segments, in order of their names."""
+        if not self._text:
+            self._text = "\x1e".join("\x1d".join(s.fields) for own in self.own.values() for s in own)
+        return self._text
 
     # -- loops -----------------------------------------------------------------------------------------------
 

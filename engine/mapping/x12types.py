@@ -69,6 +69,8 @@ def _near(x: Any, g: Any, name: str) -> list[str]:
     """The padded elements of a segment of the row's own loop, or (`2010BB/NM1`) of another loop."""
     found: list[str] | None = g.padded.get(name)
     if found is None:
+        if name not in x.names and "|" not in name:
+            return EMPTY
         here = g.own.get(name)
         s = here[0] if here else x.near(g, name) if "/" in name else None
         found = g.padded[name] = EMPTY if s is None else fields(s, x)
