@@ -35,6 +35,7 @@ class Running:
     resources: Resources
     tables: Mapping[str, Table]
     flags: list[Flag] = field(default_factory=list)
+    asked: int = 0  # how many resources the message is made of
     used: set[str] = field(default_factory=set)  # names of the maps that ran
     deciding: str = ""  # place of the value that chose a case of a `by` table: its constants come from there
 

@@ -27,7 +27,7 @@ from engine.mapping.outbound.draft import Draft
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
-from engine.mapping.outbound.x12 import Envelope, interchange, transaction_set
+from engine.mapping.outbound.x12 import Envelope, Written, interchange, transaction_set
 
 __all__ = ["Refused", "Report", "Value", "write_any", "write_ccd", "write_script", "write_v2", "write_x12"]
 
@@ -86,6 +86,7 @@ def fill(maps: OutMaps, name: str, source: Any, given: Mapping[str, str]) -> tup
     nodes = next((some for some in found.values() if some), [])  # `Task|Claim`: Claims where there is no Task
     if not nodes:
         raise Refused(f"there is no {' or '.join(kinds)} to write a {name} from", ["nothing to write"])
+    running.asked = len(nodes)
     program.run(nodes, draft, running)
     touched = resources.touched()
     for node in nodes:
@@ -155,11 +156,12 @@ def write_x12(
         "control": str(envelope.control), "day": envelope.day, "time": envelope.time,
         "sender": envelope.sender.strip(), "receiver": envelope.receiver.strip(),
     }  # fmt: skip
-    draft, _, report = fill(maps, name, source, {**own, **(given or {})})
+    draft, running, report = fill(maps, name, source, {**own, **(given or {})})
     head = draft.get("ST", "03")
     guide = head.value if head is not None else ""
     draft.parts = [p for p in draft.parts if p.name != "ST"]
     made = transaction_set(draft, maps.maps[name].to.split()[0], guide, envelope.separators)
+    _all_there(name, made, running)
     data = interchange([made], envelope)
     _demand(maps, name, data)
     report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in made.values]
@@ -280,6 +282,22 @@ def _one_patient(source: Any) -> None:
                     other.append(f"{node.place}.{name} is not {patients[0].place}")
     if other:
         raise Refused("a document is of one patient", other)
+
+
+_ONE_EACH = {"837P": "CLM", "276": "TRN", "278": "UM"}
+"""The segment that stands once for each resource written."""
+
+
+def _all_there(name: str, made: Written, running: Running) -> None:
+    """Refuse where a resource has no segment of its own: what is left out must never look sent."""
+    there = sum(row[0] == _ONE_EACH.get(name) for row in made.rows)
+    if name in _ONE_EACH and there != running.asked:
+        raise Refused(
+            f"a {name} cannot be written",
+            [
+                f"{running.asked - there} of {running.asked} have no place in it: use, type, patient or coverage"
+            ],
+        )
 
 
 def _demand(maps: OutMaps, name: str, data: bytes) -> None:

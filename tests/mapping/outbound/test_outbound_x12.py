@@ -245,3 +245,42 @@ def test_a_question_that_came_as_x12_goes_out_with_all_its_values(name, file):
         return sorted(s.raw for s in read_segments(data)[0] if s.name not in skipped)
 
     assert inside(data) == inside(came)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b: resource(b, "Claim/c1").update(patient={"reference": "Patient/theo"}),
+        lambda b: resource(b, "Coverage/juniper-cover").update(beneficiary={"reference": "Patient/theo"}),
+        lambda b: resource(b, "Claim/c2").update(use="predetermination"),
+        lambda b: resource(b, "Claim/c2")["insurance"][0].update(focal=False),
+        lambda b: resource(b, "Coverage/theo-cover").pop("relationship"),
+    ],
+)
+def test_no_claim_is_left_out_or_told_of_another_patient(change):
+    with pytest.raises(Refused):
+        claims(change)
+
+
+def test_a_subscriber_who_is_only_the_beneficiary():
+    def own(bundle):
+        resource(bundle, "Coverage/juniper-cover").pop("subscriber")
+
+    assert "NM1*IL*1*ABERNATHY*JUNIPER*L***MI*BPK100200300" in rows(claims(own)[0])
+
+
+def test_two_subscribers_of_one_payer_are_two():
+    def two(bundle):
+        cover = copy.deepcopy(resource(bundle, "Coverage/juniper-cover"))
+        cover.update(id="other-cover", subscriberId="BPK999", beneficiary={"reference": "Patient/theo"})
+        cover.pop("subscriber")
+        resource(bundle, "Coverage/juniper-cover").pop("subscriber")
+        bundle["entry"].append({"resource": cover})
+        claim = resource(bundle, "Claim/c2")
+        claim["insurance"][0]["coverage"] = {"reference": "Coverage/other-cover"}
+
+    found = rows(claims(two)[0])
+    first, second = (i for i, row in enumerate(found) if row.startswith("NM1*IL"))
+    assert found[first].endswith("BPK100200300") and found[second].endswith("BPK999")
+    assert "TREMBLAY*THEO" in found[second]
+    assert first < next(i for i, r in enumerate(found) if r.startswith("CLM*NB-77001")) < second
