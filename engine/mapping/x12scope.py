@@ -78,6 +78,7 @@ class LoopScope:
             here: set[str] = set().union(*(s.own for s in scopes))
             found |= here
             found.update(f"{name}/{segment}" for segment in here)
+        found.update(f"ST/{segment}" for segment in self.top.own)
         return found
 
     @property

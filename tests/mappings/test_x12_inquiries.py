@@ -83,6 +83,20 @@ def test_each_eb_is_a_benefit_and_says_no_more_than_it_says() -> None:
     assert response["outcome"] == "complete"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "in_force"),
+    [
+        ("EB*1**30*", "EB*1**30*", True), ("EB*1**30*", "EB*1**30^88*", True),
+        ("EB*1**30*", "EB*6**30*", False),
+        ("EB*1**30*C1*PEAK CHOICE PPO", "EB*6", False), ("EB*1**30*", "EB*1**88*", None),
+        ("EB*1**30*", "EB*R**30*", None),
+    ],
+)  # fmt: skip
+def test_only_the_plan_as_a_whole_is_in_force_or_not(old: str, new: str, in_force: bool | None) -> None:
+    (response,) = resources(sample(NAMES[1], (old, new)))["CoverageEligibilityResponse"]
+    assert response["insurance"][0].get("inforce") is in_force
+
+
 def test_what_is_not_covered_and_what_needs_authorization() -> None:
     data = sample(NAMES[1], ("EB*B*IND*98^UC***27*25*****Y", "EB*I*IND*98*****.2***Y*N"))
     items = resources(data)["CoverageEligibilityResponse"][0]["insurance"][0]["item"]
