@@ -292,12 +292,8 @@ def _all_there(name: str, made: Written, running: Running) -> None:
     """Refuse where a resource has no segment of its own: what is left out must never look sent."""
     there = sum(row[0] == _ONE_EACH.get(name) for row in made.rows)
     if name in _ONE_EACH and there != running.asked:
-        raise Refused(
-            f"a {name} cannot be written",
-            [
-                f"{running.asked - there} of {running.asked} have no place in it: use, type, patient or coverage"
-            ],
-        )
+        gone = f"{running.asked - there} of {running.asked} have no place in it"
+        raise Refused(f"a {name} cannot be written", [f"{gone}: look at use, type, patient and coverage"])
 
 
 def _demand(maps: OutMaps, name: str, data: bytes) -> None:
