@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from engine.formats.cda.times import compact
 from engine.formats.xml.nodes import Node
 from engine.formats.xml.paths import Path, read_path
 from engine.kernel.message import Draft, Gap, Identity
@@ -129,6 +130,28 @@ class TreeRun(Run):
             return None
         code = {"code": self.keep(" ".join(t.split()), v)}
         return code if coding else {"coding": [code]}
+
+    def date(self, v: str) -> str | None:
+        return super().date(self._digits(v)[0])
+
+    def date_time(self, v: str) -> str | None:
+        digits, problem = self._digits(v)
+        out = super().date_time(digits)
+        if problem and out is not None:
+            self.lost = problem
+            self.marks += 1
+        return out
+
+    def instant(self, v: str) -> str | None:
+        return super().instant(self._digits(v)[0])
+
+    def _digits(self, v: str) -> tuple[str, str]:
+        """Return a time as HL7 v2 writes it, and what is not kept of it; documents write others too."""
+        text = str(self.text(v))
+        if not text:
+            return v, ""
+        digits, problem = compact(text)
+        return (v if digits == text else self.keep(digits or "?", v)), "" if not digits else problem
 
     def from_(self, value: Any, node: Node, *parts: str) -> Any:
         """Return a value made of an element's parts; the twin remembers them."""

@@ -21,6 +21,7 @@ __all__ = [
     "Moment",
     "Periodic",
     "Timing",
+    "compact",
     "moment",
     "read_interval",
     "read_moment",
@@ -37,6 +38,7 @@ _ISO = re.compile(
     r"(Z|[+-]\d\d(?::?\d\d)?)?$",
     re.ASCII,
 )
+_MIXED = re.compile(r"^\d{8}[T ]\d\d", re.ASCII)  # 20200102T1011: neither the one nor the other
 _EARLIEST = 1800  # 0000, 0001 and the like are placeholders, nobody's date
 _PRECISIONS = ("year", "month", "day", "hour", "minute", "second", "fraction")
 
@@ -101,6 +103,8 @@ Timing = Interval | Periodic | AtEvent
 def moment(text: str) -> Moment:
     """Read the text of a TS."""
     said = text.strip()
+    if _MIXED.match(said):
+        said = said[:8] + said[9:].replace(":", "")
     found = _TS.match(said)
     problem = ""
     if found is None:
@@ -138,6 +142,21 @@ def moment(text: str) -> Moment:
     sign = "-" if offset < 0 else "+"
     zone = f"{sign}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
     return Moment(text, local + zone, precision, offset, local, problem=problem)
+
+
+def compact(text: str) -> tuple[str, str]:
+    """Write what a TS says in digits alone, and name what could not be kept of it: `time`, `zero-part`; the
+    digits are empty for what is no time."""
+    read = moment(text)
+    if read.problem in ("time", "zero-part"):
+        return read.fhir.replace("-", ""), read.problem
+    if not read.fhir:
+        return "", "not-a-time"
+    if not read.local:
+        return read.fhir.replace("-", "") + ("" if read.precision != "hour" else text.strip()[8:10]), ""
+    zone = read.fhir[len(read.local) :].replace(":", "") if read.offset is not None else ""
+    digits = re.sub(r"[-:T]", "", read.local)
+    return (digits[:12] if read.precision == "minute" else digits) + zone, ""
 
 
 _BAD = 10_000
