@@ -16,6 +16,7 @@ from engine.mapping.outbound.resources import Node, Resources, child_nodes
 
 __all__ = ["FUNCTIONS"]
 
+_SENT = "http://hl7.org/fhir/StructureDefinition/originalText"
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
 )
@@ -39,11 +40,26 @@ def minutes(node: Node, resources: Resources) -> str:
     return "".join(found.group(4, 5)) if found and found[4] else ""
 
 
+def _as_sent(node: Node, resources: Resources, day: str) -> str:
+    """Give the time as it was sent where FHIR could keep its day alone: it had no zone (`originalText`)."""
+    for extension in child_nodes(node, "extension"):
+        said = extension.value.get("valueString", "")
+        if extension.value.get("url") == _SENT and re.fullmatch(day + r"\d{4}(\d\d)?(\.\d+)?", said):
+            resources.note(f"{extension.place}.url")
+            resources.note(f"{extension.place}.valueString")
+            return str(said)
+    return ""
+
+
 def stamp(node: Node, resources: Resources) -> str:
     """Write a time as TS and DTM do, as precise as it is: 2026, 20260901, 20260901083000.5+0100."""
     found = _DATE.fullmatch(text(node))
     if not found:
         return ""
+    if len(text(node)) == len("2026-09-01"):
+        local = _as_sent(node, resources, "".join(found.group(1, 2, 3)))
+        if local:
+            return local
     zone = {None: "", "Z": "+0000"}.get(found[8], (found[8] or "").replace(":", ""))
     return "".join(g or "" for g in found.groups()[:7]) + zone
 

@@ -242,3 +242,25 @@ def test_components_of_a_result_are_results():
     root, _, _ = ccd(parts)
     found = root.xpath("//h:organizer/h:component/h:observation[h:code/@code='59261-8']", namespaces=NS)
     assert found[0].xpath("string(h:value/@value)", namespaces=NS) == "54"
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"),
+    [
+        ("20260901081500", "20260901081500"),
+        ("202609010815", "202609010815"),
+        ("20260902081500", "20260901"),
+        ("morning", "20260901"),
+    ],
+)
+def test_a_time_without_a_zone_goes_out_as_it_was_sent(sent, written):
+    def local(bundle):
+        url = "http://hl7.org/fhir/StructureDefinition/originalText"
+        resource(bundle, "Observation/weight").update(
+            effectiveDateTime="2026-09-01",
+            _effectiveDateTime={"extension": [{"url": url, "valueString": sent}]},
+        )
+
+    root, _, _ = ccd(local)
+    weight = root.xpath("//h:observation[h:code/@code='29463-7']", namespaces=NS)[0]
+    assert weight.xpath("string(h:effectiveTime/@value)", namespaces=NS) == written
