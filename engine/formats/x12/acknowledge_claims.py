@@ -8,6 +8,7 @@ readable date of service has none here either. A transaction set that its 999 re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,6 +27,7 @@ __all__ = ["ClaimAnswer", "acknowledge_claims"]
 GUIDE = "005010X214"
 _LINES = {"SV1": (1, 2, 4, ""), "SV2": (2, 3, 5, "NU"), "SV3": (1, 2, 6, "")}  # procedure, charge, units
 _Found = list[tuple[Problem, Loop]]
+_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,12 @@ class _Writer:
         issue, answer = self.issue, self.answer
         yield ["BHT", "0085", "08", answer.reference, issue.day, issue.time, "TH"]
         yield self._hl("", "20", True)
-        yield self._name(self.root, "1000B", answer.role, 9)
+        yield self._name(self.root, "1000B", answer.role, (2, 3, 0, 0, 0, 0, 8, 9))
         yield ["TRN", "1", answer.reference]
         yield ["DTP", "050", "D8", answer.received or issue.day]
         yield ["DTP", "009", "D8", issue.day]
         yield self._hl("1", "21", True)
-        yield self._name(self.root, "1000A", "41", 9)
+        yield self._name(self.root, "1000A", "41", (2, 3, 4, 5, 0, 0, 8, 9))
         batch = self.root.first("BHT")
         yield row_of("TRN", "2", self._clean(batch.get(3)) if batch is not None else "")
         yield from self._totals(claims_of(self.root), self.issue.day, ("90", "AA"))
@@ -96,7 +98,7 @@ class _Writer:
                 continue
             yield self._hl("2", "19", True)
             parent = str(self.level)
-            yield self._name(provider, "2010AA", "85", 9)
+            yield self._name(provider, "2010AA", "85", (2, 3, 4, 5, 0, 7, 8, 9))
             yield ["TRN", "1", "0"]
             yield from self._totals(claims, "", ("QA", "QC"))
             for claim in claims:
@@ -121,7 +123,7 @@ class _Writer:
         yield self._hl(parent, "PT", False)
         yield self._patient_name(claim)
         yield row_of("TRN", "2", self._clean(head.get(1)))
-        charge = self._clean(head.get(2))
+        charge = self._number(head.get(2))
         if not found:
             category, _, code = self.answer.accepted.partition(":")
             taken = self._codes(Status(category, code, self.answer.role))
@@ -163,12 +165,12 @@ class _Writer:
         if not any(parts):
             parts, code = [revenue, code], ""
         what = self.issue.separators.component.join(self._clean(part) for part in parts)
-        if len(parts) < 2 or not self._clean(service.get(charge)):
+        named = len(parts) > 1 and self._clean(parts[0]) and self._clean(parts[1])
+        if not named or not self._number(service.get(charge)):
             return  # a service that cannot be named is not
-        amounts = self._clean(service.get(charge)), "", self._clean(code), "", ""
-        yield row_of("SVC", what, *amounts, self._clean(service.get(units)))
-        for status, _ in _distinct(found).items():
-            yield ["STC", self._codes(status), self.issue.day, "U"]
+        amounts = self._number(service.get(charge)), "", self._clean(code), "", ""
+        yield row_of("SVC", what, *amounts, self._number(service.get(units)))
+        yield ["STC", self._codes(next(iter(_distinct(found)))), self.issue.day, "U"]
         number = line.first("REF", "6R")
         if number is not None and self._clean(number.get(2)):
             yield ["REF", "FJ", self._clean(number.get(2))]
@@ -188,12 +190,12 @@ class _Writer:
         names = [self._clean(person.get(n)) for n in (3, 4, 5, 6, 7)] if person is not None else [""] * 5
         return row_of("NM1", "QC", "1", *names, kind if kind in ("MI", "II") else "", number if kind else "")
 
-    def _name(self, above: Loop, loop_id: str, role: str, last: int) -> list[str]:
+    def _name(self, above: Loop, loop_id: str, role: str, elements: tuple[int, ...]) -> list[str]:
         loop = next((loop for loop in above.loops if loop.id == loop_id), None)
         name = loop.first("NM1") if loop is not None else None
         if name is None:
             return ["NM1", role]
-        return row_of("NM1", role, *(self._clean(name.get(n)) for n in range(2, last + 1)))
+        return row_of("NM1", role, *(self._clean(name.get(n)) if n else "" for n in elements))
 
     def _hl(self, parent: str, code: str, children: bool) -> list[str]:
         self.level += 1
@@ -201,6 +203,9 @@ class _Writer:
 
     def _codes(self, status: Status) -> str:
         return self.issue.separators.component.join(part for part in status if part)
+
+    def _number(self, value: str) -> str:
+        return value.strip() if _NUMBER.fullmatch(value.strip()) else ""
 
     def _clean(self, value: str) -> str:
         return writable(value.strip(), self.issue.separators)

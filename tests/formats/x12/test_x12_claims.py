@@ -97,7 +97,7 @@ def test_counts_and_lines_of_what_is_rejected() -> None:
     assert given == [
         "QTY*90*1", "QTY*AA*1", "AMT*YU*120", "AMT*YY*265", "QTY*QA*1", "QTY*QC*1",
         "AMT*YU*120", "AMT*YY*265",
-        "REF*D9*CH0099887", "SVC*HC:87880:QW*85*****X", "REF*FJ*NB-77001-2",
+        "REF*D9*CH0099887", "SVC*HC:87880:QW*85", "REF*FJ*NB-77001-2",
     ]  # fmt: skip
 
 
@@ -119,3 +119,21 @@ def test_it_reads_back_and_is_right(name: str) -> None:
         assert table is not None
         assert (table.name, exact) == ("277CA", True)
         assert complaints(written) == []
+
+
+@pytest.mark.parametrize("name", [P837, I837, D837])
+def test_every_claim_is_answered_once_whatever_is_damaged(name: str) -> None:
+    text = sample(name).decode()
+    rows = text.split("~\n")
+    for i, row in enumerate(rows):
+        if row[:2] in ("IS", "GS", "ST", "SE", "GE", "IE", ""):
+            continue
+        elements = row.split("*")
+        for n in range(1, len(elements)):
+            for value in ("", "ZZ9"):
+                changed = [*rows[:i], "*".join([*elements[:n], value, *elements[n + 1 :]]), *rows[i + 1 :]]
+                data = "~\n".join(changed).encode()
+                claims = [r.split("*")[1] for r in changed if r.startswith("CLM*")]
+                written = answer(data).decode().split("HL*4*")[1:]
+                told = [r[6:] for r in "".join(written).split("~") if r.startswith("TRN*2")]
+                assert told == claims or not written, changed[i]
