@@ -87,14 +87,15 @@ class Report:
 
 def walk_values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Give the traced values of a body, each with its path."""
-    if isinstance(value, dict):
-        for k, v in value.items():
-            yield from walk_values(v, f"{path}.{k}")
-    elif isinstance(value, list):
-        for i, v in enumerate(value):
-            yield from walk_values(v, f"{path}[{i}]")
-    elif getattr(value, "src", ()):
-        yield path, value
+    stack = [(path, value)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend([(f"{path}.{k}", v) for k, v in reversed(value.items())])
+        elif isinstance(value, list):
+            stack.extend([(f"{path}[{i}]", v) for i, v in reversed([*enumerate(value)])])
+        elif getattr(value, "src", ()):
+            yield path, value
 
 
 def names_of(drafts: list[Draft]) -> list[str]:

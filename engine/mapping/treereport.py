@@ -75,21 +75,25 @@ def tree_report(
     whole: dict[Node, Targets] = {}
     keys: dict[At, int] = {}
     for name, d in zip(names or names_of(built.drafts), built.drafts, strict=True):
-        for path, value in walk_values({k: v for k, v in d.body.items() if k != "resourceType"}, name):
+        for path, value in walk_values(d.body, name):
+            target = (path, value.row)
+            key = type(value) is TKey
             for a in value.src:
-                if isinstance(value, TKey):
+                node, part = a
+                if key:
                     keys[a] = value.row
-                    continue
-                target = (path, value.row)
-                if a.part:
-                    hits[a.node].setdefault(a.part, []).append(target)
+                elif not part:
+                    whole.setdefault(node, []).append(target)
+                elif part in (here := hits[node]):
+                    here[part].append(target)
                 else:
-                    whole.setdefault(a.node, []).append(target)
+                    here[part] = [target]
     out = Report()
     mapped = _Mapped(out, rows)
     why = _Why(hits, whole, x, keys, _ignored(built, maps), message, rows)
     root = str(tops[0].top.element.tag)
     steps = _Steps(root[1:].partition("}")[0] if root[:1] == "{" else "")
+    names_of_attributes = steps.attributes
     stack: list[tuple[Node, str]] = [(top, top.place) for top in reversed(tops)]
     while stack:
         node, path = stack.pop()
@@ -100,16 +104,18 @@ def tree_report(
                 mapped.add(place, found)
             continue
         element, here = node.element, hits.get(node, _NOWHERE)
-        for tag, value in element.attrib.items():
-            name = steps.attribute(tag)  # type: ignore[arg-type]
+        for tag, value in element.items():
+            name = names_of_attributes[tag]  # type: ignore[index]
             if found := here.get(name):
                 mapped.add(f"{path}/{name}", found)
             elif value.strip():
                 why.told(out, mapped, At(node, name), f"{path}/{name}", str(value))
+        children = node.children
+        if not (children or element.text):
+            continue
         n = 0
         count: dict[str, int] = {}
         inner = []
-        children = node.children
         for text in (element.text, *(c.element.tail for c in children)):
             n += bool(text)
             if text and not text.isspace():
@@ -141,7 +147,7 @@ class _Mapped:
             named = self.shown.get(row)
             if named is None:
                 named = self.shown[row] = (row_name(self.rows, row), place_of_row(self.rows, row))
-            self.out.append(Mapped(place, target, *named))
+            self.out.append(Mapped(place, target, named[0], named[1]))
 
 
 class _Steps(dict[str, str]):
@@ -150,17 +156,18 @@ class _Steps(dict[str, str]):
     def __init__(self, home: str) -> None:
         super().__init__()
         self.home = home
-        self.names: dict[str, str] = {}
+        self.attributes = _Attributes()
 
     def __missing__(self, tag: str) -> str:
         step = self[tag] = step_name(tag, self.home)
         return step
 
-    def attribute(self, tag: str) -> str:
-        """`@code`, or `@xsi:type`."""
-        name = self.names.get(tag)
-        if name is None:
-            name = self.names[tag] = "@" + (step_name(tag, "") if tag[:1] == "{" else tag)
+
+class _Attributes(dict[str, str]):
+    """`@code`, `@xsi:type` by the names of attributes."""
+
+    def __missing__(self, tag: str) -> str:
+        name = self[tag] = "@" + (step_name(tag, "") if tag[:1] == "{" else tag)
         return name
 
 
@@ -169,9 +176,9 @@ def _inside(top: etree._Element, path: str, steps: _Steps) -> Iterator[str]:
     stack = [(top, path)]
     while stack:
         element, path = stack.pop()
-        for tag, value in element.attrib.items():
+        for tag, value in element.items():
             if value.strip():
-                yield f"{path}/{steps.attribute(tag)}"  # type: ignore[arg-type]
+                yield f"{path}/{steps.attributes[tag]}"  # type: ignore[index]
         text = element.text
         n = 1 if text else 0
         if text and not text.isspace():
