@@ -92,6 +92,9 @@ def _sents(transaction: Transaction, body: Iterable[Segment]) -> Iterator[Sent]:
             piece.update((s.offset, s) for s in _around(loop, objects) if s.offset < begin)
             held += 1
         piece.update((s.offset, s) for s in own)  # of what enclosed them: what stood behind the last
+        for each in loop.walk():  # nothing goes back up: their memory is free at once
+            for inner in each.loops:
+                inner.parent = None
     yield Sent(replace(transaction, segments=[piece[at] for at in sorted(piece)]))
 
 

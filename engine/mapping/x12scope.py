@@ -248,7 +248,7 @@ class LoopScope:
         self.all.clear()
         for s in scopes:
             s.parent = None
-            s.top = s
+            del s.top
             s._places.clear()
             s._pieces.clear()
 
