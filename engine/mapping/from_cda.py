@@ -162,7 +162,8 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         nested = parent is not entry
         templates = tuple(t.get("root") for t in node.by("templateId"))
         link = parent.get("typeCode") if nested and parent is not None else ""
-        found = kind_of(node.name, templates, kind, nested, inside, link)
+        code = node.by("code")[0].get("code") if nested and node.by("code") else ""
+        found = kind_of(node.name, templates, kind, nested, inside, link, code)
         node.kind = found.replace(" ", "-") or f"other-{node.name}"
         node.section = kind.replace(" ", "-")
         own = denials(node.element)

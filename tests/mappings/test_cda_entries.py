@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,13 @@ def test_a_sample_becomes_valid_fhir(name: str) -> None:
     for r in sample(name):
         issues = [str(i) for i in fhirkit.validate(json.dumps(r)) if str(i).startswith("error")]
         assert not issues, (r["resourceType"], issues)
+
+
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_without_templates_the_same_things_are_said(name: str) -> None:
+    text = (SAMPLES / f"{name}.xml").read_text(encoding="utf-8")
+    made = converted(re.sub(r"<templateId[^>]*/>", "", text).encode())[0]
+    assert Counter(r["resourceType"] for r in made) == Counter(r["resourceType"] for r in sample(name))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -93,7 +93,28 @@ _CORRECTED = {
 }
 
 
-def kind_of(name: str, templates: tuple[str, ...], section: str, nested: bool, inside: str, link: str) -> str:
+_BY_CODE = {
+    ("act", "29308-4"): "encounter diagnosis",
+    ("act", "48767-8"): "comment",
+    ("observation", "445518008"): "age at onset",
+    ("observation", "11323-3"): "health status",
+    ("observation", "82606-5"): "criticality",
+    ("observation", "SEV"): "severity",
+    ("substanceAdministration", "76662-6"): "free text sig",
+}
+"""What C-CDA fixes as the code of one kind; only inside another statement."""
+_BY_LINK = {("observation", "RSON"): "indication", ("observation", "MFST"): "reaction"}
+
+
+def kind_of(
+    name: str,
+    templates: tuple[str, ...],
+    section: str,
+    nested: bool,
+    inside: str,
+    link: str,
+    code: str = "",
+) -> str:
     """Tell the kind of a statement: `inside` is that of the statement around it, `link` how it is linked."""
     by_template, by_section = _tables()
     for template in templates:
@@ -106,8 +127,14 @@ def kind_of(name: str, templates: tuple[str, ...], section: str, nested: bool, i
     # priority beside it must never pass for one more problem
     if inside.endswith("panel") or inside == "family member":
         return kind if link in ("", "COMP") else ""
-    about = not templates and inside.endswith(("concern", "diagnosis")) and link in ("", "SUBJ")
-    return kind if about else ""
+    if told := _BY_CODE.get((name, code)) or _BY_LINK.get((name, link)):
+        return told
+    if not templates and link in ("", "SUBJ"):
+        if inside.endswith("diagnosis") and name == "observation":
+            return kind or "problem"
+        if inside.endswith("concern"):
+            return kind
+    return ""
 
 
 def denials(element: Element) -> tuple[str, ...]:
@@ -158,7 +185,7 @@ def read_statement(element: Element, section: str = "", inside: str = "") -> Sta
     return Statement(
         element,
         name,
-        kind_of(name, templates, section, nested, inside, link),
+        kind_of(name, templates, section, nested, inside, link, attr(child(element, "code"), "code")),
         attr(element, "classCode"),
         attr(element, "moodCode"),
         templates,
