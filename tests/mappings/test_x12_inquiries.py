@@ -19,6 +19,8 @@ NAMES = [
     "277_claim_status_response",
     "277CA_claim_acknowledgment", "278_review_request", "278_review_response", "834_enrollment",
     "820_premium_payment", "999_acknowledgment", "TA1_interchange_acknowledgment",
+    "271_eligibility_rejection",
+    "834_changes",
 ]  # fmt: skip
 DEPENDENT = """HL*4*3*23*0~
 TRN*1*T2*9931234567~
@@ -95,6 +97,8 @@ def test_each_eb_is_a_benefit_and_says_no_more_than_it_says() -> None:
 def test_only_the_plan_as_a_whole_is_in_force_or_not(old: str, new: str, in_force: bool | None) -> None:
     (response,) = resources(sample(NAMES[1], (old, new)))["CoverageEligibilityResponse"]
     assert response["insurance"][0].get("inforce") is in_force
+    (coverage,) = resources(sample(NAMES[1], (old, new)))["Coverage"]
+    assert coverage["status"] == ("cancelled" if in_force is False else "active")
 
 
 def test_what_is_not_covered_and_what_needs_authorization() -> None:
@@ -112,7 +116,8 @@ def test_a_refusal_is_an_error_and_no_coverage_is_claimed_of_it() -> None:
     (response,) = resources(data)["CoverageEligibilityResponse"]
     assert response["outcome"] == "error"
     assert [codes(e["code"]) for e in response["error"]] == [["72"]]
-    assert "item" not in response["insurance"][0]
+    assert "insurance" not in response
+    assert "Coverage" not in resources(data)
 
 
 def test_a_dependent_is_asked_about_and_not_the_subscriber() -> None:
