@@ -21,6 +21,7 @@ from engine.mapping.checkmessages import check_message, check_triggers
 from engine.mapping.checkread import named, unreadable
 from engine.mapping.checkrows import check_map
 from engine.mapping.checksites import check_changes
+from engine.mapping.checktree import check_paths
 from engine.mapping.checkx12 import check_x12
 from engine.mapping.languages import LANGUAGES
 from engine.mapping.locate import locate
@@ -48,6 +49,8 @@ def check_other(maps: Maps) -> list[Finding]:
     found += _test_names(maps)
     if maps.language.format == "x12":
         found += check_x12(maps)
+    if maps.language.format == "cda":
+        found += check_paths(maps)
     found += _compiled(program, maps.maps, maps.messages, found)
     for site in maps.sites.values():
         found += _site(site, maps, found)

@@ -32,6 +32,24 @@ def test_the_shipped_project_has_no_errors_and_no_warnings() -> None:
     assert [str(f) for f in check_project(ROOT) if f.level != "info"] == []
 
 
+def test_a_path_that_no_document_has_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "mappings/cda/entries"
+    folder.mkdir(parents=True)
+    (tmp_path / "terminology").mkdir()
+    (folder / "x_Observation.yaml").write_text(
+        "map:  x_Observation\nfrom: observation\nto:   Observation\nrows:\n"
+        "  status: {value: =final, when: status = completed, assumed: a test}\n"
+        "  issued: author/tme\n  note(a).text: text\n"
+    )
+    maps, _ = open_what_can_be_read(tmp_path)
+    assert maps is not None
+    found = [f for f in check_maps(maps) if f.rule == "M02"]
+    assert [(f.place.rpartition(":")[2], f.try_.split(" ")[0]) for f in found] == [
+        ("5", "statusCode"),
+        ("6", "time"),
+    ]
+
+
 def test_the_history_of_a_visit_is_the_stores() -> None:
     assert "M26" in of("statusHistory(old): {status: =planned, period.start: PV1-44}", "Encounter", "PV1")
     assert "M26" in of("classHistory(old): {class: {from: PV1-2, code: EncounterClass}}", "Encounter", "PV1")
