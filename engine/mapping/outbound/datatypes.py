@@ -8,6 +8,7 @@ II, PQ, IVL, RTO, TS).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from engine.mapping.outbound.conditions import text
@@ -19,6 +20,7 @@ from engine.mapping.outbound.values import oid, stamp
 __all__ = ["WRITERS", "Writer"]
 
 Writer = Callable[[Node, Draft, Running, str], bool]
+_TABLE = re.compile(r"http://terminology\.hl7\.org/CodeSystem/v2-(\d{4})")  # HL7 has one OID for each table
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
@@ -183,6 +185,9 @@ def _typed(draft: Draft, name: str) -> None:
 
 
 def _oid(system: Node, running: Running) -> str:
+    table = _TABLE.fullmatch(text(system))
+    if table:
+        return f"2.16.840.1.113883.12.{int(table[1])}"
     return running.resources.oids.get(text(system), "") or oid(system, running.resources)
 
 
