@@ -23,7 +23,6 @@ from engine.mapping.checkrows import check_map
 from engine.mapping.checksites import check_changes
 from engine.mapping.checktree import check_paths
 from engine.mapping.checkx12 import check_x12
-from engine.mapping.languages import LANGUAGES
 from engine.mapping.locate import locate
 from engine.mapping.model import Locate, MapDef, Row
 from engine.mapping.project import Maps, SiteProgram
@@ -34,11 +33,11 @@ __all__ = ["check_maps"]
 
 
 def check_maps(maps: Maps, tests: bool = True) -> list[Finding]:
-    """Check the maps, message maps and sites of every format that could be read."""
+    """Check the maps, message maps and sites of every format that was read."""
     found = _format(maps, tests)
-    for format in LANGUAGES:
-        if format != maps.language.format:
-            found += check_other(maps.of(format))
+    for other in maps.opened:
+        if other is not maps:
+            found += check_other(other)
     return ordered(found)
 
 

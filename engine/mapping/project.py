@@ -110,6 +110,11 @@ class Maps:
             maps._beside = every
         return self
 
+    @property
+    def opened(self) -> list[Maps]:
+        """The maps of all formats that were asked for so far."""
+        return list(self._beside.values())
+
     def of(self, format: str) -> Maps:
         """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
         if format == self.language.format:
