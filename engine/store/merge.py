@@ -38,6 +38,7 @@ __all__ = [
 
 Claim = tuple[str, str, str]  # sender, map, label
 Own = Any
+_Lists = dict[str, list[list[Claim]]]
 
 _CHOICE = re.compile(
     r"(value|effective|deceased|multipleBirth|onset|abatement|occurrence|performed|medication|asNeeded|serviced"
@@ -136,11 +137,11 @@ def merged(
         _write_list(new, lists, element, _replaced(kept, [], (), owner, snapshot, draft.acts[element]))
     if snapshot:
         groups = {choice_group(element.lstrip("_")) for element in body} - {None}
-        said = {name.lstrip("_") for name in (*body, *draft.weak)}
+        said = {*draft.weak, *(name.lstrip("_") for name in body)}
         for element in draft.owns - said - _NEVER - draft.acts.keys():
             group = choice_group(element.lstrip("_"))
             if group not in groups and group != _FOR_GOOD:
-                _withdraw(new, own, lists, element, owner)
+                _withdraw(new, own, lists, element, owner, draft.weak)
     if draft.type == "Observation":
         _follow_value(new, old, lists, body)
     for place in draft.cleared:
@@ -321,16 +322,16 @@ def _write_list(
 
 
 def _withdraw(
-    new: dict[str, Any], own: Own, lists: dict[str, list[list[Claim]]], element: str, owner: tuple[str, str]
+    new: dict[str, Any], own: Own, lists: _Lists, element: str, owner: tuple[str, str], weak: tuple[str, ...]
 ) -> None:
-    """Remove what the owner wrote of an element it owns and has not sent."""
+    """Remove what the owner wrote of an element it owns and has not sent; that it is not known may stay."""
     held = new.get(element)
     if isinstance(held, list):
         entries = list(zip(held, lists.get(element) or claims_of(own, element, len(held)), strict=True))
         _write_list(new, lists, element, _replaced(entries, [], (), owner, True))
         return
     for name in _rivals(new, element):
-        if _alone(own, name, owner):
+        if name not in weak and _alone(own, name, owner):
             del new[name]
 
 
