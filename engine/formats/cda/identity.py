@@ -10,6 +10,7 @@ order. Follows HL7 v3 Data Types R1 (II) and CDA R2 4.3.8 (entries).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from engine.formats.cda.elements import V3, Element, attr, child, children, local, null_flavor
@@ -18,6 +19,8 @@ from engine.formats.cda.statements import CLASSES
 __all__ = ["EntryIds", "entry_key"]
 
 _TAGS = tuple(f"{{{V3}}}{name}" for name in CLASSES)
+_SSN = "2.16.840.1.113883.4.1"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNSAID = {"templateId", "id", "text", "originalText", "author", "informant", "performer", "typeId"}
 """What does not make two statements different: who wrote them, and how they look in the narrative."""
 _CODES = (
@@ -76,8 +79,11 @@ def _digest(text: str) -> str:
 
 
 def _patient(root: Element) -> tuple[str, ...]:
+    """Give the first number that is one person's: an OID without extension is a hospital's, and a social
+    security number is often nobody's (999-99-9999)."""
     role = child(root, "recordTarget", "patientRole")
-    return next((found for e in children(role, "id") if (found := _ii(e))), ())
+    numbers = (found for e in children(role, "id") if (found := _ii(e)))
+    return next((n for n in numbers if n[0] != _SSN and (n[1] or _UUID.fullmatch(n[0]))), ())
 
 
 def _ii(element: Element) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cda_samples import document, section
+from cda_samples import document, section, text_of
 
+from engine.formats.cda.document import parse
 from engine.formats.cda.elements import V3
 from engine.formats.cda.identity import EntryIds, entry_key
 from engine.formats.cda.none_known import none_known
@@ -50,6 +51,25 @@ def test_without_a_number_of_the_patient_there_is_no_key() -> None:
         if id_.get("extension") == "H-1":
             id_.attrib.clear()
     assert [entry_key(e, EntryIds(root)) for e in root.iter(f"{{{V3}}}observation")] == [""]
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ('root="1.2.3.4" extension="H-1"', True),
+        ('root="6C1F6C27-9B4B-4B43-8C13-0F8F0B9A7B11"', True),
+        ('root="1.2.3.4"', False),
+        ('root="1.2.3.4" extension="  "', False),
+        ('extension="H-1"', False),
+        ('root="2.16.840.1.113883.4.1" extension="999-99-9999"', False),
+        ('root="1.2.3.4" extension="H-1" nullFlavor="MSK"', False),
+    ],
+)
+def test_only_a_number_of_one_person_is_the_patient_of_a_key(said: str, known: bool) -> None:
+    text = text_of(body=section(entries=observation()))
+    root = parse(text.replace("root='1.2.3.4' extension='H-1'", said).encode()).root
+    (found,) = root.iter(f"{{{V3}}}observation")
+    assert bool(entry_key(found, EntryIds(root))) is known
 
 
 def test_one_number_on_two_things_gives_two_keys_in_any_order() -> None:
