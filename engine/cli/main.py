@@ -79,13 +79,16 @@ def write(
     out: Annotated[Path, typer.Option(help="file to write")],
     file: Annotated[Path | None, typer.Argument(help="a FHIR Bundle")] = None,
     patient: Annotated[str, typer.Option(help="id of a patient of the core store, instead of a file")] = "",
+    of: Annotated[
+        list[str] | None, typer.Option("--resource", help="TYPE/ID of the core store and what it refers to")
+    ] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="name=value beside FHIR")] = None,
     report: Annotated[Path | None, typer.Option(help="file for the report")] = None,
 ) -> None:
     """Write FHIR as X12, C-CDA, a prescription or HL7 v2, and say what was not written."""
     from engine.cli.write import write_file
 
-    raise typer.Exit(write_file(project_root(), what, file, patient, out, given or [], report))
+    raise typer.Exit(write_file(project_root(), what, file, patient, out, given or [], report, of))
 
 
 @app.command()

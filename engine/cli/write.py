@@ -20,7 +20,7 @@ from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Report, write_any
 from engine.store.sql import SqlStore
 
-__all__ = ["ABOUT_PATIENT", "about", "read_given", "write_file"]
+__all__ = ["ABOUT_PATIENT", "about", "behind", "read_given", "write_file"]
 
 ABOUT_PATIENT = (
     "AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement", "Immunization",
@@ -29,14 +29,23 @@ ABOUT_PATIENT = (
 
 
 def write_file(
-    root: Path, format: str, file: Path | None, patient: str, out: Path, given: list[str], report: Path | None
+    root: Path,
+    format: str,
+    file: Path | None,
+    patient: str,
+    out: Path,
+    given: list[str],
+    report: Path | None,
+    of: list[str] | None = None,
 ) -> int:
     """Write one message and print what became of it; 0 where it was written. Raises HubError."""
     maps = OutMaps.open(root, identity_base=load_config(root).identity_base)
     maps.entry(format)
-    if (file is None) is (not patient):
-        raise ConfigError("say either a file or --patient", remedy="hub write ccd --patient ID --out FILE")
-    source = jsonio.loads(file.read_bytes()) if file is not None else _stored(root, patient)
+    if sum((file is not None, bool(patient), bool(of))) != 1:
+        raise ConfigError(
+            "say a file, --patient or --resource, one of them", remedy="hub write ccd --patient ID --out FILE"
+        )
+    source = jsonio.loads(file.read_bytes()) if file is not None else _stored(root, patient, of or [])
     data, told = write_any(maps, format, source, {**_clock(), **read_given(given)})
     out.write_bytes(data)
     if report is not None:
@@ -77,11 +86,23 @@ def _lines(told: Report, out: Path) -> Iterator[str]:
         yield f"  {flag.code}: {flag.where}: {flag.text} ({flag.row})"
 
 
-def _stored(root: Path, patient: str) -> list[dict[str, Any]]:
+def _stored(root: Path, patient: str, of: list[str]) -> list[dict[str, Any]]:
     from engine.cli.opened import opened
 
     with opened(root) as hub:
-        return about(hub.store, patient)
+        return about(hub.store, patient) if patient else behind(hub.store, of)
+
+
+def behind(store: SqlStore, names: list[str]) -> list[dict[str, Any]]:
+    """Read resources of the core store by name (`ServiceRequest/17`), and what they refer to."""
+    resources = []
+    for name in names:
+        kind, _, id_ = name.partition("/")
+        found = store.read(kind, id_) if id_ else None
+        if found is None:
+            raise HubError("there is no such resource in the core store", where=name)
+        resources.append(found)
+    return resources + _referred(resources, store.read, 3, frozenset({"Provenance"}))
 
 
 def about(store: SqlStore, patient: str) -> list[dict[str, Any]]:
@@ -98,22 +119,25 @@ def about(store: SqlStore, patient: str) -> list[dict[str, Any]]:
             cursor = page.cursor
             if cursor is None:
                 break
-    return resources + _referred(resources, store.read)
+    return resources + _referred(resources, store.read, 2, frozenset({"Patient", "Provenance"}))
 
 
 def _referred(
-    resources: list[dict[str, Any]], read: Callable[[str, str], Mapping[str, Any] | None]
+    resources: list[dict[str, Any]],
+    read: Callable[[str, str], Mapping[str, Any] | None],
+    steps: int,
+    without: frozenset[str],
 ) -> list[dict[str, Any]]:
-    """Read what resources refer to, two steps far: the practitioner of a role, its organization."""
+    """Read what resources refer to, some steps far: the practitioner of a role, its organization."""
     known = {f"{r['resourceType']}/{r['id']}" for r in resources}
     out: list[dict[str, Any]] = []
     step = resources
-    for _ in range(2):
+    for _ in range(steps):
         wanted = list(dict.fromkeys(name for r in step for name in _references(r) if name not in known))
         step = []
         for name in wanted:
             kind, _, id_ = name.partition("/")
-            found = read(kind, id_) if kind not in ("Patient", "Provenance") else None
+            found = read(kind, id_) if kind not in without else None
             known.add(name)
             if found is not None:
                 step.append(dict(found))

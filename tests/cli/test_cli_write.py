@@ -79,3 +79,21 @@ def test_a_patient_who_is_not_there(tmp_path: Path):
     hub.close()
     with pytest.raises(HubError):
         write("ccd", None, tmp_path / "x", DOCUMENT, patient="nobody", root=root)
+
+
+def test_an_order_in_the_store_with_what_it_refers_to(tmp_path: Path):
+    root = make_project(tmp_path / "project")
+    hub = Hub.open(root)
+    entry = hub.take("lab_oru", "lab/orm_new")
+    order, patient = hub.written(entry, "ServiceRequest"), hub.written(entry, "Patient")
+    stored = hub.store.read("ServiceRequest", order)
+    family = hub.store.read("Patient", patient)["name"][0]["family"]
+    hub.close()
+    out = tmp_path / "order.hl7"
+    names = ["sender=HUB", "receiver=LAB", "control=5"]
+    write_file(root, "orm", None, "", out, names, None, [f"ServiceRequest/{order}"])
+    segments = {line.split("|")[0]: line.split("|") for line in out.read_bytes().decode().split("\r")}
+    assert segments["PID"][5].startswith(family)
+    assert segments["ORC"][2].split("^")[0] == stored["identifier"][0]["value"]
+    with pytest.raises(HubError):
+        write_file(root, "orm", None, "", out, names, None, ["ServiceRequest/nothing"])

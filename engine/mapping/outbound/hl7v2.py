@@ -250,7 +250,13 @@ def _codings(node: Node, draft: Draft, running: Running, row: str, place: str) -
                     said = f"HL7{table[1]}" if table else running.resources.coding_ids.get(said, said)
                 part = draft.at((Part(str(at + offset)),))
                 wrote = running.put(part, said, found, row) or wrote
-    for words in child_nodes(node, "text")[:1] if place and node.kind == "CodeableConcept" else ():
+    shown = [text(d) for c in codings for d in child_nodes(c, "display")]
+    for words in child_nodes(node, "text")[:1] if node.kind == "CodeableConcept" else ():
+        if text(words) in shown:
+            running.resources.note(words.place)
+            continue
+        if not place:
+            continue
         wrote = running.put(draft.at((Part(place),)), text(words), words, row) or wrote
     return wrote
 
