@@ -28,7 +28,7 @@ NM1*03*1*ABERNATHY*ROWAN~
 DMG*D8*20100101*M~
 INS*N*19~
 """
-NOWHERE = {"BHT-03", "QTY-01", "QTY-02", "COB-01", "COB-02", "COB-03", "NM1-10", "IK4-02"}
+NOWHERE = {"BHT-03", "QTY-01", "QTY-02", "COB-01", "COB-02", "COB-03", "NM1-10"}
 """What these samples say and no resource here has a place for; a report names each."""
 
 
@@ -291,6 +291,16 @@ def test_a_999_says_which_transaction_set_was_refused_and_why() -> None:
     ]
     assert [i["severity"] for i in outcome["issue"]] == ["error"] * 4
     assert outcome["issue"][3]["expression"] == ["2010BA/NM1/28/9"]
+
+
+def test_a_999_says_which_claim_it_speaks_of() -> None:
+    context = "CTX*SITUATIONAL TRIGGER*CLM*19*2300*5:3*C023:1325~\nCTX*CLM01:NB-77001~\n"
+    data = sample(NAMES[9], ("IK4*9", f"{context}IK4*9"))
+    issue = resources(data)["OperationOutcome"][1]["issue"][2]
+    assert issue["diagnostics"] == "CLM01 NB-77001"
+    assert issue["expression"] == ["2010BA/NM1/28", "2300/CLM/19/5/3"]
+    lost = [u.source for u in traced(data).report.unmapped if u.state == "not mapped"]
+    assert lost == ["CTX[1]-01"]  # the words SITUATIONAL TRIGGER
 
 
 def test_a_ta1_says_whether_the_interchange_was_taken() -> None:
