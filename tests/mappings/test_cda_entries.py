@@ -601,3 +601,61 @@ def test_a_status_that_nobody_knows_breaks_no_document(name: str) -> None:
     assert not [
         r for r in resources if r["resourceType"] == "Immunization" and r.get("status") == "completed"
     ]
+
+
+# -- what stands inside a statement is a statement too ------------------------------------------------------
+
+
+def inside(of_: str, code: str, value: str, attributes: str) -> str:
+    return (
+        f'<entryRelationship typeCode="{of_}"><observation classCode="OBS" moodCode="EVN"{attributes}>'
+        f'<code code="{code}"/><statusCode code="completed"/>{value}</observation></entryRelationship>'
+    )
+
+
+@pytest.mark.parametrize("attributes", [' negationInd="true"', ' nullFlavor="NI"'])
+def test_a_reason_that_is_denied_is_no_reason(attributes: str) -> None:
+    value = f'<value xsi:type="CD" code="38341003" {SNOMED}/>'
+    told = f'<entry><procedure moodCode="EVN"><code code="80146002" {SNOMED}/>{{}}</procedure></entry>'
+    for said, reasons in (("", ["38341003"]), (attributes, [])):
+        made = converted(document(told.format(inside("RSON", "404684003", value, said)), "47519-4"))[0]
+        (done,) = [r for r in made if r["resourceType"] == "Procedure"]
+        assert [codes(c) for c in done.get("reasonCode", [])] == ([reasons] if reasons else [])
+
+
+@pytest.mark.parametrize(
+    ("more", "verification", "clinical"),
+    [
+        ("", [], ["active"]),
+        (inside("REFR", "33999-4", f'<value xsi:type="CD" code="410516002" {SNOMED}/>', ""), ["refuted"], []),
+        (
+            inside(
+                "REFR", "33999-4", f'<value xsi:type="CD" code="413322009" {SNOMED}/>', ' negationInd="1"'
+            ),
+            [],
+            ["active"],
+        ),
+    ],
+)
+def test_known_absent_is_refuted(more: str, verification: list[str], clinical: list[str]) -> None:
+    entry = problem("", "38341003").replace("</observation>", f"{more}</observation>", 1)
+    (made,) = [r for r in converted(document(entry, "11450-4"))[0] if r["resourceType"] == "Condition"]
+    assert codes(made.get("verificationStatus")) == verification
+    assert codes(made.get("clinicalStatus")) == clinical
+
+
+def test_an_observation_that_was_called_off_is_no_active_problem() -> None:
+    entry = problem("", "38341003").replace('statusCode code="completed"', 'statusCode code="cancelled"')
+    (made,) = [r for r in converted(document(entry, "11450-4"))[0] if r["resourceType"] == "Condition"]
+    assert codes(made["verificationStatus"]) == ["unconfirmed"]
+    assert "clinicalStatus" not in made
+
+
+def test_no_vaccine_administered_is_no_vaccine() -> None:
+    entry = (
+        '<entry><substanceAdministration moodCode="EVN"><statusCode code="completed"/><consumable>'
+        '<manufacturedProduct><manufacturedMaterial><code code="998" codeSystem="2.16.840.1.113883.12.292"/>'
+        "</manufacturedMaterial></manufacturedProduct></consumable></substanceAdministration></entry>"
+    )
+    made = converted(document(entry, "11369-6"))[0]
+    assert [r["status"] for r in made if r["resourceType"] == "Immunization"] == ["not-done"]
