@@ -56,6 +56,7 @@ _CLASSES = frozenset(CLASSES)
 _APART = frozenset({"RSON", "REFR", "SPRT", "GEVL", "XCRPT", "CAUS"})
 """Links to what stands for itself: the reason why something was not done is not denied with it."""
 _LINKS = ("entryRelationship", "component")
+_OF_RELATIVES = frozenset({"family member", "family condition", "age at onset", "deceased", "cause of death"})
 FEW = 500
 """Entries of a section that are always taken together."""
 
@@ -141,6 +142,11 @@ def of_another(node: Node) -> bool:
     while at is not None and at.name not in ("structuredBody", "ClinicalDocument"):
         if any(s.by("relatedSubject") and not s.get("nullFlavor") for s in at.by("subject")):
             return True
+        if any(
+            p.get("typeCode") == "SBJ" and any(r.get("classCode") == "PRS" for r in p.by("participantRole"))
+            for p in at.by("participant")
+        ):
+            return True
         at = at.parent
     return False
 
@@ -172,7 +178,9 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         if found == "allergy" and node.denied and none_known(node.element, Texts(node.top.element)):
             node.none = "known"
         empty = null or bool(node.get("nullFlavor"))
-        if kind != "family history" and found != "family member" and of_another(node):
+        if kind == "family history":  # what is told there is a relative's, whatever its template says
+            empty = empty or found not in _OF_RELATIVES
+        elif found != "family member" and of_another(node):
             empty = True
         name = together.get(node.element, node.kind)
         mine = TreeScope(f"null-{name}" if empty else name, node, scope)

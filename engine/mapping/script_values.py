@@ -17,7 +17,8 @@ from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.ncpdp.sig import stands_in
 from engine.formats.xml.nodes import Node
 from engine.mapping.dates import read_date, read_datetime
-from engine.mapping.tree_values import FUNCTIONS, named, named_key
+from engine.mapping.party_values import FUNCTIONS
+from engine.mapping.tree_values import named, named_key
 from engine.mapping.values import decimal_of
 from engine.terminology.spelling import spelled
 

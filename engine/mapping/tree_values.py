@@ -30,7 +30,7 @@ from engine.formats.cda.times import moment
 from engine.formats.xml.nodes import Node
 from engine.mapping.traced import absorb
 
-__all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "uri_of"]
+__all__ = ["FUNCTIONS", "KEYS", "Function", "named", "named_key", "said_by_us", "uri_of"]
 
 Function = Callable[[Node, Any], Any]
 
@@ -59,10 +59,8 @@ _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _V2_TABLE = re.compile(r"2\.16\.840\.1\.113883\.12\.(\d{1,4})")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*", re.ASCII)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", re.S)
 _MOST_INSIDE = 1 << 20
 _MINUTES = {"min": Decimal(1), "h": Decimal(60), "d": Decimal(1440), "s": Decimal(1) / 60}
-_URI = "2.16.840.1.113883.4.873"  # a root that says: the extension is a URI itself
 
 
 def uri_of(text: str) -> str:
@@ -92,29 +90,6 @@ def code_system(node: Node, x: Any) -> Any:
     return x.from_(uri, node, "@codeSystem", "@codeSystemName")
 
 
-@named
-def identifier_system(node: Node, x: Any) -> Any:
-    """Give the URI of an identifier's root; without an extension the root is the value of a URI."""
-    root = node.get("root")
-    if root == _URI or not (node.get("extension") or node.get("nullFlavor")):
-        return x.from_("urn:ietf:rfc:3986", node, "@root") if uri_of(root) else None
-    uri = x.sender.authority_uri(root.removeprefix("urn:oid:")) or uri_of(root)
-    if not uri:
-        if root:
-            x.fail("no-system", x.from_(root, node, "@root"))
-        return None
-    return x.from_(uri, node, "@root")
-
-
-@named
-def identifier_value(node: Node, x: Any) -> Any:
-    """Give the extension of an identifier, or its root as a URI where that is all there is."""
-    if extension := node.get("extension"):
-        return x.from_(extension, node, "@extension")
-    root = node.get("root")
-    return x.from_(uri_of(root) or root, node, "@root") if root else None
-
-
 def _texts(x: Any) -> Texts:
     return x.message.document.texts  # type: ignore[no-any-return]
 
@@ -138,19 +113,6 @@ def words_of(node: Node, x: Any) -> Any:
 
 
 @named
-def EN_string(node: Node, x: Any) -> Any:
-    """Give a name as one text, its parts in the order written."""
-    parts = [c.words for c in node.children if c.name not in ("validTime", "delimiter") and c.words]
-    return x.from_(" ".join(parts) or node.words, node) or None
-
-
-@named
-def ON_string(node: Node, x: Any) -> Any:
-    """Give the name of an organization as one text."""
-    return EN_string(node, x)
-
-
-@named
 def end_before_start(node: Node, x: Any) -> Any:
     """Say that the end of a span comes before its beginning: no Period can hold it (FHIR R4 per-1)."""
     x.fail("end-before-start", x.from_(node.get("value"), node, "@value"))
@@ -169,100 +131,30 @@ def language(node: Node, x: Any) -> Any:
     return x.from_(code, node, "@code") if code else None
 
 
-def _use(node: Node, x: Any, table: str) -> Any:
-    """Give the first of the uses that FHIR has a word for."""
-    for word in node.get("use").split():
-        if hit := x.tables[table].translate(word):
-            if not hit.drop:
-                return x.from_(hit.code, node, "@use")
-    return None
-
-
-@named
-def address_use(node: Node, x: Any) -> Any:
-    """Give `use` of an address."""
-    return _use(node, x, "cda_AddressUse")
-
-
-@named
-def address_use_of_organization(node: Node, x: Any) -> Any:
-    """Give `use` of an organization's address: it has no home (FHIR R4 org-2)."""
-    use = _use(node, x, "cda_AddressUse")
-    return None if use == "home" else use
-
-
-@named
-def telecom_use_of_organization(node: Node, x: Any) -> Any:
-    """Give `use` of an organization's number: it has no home (FHIR R4 org-3)."""
-    use = _use(node, x, "cda_TelecomUse")
-    return None if use == "home" else use
-
-
-@named
-def address_type(node: Node, x: Any) -> Any:
-    """Give `type` of an address: PST and PHYS stand among the uses."""
-    return _use(node, x, "cda_AddressType")
-
-
-@named
-def name_use(node: Node, x: Any) -> Any:
-    """Give `use` of a name; one part that is what the person is called by makes it a nickname."""
-    if any(c.get("qualifier") == "CL" for c in node.children):
-        return x.from_("nickname", node, "@use")
-    return _use(node, x, "cda_NameUse")
-
-
-@named
-def telecom_use(node: Node, x: Any) -> Any:
-    """Give `use` of a telecommunication address."""
-    return _use(node, x, "cda_TelecomUse")
-
-
-def _scheme(node: Node) -> tuple[str, str]:
-    found = _SCHEME.fullmatch(node.get("value"))
-    return (found[1].lower(), found[2].strip()) if found else ("", node.get("value"))
-
-
-@named
-def telecom_system(node: Node, x: Any) -> Any:
-    """Give `system`: by the scheme, by what it looks like where there is none; a pager is told by its use."""
-    scheme, rest = _scheme(node)
-    if not rest or node.get("nullFlavor"):
-        return None
-    if scheme in ("", "tel") and "PG" in node.get("use").split():
-        return x.from_("pager", node, "@value")
-    if not scheme:
-        return x.from_("email" if "@" in rest else "phone", node, "@value")
-    hit = x.tables["cda_TelecomScheme"].translate(scheme)
-    return x.from_(hit.code if hit else "other", node, "@value")
-
-
-@named
-def telecom_value(node: Node, x: Any) -> Any:
-    """Give `value`: a number or mail address without its scheme, a link with it."""
-    rest = _scheme(node)[1]
-    if not rest or node.get("nullFlavor"):
-        return None
-    return x.from_(node.get("value") if rest.startswith("//") else rest, node, "@value")
-
-
 @named
 def section_Narrative(node: Node, x: Any) -> Any:
     """Give the narrative of a section as safe XHTML, its ids kept; one without words says so."""
+    if node.get("nullFlavor") and node.by("entry"):
+        x.flag(
+            "null-section",
+            f" {node.place}",
+            "a section says that it has no information, and has entries",
+            True,
+        )
     text = next(iter(node.by("text")), None)
     found = narrative(text.element if text is not None else None)
     if text is None or not found.div:
         title = next((t.words for t in node.by("title")), "")
         words = escape(f"{title}: no text was sent" if title else "No text was sent", quote=False)
         div = f'<div xmlns="http://www.w3.org/1999/xhtml">{words}</div>'
-        return {"status": _said_by_us("generated", node, x), "div": _said_by_us(div, node, x)}
+        return {"status": said_by_us("generated", node, x), "div": said_by_us(div, node, x)}
     if found.dropped:
         what = f"elements that no narrative may hold: {', '.join(found.dropped)}"
         x.flag("narrative-left-out", f" {text.place}", what)
     return {"status": x.from_("additional", text), "div": x.from_(found.div, text)}
 
 
-def _said_by_us(value: Any, node: Node, x: Any) -> Any:
+def said_by_us(value: Any, node: Node, x: Any) -> Any:
     """Mark a value that no part of the element says."""
     return x.from_(value, node, "@")
 
@@ -284,9 +176,9 @@ def ED_Attachment(node: Node, x: Any) -> Any:
         out["data"] = x.from_(
             base64.b64encode(found.data).decode("ascii"), node, "text()", "@representation", "@compression"
         )
-        out["size"] = _said_by_us(len(found.data), node, x)
+        out["size"] = said_by_us(len(found.data), node, x)
     elif found.text:
-        out.setdefault("contentType", _said_by_us("text/plain", node, x))
+        out.setdefault("contentType", said_by_us("text/plain", node, x))
         words = found.text.encode("utf-8")
         out["data"] = x.from_(base64.b64encode(words).decode("ascii"), node, "text()")
     if found.url:
@@ -363,7 +255,7 @@ def document_Attachment(node: Node, x: Any) -> Any:
     if len(raw) <= _MOST_INSIDE:
         out["data"] = base64.b64encode(raw).decode("ascii")
     out["hash"] = base64.b64encode(hashlib.sha1(raw, usedforsecurity=False).digest()).decode("ascii")
-    return {k: _said_by_us(v, node, x) for k, v in out.items()}
+    return {k: said_by_us(v, node, x) for k, v in out.items()}
 
 
 @named_key

@@ -194,3 +194,61 @@ def test_no_active_content_reaches_the_narrative() -> None:
     div = composition["section"][0]["text"]["div"]
     assert "Fine" in div
     assert not re.search(r"onclick|javascript", div)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        '<id root="1.2.3.4"/>',
+        '<id root="1.2.3.4" extension=" "/>',
+        '<id extension="12345"/>',
+        '<id root="2.16.840.1.113883.4.1" extension="999-99-9999"/>',
+    ],
+)
+def test_what_tells_nobody_from_another_merges_nobody(ids: str) -> None:
+    result = convert(document(patient=ids))
+    assert "no-patient-key" in {w["code"] for w in result.report["warnings"]}
+    assert result.bundle is not None
+    [url] = [
+        e["request"]["url"] for e in result.bundle["entry"] if e["resource"]["resourceType"] == "Patient"
+    ]
+    other = convert(document(patient=ids).replace(b"Wren", b"Robin"))
+    assert other.bundle is not None
+    assert url not in {e["request"]["url"] for e in other.bundle["entry"]}
+
+
+PROBLEM = (
+    '<entry><observation classCode="OBS" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.4"/>'
+    '<id root="1.2.5" extension="p"/><code code="55607006" codeSystem="2.16.840.1.113883.6.96"/>'
+    '<statusCode code="completed"/><effectiveTime><low value="2019"/></effectiveTime>'
+    '<value xsi:type="CD" code="38341003" codeSystem="2.16.840.1.113883.6.96"/>{}</observation></entry>'
+)
+
+
+def test_a_relatives_problem_is_not_the_patients() -> None:
+    assert (
+        len(
+            resources(convert(document(body=section(PROBLEM.format(""), "Problems", "11450-4"))), "Condition")
+        )
+        == 1
+    )
+    family = convert(document(body=section(PROBLEM.format(""), "Family History", "10157-6")))
+    assert resources(family, "Condition") == []
+    assert any(u["value"] == "38341003" for u in family.report["unmapped"])
+    mother = (
+        '<participant typeCode="SBJ"><participantRole classCode="PRS"><code code="MTH"/></participantRole>'
+        "</participant>"
+    )
+    assert (
+        resources(convert(document(body=section(PROBLEM.format(mother), "Problems", "11450-4"))), "Condition")
+        == []
+    )
+
+
+def test_a_section_that_has_nothing_and_entries_is_told() -> None:
+    said = document(
+        body=section(PROBLEM.format(""), "Problems", "11450-4").replace(
+            "<section>", '<section nullFlavor="NI">'
+        )
+    )
+    assert "null-section" in {w["code"] for w in convert(said).report["warnings"]}
