@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from engine.kernel.errors import MapError
 from engine.kernel.message import Draft, Flag, Gap, Identity
 from engine.kernel.uncollected import uncollected
-from engine.mapping import types as T
 from engine.mapping.compile import Program
+from engine.mapping.demanded import require
 from engine.mapping.emit import Emitter, Env, is_constant
 from engine.mapping.emitnames import variable
 from engine.mapping.links import Link, Node, inner_of, link_all, read_selector, steps_of
@@ -256,7 +255,7 @@ class MessagePlan:
                 out.drafts.append(node.draft)
         out.drafts += [d for d in x.drafts if d.id not in seen]
         for d in out.drafts:
-            _require(d, x)
+            require(d, x)
         if not self.scoped:
             doubtful_deletes(x)
         out.flags, out.held, out.gaps = x.flags, x.held, x.gaps
@@ -368,42 +367,3 @@ class MessagePlan:
             code = "no-patient-key" if not keys else "ambiguous-patient-key"
             many = "more than one identifier could decide which patient this is"
             x.hold(code, "", many if keys else "no identifier decides which patient this is")
-
-
-ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
-
-
-@cache
-def _required(kind: str) -> tuple[tuple[str, bool, bool], ...]:
-    """(element, primitive, repeats) of every element that FHIR demands; choices by their `x[x]` name."""
-    out = []
-    for name, e in T.definitions.elements(kind).items():
-        if e.min:
-            out.append((name, len(e.types) == 1 and T.definitions.is_primitive(e.types[0]), e.repeats))
-    return tuple(out)
-
-
-def _require(d: Draft, x: Run) -> None:
-    """Hold a message that leaves out what FHIR demands; the gap is marked, never filled."""
-    for name, primitive, repeats in _required(d.type):
-        if name in d.body or "_" + name in d.body:
-            continue
-        if name.endswith("[x]"):
-            stem = name[:-3]
-            if any(k.lstrip("_").startswith(stem) for k in d.body):
-                continue
-            x.hold(
-                "required-missing",
-                f" {d.type}.{stem}",
-                f"FHIR demands {d.type}.{stem} and the message does not give it",
-            )
-            continue
-        x.hold(
-            "required-missing",
-            f" {d.type}.{name}",
-            f"FHIR demands {d.type}.{name} and the message does not give it",
-        )
-        gap: Any = {"extension": [dict(ABSENT)]}
-        slot = "_" + name if primitive else name
-        d.body[slot] = [gap] if repeats else gap
-        d.weak = (*d.weak, slot)

@@ -296,6 +296,10 @@ _REPEATED = {"EB": 3, "EQ": 1}
 """Segments that say the same of each repetition of an element: one piece for each."""
 
 
+_REPEATED = {"EB": 3, "EQ": 1}
+"""Segments that say the same of several: one piece for each repetition of that element."""
+
+
 class Piece:
     """One group of elements of a segment, with what all its groups share; reads like a segment."""
 
@@ -332,7 +336,7 @@ def pieces(s: Any) -> list[Any]:
         ]
     groups = _GROUPS.get(s.name)
     if groups is None:
-        return [s]
+        return _repetitions(s, _REPEATED[s.name]) if s.name in _REPEATED else [s]
     out = []
     for start in groups.starts:
         if start >= len(elements):
@@ -350,6 +354,17 @@ def pieces(s: Any) -> list[Any]:
             fields[groups.first + i], numbers[groups.first + i] = v, start + i
         out.append(Piece(s, fields, numbers))
     return out
+
+
+def _repetitions(s: Any, number: int) -> list[Any]:
+    """Take a segment apart at an element that repeats; all else is shared."""
+    mark = s.separators.repetition if isinstance(s, Segment) else ""
+    fields = s.fields
+    if not mark or number >= len(fields) or mark not in fields[number]:
+        return [s]
+    numbers = {i: i for i in range(1, len(fields))}
+    said = [v for v in fields[number].split(mark) if v.strip()]
+    return [Piece(s, [*fields[:number], v, *fields[number + 1 :]], numbers) for v in said]
 
 
 def _plain(s: Segment, mark: str) -> Piece:

@@ -22,7 +22,7 @@ __all__ = ["X12", "composite"]
 
 _COMPOSITE = re.compile(r"[CS]\d{3}")
 _KINDS = {"AN": "ST", "ID": "ID", "DT": "DT", "TM": "TM", "R": "NM", "N0": "NM", "N2": "NM"}
-_REPEATING = frozenset({("EB", 3), ("HSD", 1), ("DMG", 5), ("DMG", 10)})
+_REPEATING = frozenset({("EB", 3), ("EQ", 1), ("HSD", 1), ("DMG", 5), ("DMG", 10)})
 """Elements that a 005010 guide lets repeat (with the repetition separator)."""
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.fhir import definitions
 from engine.kernel.message import Draft
+from engine.mapping.demanded import mark_gaps
 
 if TYPE_CHECKING:
     from engine.mapping.links import Node
@@ -125,44 +124,6 @@ X12_VALUES = {
 }
 
 
-ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
-_HELD = frozenset({("Claim.insurance", "coverage"), ("ExplanationOfBenefit.insurance", "coverage")})
-_Needs = tuple[tuple[tuple[str, bool, bool], ...], tuple[tuple[str, str], ...]]
-
-
-@cache
-def _needs(path: str) -> _Needs:
-    """What FHIR demands of a backbone element, as (name, primitive, repeats), and the backbones in it."""
-    demanded, inner = [], []
-    for name, e in definitions.elements(path).items():
-        kind = e.types[0] if len(e.types) == 1 else ""
-        if "." in kind:
-            inner.append((name, kind))
-        if e.min and "." in path and not name.endswith("[x]"):
-            demanded.append((name, definitions.is_primitive(kind), e.repeats))
-    return tuple(demanded), tuple(inner)
-
-
-def _mark_gaps(path: str, o: dict[str, Any], x: Run) -> None:
-    """Mark what FHIR demands of the entries of a claim and nobody said; never fill it."""
-    demanded, inner = _needs(path)
-    for name, primitive, repeats in demanded:
-        slot = "_" + name if primitive else name
-        if name not in o and slot not in o:
-            gap: Any = {"extension": [dict(ABSENT)]}
-            o[slot] = [gap] if repeats else gap
-            text = f"FHIR demands {path}.{name} and the message does not give it"
-            if (path, name) in _HELD:
-                x.hold("required-missing", f" {path}.{name}", text)
-            else:
-                x.flag("required-missing", f" {path}.{name}", text)
-    for name, kind in inner:
-        found = o.get(name)
-        if found is not None:
-            for entry in found if isinstance(found, list) else (found,):
-                _mark_gaps(kind, entry, x)
-
-
 def numbered(nodes: Iterable[Node], x: Run) -> None:
     """Give the entries of claims the numbers that FHIR demands, in their order; what stands in a service line
     is named by the line's item; what FHIR demands besides and nobody said is marked."""
@@ -185,7 +146,7 @@ def numbered(nodes: Iterable[Node], x: Run) -> None:
             for n, detail in enumerate(item.get("detail", ()), 1):
                 detail.setdefault("sequence", n)
         _of_lines(node, node.draft)
-        _mark_gaps(node.draft.type, node.draft.body, x)
+        mark_gaps(node.draft.type, node.draft.body, x)
 
 
 def _of_lines(node: Node, draft: Draft) -> None:

@@ -100,6 +100,17 @@ def test_groups_of_elements_keep_their_true_places(segment: str, groups: list[tu
         assert [v for v in piece.fields if v not in ("", *elements)] == []
 
 
+def test_a_benefit_of_several_services_is_one_piece_each() -> None:
+    (s,) = [x for x in read_segments(interchange("EB*C*IND*30^98^UC***23*1500"))[0] if x.name == "EB"]
+    found = pieces(s)
+    assert [p.fields[3] for p in found] == ["30", "98", "UC"]
+    assert [p.fields[7] for p in found] == ["1500"] * 3
+    assert (
+        pieces(next(x for x in read_segments(interchange("EB*C*IND*30"))[0] if x.name == "EB"))[0].name
+        == "EB"
+    )
+
+
 def test_components_by_another_mark_are_read() -> None:
     body = (HEAD + SELF + CLAIM).replace("SV1*HC:99213*", "SV1*HC>99213*")
     line = scope(body, "2400")
