@@ -191,6 +191,15 @@ def test_a_277ca_takes_or_refuses_claims_by_their_number() -> None:
     assert codes(extension(status, "entity")["valueCodeableConcept"]) == ["85"]
 
 
+@pytest.mark.parametrize("name", [NAMES[3], NAMES[4]])
+def test_an_answer_names_the_claim_as_the_837_made_it(name: str) -> None:
+    (claim, _) = resources(sample("837P_professional_claim"))["Claim"]
+    (answer, _) = resources(sample(name))["ClaimResponse"]
+    known = {(i.get("system"), i["value"]) for i in claim["identifier"]}
+    named = answer["request"]["identifier"]
+    assert (named["system"], named["value"]) in known
+
+
 # -- reviews --------------------------------------------------------------------------------------------
 
 
