@@ -252,3 +252,22 @@ def test_a_section_that_has_nothing_and_entries_is_told() -> None:
         )
     )
     assert "null-section" in {w["code"] for w in convert(said).report["warnings"]}
+
+
+def test_a_relative_without_a_number_is_of_one_patient_alone() -> None:
+    told = (
+        '<informant><relatedEntity classCode="PRS"><relatedPerson><name><given>Robin</given></name>'
+        "</relatedPerson></relatedEntity></informant>"
+    )
+    urls = []
+    for number in ("H-1", "H-2"):
+        bundle = convert(document(told, patient=f'<id root="1.2.3.4" extension="{number}"/>')).bundle
+        assert bundle is not None
+        urls += [
+            e["request"]["url"] for e in bundle["entry"] if e["resource"]["resourceType"] == "RelatedPerson"
+        ]
+    assert len(set(urls)) == 2
+    nobody = convert(document(told, patient='<id nullFlavor="UNK"/>'))
+    assert resources(nobody, "RelatedPerson") == []  # contained in the Composition that names it
+    [composition] = resources(nobody, "Composition")
+    assert [c["resourceType"] for c in composition["contained"]] == ["RelatedPerson"]
