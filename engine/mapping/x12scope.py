@@ -293,10 +293,6 @@ _GROUPS = {
 }
 
 _REPEATED = {"EB": 3, "EQ": 1}
-"""Segments that say the same of each repetition of an element: one piece for each."""
-
-
-_REPEATED = {"EB": 3, "EQ": 1}
 """Segments that say the same of several: one piece for each repetition of that element."""
 
 
@@ -327,13 +323,6 @@ class Piece:
 def pieces(s: Any) -> list[Any]:
     """Take a segment apart into its valued groups of elements; one that has no groups stays whole."""
     elements = s.fields
-    many = _REPEATED.get(s.name, 0) if isinstance(s, Segment) else 0
-    if many and len(s.repetitions(many)) > 1:
-        numbers = {n: n for n in range(1, len(elements))}
-        return [
-            Piece(s, [*elements[:many], one, *elements[many + 1 :]], numbers, (many, which))
-            for which, one in enumerate(s.repetitions(many), 1)
-        ]
     groups = _GROUPS.get(s.name)
     if groups is None:
         return _repetitions(s, _REPEATED[s.name]) if s.name in _REPEATED else [s]
@@ -363,8 +352,12 @@ def _repetitions(s: Any, number: int) -> list[Any]:
     if not mark or number >= len(fields) or mark not in fields[number]:
         return [s]
     numbers = {i: i for i in range(1, len(fields))}
-    said = [v for v in fields[number].split(mark) if v.strip()]
-    return [Piece(s, [*fields[:number], v, *fields[number + 1 :]], numbers) for v in said]
+    said = enumerate(fields[number].split(mark), 1)
+    return [
+        Piece(s, [*fields[:number], v, *fields[number + 1 :]], numbers, (number, which))
+        for which, v in said
+        if v.strip()
+    ]
 
 
 def _plain(s: Segment, mark: str) -> Piece:
