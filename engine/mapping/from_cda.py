@@ -160,7 +160,9 @@ def arrange_entry(entry: Node, section: TreeScope, piece: int = 0) -> None:
 
 def _entry(entry: Node, section: TreeScope, kind: str) -> None:
     """Arrange the statements of an entry, each in the one around it."""
-    stack = [(s, section, "", bool(entry.get("nullFlavor")), "") for s in reversed(_statements(entry))]
+    # what says that there is nothing says so of all that stands in it
+    nothing = any(n.get("nullFlavor") for n in (entry, section.node, section.node.parent) if n is not None)
+    stack = [(s, section, "", nothing, "") for s in reversed(_statements(entry))]
     together: dict[Element, str] = {}  # vital signs that are one Observation with components
     while stack:
         node, scope, inside, null, denied = stack.pop()
@@ -177,7 +179,7 @@ def _entry(entry: Node, section: TreeScope, kind: str) -> None:
         denied = " ".join(w for w in node.denied.split() if w != "value")
         if found == "allergy" and node.denied and none_known(node.element, Texts(node.top.element)):
             node.none = "known"
-        empty = null or bool(node.get("nullFlavor"))
+        empty = null = null or bool(node.get("nullFlavor"))
         if kind == "family history":  # what is told there is a relative's, whatever its template says
             empty = empty or found not in _OF_RELATIVES
         elif found != "family member" and of_another(node):

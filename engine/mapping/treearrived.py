@@ -75,9 +75,15 @@ def cda_arrived(document: Document, later: from_cda.Later | None = None) -> Tree
         from_cda.authority_of(said),
     )
     for group in scope.walk():
-        if group.name.startswith("null-") and from_cda.of_another(group.node):
+        node = group.node
+        if not group.name.startswith("null-"):
+            continue
+        if from_cda.of_another(node):
             text = "tells of another person than the patient (subject): nothing was made of it"
-            arrived.repairs.append(Repair("another-person", group.node.place, text))
+            arrived.repairs.append(Repair("another-person", node.place, text))
+        elif not node.get("nullFlavor") and any(c.valued for c in (*node.by("code"), *node.by("value"))):
+            text = "stands in what says that there is nothing (nullFlavor): nothing was made of it"
+            arrived.repairs.append(Repair("in-nothing", node.place, text))
     return arrived
 
 

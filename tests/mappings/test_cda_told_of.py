@@ -87,6 +87,10 @@ def test_what_is_denied_anywhere_is_refuted(was: str, now: str) -> None:
         (OBSERVATION, '<observation classCode="OBS" moodCode="RQO">'),
         (OBSERVATION, '<observation classCode="OBS" moodCode="EVN" nullFlavor="NI">'),
         ("<entry>", '<entry nullFlavor="NA">'),
+        ('<act classCode="ACT" moodCode="EVN">', '<act classCode="ACT" moodCode="EVN" nullFlavor="UNK">'),
+        ("<section>", '<section nullFlavor="NI">'),
+        ("<component><section>", '<component nullFlavor="NI"><section>'),
+        ("11450-4", "10157-6"),  # in family history it is a relative's
         ("<value xsi", MOTHER + "<value xsi"),
         ("<title>Problems</title>", "<title>Problems</title>" + MOTHER),
     ],
@@ -99,6 +103,30 @@ def test_what_is_not_told_of_the_patient_makes_nothing_of_him(was: str, now: str
     assert any(u["value"] == "38341003" for u in report["unmapped"])
     if MOTHER in now:
         assert "another-person" in {w["code"] for w in report["warnings"]}
+
+
+def test_a_result_is_retracted_with_its_panel() -> None:
+    panel = (
+        '<organizer classCode="BATTERY" moodCode="EVN"><id root="1.9.2" extension="p"/>'
+        '<code code="24323-8" codeSystem="2.16.840.1.113883.6.1"/><statusCode code="nullified"/><component>'
+        '<observation classCode="OBS" moodCode="EVN"><id root="1.9.2" extension="r"/>'
+        '<code code="2160-0" codeSystem="2.16.840.1.113883.6.1"/><statusCode code="completed"/>'
+        '<effectiveTime value="20260101"/><value xsi:type="PQ" value="1.1" unit="mg/dL"/></observation>'
+        "</component></organizer>"
+    )
+    begin, end = DOCUMENT.index("<act "), DOCUMENT.index("</act>") + len("</act>")
+    text = (
+        (DOCUMENT[:begin] + panel + DOCUMENT[end:])
+        .replace("11450-4", "30954-2")
+        .replace("22.2.5.1", "22.2.3.1")
+    )
+    made, _ = _made(text)
+    told = {
+        r["resourceType"]: r["status"]
+        for r in made
+        if r["resourceType"] in ("Observation", "DiagnosticReport")
+    }
+    assert told == {"Observation": "entered-in-error", "DiagnosticReport": "entered-in-error"}
 
 
 def test_two_patients_are_nobodys_document() -> None:
