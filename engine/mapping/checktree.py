@@ -1,8 +1,8 @@
 """The linter's rule about paths in maps of CDA documents: a name that no CDA element has finds nothing, ever.
 
-In: the maps of CDA. Out: findings (M02) with the nearest names. A condition such as `status = final` is one of
-these: `status` is a FHIR element, and conditions ask of elements only whether they are `set`. Names are those
-of the CDA R2 schema with the sdtc extensions, and of the HL7 v3 datatypes.
+In: the maps of CDA. Out: findings (M02) with the nearest names. A condition such as `status = final` is one
+of these: `status` is a FHIR element, and conditions ask of elements only whether they are `set`. Names are
+those of the CDA R2 schema with the sdtc extensions, and of the HL7 v3 datatypes.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ __all__ = [
     "groups_of",
     "locations_of",
     "parse",
-    "read_tokens",
+    "parse_with",
     "targets_of",
 ]
 
@@ -119,42 +119,41 @@ _TOKEN = re.compile(
 )
 
 
+WORDS = "valued, not valued, cleared, =, !=, <, >, looks like number, set, and, or, not, ( )"
+
+
 def parse(text: str, where: str = "") -> Condition:
     """Read one condition. Raises MapError with the place and what to write instead."""
-    return read_tokens(_tokens(text, where), text, where)
+    return parse_with(_TOKEN, text, where, WORDS)
 
 
-def read_tokens(tokens: list[tuple[str, str]], text: str, where: str = "") -> Condition:
-    """Read a condition that was parted into (kind, text): func, cmp, word, loc, group, elem, open, close."""
+def parse_with(token: re.Pattern[str], text: str, where: str, words: str) -> Condition:
+    """Read a condition of another kind of locations: `token` matches one token and names its kind: func with
+    farg, op with vals, word, loc, group, elem, open or close. `words` is what an error offers."""
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    text = text.strip()
+    while at < len(text):
+        m = token.match(text, at)
+        if not m or m.end() == at:
+            raise MapError(
+                f"condition {text!r} is not understood at {text[at : at + 20]!r}",
+                where=where,
+                remedy=f"use: {words}; alternatives with |",
+            )
+        kind = m.lastgroup or ""
+        if m["func"]:
+            tokens.append(("func", f"{m['func']} {m['farg']}"))
+        elif m["op"]:
+            tokens.append(("cmp", f"{m['op']} {m['vals']}"))
+        else:
+            tokens.append((kind, " ".join(m[kind].split())))
+        at = m.end()
     reader = _Reader(tokens, text, where)
     tree = reader.disjunction()
     if reader.peek()[0]:
         raise reader.error(f"does not go on with {reader.peek()[1]!r}")
     return tree
-
-
-def _tokens(text: str, where: str) -> list[tuple[str, str]]:
-    out: list[tuple[str, str]] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        m = _TOKEN.match(text, at)
-        if not m or m.end() == at:
-            raise MapError(
-                f"condition {text!r} is not understood at {text[at : at + 20]!r}",
-                where=where,
-                remedy="use: valued, not valued, cleared, =, !=, <, >, looks like number, set, and, or, not, "
-                "( ); alternatives with |",
-            )
-        kind = m.lastgroup or ""
-        if m["func"]:
-            out.append(("func", f"{m['func']} {m['farg']}"))
-        elif m["op"]:
-            out.append(("cmp", f"{m['op']} {m['vals']}"))
-        else:
-            out.append((kind, " ".join(m[kind].split())))
-        at = m.end()
-    return out
 
 
 class _Reader:

@@ -3,8 +3,9 @@
 
 In a segment map the numbers are field, component, subcomponent; in a datatype map component and subcomponent.
 HL7 v2.8.2 §2.5 names the parts; the parentheses are ours (a repetition number, `only`, or a test on
-components). X12: `CLM-05.1`, `REF(01=G1)-02`; `2010BB/NM1-09` reads another loop's segment, `2010BA|2010CA/NM1-03`
-that of whichever is nearer, `ST/BPR-02` the transaction set's own; `C003.2` in the map of a composite.
+components). X12: `CLM-05.1`, `REF(01=G1)-02`; `2010BB/NM1-09` reads another loop's segment,
+`2010BA|2010CA/NM1-03` that of whichever is nearer, `ST/BPR-02` the transaction set's own; `C003.2` in the map
+of a composite.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def run_document(program: SiteProgram, test: TestDef, trace: bool) -> tuple[Any,
         arrived = cda_arrived(_cda(data, test))
     else:
         from engine.formats.ncpdp.message import parse
+
         arrived = script_arrived(parse(data))
     plan = _plan(arrived, program, test.map if test.map in program.maps.messages else "")
     kind = arrived.traced_run if trace else arrived.run

@@ -47,7 +47,7 @@ class TreeArrived:
         self.names = scope.names
         self.raw: bytes = document.raw
         self.charset: str = document.charset
-        self.repairs: Sequence[Any] = [Repair(r.code, "/", r.text) for r in document.repairs]
+        self.repairs: list[Any] = [Repair(r.code, "/", r.text) for r in document.repairs]
 
     def report(
         self,

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 
 from engine.formats.xml.paths import PATH
-from engine.kernel.errors import MapError
-from engine.mapping.conditions import ELEMENT, VALUE, Condition, read_tokens
+from engine.mapping.conditions import ELEMENT, VALUE, Condition, parse_with
 
 __all__ = ["parse_tree"]
 
@@ -27,24 +26,5 @@ _TOKEN = re.compile(
 
 def parse_tree(text: str, where: str = "") -> Condition:
     """Read one condition. Raises MapError with the place and what to write instead."""
-    tokens: list[tuple[str, str]] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        m = _TOKEN.match(text, at)
-        if not m or m.end() == at:
-            raise MapError(
-                f"condition {text!r} is not understood at {text[at : at + 20]!r}",
-                where=where,
-                remedy="use: path valued, not valued, =, !=, <, >, looks like number, element set, and, or, "
-                "not, ( ); alternatives with |",
-            )
-        kind = m.lastgroup or ""
-        if m["func"]:
-            tokens.append(("func", f"{m['func']} {m['farg']}"))
-        elif m["op"]:
-            tokens.append(("cmp", f"{m['op']} {m['vals']}"))
-        else:
-            tokens.append((kind, " ".join(m[kind].split())))
-        at = m.end()
-    return read_tokens(tokens, text, where)
+    words = "path valued, not valued, =, !=, <, >, looks like number, element set, and, or, not, ( )"
+    return parse_with(_TOKEN, text, where, words)

@@ -14,6 +14,7 @@ from engine.fhir import jsonio
 from engine.mapping.project import Maps
 
 ROOT = Path(__file__).parents[2]
+# ruff: noqa: E501
 DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3" xmlns:sdtc="urn:hl7-org:sdtc"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><typeId root="2.16.840.1.113883.1.3" extension="POCD_HD000040"/>

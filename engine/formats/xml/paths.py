@@ -17,7 +17,7 @@ from functools import lru_cache
 from engine.formats.xml.nodes import Node
 from engine.kernel.errors import MapError
 
-__all__ = ["PATH", "Path", "said", "read_path"]
+__all__ = ["PATH", "Path", "read_path", "said"]
 
 _INNER = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _NAME = r"(?:\.\.|\.|\*|@?[A-Za-z_][\w.-]*(?::[A-Za-z_][\w.-]*)?)"
@@ -78,7 +78,10 @@ class Path:
             for test in step.tests:
                 if not found:
                     break
-                found = found[test.n - 1 : test.n] if test.op == "nth" else [n for n in found if test.passes(n)]
+                if test.op == "nth":
+                    found = found[test.n - 1 : test.n]
+                else:
+                    found = [n for n in found if test.passes(n)]
             if not found:
                 return []
             at = found
@@ -117,7 +120,7 @@ def read_path(text: str) -> Path:
         if m is None or attribute:
             raise MapError(
                 f"{text!r} is not a path",
-                remedy="write it like effectiveTime/low, @negationInd, participant(@typeCode=CSM)/code or ../id",
+                remedy="write it like effectiveTime/low, @negationInd, participant(@typeCode=CSM)/code",
             )
         name, tests = m[1], m[2]
         if name == "text()" or name.startswith("@"):

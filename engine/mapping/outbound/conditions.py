@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from engine.kernel.errors import MapError
-from engine.mapping.conditions import VALUE, And, Compare, Condition, Looks, Not, Or, Valued, read_tokens
+from engine.mapping.conditions import VALUE, And, Compare, Condition, Looks, Not, Or, Valued, parse_with
 from engine.mapping.outbound.paths import Kinds, compile_path
 from engine.mapping.outbound.resources import Node, Resources
 
@@ -23,8 +23,8 @@ _ARGUMENT = r"\((?:'[^']*'|[^()']|\((?:'[^']*'|[^()'])*\))*\)"
 _NAME = rf"[%$]?[A-Za-z_][A-Za-z0-9_]*(?:{_ARGUMENT})?(?:\[\d+\])?"
 _PATH = rf"{_NAME}(?:\.{_NAME})*"
 _TOKEN = re.compile(
-    rf"\s*(?:(?P<func>length|count)\(\s*(?P<argument>{_PATH})\s*\)"
-    rf"|(?P<op>!=|<=|>=|=|<|>)\s*(?P<values>(?:{VALUE})(?:\s*\|\s*(?:{VALUE}))*)"
+    rf"\s*(?:(?P<func>length|count)\(\s*(?P<farg>{_PATH})\s*\)"
+    rf"|(?P<op>!=|<=|>=|=|<|>)\s*(?P<vals>(?:{VALUE})(?:\s*\|\s*(?:{VALUE}))*)"
     r"|(?P<word>(?:not\s+valued|valued|looks\s+like\s+[a-z]+|and|or|not)\b(?!\())"
     rf"|(?P<loc>{_PATH})|(?P<open>\()|(?P<close>\)))"
 )
@@ -32,25 +32,7 @@ _TOKEN = re.compile(
 
 def parse(text: str, where: str = "") -> Condition:
     """Read one condition. Raises MapError with the place."""
-    tokens: list[tuple[str, str]] = []
-    at, text = 0, text.strip()
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None or found.end() == at:
-            raise MapError(
-                f"condition {text!r} is not understood at {text[at : at + 20]!r}",
-                where=where,
-                remedy="use: valued, not valued, =, !=, <, >, and, or, not, count(); alternatives with |",
-            )
-        if found["func"]:
-            tokens.append(("func", f"{found['func']} {found['argument']}"))
-        elif found["op"]:
-            tokens.append(("cmp", f"{found['op']} {found['values']}"))
-        else:
-            kind = found.lastgroup or ""
-            tokens.append((kind, " ".join(found[kind].split())))
-        at = found.end()
-    return read_tokens(tokens, text, where)
+    return parse_with(_TOKEN, text, where, "valued, not valued, =, !=, <, >, and, or, not, count()")
 
 
 def compile_condition(condition: Condition, kinds: Kinds, where: str) -> Test:

@@ -12,6 +12,7 @@ from engine.formats.xml.paths import read_path
 from engine.formats.xml.places import leaves
 from engine.kernel.errors import MapError
 
+# ruff: noqa: E501
 TEXT = b"""<a xmlns="urn:hl7-org:v3" xmlns:sdtc="urn:hl7-org:sdtc"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <b x="1" use="HP"><c code="q"/></b><b x="2"><c value="z" xsi:type="v3:CD" xmlns:v3="urn:hl7-org:v3"/><sdtc:c>t  u</sdtc:c></b>

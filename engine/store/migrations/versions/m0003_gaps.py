@@ -15,9 +15,7 @@ def upgrade() -> None:
     op.add_column("outcome", sa.Column("work", BIG))
     op.execute("UPDATE outcome SET work = 1 WHERE status = 'done' AND flags LIKE '%,true]%'")
     valued = sa.text("work IS NOT NULL")
-    op.create_index(
-        "outcome_work", "outcome", ["entry"], sqlite_where=valued, postgresql_where=valued
-    )
+    op.create_index("outcome_work", "outcome", ["entry"], sqlite_where=valued, postgresql_where=valued)
     op.create_table(
         "gap",
         sa.Column("id", BIG, primary_key=True, autoincrement=False),
