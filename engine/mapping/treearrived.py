@@ -31,6 +31,7 @@ class TreeArrived:
     traced_run = TracedTreeRun
     delims: Delims = NO_DELIMS
     segments: Sequence[Any] = ()
+    several = False  # it names more than one patient
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ def cda_arrived(document: Document, later: from_cda.Later | None = None) -> Tree
         said,
         from_cda.authority_of(said),
     )
+    arrived.several = len(scope.at(("patient",))) > 1
     for group in scope.walk():
         node = group.node
         if not group.name.startswith("null-"):

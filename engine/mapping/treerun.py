@@ -43,6 +43,10 @@ class TreeRun(Run):
         super().__init__(*args)
         self.names = self.message.names
         self.document = self.message.document
+        if self.message.several:
+            self.hold(
+                "several-patients", "", "it names more than one patient, and does not say of whom it tells"
+            )
         self.waiting: dict[int, tuple[dict[str, Any], Node, tuple[str, ...]]] = {}
         self.opened = 0
         self.by_id: dict[str, Draft] = {}

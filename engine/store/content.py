@@ -176,6 +176,8 @@ def add_version(
     new, own = merged(old, own, draft, value, sender, visit)
     if "clinicalStatus" in new and "verificationStatus" in new and _in_error(new):
         del new["clinicalStatus"]  # FHIR ait-2, con-5: what never was is not active
+    if draft.type == "Condition" and before is not None:
+        made.flags += _denied_or_told(draft, body, new)
     if before is not None and _in_error(new) and not _in_error(body) and draft.type in _LISTED:
         text = "it was entered in error by an earlier message; this one tells it, and not that it stands"
         made.flags.append(Flag("still-in-error", draft.name, text, work=True))
@@ -214,6 +216,26 @@ def _in_error(body: dict[str, Any]) -> bool:
     verified = body.get("verificationStatus") or {}
     codes = [one.get("code") for one in verified.get("coding") or ()]
     return _ERROR in (body.get("status"), body.get("lifecycleStatus"), *codes)
+
+
+def _refuted(body: dict[str, Any]) -> bool:
+    verified = body.get("verificationStatus") or {}
+    return any(one.get("code") == "refuted" for one in verified.get("coding") or ())
+
+
+def _denied_or_told(draft: Draft, body: dict[str, Any], new: dict[str, Any]) -> list[Flag]:
+    """Let a problem that is denied now be no active one any more, and one that is told again not stay denied:
+    whoever asks for active problems must find neither the one nor miss the other."""
+    if _refuted(body):
+        for name in [n for n in new if n == "clinicalStatus" or n.startswith(("abatement", "_abatement"))]:
+            if name not in body:
+                del new[name]
+        return []
+    if not _refuted(new) or "clinicalStatus" not in body:
+        return []
+    del new["verificationStatus"]
+    text = "it was denied by an earlier message, and is told as a problem now"
+    return [Flag("told-again", draft.name, text, work=True)]
 
 
 def _standing(old: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from store_messages import MRN, ORDER, draft, id_of, patient, result, work
@@ -319,3 +320,31 @@ def test_deliveries_wait(store: SqlStore) -> None:
     store.apply([work(1, patient(), deliveries=({"destination": "ehr", "body": "x"},))])
     rows = store._read(lambda reader: reader.session.all("SELECT entry, destination, status FROM delivery"))
     assert rows == [(1, "ehr", "pending")]
+
+
+def _problem(clinical: str = "", verified: str = "", **more: Any) -> Draft:
+    system = "http://terminology.hl7.org/CodeSystem/condition-"
+    body: dict[str, Any] = {
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003"}]},
+        "subject": {"reference": f"Patient/{id_of('Patient', MRN, '1')}"},
+        **more,
+    }
+    if clinical:
+        body["clinicalStatus"] = {"coding": [{"system": f"{system}clinical", "code": clinical}]}
+    if verified:
+        body["verificationStatus"] = {"coding": [{"system": f"{system}ver-status", "code": verified}]}
+    return draft("Condition", "urn:problem", "p1", body, map="problem_Condition")
+
+
+def test_a_problem_that_is_denied_is_active_no_more_and_one_told_again_is_not_denied(store: SqlStore) -> None:
+    key = id_of("Condition", "urn:problem", "p1")
+    store.apply([work(1, patient(), _problem("resolved", abatementDateTime="2026-01-01"))])
+    store.apply([work(2, patient(), _problem(verified="refuted"))])
+    denied = store.read("Condition", key)
+    assert denied is not None and denied["verificationStatus"]["coding"][0]["code"] == "refuted"
+    assert not denied.keys() & {"clinicalStatus", "abatementDateTime"}
+    (outcome,) = store.apply([work(3, patient(), _problem("active"))])
+    told = store.read("Condition", key)
+    assert told is not None and told["clinicalStatus"]["coding"][0]["code"] == "active"
+    assert "verificationStatus" not in told
+    assert [f.code for f in outcome.flags if f.work] == ["told-again"]
