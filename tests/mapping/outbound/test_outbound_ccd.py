@@ -276,3 +276,49 @@ def test_a_diagnosis_of_a_visit_alone_points_nowhere_and_is_in_the_words_of_the_
     assert root.xpath("//h:encounter//h:value/@code", namespaces=NS) == ["44054006", "55561003"]
     told = root.xpath("//h:tr[@ID='Encounter-visit']/h:td/text()", namespaces=NS)
     assert "Diabetes" in told
+
+
+def _first_order(bundle, **change):
+    order = next(each for each in bundle["entry"] if each["resource"]["resourceType"] == "MedicationRequest")
+    order["resource"].update(change)
+    return order["resource"]["id"]
+
+
+def test_what_must_not_be_given_does_not_read_as_a_medication():
+    found = {}
+    root, _, _ = ccd(lambda bundle: found.update(id=_first_order(bundle, doNotPerform=True, status="active")))
+    row = root.xpath(f"//h:tr[@ID='MedicationRequest-{found['id']}']", namespaces=NS)[0]
+    assert "do not give, active" in ["".join(cell.itertext()) for cell in row]
+
+
+@pytest.mark.parametrize(
+    ("dosage", "words", "code"),
+    [
+        ({"asNeededBoolean": True}, "as needed", ""),
+        (
+            {
+                "asNeededCodeableConcept": {
+                    "coding": [{"system": "http://snomed.info/sct", "code": "56018004"}]
+                }
+            },
+            "",
+            "56018004",
+        ),
+        ({"asNeededBoolean": False}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_what_is_taken_as_needed_goes_out_as_needed(dosage, words, code):
+    found = {}
+    root, _, _ = ccd(
+        lambda bundle: found.update(id=_first_order(bundle, dosageInstruction=[{"text": "one", **dosage}]))
+    )
+    mark = f"//h:substanceAdministration[h:text/h:reference/@value='#MedicationRequest-{found['id']}']"
+    needed = root.xpath(f"{mark}/h:precondition", namespaces=NS)
+    assert [
+        (
+            one.xpath("string(h:criterion/h:text)", namespaces=NS),
+            one.xpath("string(h:criterion/h:value/@code)", namespaces=NS),
+        )
+        for one in needed
+    ] == ([] if words is None else [(words, code)])
