@@ -322,3 +322,13 @@ def test_what_is_taken_as_needed_goes_out_as_needed(dosage, words, code):
         )
         for one in needed
     ] == ([] if words is None else [(words, code)])
+
+
+def test_every_direction_of_a_dose_that_changes_is_told():
+    found = {}
+    steps = [{"text": "10 mg for 5 days"}, {"text": "then 5 mg"}]
+    root, _, _ = ccd(lambda bundle: found.update(id=_first_order(bundle, dosageInstruction=steps)))
+    row = root.xpath(f"//h:tr[@ID='MedicationRequest-{found['id']}']", namespaces=NS)[0]
+    assert row[1].text == "10 mg for 5 days; then 5 mg" and len(row) == 4
+    mark = f"//h:substanceAdministration[h:text/h:reference/@value='#MedicationRequest-{found['id']}']"
+    assert root.xpath(f"{mark}//h:substanceAdministration/h:text", namespaces=NS)[0].text == row[1].text
