@@ -11,8 +11,9 @@ from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
 from engine.formats.hl7v2.delims import Delims
-from engine.formats.x12.addresses import leaves
+from engine.formats.x12.addresses import address, leaves
 from engine.formats.x12.envelope import Interchange, Transaction, envelopes
+from engine.formats.x12.levels import misplaced
 from engine.formats.x12.segments import Reader, Segment, emit, text_of
 from engine.formats.x12.tables import LoopRule, Table
 from engine.formats.x12.walk import Loop
@@ -69,6 +70,11 @@ class Sent:
         if tree is None:
             tree = Loop(LoopRule("", "R", 1, 0, None), None)
             tree.segments = list(transaction.segments)
+        self.doubts: list[tuple[str, str]] = []  # (address, text): each holds the transaction set
+        for level, head, why in misplaced(tree):  # its place would make it another patient's: nothing is made
+            assert level.parent is not None
+            level.parent.loops.remove(level)
+            self.doubts.append((address(head, 2), f"{why}: it is not known whose it is"))
         self.scope = LoopScope(tree, None, marks.component)
         for loop in tree.walk():  # the scopes have all that is needed; no circles are left behind
             loop.parent = None

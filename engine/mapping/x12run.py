@@ -25,6 +25,8 @@ class _Loops(Run):
     def __init__(self, message: Any, *args: Any) -> None:
         super().__init__(message, *args)
         self.names = message.names
+        for where, text in getattr(message, "doubts", ()):
+            self.hold("level-elsewhere", where, text)
         self.loops_said: dict[tuple[str, str], Any] = {}  # of a line and a loop's text: x12memory
 
     def find(

@@ -1,5 +1,4 @@
-"""Segments and loops against the table: where each landed, what is missing, what is there too often (SNIP 2),
-and the levels of HL (parents, children, order).
+"""Segments and loops against the table: where each landed, what is missing, what is there too often (SNIP 2).
 
 In: a tree of loops. Out: complaints with the code of a 999's IK304.
 """
@@ -15,7 +14,7 @@ from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import LoopRule, SegmentRule
 from engine.formats.x12.walk import NO_PLACE, NO_SEGMENT, OUT_OF_ORDER, UNKNOWN_CODE, Loop
 
-__all__ = ["before", "check_levels", "check_usage"]
+__all__ = ["before", "check_usage"]
 
 _TEXT = {
     NO_SEGMENT: "the segment is not one of the standard",
@@ -67,31 +66,6 @@ def check_usage(root: Loop, position: Callable[[Segment], int]) -> Iterator[Prob
                 "E", 2, "IK304", "3", head_rule.name, f"{where} is required and missing",
                 position(last) + 1, head_rule.loop.id, head_rule.name, offset=last.offset,
             )  # fmt: skip
-
-
-def check_levels(root: Loop, position: Callable[[Segment], int]) -> Iterator[Problem]:
-    """Check the numbers of HL: 1, 2, 3 ...; a parent that came before; children where they are announced."""
-    levels = [s for loop in root.walk() for s in loop.segments if s.name == "HL"]
-    levels.sort(key=lambda s: s.offset)
-    parents = Counter(s.get(2) for s in levels)
-    seen: set[str] = set()
-
-    def fault(segment: Segment, element: int, code: str, text: str) -> Problem:
-        return Problem(
-            "E", 1, "IK403", code, address(segment, element), text, position(segment),
-            "", "HL", element, value=segment.get(element), offset=segment.offset,
-        )  # fmt: skip
-
-    for number, segment in enumerate(levels, 1):
-        if segment.get(1) != str(number):
-            yield fault(segment, 1, "7", f"HL01 is not {number}")
-        if segment.get(2) and segment.get(2) not in seen:
-            yield fault(segment, 2, "7", "HL02 names no level that came before")
-        if segment.get(4) == "1" and not parents[segment.get(1)]:
-            yield fault(segment, 4, "7", "HL04 announces a level below, and there is none")
-        if segment.get(4) == "0" and parents[segment.get(1)]:
-            yield fault(segment, 4, "7", "HL04 says that there is no level below, and there is one")
-        seen.add(segment.get(1))
 
 
 def _over(code: str, loop: Loop, segment: Segment, position: Callable[[Segment], int], text: str) -> Problem:

@@ -14,13 +14,14 @@ from engine.formats.x12.codesets import check_codes
 from engine.formats.x12.context import with_units
 from engine.formats.x12.elements import check_elements, is_date, is_time
 from engine.formats.x12.envelope import Interchange, Transaction
+from engine.formats.x12.levels import check_levels
 from engine.formats.x12.partner import check_partners
 from engine.formats.x12.partner_rules import Partner
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.separators import Guessed
 from engine.formats.x12.situations import check_situations
-from engine.formats.x12.usage import check_levels, check_usage
+from engine.formats.x12.usage import check_usage
 from engine.formats.x12.walk import Loop
 
 __all__ = ["check_interchange", "check_transaction"]
