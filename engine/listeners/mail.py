@@ -25,9 +25,10 @@ from engine.formats.facts import Facts, of_cda, of_script, of_segments
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.ncpdp.answers import ANSWERS, error, refusal, script_keys, taken, unread
 from engine.formats.ncpdp.strict import Schemas, open_schemas
-from engine.formats.x12.acknowledge import Issue, acknowledge
+from engine.formats.x12.acknowledge import Issue, acknowledge, rejection
 from engine.formats.x12.acknowledge_claims import ClaimAnswer, acknowledge_claims
 from engine.formats.x12.cut import Part, Received, Stray, cut
+from engine.formats.x12.envelope import Group, Interchange, Transaction
 from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import iso, now_ms
@@ -239,7 +240,7 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
         if isinstance(item, Part):
             waiting.append(item)
         elif isinstance(item, Received):
-            letters += [part_letter(p, source, peer, item) for p in waiting]
+            letters += [part_letter(p, source, peer, item.interchange) for p in waiting]
             received.append(item)
             waiting = []
         else:
@@ -257,20 +258,37 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
     return Mail(letters, reply)
 
 
-def part_letter(part: Part, source: Source, peer: str, received: Received | None, note: str = "") -> Letter:
-    """Write down a part; `received`: its interchange, where that is known to its end."""
+def part_letter(part: Part, source: Source, peer: str, whole: Interchange | None, note: str = "") -> Letter:
+    """Write down a part; `whole`: its interchange, where that is known to its end.
+
+    What its TA1 or 999 rejects is kept, and no one works on it.
+    """
     settings = source.rules.settings
     try:
         facts = of_segments(part.segments, part.set, part.n)
     except FormatError as e:
         return _letter(part.body, source, peer, "x12", None, decide(settings, "x12", None), str(e), note)
     decision = decide(settings, "x12", facts)
-    if decision.row == "good" and received is not None and part.transaction is not None:
-        of_it = (v for v in received.verdicts if v.control == part.transaction.control)
-        verdict = next((v for v in of_it if v.group is part.transaction.group), None)
-        if verdict is not None and verdict.code == "R":
-            decision = Decision("rejected", "reject", "refused")
-    return _letter(part.body, source, peer, "x12", facts, decision, "", note)
+    why = _rejected(part.transaction, whole) if decision.row == "good" else ""
+    if why:
+        decision = Decision("rejected", "reject", "refused")
+    return _letter(part.body, source, peer, "x12", facts, decision, why, note)
+
+
+def _rejected(transaction: Transaction | None, whole: Interchange | None) -> str:
+    """Give the codes that the sender is told where a transaction set is not accepted; or "".
+
+    `whole` may have been read apart from the transaction set: groups are told by their place.
+    """
+    if transaction is not None and transaction.rejected:
+        return f"IK502 {' '.join(transaction.rejected)}"
+    if whole is None:
+        return ""
+    group: Group | None = None
+    if transaction is not None and transaction.group is not None:
+        place = transaction.group.interchange.groups.index(transaction.group)
+        group = whole.groups[place] if place < len(whole.groups) else None
+    return rejection(whole, group)
 
 
 def stray_letter(item: Stray, source: Source, peer: str) -> Letter:
@@ -292,6 +310,8 @@ def answer_x12(received: Sequence[Received], settings: AckSettings, number: int,
             acknowledge(item.interchange, item.verdicts, Issue(day, time, (number + n) % _HALF or 1)) or b""
         )
         for each in item.judged:
+            if each.transaction.rejected:
+                continue  # whatever is right in it is not accepted either
             issue = Issue(day, time, _HALF + (number + claims) % _HALF)
             claims += 1
             said = ClaimAnswer(reference=f"{issue.control:09d}")

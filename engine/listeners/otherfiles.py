@@ -5,19 +5,21 @@ the taking is interrupted: an X12 file of any length is cut as it is read, and a
 reason which part of which file it is. The TA1 and 999 of each interchange are written into the channel's
 folder of answers once all of it is in the journal; their names hold the interchange's number and the
 journal's, so that the same file gives the same answer again. An interchange of more than 4 MiB is worked off
-as it is read.
+as it is read; its envelope is read before, so that what TA1 or 999 reject by it is not worked on.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.formats.content import HEAD, recognise
 from engine.formats.x12.cut import Part, Received, cut
+from engine.formats.x12.envelope import Interchange, opened
 from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import now_ms
@@ -89,12 +91,14 @@ def _interchanges(taking: Taking) -> None:
     size = 0
     first = ""  # place of the first entry of the interchange
 
-    def flush(received: Received | None) -> Iterator[Letter]:
+    def flush(whole: Interchange | None) -> Iterator[Letter]:
         for part in waiting:
             note = f"part {part.n} of a transaction set" if part.n else ""
-            yield part_letter(part, taking.source, taking.peer, received, note)
+            yield part_letter(part, taking.source, taking.peer, whole, note)
         waiting.clear()
 
+    ahead = iter(_ahead(taking.file))
+    coming = next(ahead, None)
     lenient, keep = settings.x12.reject == "envelope", settings.x12.claim_answers
     for item in cut(
         Reader(taking.file), lenient=lenient, keep=keep, partners=partners_in(settings.x12.partners)
@@ -104,9 +108,10 @@ def _interchanges(taking: Taking) -> None:
             waiting.append(item)
             size += len(item.body)
             if size > _HELD:
-                letters, size = list(flush(None)), 0
+                letters, size = list(flush(coming)), 0
         elif isinstance(item, Received):
-            letters, size = list(flush(item)), 0
+            letters, size = list(flush(item.interchange)), 0
+            coming = next(ahead, None)
         else:
             letters = [stray_letter(item, taking.source, taking.peer)]
         for letter in letters:
@@ -121,6 +126,19 @@ def _interchanges(taking: Taking) -> None:
                 _answer(taking, item, taking.ids.get(first, 0))
             first = ""
     taking.flush()
+
+
+def _ahead(file: BinaryIO) -> list[Interchange]:
+    """Read the envelopes of a long file, so that no part of a rejected one is worked on before its end."""
+    found: list[Interchange] = []
+    if file.seek(0, 2) > _HELD:
+        file.seek(0)
+        with suppress(FormatError):  # told when it is reached again
+            for item in opened(s for s in Reader(file) if s.name):
+                if isinstance(item, Interchange):
+                    found.append(item)
+    file.seek(0)
+    return found
 
 
 def _answer(taking: Taking, received: Received, entry: int) -> None:

@@ -19,6 +19,7 @@ from twisted.internet import defer
 from engine.formats.x12.segments import read_segments
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Accepted
+from engine.listeners import otherfiles
 from engine.listeners.accepting import AckX12, Takes, read_takes
 from engine.listeners.ack_rules import AckSettings
 from engine.listeners.mail import mail_of
@@ -231,6 +232,115 @@ def hub_of(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     yield make
     for hub in made:
         hub.close()
+
+
+def claim_set(number: str, claim: str, member: str, count: int = 22) -> str:
+    """An 837P transaction set of one claim."""
+    return (
+        f"ST*837*{number}*005010X222A1~BHT*0019*00*NB1*20260914*0830*CH~NM1*41*2*NORTHBAY*****46*NB1001~"
+        "PER*IC*DESK*TE*5035550142~NM1*40*2*BLUEPEAK*****46*BP7700~HL*1**20*1~"
+        "NM1*85*2*NORTHBAY CLINIC*****XX*1400007013~N3*12 HARBOR~N4*PORTLAND*OR*972011234~REF*EI*931234567~"
+        f"HL*2*1*22*0~SBR*P*18*******CI~NM1*IL*1*EA*AL****MI*{member}~N3*1 A~N4*SALEM*OR*97301~"
+        "DMG*D8*19800101*F~NM1*PR*2*BLUEPEAK*****PI*BP7700~"
+        f"CLM*{claim}*100***11:B:1*Y*A*Y*Y~HI*ABK:J0190~LX*1~SV1*HC:99213*100*UN*1***1~DTP*472*D8*20260902~"
+        f"SE*{count + 1}*{number}~"
+    )
+
+
+def group(number: str, *sets: str, count: int = -1, ge: str = "") -> str:
+    begin = f"GS*HC*NORTHBAY*BLUEPEAK*20260914*0830*{number}*X*005010X222A1~"
+    return f"{begin}{''.join(sets)}GE*{count if count >= 0 else len(sets)}*{ge or number}~"
+
+
+def interchange(*groups: str, iea: str = "") -> bytes:
+    begin = (
+        "ISA*00*          *00*          *ZZ*NORTHBAY       *ZZ*BLUEPEAK       "
+        "*260914*0830*^*00501*000000101*0*P*:~"
+    )
+    return (begin + "".join(groups) + (iea or f"IEA*{len(groups)}*000000101~")).encode()
+
+
+ONE, TWO = claim_set("0001", "E-1", "ME1"), claim_set("0002", "E-2", "ME2")
+REJECTED = {
+    "ST02 comes twice": (interchange(group("7", ONE, claim_set("0001", "E-2", "ME2"))), "R*23", {"E-2"}),
+    "SE01 is wrong": (interchange(group("7", ONE, claim_set("0002", "E-2", "ME2", 30))), "R*4", {"E-2"}),
+    "SE02 is not ST02": (
+        interchange(group("7", ONE, TWO.replace("SE*23*0002", "SE*23*0009"))),
+        "R*3",
+        {"E-2"},
+    ),
+    "SE is missing": (interchange(group("7", ONE.replace("SE*23*0001~", ""), TWO)), "R*2", {"E-1"}),
+    "ST02 is missing": (interchange(group("7", ONE, claim_set("", "E-2", "ME2"))), "R*7", {"E-2"}),
+    "ST01 is not GS01's": (
+        interchange(group("7", ONE, TWO).replace("GS*HC", "GS*HP")),
+        "R*6",
+        {"E-1", "E-2"},
+    ),
+    "GE01 is wrong": (
+        interchange(group("7", ONE, TWO, count=3), group("8", claim_set("0001", "E-3", "ME3"))),
+        "AK9*R*3*2*0*5",
+        {"E-1", "E-2"},
+    ),
+    "GE02 is not GS06": (interchange(group("7", ONE, TWO, ge="9")), "AK9*R*2*2*0*4", {"E-1", "E-2"}),
+    "GE is missing": (
+        interchange(group("7", ONE, TWO).replace("GE*2*7~", "")),
+        "AK9*R*2*2*0*3",
+        {"E-1", "E-2"},
+    ),
+    "GS06 comes twice": (interchange(group("7", ONE), group("7", TWO)), "AK9*R*1*1*0*19", {"E-2"}),
+    "IEA01 is wrong": (interchange(group("7", ONE), iea="IEA*2*000000101~"), "R*021", {"E-1"}),
+    "IEA02 is not ISA13": (interchange(group("7", ONE), iea="IEA*1*000000102~"), "R*001", {"E-1"}),
+    "IEA is missing": (interchange(group("7", ONE), iea="\n"), "R*023", {"E-1"}),
+    "ISA has no date": (
+        interchange(group("7", ONE)).replace(b"*260914*0830*^", b"*261314*0830*^"),
+        "R*014",
+        {"E-1"},
+    ),
+    "no GS": (interchange(ONE, iea="IEA*0*000000101~"), "R*022", {"E-1"}),
+}
+
+
+@pytest.mark.parametrize("case", list(REJECTED))
+@pytest.mark.parametrize("way", ["http", "folder", "long file"])
+def test_what_is_rejected_to_its_sender_is_not_worked_on(
+    case: str, way: str, hub_of: Callable[..., Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, told, kept_only = REJECTED[case]
+    if way == "http":
+        bench, client = post(rules("x12"), data)
+        entries, answer = bench.journal.entries, client.responses[-1][2]
+    else:
+        if way == "long file":  # every part is written down before the next one is read
+            monkeypatch.setattr(otherfiles, "_HELD", 0)
+        hub = hub_of("x12")
+        hub.put("a.x12", data)
+        hub.look()
+        hub.look()
+        entries = hub.entries()
+        (written,) = (tmp_path / "answers").iterdir()
+        answer = written.read_bytes()
+    assert told.encode() in answer
+    of_claim = {c: e for e in entries for c in ("E-1", "E-2") if f"CLM*{c}*".encode() in e.body}
+    refused = {c for c, e in of_claim.items() if e.kind == "refused" and e.reason.startswith("rejected; ")}
+    assert refused >= kept_only
+    assert {e.kind for e in entries if e.reason.startswith("rejected; ")} == {"refused"}
+    accepted = answer.count(b"IK5*A") + answer.count(b"IK5*E")
+    assert accepted == sum(e.kind == "message" for e in entries), "journal and answer disagree"
+
+
+def test_a_claim_of_a_rejected_set_is_not_taken_by_a_277ca() -> None:
+    for case, (data, _, _) in REJECTED.items():
+        _, client = post(rules("x12", x12=AckX12(claim_answers=True)), data)
+        taken, said = post(rules("x12"), data)[0].journal.entries, client.responses[-1][2]
+        assert said.count(b"ST*277") == sum(e.kind == "message" for e in taken), case
+
+
+def test_a_set_with_an_error_that_the_channel_rejects_has_no_277ca() -> None:
+    data = interchange(group("7", ONE.replace("11:B:1*Y*A", "11:B:1*Y*Q"), TWO))
+    bench, client = post(rules("x12", x12=AckX12(claim_answers=True, reject="errors")), data)
+    assert [e.kind for e in bench.journal.entries] == ["refused", "message"]
+    said = client.responses[-1][2]
+    assert b"IK5*R*5" in said and b"TRN*2*E-1" not in said and b"TRN*2*E-2" in said
 
 
 def test_a_file_of_claims_leaves_its_999_beside_it(hub_of: Callable[..., Hub], tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ __all__ = [
     "Verdict",
     "acknowledge",
     "answer_header",
+    "codes_of",
+    "rejection",
     "row_of",
     "ta1_code",
     "verdict_on",
@@ -65,6 +67,29 @@ def verdict_on(transaction: Transaction, problems: Iterable[Problem], *, lenient
         structure = any(p.kind == "IK502" and p.code in _STRUCTURE for p in errors)
         verdict.code = "E" if lenient and not structure else "R"
     return verdict
+
+
+def codes_of(verdict: Verdict) -> list[str]:
+    """Give IK502 and what follows it: what is wrong with a transaction set as a whole."""
+    codes = list(dict.fromkeys(p.code for p in verdict.problems if p.kind == "IK502"))
+    inner = [p for p in verdict.problems if p.kind != "IK502"]
+    if inner:
+        codes.append("5" if any(p.code[0] != "I" for p in inner) else "I5")
+    return codes[:5]
+
+
+def rejection(interchange: Interchange, group: Group | None = None) -> str:
+    """Say by which codes the TA1 of a closed interchange, or the AK9 of a group, rejects all of it; or ""."""
+    code, note = ta1_code(check_interchange(interchange))
+    if code == "R":
+        return f"TA105 {note}"
+    faults = _faults(group) if group is not None else []
+    return f"AK905 {' '.join(faults)}" if faults else ""
+
+
+def _faults(group: Group) -> list[str]:
+    """Give AK905: what is wrong with a group itself."""
+    return list(dict.fromkeys(p.code for p in group.problems if p.kind == "AK905"))[:5]
 
 
 def ta1_code(problems: Iterable[Problem]) -> tuple[str, str]:
@@ -139,26 +164,25 @@ def _answer(group: Group, verdicts: list[Verdict], separators: Separators) -> It
     yield row_of(
         "AK1", writable(header.get(1), separators), writable(header.get(6), separators), header.get(8)
     )
+    faults = _faults(group)
     for verdict in verdicts:
+        if faults and verdict.code == "A":
+            continue  # nothing is wrong with it, and it is not accepted: AK9 says so of them all
         yield row_of("AK2", verdict.set_id, writable(verdict.control, separators), verdict.guide)
         inner = sorted((p for p in verdict.problems if p.kind != "IK502"), key=_order)
         for (position, name, _), found in groupby(inner, key=_order):
             yield from _segment(position, name, list(found), separators)
-        codes = list(dict.fromkeys(p.code for p in verdict.problems if p.kind == "IK502"))
-        if inner:
-            codes.append("5" if any(p.code[0] != "I" for p in inner) else "I5")
-        yield row_of("IK5", verdict.code, *codes[:5])
-    accepted = sum(verdict.code in "AE" for verdict in verdicts)
-    faults = list(dict.fromkeys(p.code for p in group.problems if p.kind == "AK905"))
-    if accepted < len(verdicts):
+        yield row_of("IK5", "R" if faults else verdict.code, *codes_of(verdict))
+    accepted = 0 if faults else sum(verdict.code in "AE" for verdict in verdicts)
+    if faults:
+        code = "R"
+    elif accepted < len(verdicts):
         code = "P" if accepted else "R"
     else:
-        code = "E" if faults or any(verdict.code == "E" for verdict in verdicts) else "A"
-    if faults and code != "R":
-        code, accepted = "R", 0
+        code = "E" if any(verdict.code == "E" for verdict in verdicts) else "A"
     trailer = group.trailer
     declared = trailer.get(1) if trailer is not None and trailer.get(1).isdecimal() else str(len(verdicts))
-    yield row_of("AK9", code, declared, str(len(verdicts)), str(accepted), *faults[:5])
+    yield row_of("AK9", code, declared, str(len(verdicts)), str(accepted), *faults)
 
 
 def _order(problem: Problem) -> tuple[int, str, bool]:

@@ -3,7 +3,8 @@
 In: a `Transaction` with its tree and the complaints about it, and who answers when. Out: an interchange with
 one claim acknowledgment (005010X214): the receiver of the 837 at HL 20, its submitter at 21, each billing
 provider at 19, each patient at PT with its claims. Only what the 837 says is written; a claim without a
-readable date of service has none here either. A transaction set that its 999 rejects whole has no 277CA.
+readable date of service has none here either. A transaction set that is rejected whole, by itself or with its
+group or interchange (closed by now), has no 277CA.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.formats.x12.acknowledge import Issue, answer_header, row_of, writable
+from engine.formats.x12.acknowledge import Issue, answer_header, rejection, row_of, writable
 from engine.formats.x12.balance import amount
 from engine.formats.x12.claim_status import Status, claims_of, rejections, status_of, whole_set
 from engine.formats.x12.elements import is_date
@@ -53,7 +54,7 @@ def acknowledge_claims(
     interchange, group = transaction.interchange, transaction.group
     if transaction.set_id != "837" or whole_set(complaints) or interchange is None or group is None:
         return None
-    if not claims_of(tree) or group.header is None:
+    if not claims_of(tree) or group.header is None or rejection(interchange, group):
         return None
     body = list(_Writer(tree, rejections(tree, complaints), issue, answer).rows())
     control = f"{issue.first_set:04d}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
-from engine.formats.x12.acknowledge import Verdict, verdict_on
+from engine.formats.x12.acknowledge import Verdict, codes_of, verdict_on
 from engine.formats.x12.envelope import Interchange, Transaction, opened
 from engine.formats.x12.partner_rules import Partner
 from engine.formats.x12.problem import Problem
@@ -117,12 +117,11 @@ def cut(
         if isinstance(item, Transaction):
             body = _Body(item, source)
             piece: Part
-            for piece in _transaction(item, iter(body), verdicts, judged, lenient, partners, part, whole):
+            kept = judged if keep else None
+            for piece in _transaction(item, iter(body), verdicts, kept, lenient, partners, part, whole):
                 if held is not None:
                     yield held
                 held, count = piece, count + 1
-            if not keep:
-                judged.clear()
             item = body.next
             continue
         if isinstance(item, Interchange):
@@ -130,7 +129,7 @@ def cut(
                 held, count = _empty(item), 1
             if held is not None:
                 yield _as_it_came(held, item) if count == 1 else held
-            yield Received(item, verdicts, judged if keep else [], count)
+            yield Received(item, verdicts, judged, count)
             verdicts, judged, held, count = [], [], None, 0
         item = next(source, None)
         if strays:
@@ -158,13 +157,17 @@ def _transaction(
     transaction: Transaction,
     segments: Iterator[Segment],
     verdicts: list[Verdict],
-    judged: list[Judged],
+    judged: list[Judged] | None,
     lenient: bool,
     partners: Collection[Partner],
     part: int,
     whole: int,
 ) -> Iterator[Part]:
-    """Give the parts of a transaction set, and put the verdict on it to the others."""
+    """Give the parts of a transaction set, and put the verdict on it to the others.
+
+    What rejects it is said of it before its first part is given; of one too long to be held, what its header
+    tells.
+    """
     first: list[Segment] = []
     size = 0
     for segment in segments:
@@ -177,6 +180,18 @@ def _transaction(
     name = table.name if table is not None else transaction.set_id[:8]
     objects = OBJECTS.get(transaction.set_id, ())
     single = transaction.set_id in _ONE_BY_ONE
+    if long:
+        verdict = verdict_on(transaction, transaction.problems, lenient=True)
+    else:
+        transaction.segments = first
+        tree = transaction.tree()
+        problems = check_transaction(transaction, tree, partners)
+        verdict = verdict_on(transaction, problems, lenient=lenient)
+        transaction.segments = first[:1]
+        if tree is not None and transaction.set_id == "837" and judged is not None:
+            judged.append(Judged(transaction, tree, problems))
+        del tree
+    transaction.rejected = tuple(codes_of(verdict)) if verdict.code == "R" else ()
     if table is None or not objects or (not long and not single and size <= part):
         for segment in segments if long else ():
             first.append(segment)
@@ -187,22 +202,19 @@ def _transaction(
                     where=f"{transaction.set_id[:8]} {transaction.number}",
                     remedy="have it sent in several: it cannot be cut at claims, payments or members",
                 )
+        if long:
+            verdict = verdict_on(transaction, transaction.problems, lenient=True)
+            transaction.rejected = tuple(codes_of(verdict)) if verdict.code == "R" else ()
+        verdicts.append(verdict)
         yield _part(transaction, name, first, 0)
     else:
         made = parts(chain(_drained(first) if long else first, segments), table, *objects)
         yield from _pieces(transaction, name, made, objects, 0 if single else part)
-    if long:
-        verdict = verdict_on(transaction, transaction.problems, lenient=True)
-        verdict.code = "E" if verdict.code == "R" else verdict.code  # it was worked off as it was read
-    else:
-        transaction.segments = first
-        tree = transaction.tree()
-        problems = check_transaction(transaction, tree, partners)
-        verdict = verdict_on(transaction, problems, lenient=lenient)
-        transaction.segments = first[:1]
-        if tree is not None and transaction.set_id == "837":
-            judged.append(Judged(transaction, tree, problems))
-    verdicts.append(verdict)
+        if long:
+            verdict = verdict_on(transaction, transaction.problems, lenient=True)
+            if verdict.code == "R" and not transaction.rejected:
+                verdict.code = "E"  # it was worked off as it was read
+        verdicts.append(verdict)
 
 
 def _drained(segments: list[Segment]) -> Iterator[Segment]:

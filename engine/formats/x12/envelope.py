@@ -58,6 +58,7 @@ class Transaction:
     closed: bool = False
     counted: int = 1  # segments so far, ST and SE with them
     problems: list[Problem] = field(default_factory=list)
+    rejected: tuple[str, ...] = ()  # IK502: what its 999 rejects it for, once that is known
 
     @property
     def set_id(self) -> str:
@@ -200,7 +201,11 @@ def _check_header(transaction: Transaction, st: Segment) -> None:
             )
         )
     if group is None:
-        add(_fault("TA105", "022", "ST[1]", "the transaction set is in no functional group", st, position=1))
+        owner = transaction.interchange  # no 999 can speak of it: its TA1 does
+        fault = _fault(
+            "TA105", "022", "ST[1]", "the transaction set is in no functional group", st, position=1
+        )
+        (owner if owner is not None else transaction).problems.append(fault)
         return
     group.counted += 1
     if control in group.controls:

@@ -100,3 +100,13 @@ def test_whatever_is_dropped_or_doubled_nothing_is_lost(data: st.DataObject) -> 
         if inside:
             sets.append(s.raw)
     assert not [raw for raw in sets if raw not in kept]
+
+
+def test_what_its_header_says_of_a_long_set_rejects_it_before_it_is_worked_on() -> None:
+    text = remittance(500).decode()
+    begin, end = text.index("ST*"), text.index("GE*")
+    twice = (text[:end] + text[begin:end] + text[end:]).replace("GE*1*", "GE*2*").encode()
+    items = list(cut(Reader(BytesIO(twice)), whole=4096, part=4096))
+    told = [p.transaction.rejected for p in items if isinstance(p, Part) and p.transaction is not None]
+    assert set(told) == {(), ("23",)} and told == sorted(told)
+    assert [[v.code for v in r.verdicts] for r in items if isinstance(r, Received)] == [["A", "R"]]
