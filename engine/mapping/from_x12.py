@@ -74,7 +74,9 @@ class Sent:
         for level, head, why in misplaced(tree):  # its place would make it another patient's: nothing is made
             assert level.parent is not None
             level.parent.loops.remove(level)
-            self.doubts.append((address(head, 2), f"{why}: it is not known whose it is"))
+            self.doubts.append(
+                (address(head, 3 if level.id == "?HL" else 2), f"{why}: it is not known whose it is")
+            )
         self.scope = LoopScope(tree, None, marks.component)
         for loop in tree.walk():  # the scopes have all that is needed; no circles are left behind
             loop.parent = None

@@ -234,6 +234,8 @@ class _Memory:
                 up, at, node = up + 1, node.place, node.parent
             if fault == OUT_OF_ORDER and (found := self._below(loop, name, code)) is not None:
                 return found
+        if known and name == "HL":
+            return self._strange_level(loop)
         fault = NO_SEGMENT if shape(name) is None else NO_PLACE
         return _Move(0, (), None, self.number(loop, place), fault)
 
@@ -249,6 +251,20 @@ class _Memory:
                 names.add(rule.name)
             self.strangers[parent, name] = loop
         return self.strangers[parent, name]
+
+    def _strange_level(self, loop: LoopRule) -> _Move:
+        """Open a loop for a level the guide does not know: no claim behind it must become another's."""
+        chain = [loop]
+        while (above := chain[-1].parent) is not None:
+            chain.append(above)
+        up = max((n for n, each in enumerate(chain, 1) if each.id == "?HL"), default=0)
+        while chain[up].parent is not None and chain[up].first.name != "HL":
+            up += 1
+        node = chain[up]
+        if (node, "HL") not in self.strangers:
+            self.strangers[node, "HL"] = _unknown_level(node)
+        strange = self.strangers[node, "HL"]
+        return self._move(up, (strange,), strange.first, UNKNOWN_CODE)
 
     def _below(self, loop: LoopRule, name: str, code: str) -> _Move | None:
         """Find a loop whose outer loops are missing: they are opened empty."""
@@ -277,6 +293,30 @@ def _any(rule: SegmentRule) -> dict[int, ElementRule]:
 
 def _named(rule: SegmentRule, code: str) -> bool:
     return rule.name != "HL"  # a level nobody knows opens no loop of another
+
+
+def _unknown_level(outer: LoopRule) -> LoopRule:
+    """Make the rule of a level the guide does not know: it holds what one of this depth holds."""
+    levels = [i for i in outer.items if isinstance(i, LoopRule) and i.first.name == "HL"]
+    others = [i.place for i in outer.items if i not in levels]
+    place = levels[-1].place if levels else 0
+    if outer.parent is not None and place <= max(others):
+        place = max(others) + 1  # nothing behind it goes on with the level around it
+    loop = _copied(levels[0] if levels else outer, outer)
+    loop.id, loop.place = "?HL", place
+    head = loop.first
+    head.elements = _any(head)
+    return loop
+
+
+def _copied(rule: LoopRule, parent: LoopRule) -> LoopRule:
+    loop = LoopRule(rule.id, rule.usage, rule.maximum, rule.place, parent)
+    for i in rule.items:
+        if isinstance(i, LoopRule):
+            loop.items.append(_copied(i, loop))
+        else:
+            loop.items.append(SegmentRule(i.name, i.usage, i.maximum, i.place, i.elements, loop))
+    return loop
 
 
 def _descents(loop: LoopRule) -> Iterator[tuple[LoopRule, ...]]:
