@@ -332,3 +332,22 @@ def test_every_direction_of_a_dose_that_changes_is_told():
     assert row[1].text == "10 mg for 5 days; then 5 mg" and len(row) == 4
     mark = f"//h:substanceAdministration[h:text/h:reference/@value='#MedicationRequest-{found['id']}']"
     assert root.xpath(f"{mark}//h:substanceAdministration/h:text", namespaces=NS)[0].text == row[1].text
+
+
+@pytest.mark.parametrize(
+    ("repeat", "period"),
+    [
+        ({"frequency": 1, "period": 4, "periodMax": 6, "periodUnit": "h"}, ["4", "6"]),
+        ({"frequency": 1, "frequencyMax": 2, "period": 1, "periodUnit": "d"}, None),
+        ({"frequency": 2, "period": 1, "periodMax": 2, "periodUnit": "d"}, None),
+    ],
+)
+def test_a_range_of_times_is_never_narrowed(repeat, period):
+    found = {}
+    dosage = [{"text": "as it says", "timing": {"repeat": repeat}}]
+    root, _, _ = ccd(lambda bundle: found.update(id=_first_order(bundle, dosageInstruction=dosage)))
+    mark = f"//h:substanceAdministration[h:text/h:reference/@value='#MedicationRequest-{found['id']}']"
+    times = root.xpath(f"{mark}/h:effectiveTime[@xsi:type='PIVL_TS']", namespaces=NS)
+    assert [t.xpath("h:period/*/@value", namespaces=NS) for t in times] == (
+        [] if period is None else [period]
+    )
