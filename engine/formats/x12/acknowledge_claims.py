@@ -19,6 +19,7 @@ from engine.formats.x12.balance import amount
 from engine.formats.x12.claim_status import Status, claims_of, rejections, status_of, whole_set
 from engine.formats.x12.elements import is_date
 from engine.formats.x12.envelope import Transaction
+from engine.formats.x12.levels import misplaced
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.walk import Loop
@@ -79,6 +80,7 @@ class _Writer:
     def __init__(self, root: Loop, rejected: dict[int, _Found], issue: Issue, answer: ClaimAnswer) -> None:
         self.root, self.rejected, self.issue, self.answer = root, rejected, issue, answer
         self.level = 0
+        self.apart = {id(level) for level, _, _ in misplaced(root)}
 
     def rows(self) -> Iterator[list[str]]:
         issue, answer = self.issue, self.answer
@@ -93,7 +95,7 @@ class _Writer:
         batch = self.root.first("BHT")
         yield row_of("TRN", "2", self._clean(batch.get(3)) if batch is not None else "")
         yield from self._totals(claims_of(self.root), self.issue.day, ("90", "AA"))
-        for provider in self.root.find("2000A"):
+        for provider in self.root.loops:  # 2000A, or a level the guide does not know
             claims = claims_of(provider)
             if not claims:
                 continue
@@ -180,8 +182,10 @@ class _Writer:
     def _patient_name(self, claim: Loop) -> list[str]:
         """Write the patient's name, and the member's number that the subscriber has."""
         level = claim.parent
-        subscriber = level if level is None or level.id == "2000B" else level.parent
-        inner = [] if level is None or level is subscriber else level.loops
+        subscriber = level if level is None or level.id in ("2000B", "?HL") else level.parent
+        if level is not subscriber and id(level) in self.apart:
+            subscriber = None  # HL02 names another one: this one's number is not the patient's
+        inner = level.loops if level is not None else []
         outer = subscriber.loops if subscriber is not None else []
         own = [loop for loop in inner if loop.id == "2010CA"]
         member = next((loop.first("NM1") for loop in outer if loop.id == "2010BA"), None)
