@@ -19,6 +19,7 @@ from engine.formats.cda.statements import CLASSES
 __all__ = ["EntryIds", "entry_key"]
 
 _TAGS = tuple(f"{{{V3}}}{name}" for name in CLASSES)
+_VISITS = ("encounter", "encompassingEncounter")  # the header and the body tell of one visit
 _SSN = "2.16.840.1.113883.4.1"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNSAID = {"templateId", "id", "text", "originalText", "author", "informant", "performer", "typeId"}
@@ -39,11 +40,11 @@ class EntryIds:
 
     def __init__(self, root: Element) -> None:
         self.patient = _patient(root)
-        firsts: dict[tuple[str, str, str], Element] = {}
-        self._differ: set[tuple[str, str, str]] = set()
-        said: dict[tuple[str, str, str], str] = {}
+        firsts: dict[tuple[str, ...], Element] = {}
+        self._differ: set[tuple[str, ...]] = set()
+        said: dict[tuple[str, ...], str] = {}
         for element in root.iter(*_TAGS):
-            if (found := _id(element)) is None or _refers(element):
+            if not (found := _known(element)) or _refers(element):
                 continue
             first = firsts.setdefault(found, element)
             if first is element or found in self._differ:
@@ -53,9 +54,9 @@ class EntryIds:
             if _said(element) != said[found]:
                 self._differ.add(found)
 
-    def repeated(self, found: tuple[str, str, str]) -> bool:
-        """Say whether this id stands on statements of one class that say different things."""
-        return found in self._differ
+    def repeated(self, element: Element) -> bool:
+        """Say whether its id stands on statements of one class that say different things."""
+        return _known(element) in self._differ
 
 
 def entry_key(element: Element, ids: EntryIds) -> str:
@@ -65,11 +66,11 @@ def entry_key(element: Element, ids: EntryIds) -> str:
         return ""
     name, root, extension = found
     parts = [*ids.patient, root, extension]
-    if name not in ("encounter", "encompassingEncounter"):  # the header and the body tell of one visit
+    if name not in _VISITS:
         parts.append(name)
         if not extension or name == "participantRole":  # the number of a device may be that of its model
             parts += _code(element)
-    if ids.repeated(found):
+    if ids.repeated(element):
         parts.append(_digest(_said(element)))
     return _digest("\n".join(" ".join(part.split()) for part in parts))  # a patient's number stays out of it
 
@@ -96,6 +97,13 @@ def _id(element: Element) -> tuple[str, str, str] | None:
         if found := _ii(e):
             return (local(element), *found)  # type: ignore[return-value]
     return None
+
+
+def _known(element: Element) -> tuple[str, ...]:
+    """Give class and id, and the code too where the id alone is no statement's; empty without an id."""
+    found = _id(element) or ()
+    coded = found and not found[2] and found[0] not in _VISITS
+    return (*found, *_code(element)) if coded else found
 
 
 def _code(element: Element) -> list[str]:

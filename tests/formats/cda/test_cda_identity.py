@@ -132,3 +132,15 @@ def test_none_is_known_only_where_nothing_is_named(entity: str, none: bool) -> N
 
 def test_a_finding_of_one_thing_is_not_all() -> None:
     assert allergy("", "91935009") is False
+
+
+def test_a_root_that_stands_on_all_is_told_apart_by_the_code_and_changes_keep_the_key() -> None:
+    root, other = '<id root="1.2"/>', observation('<id root="1.2"/>', "73211009")
+    ended = '<effectiveTime><high value="2021"/></effectiveTime>'
+    before, after = keys(observation(root), other), keys(observation(root, more=ended), other)
+    assert before == after and len(set(before)) == 2
+
+
+def test_visits_under_one_root_stay_apart() -> None:
+    visits = [f'<entry><encounter><id root="1.2"/><code code="{code}"/></encounter></entry>' for code in "12"]
+    assert len(set(keys(*visits))) == 2
