@@ -1,7 +1,8 @@
 """What a package (XDM) holds besides CDA documents, as DocumentReferences: pictures, PDFs, texts.
 
 In: a `Package`. Out: a draft for each document that is whole and no CDA (those are entries of their own), and
-flags for what must not be worked on: a name that leads out, a hash or size that does not fit. The patient is
+flags for what must not be worked on: a name that leads out, a hash or size that does not fit, a document of
+another patient than the metadata names. The patient is
 named by the number in the metadata and by nothing else, so that no package makes or changes a patient.
 Follows IHE ITI TF-3 4.2.3.2 (DocumentEntry) and MHD 4.5.1 (its mapping to DocumentReference).
 """
@@ -11,9 +12,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from contextlib import suppress
 from typing import Any
 
+from engine.formats.cda import document as cda
+from engine.formats.facts import of_cda
 from engine.formats.xdm import Coded, Package, Packed
+from engine.kernel.errors import FormatError
 from engine.kernel.message import Draft, Flag
 from engine.mapping.dates import read_datetime
 from engine.mapping.run import Identify
@@ -32,6 +37,11 @@ _WHY = {
     "size": "it has another size than the metadata says",
     "hash": "it has another hash than the metadata says: it was changed on its way",
 }
+_WHOSE = {
+    "other": "the metadata names another patient than the document does; the document waits",
+    "partly": "one number of the metadata is the patient's, another one contradicts the document",
+    "apart": "the metadata and the document number the patient by different authorities",
+}
 
 
 def package_drafts(package: Package, identify: Identify, origin: str) -> tuple[list[Draft], list[Flag]]:
@@ -42,10 +52,23 @@ def package_drafts(package: Package, identify: Identify, origin: str) -> tuple[l
         if document.problem:
             text = f"document {n} of the package is not worked on: {_WHY[document.problem]}"
             flags.append(Flag(f"package-{document.problem}", f"document[{n}]", text, True))
-        elif not document.is_cda:
+        elif document.is_cda:
+            found = _whose(document)
+            if found:
+                text = f"document {n} of the package: {_WHOSE[found]}"
+                flags.append(Flag("package-patient", f"document[{n}]", text, found != "apart"))
+        else:
             made = _draft(document, n, package, identify, origin)
             drafts.setdefault(made.id, made)
     return list(drafts.values()), flags
+
+
+def _whose(document: Packed) -> str:
+    """Say how the metadata and the document disagree about the patient, a key of `_WHOSE`; "" they do not."""
+    if document.numbers:
+        with suppress(FormatError):  # the document's own entry says that it cannot be read
+            return document.other_patient(of_cda(cda.parse(document.data)).keys)
+    return ""
 
 
 def _draft(document: Packed, n: int, package: Package, identify: Identify, origin: str) -> Draft:

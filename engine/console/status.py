@@ -28,6 +28,10 @@ CAUSES = {
     "not-readable": ("Cannot be read as HL7", "Ask the sender; hub msg show ID names the place."),
     "garbage": ("Not HL7 at all", "Something else speaks to this port; look who, by hub msg show ID."),
     "refused": ("Refused, and the sender was told", "Put it right at the sender or in the channel's file."),
+    "empty-package": (
+        "No document of a package can be filed",
+        "Its flags say why; have it sent again.",
+    ),
     "invalid": (
         "Would not be valid FHIR",
         "The text names the element. Mend the map or the message, then replay.",
@@ -136,6 +140,7 @@ WORK = {
     "no-visit-number": "An event of a visit that does not say which",
     "nothing-to-change": "Takes back or updates what was not found",
     "order-cancelled": "A result of an order that was cancelled",
+    "package-patient": "A package that names another patient than its document",
     "results-of-cancelled": "A report was cancelled, its results stand",
     "same-control-id": "A control id with two contents",
     "unmapped-code": "A code that no table has",

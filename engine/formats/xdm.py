@@ -15,7 +15,7 @@ import posixpath
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,9 +60,25 @@ class Packed:
     created: str = ""  # HL7 v2 time
     language: str = ""
     patient: str = ""  # CX, as written
+    numbers: tuple[str, ...] = ()  # `authority|value` of its patient, all that the metadata gives
     hash: str = ""
     codes: Mapping[str, Coded] = field(default_factory=dict)  # class, type, format, facility, practice
     described: bool = False  # METADATA.XML speaks of it
+
+    def other_patient(self, keys: Iterable[str]) -> str:
+        """Hold the patient of the metadata against the document's own numbers (`authority|value`).
+
+        Returns "" where they agree, or one of them gives no number; `apart`: no authority is in both;
+        `partly`: a number agrees, and one of the same authority does not; `other`: only the latter.
+        """
+        own = {(a.casefold(), v) for a, _, v in (k.rpartition("|") for k in keys) if a}
+        said = {(a.casefold(), v) for a, _, v in (k.rpartition("|") for k in self.numbers)}
+        if not own or not said:
+            return ""
+        against = {a for a, _ in said - own} & {a for a, _ in own}
+        if said & own:
+            return "partly" if against else ""
+        return "other" if against else "apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,11 @@ class Package:
     source: str = ""  # XDSSubmissionSet.sourceId
     patient: str = ""
     problems: tuple[str, ...] = ()  # in words, without content
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing in it may be worked on."""
+        return all(d.problem for d in self.documents)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -219,6 +240,7 @@ def _document(described: etree._Element, folder: str, files: _Files) -> Packed:
         created=_slot(described, "creationTime"),
         language=_slot(described, "languageCode"),
         patient=_slot(described, "sourcePatientId"),
+        numbers=tuple(dict.fromkeys(k for cx in _patients(described) if (k := _key(cx)))),
         hash=digest,
         codes=dict(_codes(described)),
         described=True,
@@ -247,13 +269,26 @@ def _named(root: etree._Element, name: str) -> Iterator[etree._Element]:
 
 def _slot(element: etree._Element, name: str) -> str:
     """Return the value of a slot; a long URI comes in numbered pieces (`1|...`)."""
+    values = _values(element, name)
+    if name == "URI" and len(values) > 1 and all(v[:2].rstrip("|").isdecimal() for v in values):
+        return "".join(v.partition("|")[2] for v in sorted(values))
+    return values[0] if values else ""
+
+
+def _values(element: etree._Element, name: str) -> list[str]:
     for slot in element:
         if _local(slot) == "Slot" and slot.get("name") == name:
-            values = [(v.text or "").strip() for v in slot.iter() if _local(v) == "Value"]
-            if name == "URI" and len(values) > 1 and all(v[:2].rstrip("|").isdecimal() for v in values):
-                return "".join(v.partition("|")[2] for v in sorted(values))
-            return values[0] if values else ""
-    return ""
+            return [(v.text or "").strip() for v in slot.iter() if _local(v) == "Value"]
+    return []
+
+
+def _patients(described: etree._Element) -> Iterator[str]:
+    """Give each CX of the patient: sourcePatientId, and PID-3 of sourcePatientInfo (TF-3 4.2.3.2)."""
+    yield from _values(described, "sourcePatientId")
+    for line in _values(described, "sourcePatientInfo"):
+        field, _, text = line.partition("|")
+        if field.strip() == "PID-3":
+            yield from text.split("~")
 
 
 def _external(element: etree._Element, scheme: str) -> str:

@@ -60,6 +60,8 @@ ROWS: dict[str, str] = {
     "wrong-processing-id": "this channel accepts no test data, or nothing but test data",
     "no-control-id": "it has no number of its own: no answer could name it",
     "rejected": "the acknowledgement rejects it",
+    "empty-package": "no document of the package can be filed",
+    "other-patient": "the metadata of its package names another patient than the document",
 }
 """Rows of what is not HL7 v2; the first that fits decides."""
 _HALF = 500_000_000
@@ -207,7 +209,12 @@ def _package(data: bytes, source: Source, peer: str) -> Mail:
     facts = Facts(
         "xdm", "", package.id[:200], package.source, {"source": package.source}, package.keys, package.words
     )
-    letters = [_letter(data, source, peer, "xdm", facts, Decision("good", "accept", "message"))]
+    good, why = Decision("good", "accept", "message"), ""
+    outer = good
+    if package.empty:
+        outer = Decision("empty-package", "reject", "refused")
+        why = "; ".join(dict.fromkeys((*package.problems, *(d.problem for d in package.documents))))
+    letters = [_letter(data, source, peer, "xdm", facts, outer, why)]
     for n, document in enumerate(package.documents, 1):
         if not document.is_cda or document.problem:
             continue  # the package itself is worked on for these
@@ -217,9 +224,9 @@ def _package(data: bytes, source: Source, peer: str) -> Mail:
             inner = of_cda(cda.parse(document.data))
         except FormatError as e:
             why = str(e)
-        row = (
-            Decision("good", "accept", "message") if inner else Decision("not-readable", "reject", "garbage")
-        )
+        row = good if inner else Decision("not-readable", "reject", "garbage")
+        if inner is not None and document.other_patient(inner.keys) == "other":
+            row = Decision("other-patient", "reject", "refused")
         note = f"document {n} of a package"
         letters.append(_letter(document.data, source, peer, "cda", inner, row, why, note))
     return Mail(letters)

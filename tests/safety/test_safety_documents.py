@@ -34,7 +34,7 @@ class Door:
         raise AssertionError("the connection was given up")
 
 
-def post(hub: Hub, body: str | bytes, channel: str = "documents") -> list[Outcome]:
+def post(hub: Hub, body: str | bytes, channel: str = "documents", status: int = 200) -> list[Outcome]:
     """Post a body, work everything off, and return what became of each entry."""
     way = hub.channels[channel].http
     assert isinstance(way, HttpChannel)
@@ -45,7 +45,7 @@ def post(hub: Hub, body: str | bytes, channel: str = "documents") -> list[Outcom
     for turn in hub._turns:
         turn()
     hub._turns.clear()
-    assert door.answered.status == 200, door.answered
+    assert door.answered.status == status, door.answered
     hub.work()
     return [hub._outcome(n) for n in range(before + 1, hub.journal.head() + 1)]
 
@@ -210,7 +210,8 @@ def test_a_package_gives_its_documents_and_pictures(hub: Hub) -> None:
 def test_what_was_changed_on_its_way_is_not_worked_on(hub: Hub) -> None:
     ccd = CCD.encode()
     meta = metadata(entry("DOC1.XML", ccd, "1", "text/xml", digest="0" * 40))
-    (outcome,) = post(hub, package(("DOC1.XML", ccd), meta=meta))
+    (outcome,) = post(hub, package(("DOC1.XML", ccd), meta=meta), status=422)
+    assert outcome.status == "parked" and outcome.cause == "empty-package"
     assert [f.code for f in outcome.flags] == ["package-hash"] and outcome.flags[0].work
     assert not hub.all("Composition") and not hub.all("Patient")
 
@@ -222,10 +223,72 @@ def test_a_name_that_leads_out_is_flagged_and_not_read(hub: Hub, name: str) -> N
     with zipfile.ZipFile(out, "w") as z:
         z.writestr("IHE_XDM/SUBSET01/METADATA.XML", meta)
         z.writestr(name, b"x")
-    (outcome,) = post(hub, out.getvalue())
+    (outcome,) = post(hub, out.getvalue(), status=422)
+    assert (outcome.status, outcome.cause) == ("parked", "empty-package")
     codes = {f.code for f in outcome.flags if f.work}
     assert "package" in codes and codes & {"package-unsafe-name", "package-missing"}
     assert outcome.written == 0
+
+
+@pytest.mark.parametrize("meta", ["<no XML", "0" * (17 << 20), metadata()])
+def test_a_package_of_which_nothing_can_be_filed_waits_for_a_person(hub: Hub, meta: str) -> None:
+    (outcome,) = post(hub, package(meta=meta), status=422)
+    assert (outcome.status, outcome.cause) == ("parked", "empty-package")
+
+
+def test_what_is_whole_in_a_package_is_filed_beside_what_is_not(hub: Hub) -> None:
+    ccd, picture = CCD.encode(), b"\x89PNG and so on"
+    meta = metadata(
+        entry("DOC1.XML", ccd, "1", "text/xml"), entry("PIC.PNG", picture, "2", "image/png", digest="0" * 40)
+    )
+    outer, inner = post(hub, package(("DOC1.XML", ccd), ("PIC.PNG", picture), meta=meta))
+    assert (outer.status, inner.status) == ("done", "done")
+    assert [(f.code, f.work) for f in outer.flags] == [("package-hash", True)]
+
+
+NUMBER = f"H-40271^^^&amp;{OID}.3&amp;ISO"
+OTHER = f"H-99999^^^&amp;{OID}.3&amp;ISO"
+
+
+def about(cx: str, info: str = "") -> bytes:
+    """A package of the sample CCD whose metadata gives these numbers of its patient."""
+    ccd = CCD.encode()
+    said = entry("DOC1.XML", ccd, "1", "text/xml")
+    assert said.count(NUMBER) == 1
+    more = (
+        '<rim:Slot name="sourcePatientInfo"><rim:ValueList><rim:Value>PID-3|'
+        f"{info}</rim:Value></rim:ValueList></rim:Slot><rim:Name>"
+    )
+    said = said.replace(NUMBER, cx)
+    return package(("DOC1.XML", ccd), meta=metadata(said.replace("<rim:Name>", more, 1) if info else said))
+
+
+def test_a_document_of_another_patient_than_its_package_says_waits(hub: Hub) -> None:
+    outer, inner = post(hub, about(OTHER), status=422)
+    assert [(f.code, f.work) for f in outer.flags] == [("package-patient", True)]
+    assert (inner.status, inner.cause) == ("parked", "refused")
+    assert not hub.all("Patient") and not hub.all("Composition")
+    hub.replay(inner.entry)
+    assert len(hub.all("Composition")) == 1, "a person said so"
+
+
+@pytest.mark.parametrize(
+    ("cx", "info", "flags"),
+    [
+        (NUMBER, "", []),
+        (NUMBER, NUMBER, []),
+        (OTHER, f"X^^^&amp;1.2.3&amp;ISO~{NUMBER}", [("package-patient", True)]),
+        ("H-40271^^^&amp;1.2.3&amp;ISO", "", [("package-patient", False)]),
+        ("H-40271", "", []),
+    ],
+)
+def test_a_document_whose_patient_no_number_denies_is_filed(
+    hub: Hub, cx: str, info: str, flags: list[tuple[str, bool]]
+) -> None:
+    outer, inner = post(hub, about(cx, info))
+    assert (outer.status, inner.status) == ("done", "done")
+    assert [(f.code, f.work) for f in outer.flags] == flags
+    assert len(hub.all("Composition")) == 1
 
 
 def remittance(claims: int) -> bytes:
@@ -250,6 +313,6 @@ def test_a_long_payment_in_parts_lists_its_claims_once(hub: Hub, monkeypatch: py
     (again,) = hub.all("PaymentReconciliation")
     assert len(again["detail"]) == 60
     monkeypatch.setattr("engine.channels.otherwork.PARTS_TOLD", 1)
-    late = post(hub, remittance(60).replace(b"*000000", b"*900000", 1), "claims")
+    late = post(hub, remittance(60).replace(b"*000000", b"*900000"), "claims")
     assert all("payment-in-parts" in [f.code for f in o.flags] for o in late[1:])
     assert len(hub.all("PaymentReconciliation")[0]["detail"]) == 60
