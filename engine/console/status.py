@@ -75,7 +75,7 @@ CAUSES = {
     ),
     "other-patient": ("A visit, order or result of another patient", "Compare both; somebody must decide."),
     "mixed-patients": ("One patient's resource would refer to another's", "Ask the sender what it means."),
-    "level-elsewhere": ("A claim stands behind another patient than it names", "Ask the sender for it in order."),
+    "level-elsewhere": ("A claim stands behind another patient", "Ask the sender for it in order."),
     "delete-of-result": ("Deletes a result that is not called wrong", "Ask the laboratory for a correction."),
     "delete-of-required": (
         "Deletes what must be there",
