@@ -76,6 +76,14 @@ CAUSES = {
     "other-patient": ("A visit, order or result of another patient", "Compare both; somebody must decide."),
     "mixed-patients": ("One patient's resource would refer to another's", "Ask the sender what it means."),
     "level-elsewhere": ("A claim stands behind another patient", "Ask the sender for it in order."),
+    "other-drug": (
+        "A prescription's number with another drug",
+        "Ask the prescriber; a new prescription has a new number.",
+    ),
+    "prescription-ended": (
+        "A prescription that was cancelled is sent again",
+        "Ask the prescriber; a new prescription has a new number.",
+    ),
     "delete-of-result": ("Deletes a result that is not called wrong", "Ask the laboratory for a correction."),
     "delete-of-required": (
         "Deletes what must be there",
@@ -122,6 +130,7 @@ CAUSES = {
 }
 
 WORK = {
+    "allergy-contradicted": "An allergy beside no known allergies",
     "allergy-without-allergen": "An allergy without what it is to",
     "charge-without-number": "A charge without a number of its own",
     "delete-beside-values": "A delete beside values in one field",
@@ -141,6 +150,7 @@ WORK = {
     "nothing-to-change": "Takes back or updates what was not found",
     "order-cancelled": "A result of an order that was cancelled",
     "package-patient": "A package that names another patient than its document",
+    "possible-duplicate": "Told twice, perhaps one thing",
     "results-of-cancelled": "A report was cancelled, its results stand",
     "same-control-id": "A control id with two contents",
     "unmapped-code": "A code that no table has",

@@ -180,6 +180,8 @@ class Draft:
     happened: Happened | None = None  # of a visit: the event; None: its course is not told
     acts: dict[str, dict[str, str]] = field(default_factory=dict)
     added: bool = False  # the sender adds it (action code): that it was taken back before holds no more
+    keeps: tuple[str, ...] = ()  # of a prescription that is known: what waits for a person: `drug`, `end`
+    alike: tuple[Identity, ...] = ()  # what the same thing under another number has, too: people are told
 
 
 class Move(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.formats.ncpdp.elements import child, first_text
 from engine.formats.ncpdp.message import OUTCOMES, Script
 from engine.formats.ncpdp.prescription import fill_status
 from engine.formats.xml.nodes import Node
@@ -18,7 +19,7 @@ from engine.kernel.message import Draft
 from engine.mapping.script_values import PATIENT_OF
 from engine.mapping.treescope import TreeScope
 
-__all__ = ["arrange", "authority_of", "headers", "kinds_of", "mark_known"]
+__all__ = ["arrange", "authority_of", "headers", "kinds_of", "mark_fills", "mark_known"]
 
 _INSIDE = ("HumanPatient", "NonHumanPatient", "NonVeterinarian", "Veterinarian")
 _ALIAS = {
@@ -40,6 +41,10 @@ KNOWN = {
     "cancelled_alone": frozenset({"identifier", "status"}),
 }
 """Lines of the message maps whose resource must be known already, and what of it the message may change."""
+
+TOLD = {"new": ("drug", "end"), **dict.fromkeys(("changed", "changedTo", "renewed", "renewedTo"), ("end",))}
+"""Lines whose prescription its prescriber tells, and what of a known one waits for a person: an approved
+change may name another drug under the number; what was cancelled comes to life again by none of them."""
 
 
 class _Scope(TreeScope):
@@ -148,6 +153,27 @@ def mark_known(drafts: Iterable[Draft]) -> None:
             draft.weak = tuple(k for k in draft.body if k != "resourceType" and k.lstrip("_") not in allowed)
         elif draft.name == "answered":
             draft.changes = True
+        draft.keeps = TOLD.get(draft.name, ())
+
+
+def mark_fills(script: Script, drafts: Iterable[Draft]) -> None:
+    """Say what a fill sent again under another MessageID has in common with the first: a number of the
+    prescription, the quantity, the date and the number of the fill. Without a date of the fill it is the day
+    on which the message was sent, as refills without one are alike month by month.
+    """
+    drafts = list(drafts)
+    about = [d for d in drafts if d.name in ("prescription", "prescription_alone")]
+    numbers = [i for d in about for i in d.body.get("identifier") or () if "type" in i]
+    count = first_text(child(script.body, "MedicationDispensed"), "FillNumber")
+    for draft in drafts:
+        if draft.name != "fill" or draft.body.get("status") != "completed":
+            continue
+        quantity = draft.body.get("quantity") or {}
+        when = draft.body.get("whenPrepared") or script.sent[:10]
+        said = [str(part) for part in (quantity.get("value", ""), quantity.get("code", ""), when, count)]
+        draft.alike = tuple(
+            (f"urn:hub:script:fill-of:{i['system']}", "|".join([i["value"], *said])) for i in numbers
+        )
 
 
 def _find_by_prescription(draft: Draft) -> None:

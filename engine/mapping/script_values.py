@@ -167,6 +167,12 @@ def parts_of_prescription(node: Node, x: Any) -> Any:
     return f"urn:hub:script:part-of:{_number_space(x, who)}"
 
 
+@named_key
+def parts_of_patient(node: Node, x: Any) -> Any:
+    """Give the name space of what is told of a patient with a record number: whose number it is."""
+    return f"urn:hub:script:part-of-patient:{_number_space(x, x.document.prescriber)}"
+
+
 def _number_space(x: Any, who: str) -> str:
     script: Script = x.document
     return quote(who or f"{script.sender.qualifier}/{script.sender.code}", safe="")

@@ -25,6 +25,7 @@ __all__ = [
     "Twins",
     "another_of_key",
     "check_active",
+    "check_alike",
     "check_count",
     "check_order",
     "check_owner",
@@ -93,6 +94,24 @@ def check_active(draft: Draft, patient: Row, person: Draft | None, made: Plan, s
     if all(flag.code != "inactive-patient" for flag in made.flags):
         text = "the record of this patient is not in use any more: is it the right patient?"
         made.flags.append(Flag("inactive-patient", draft.name, text, work=True))
+
+
+def check_alike(draft: Draft, row: Row, made: Plan, state: State) -> None:
+    """Flag what another message told already under another number, as far as its content says so.
+
+    Both are kept: two real things may look the same, and none of them is to be lost.
+    """
+    for system, value in draft.alike:
+        key = state.keys.identity(draft.type, system, value)
+        if key not in state.by_key:
+            state.load([key])
+        found = made.bound.get(key) or state.by_key.get(key)
+        if found is None:
+            made.bound[key] = row
+        elif found is not row and found.exists:
+            text = f"a {draft.type} of the same content was told under another number: is it a second one?"
+            made.flags.append(Flag("possible-duplicate", draft.name, text, work=True))
+            return
 
 
 def check_retired(

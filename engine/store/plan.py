@@ -18,6 +18,7 @@ from engine.store.checks import (
     SHARED_BY_MANY,
     Twins,
     check_active,
+    check_alike,
     check_count,
     check_order,
     check_owner,
@@ -29,7 +30,9 @@ from engine.store.columns import patient_reference
 from engine.store.content import ONE_PLACER, Plan, add_late_course, add_version, check_placer, is_older
 from engine.store.keys import Keys, id_bytes
 from engine.store.moves import moved_from, moved_since, part, parted, tells_news
+from engine.store.none_known import beside_none_known
 from engine.store.people import disagreement
+from engine.store.prescribed import check_prescription
 from engine.store.references import renamed, retired_by
 from engine.store.state import Park, Row, State
 
@@ -191,7 +194,14 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
             check_count(draft, row, prepared, state)
         if draft.type == "ServiceRequest" and draft.write == "create" and row.exists:
             check_order(draft, row, made, state)
+        if draft.keeps and row.exists:
+            check_prescription(draft, row, work)
+        if draft.alike:
+            check_alike(draft, row, made, state)
+        before = len(made.versions)
         _write(draft, row, patient, made, state)
+        if draft.type == "AllergyIntolerance" and patient is not None and len(made.versions) > before:
+            beside_none_known(draft, row, patient, made, state)
     return made
 
 

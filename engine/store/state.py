@@ -228,6 +228,16 @@ class State:
         reference = patient_reference(body)
         return self.by_key.get(id_bytes("Patient", reference[8:])) if reference else None
 
+    def of_patient(self, kind: str, patient: Row) -> list[Row]:
+        """Return what there is of a type of a patient, with its body."""
+        number = self.types.number(self.session, kind)
+        if patient.version and number is not None:
+            sql = "SELECT rid FROM resource WHERE patient = ? AND type = ? AND deleted = 0 ORDER BY rid"
+            self.load_rids(rid for (rid,) in self.session.all(sql, (patient.rid, number)))
+        rows = [r for r in self.by_rid.values() if r.type == kind and r.patient == patient.rid and r.exists]
+        self.load_current(rows)
+        return rows
+
     def having(self, kind: str, system: str, value: str) -> list[Row]:
         """Return the resources of a type that are known by an identifier; a retired Patient's survivor for
         it.
