@@ -25,7 +25,7 @@ from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
 from engine.kernel.message import Draft, Entry, Flag, Gap, Told, Work
 from engine.mapping.convert import map_arrived
-from engine.mapping.from_ncpdp import mark_known
+from engine.mapping.from_ncpdp import mark_fills, mark_known
 
 if TYPE_CHECKING:
     from engine.channels.definition import Channel
@@ -86,6 +86,7 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     _shortened(found, entry, out)
     if isinstance(read.document, Script):
         mark_known(found)
+        mark_fills(read.document, found)
     if isinstance(read.document, Document):
         found += superseding(found, pipeline.identify)
     when = told_of(read, program.sender("").zone)
