@@ -203,6 +203,12 @@ def _unwritable(path: Path, e: OSError) -> HubError:
     )
 
 
+def _cores() -> int:
+    """Return how many cores this process may use, which can be fewer than the machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
 def _file(job: Job) -> tuple[int, list[str]]:
     """Convert one file in a process of the pool; returns (bytes of the file, lines for stderr)."""
     problems: list[str] = []
@@ -245,7 +251,7 @@ def convert_paths(
         bad = True
         print(line, file=sys.stderr)
 
-    workers = min(os.cpu_count() or 1, len(jobs))
+    workers = min(_cores(), len(jobs))
     if workers > 1 and len(jobs) > 8:
         with ProcessPoolExecutor(workers, initializer=_start, initargs=(str(root), identity_base)) as pool:
             chunk = max(1, min(16, len(jobs) // (workers * 4)))
