@@ -6,12 +6,13 @@ In: the words of a channel file. Out: frozen settings; `mail.py` holds bodies ag
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["AckScript", "AckX12", "Takes", "read_takes"]
+__all__ = ["AckScript", "AckX12", "Takes", "kinds_of", "read_takes"]
 
 _WORD = re.compile(r"(x12|cda|ncpdp|xdm|hl7v2)(?: ([0-9A-Za-z.\-]+(?:\|[0-9A-Za-z.\-]+)*))?")
 
@@ -96,3 +97,9 @@ def read_takes(text: str) -> Takes | None:
     if m is None:
         return None
     return Takes(format=m[1], kinds=tuple(m[2].split("|")) if m[2] else ())  # type: ignore[arg-type]
+
+
+def kinds_of(takes: Iterable[Takes], format: str) -> frozenset[str]:
+    """Return the types of a format that are taken; empty: all are."""
+    mine = [t for t in takes if t.format == format]
+    return frozenset(k for t in mine for k in t.kinds) if all(t.kinds for t in mine) else frozenset()

@@ -30,10 +30,12 @@ from engine.formats.x12.acknowledge_claims import ClaimAnswer, acknowledge_claim
 from engine.formats.x12.cut import Part, Received, Stray, cut
 from engine.formats.x12.envelope import Group, Interchange, Transaction
 from engine.formats.x12.partner_rules import partners_in
+from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.errors import ConfigError, FormatError
 from engine.kernel.message import Accepted, NewEntry
+from engine.listeners.accepting import kinds_of
 from engine.listeners.ack_rules import AckSettings, Decision
 from engine.listeners.entries import Source
 
@@ -243,7 +245,9 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
     waiting: list[Part] = []
     x12 = settings.x12
     rules = partners_in(x12.partners)
-    for item in cut(reader, lenient=x12.reject == "envelope", keep=x12.claim_answers, partners=rules):
+    sets = kinds_of(settings.others, "x12")
+    lenient, keep = x12.reject == "envelope", x12.claim_answers
+    for item in cut(reader, lenient=lenient, keep=keep, partners=rules, sets=sets):
         if isinstance(item, Part):
             waiting.append(item)
         elif isinstance(item, Received):
@@ -313,17 +317,26 @@ def answer_x12(received: Sequence[Received], settings: AckSettings, number: int,
     day, time = stamp[:10].replace("-", ""), stamp[11:16].replace(":", "")
     claims = 0
     for n, item in enumerate(received):
-        out += (
-            acknowledge(item.interchange, item.verdicts, Issue(day, time, (number + n) % _HALF or 1)) or b""
-        )
+        issue = Issue(day, time, (number + n) % _HALF or 1)
+        unwanted = _unwanted(item.interchange, settings)
+        out += acknowledge(item.interchange, item.verdicts, issue, more=unwanted) or b""
         for each in item.judged:
-            if each.transaction.rejected:
+            if unwanted or each.transaction.rejected:
                 continue  # whatever is right in it is not accepted either
             issue = Issue(day, time, _HALF + (number + claims) % _HALF)
             claims += 1
             said = ClaimAnswer(reference=f"{issue.control:09d}")
             out += acknowledge_claims(*each, issue, said) or b""
     return out
+
+
+def _unwanted(interchange: Interchange, settings: AckSettings) -> list[Problem]:
+    """Complain of test data in a production channel, or of the reverse: row `wrong-processing-id`."""
+    isa, asked = interchange.header, settings.processing_id
+    if not asked or ("T" if isa.get(15).strip() == "T" else "P") in asked:
+        return []
+    text = "this channel does not take ISA15"
+    return [Problem("E", 1, "TA105", "020", "ISA-15", text, segment="ISA", offset=isa.offset)]
 
 
 # -- SCRIPT --------------------------------------------------------------------------------------------------

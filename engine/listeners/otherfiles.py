@@ -24,6 +24,7 @@ from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import FormatError
+from engine.listeners.accepting import kinds_of
 from engine.listeners.mail import Letter, answer_x12, mail_of, part_letter, stray_letter
 from engine.listeners.markers import sync_folder
 
@@ -100,9 +101,8 @@ def _interchanges(taking: Taking) -> None:
     ahead = iter(_ahead(taking.file))
     coming = next(ahead, None)
     lenient, keep = settings.x12.reject == "envelope", settings.x12.claim_answers
-    for item in cut(
-        Reader(taking.file), lenient=lenient, keep=keep, partners=partners_in(settings.x12.partners)
-    ):
+    rules, sets = partners_in(settings.x12.partners), kinds_of(settings.others, "x12")
+    for item in cut(Reader(taking.file), lenient=lenient, keep=keep, partners=rules, sets=sets):
         letters: list[Letter] = []
         if isinstance(item, Part):
             waiting.append(item)

@@ -169,8 +169,33 @@ def test_an_interchange_that_no_999_answers_names_its_entries() -> None:
 
 
 def test_test_data_does_not_enter_a_production_channel() -> None:
-    bench, _ = post(rules("x12", processing_id=("P",)), CLAIMS)
+    bench, client = post(rules("x12", processing_id=("P",), x12=AckX12(claim_answers=True)), CLAIMS)
     assert {(e.kind, e.reason) for e in bench.journal.entries} == {("refused", "wrong-processing-id")}
+    answer = client.responses[-1][2]
+    assert b"*R*020~" in answer and b"ST*" not in answer, "its sender is told"
+
+
+@pytest.mark.parametrize("way", ["http", "folder"])
+def test_a_set_that_the_channel_does_not_accept_is_refused_and_told_so(
+    way: str, hub_of: Callable[..., Hub], tmp_path: Path
+) -> None:
+    if way == "http":
+        bench, client = post(rules("x12 835|270", "x12 837I"), CLAIMS + PAID)
+        entries, answer = bench.journal.entries, client.responses[-1][2]
+    else:
+        hub = hub_of("x12 835")
+        hub.put("a.x12", CLAIMS + PAID)
+        hub.look()
+        hub.look()
+        entries = hub.entries()
+        answer = b"".join(p.read_bytes() for p in sorted((tmp_path / "answers").iterdir()))
+    assert [(e.kind, e.message_type) for e in entries] == [
+        ("refused", "x12 837P"),
+        ("refused", "x12 837P"),
+        ("message", "x12 835"),
+    ]
+    said = [s.raw for s in read_segments(answer)[0] if s.name in ("IK5", "AK9")]
+    assert said == ["IK5*R*1", "AK9*R*1*1*0", "IK5*A", "AK9*A*1*1*1"]
 
 
 def test_text_around_an_interchange_is_kept_as_garbage() -> None:

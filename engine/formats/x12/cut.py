@@ -100,9 +100,11 @@ def cut(
     partners: Collection[Partner] = (),
     part: int = PART,
     whole: int = WHOLE,
+    sets: Collection[str] = (),
 ) -> Iterator[Part | Received | Stray]:
     """Give the parts of each interchange and then the interchange; `lenient` as for `verdict_on`.
 
+    `sets`: the transaction sets that are taken (837P, 835 ...); others are rejected. Empty: all are.
     `keep`: the interchange comes with its 837s as they were checked, by the rules of `partners` too; their
     memory with it.
     """
@@ -118,7 +120,7 @@ def cut(
             body = _Body(item, source)
             piece: Part
             kept = judged if keep else None
-            for piece in _transaction(item, iter(body), verdicts, kept, lenient, partners, part, whole):
+            for piece in _transaction(item, iter(body), verdicts, kept, lenient, partners, part, whole, sets):
                 if held is not None:
                     yield held
                 held, count = piece, count + 1
@@ -162,6 +164,7 @@ def _transaction(
     partners: Collection[Partner],
     part: int,
     whole: int,
+    sets: Collection[str],
 ) -> Iterator[Part]:
     """Give the parts of a transaction set, and put the verdict on it to the others.
 
@@ -180,6 +183,13 @@ def _transaction(
     name = table.name if table is not None else transaction.set_id[:8]
     objects = OBJECTS.get(transaction.set_id, ())
     single = transaction.set_id in _ONE_BY_ONE
+    if sets and name not in sets:
+        text = "this transaction set is not taken here"
+        transaction.problems.append(
+            Problem(
+                "E", 1, "IK502", "1", "ST[1]-01", text, 1, segment="ST", element=1, offset=transaction.offset
+            )
+        )
     if long:
         verdict = verdict_on(transaction, transaction.problems, lenient=True)
     else:
