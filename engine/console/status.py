@@ -75,6 +75,7 @@ CAUSES = {
     ),
     "other-patient": ("A visit, order or result of another patient", "Compare both; somebody must decide."),
     "mixed-patients": ("One patient's resource would refer to another's", "Ask the sender what it means."),
+    "several-patients": ("A document of several patients", "Ask the sender for one of each patient."),
     "level-elsewhere": ("A claim stands behind another patient", "Ask the sender for it in order."),
     "other-drug": (
         "A prescription's number with another drug",
