@@ -265,7 +265,10 @@ def entry_key(node: Node, x: Any) -> Any:
     if ids is None:
         ids = x.entry_ids = EntryIds(node.top.element)
     key = identity.entry_key(node.element, ids)
-    return x.from_(key, node.by("id")[0], "@root", "@extension") if key else None
+    told = next((n for n in node.by("id") if n.get("root")), None)
+    if told is None:
+        return key or None
+    return x.from_(key, told, "@root", "@extension") if key else None
 
 
 @named

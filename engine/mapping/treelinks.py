@@ -56,6 +56,8 @@ def _fill(value: dict[str, Any], made: Made, waiting: dict[int, Any]) -> None:
     for k, v in list(value.items()):
         if isinstance(v, dict):
             if _open(v):
+                if v["n"] not in waiting:  # of the header of a long document: it waits for the last piece
+                    continue
                 found = _found(v, made, waiting)
                 if found:
                     value[k] = found[0]
@@ -69,6 +71,9 @@ def _fill(value: dict[str, Any], made: Made, waiting: dict[int, Any]) -> None:
             out: list[Any] = []
             seen: set[str] = set()
             for e in v:
+                if isinstance(e, dict) and _open(e) and e["n"] not in waiting:
+                    out.append(e)
+                    continue
                 if isinstance(e, dict) and _open(e):
                     for f in _found(e, made, waiting):
                         if f["reference"] not in seen:

@@ -60,10 +60,14 @@ class EntryIds:
 
 
 def entry_key(element: Element, ids: EntryIds) -> str:
-    """Give the key of a statement; empty where nothing it says can tell it from others."""
+    """Give the key of a statement: by its id, else by all that it says; empty where it has neither."""
     found = _id(element)
-    if found is None or not ids.patient:
+    if not ids.patient:
         return ""
+    if found is None:  # the same words in the next document are the same statement, not one more
+        told = local(element) in CLASSES and not _refers(element) and _code(element)
+        said = _said(element) if told else ""
+        return _digest("\n".join((*ids.patient, local(element), _digest(said)))) if said else ""
     name, root, extension = found
     parts = [*ids.patient, root, extension]
     if name not in _VISITS:

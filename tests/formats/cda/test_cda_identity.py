@@ -36,8 +36,15 @@ def test_what_changes_of_one_statement_changes_no_key() -> None:
 
 
 @pytest.mark.parametrize("id_", ["", '<id nullFlavor="UNK"/>', '<id extension="7"/>'])
-def test_without_a_number_there_is_no_key(id_: str) -> None:
-    assert keys(observation(id_)) == [""]
+def test_without_a_number_it_is_what_it_says(id_: str) -> None:
+    (key,) = keys(observation(id_))
+    assert key and key != keys(observation())[0]
+    assert keys("\n " + observation(id_)) == [key]  # told again in other bytes
+    assert keys(observation(id_, value="73211009")) != [key]
+
+
+def test_what_has_neither_number_nor_code_has_no_key() -> None:
+    assert keys("<entry><observation><statusCode code='completed'/></observation></entry>") == [""]
 
 
 def test_the_first_number_that_is_one_counts() -> None:
