@@ -353,6 +353,19 @@ def test_what_is_rejected_to_its_sender_is_not_worked_on(
     assert accepted == sum(e.kind == "message" for e in entries), "journal and answer disagree"
 
 
+def test_what_was_rejected_and_is_sent_again_put_right_is_worked_on(
+    hub_of: Callable[..., Hub], tmp_path: Path
+) -> None:
+    hub = hub_of("x12")
+    for name, iea in (("a.x12", "IEA*2*000000101~"), ("b.x12", "IEA*1*000000101~")):
+        hub.put(name, interchange(group("7", ONE, TWO), iea=iea))
+        hub.look()
+        hub.look()
+    entries = hub.entries()
+    assert [e.kind for e in entries] == ["refused", "refused", "message", "message"]
+    assert [e.body for e in entries[:2]] == [e.body for e in entries[2:]], "the bytes tell no difference"
+
+
 def test_a_claim_of_a_rejected_set_is_not_taken_by_a_277ca() -> None:
     for case, (data, _, _) in REJECTED.items():
         _, client = post(rules("x12", x12=AckX12(claim_answers=True)), data)
