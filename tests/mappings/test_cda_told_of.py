@@ -130,6 +130,12 @@ def test_a_result_is_retracted_with_its_panel() -> None:
     assert told == {"Observation": "entered-in-error", "DiagnosticReport": "entered-in-error"}
 
 
+def test_what_a_patient_is_at_risk_of_is_no_condition_of_his() -> None:
+    made, _ = _made(DOCUMENT.replace('22.4.3"', '22.4.136"'))
+    kinds = [r["resourceType"] for r in made]
+    assert "RiskAssessment" in kinds and "Condition" not in kinds
+
+
 def test_two_patients_are_nobodys_document() -> None:
     other = '<recordTarget><patientRole><id root="1.9.1" extension="M-78"/></patientRole></recordTarget>'
     made, report = _made(DOCUMENT.replace("<author>", other + "<author>", 1))
