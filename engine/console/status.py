@@ -151,6 +151,7 @@ WORK = {
     "nothing-to-change": "Takes back or updates what was not found",
     "order-cancelled": "A result of an order that was cancelled",
     "package-patient": "A package that names another patient than its document",
+    "prescription-changed": "A prescription sent again with other terms",
     "possible-duplicate": "Told twice, perhaps one thing",
     "results-of-cancelled": "A report was cancelled, its results stand",
     "same-control-id": "A control id with two contents",

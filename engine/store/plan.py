@@ -195,7 +195,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         if draft.type == "ServiceRequest" and draft.write == "create" and row.exists:
             check_order(draft, row, made, state)
         if draft.keeps and row.exists:
-            check_prescription(draft, row, work)
+            made.flags += check_prescription(draft, row, work)
         if draft.alike:
             check_alike(draft, row, made, state)
         before = len(made.versions)

@@ -23,18 +23,29 @@ QUOTED = "unknown"
 """The status of a prescription that only others have spoken of: its prescriber says what it is."""
 
 
-def check_prescription(draft: Draft, row: Row, work: Work) -> None:
-    """Park a prescription whose number is that of another drug's or of one that was cancelled."""
+def check_prescription(draft: Draft, row: Row, work: Work) -> list[Flag]:
+    """Park a prescription whose number is that of another drug's or of one that was cancelled; flag one whose
+    directions or amounts are others now.
+    """
     if row.body is None or row.position >= work.position or is_older(draft, row, work.sender):
-        return
+        return []
     old = row.body.value
     status = old.get("status")
     if "end" in draft.keeps and status in ENDED and draft.body.get("status") not in ENDED:
         text = f"the prescription with this number is {status}: a message sent again does not put it in force"
         raise Park(Flag("prescription-ended", draft.name, text, work=True))
-    if "drug" in draft.keeps and status != QUOTED and another_drug(draft.body, old):
+    if "drug" not in draft.keeps or status == QUOTED:
+        return []
+    if another_drug(draft.body, old):
         text = "the prescription with this number is one of another drug: it stays as it is"
         raise Park(Flag("other-drug", draft.name, text, work=True))
+    changed = sorted(name for name, value in _terms(draft.body).items() if _terms(old).get(name) != value)
+    if not changed:
+        return []
+    text = (
+        f"the prescription was sent with other terms before: {', '.join(changed)}; the newer ones are written"
+    )
+    return [Flag("prescription-changed", draft.name, text, work=True)]
 
 
 def another_drug(told: dict[str, Any], known: dict[str, Any]) -> bool:
@@ -51,6 +62,14 @@ def another_drug(told: dict[str, Any], known: dict[str, Any]) -> bool:
         return _plain(one) != _plain(other)  # nothing in common to tell them by
     parts, known_parts = (m.get("ingredient") or [] for m in (one, other))
     return bool(parts and known_parts) and _plain({"of": parts}) != _plain({"of": known_parts})
+
+
+def _terms(body: dict[str, Any]) -> dict[str, str]:
+    """Return how to take it and how much to dispense, each as text, where it is said."""
+    dispense = body.get("dispenseRequest") or {}
+    said = {"dosageInstruction": body.get("dosageInstruction")}
+    said |= {name: dispense.get(name) for name in ("numberOfRepeatsAllowed", "quantity")}
+    return {name: _plain({"is": value}) for name, value in said.items() if value is not None}
 
 
 def _drug(body: dict[str, Any]) -> dict[str, Any]:

@@ -291,8 +291,33 @@ def test_the_same_prescription_sent_again_is_the_same(pharmacy: Pharmacy) -> Non
     alike = {"metformin 500 MG Oral Tablet": "METFORMIN 500 mg  Oral Tablet"}
     done = pharmacy.take("newrx", _again(alike, id="M-9", sent="2026-03-02T10:15:00-05:00"))
     assert done.status == "done" and len(pharmacy.all("MedicationRequest")) == 1
+    assert not any(work for _, work in _flags(done))
     new = pharmacy.take("newrx", _again(WARFARIN, id="M-10", order="ORD-10"))
     assert new.status == "done" and pharmacy.rx("ORD-10")["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    "other", [{"twice a day": "four times a day"}, {"<NumberOfRefills>2": "<NumberOfRefills>9"}]
+)
+def test_other_terms_under_a_known_number_are_seen(pharmacy: Pharmacy, other: dict[str, str]) -> None:
+    pharmacy.take("newrx")
+    done = pharmacy.take("newrx", _again(other, id="M-9", sent="2026-03-02T10:15:00-05:00"))
+    assert done.status == "done" and ("prescription-changed", True) in _flags(done)
+
+
+def test_two_entries_of_one_allergen_in_a_message_are_both_kept(pharmacy: Pharmacy) -> None:
+    text = (HERE / "sample_messages/ncpdp/elements/newrx.xml").read_text()
+    begin, end = (text.index(mark) for mark in ALLERGIES)
+    entry = text[begin : end + len(ALLERGIES[1])]
+    twice = {entry: entry + entry.replace("Hives", "Rash").replace("247472004", "271807003")}
+    for n in range(2):
+        done = pharmacy.take("newrx", _again(twice, order=f"ORD-{n}", id=f"M-{n}"))
+        assert done.status == "done"
+    (told,) = pharmacy.all("AllergyIntolerance")
+    assert [r["manifestation"][0]["text"] for r in told["reaction"]] == ["Hives", "Rash"]
+    dated = {entry: entry + entry.replace("2011-05-02", "2019-05-02"), "Wren": "Robin", "H-40271": "H-8"}
+    assert pharmacy.take("newrx", _again(dated, order="ORD-7", id="M-7")).status == "done"
+    assert len(pharmacy.all("AllergyIntolerance")) == 3
 
 
 def test_a_prescription_that_a_pharmacy_quoted_first_is_what_its_prescriber_says(pharmacy: Pharmacy) -> None:
