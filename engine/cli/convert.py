@@ -27,8 +27,9 @@ from engine.cli.convertlong import LONG, Refused, convert_long
 from engine.cli.convertsets import convert_sets
 from engine.fhir import jsonio
 from engine.formats.content import HEAD, recognise
-from engine.formats.hl7v2.parse import parse
+from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import iter_messages
+from engine.formats.hl7v2.structures import structure_for
 from engine.kernel.errors import FormatError, HubError
 from engine.mapping.convert import headers, trace_message
 from engine.mapping.project import Maps
@@ -112,11 +113,11 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
     out = empty_report("")
     try:
         message = parse(data)
-        if len(message.segments) < 2:
+        if len(message.segments) < 2 and _wants_patient(message):
             raise FormatError(
                 "the message ends behind its header",
                 where="MSH",
-                why="no other segment follows",
+                why="its type demands a PID, and no other segment follows",
                 remedy="send the message whole",
             )
         out["message_type"] = f"{message.code}^{message.event}" if message.event else message.code
@@ -133,6 +134,12 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
         out["errors"].append({"source": "", "text": why})
         return Result(number, None, out, ("-", why))
     return Result(number, fill(out, done, message.repairs, maps.identity_base), out)
+
+
+def _wants_patient(message: Message) -> bool:
+    """Say whether the structure of a message demands a patient: an admission is one's."""
+    structure = structure_for(message)
+    return structure is not None and any(c.name == "PID" and c.min for c in structure.children)
 
 
 def _start(root: str, identity_base: str) -> None:

@@ -88,6 +88,14 @@ def test_bad_input_is_named_on_stderr_and_its_neighbours_go_on(
     assert not (out / "bad.json").exists()
 
 
+def test_a_header_alone_is_no_admission_and_may_be_a_report(tmp_path: Path) -> None:
+    head = b"MSH|^~\\&|A|B|C|D|2020||%s|1|P|2.5\r"
+    for name, kind, code in (("adt", b"ADT^A01", 1), ("oru", b"ORU^R01", 0)):
+        (tmp_path / f"{name}.hl7").write_bytes(head % kind)
+        assert convert([tmp_path / f"{name}.hl7"], tmp_path / "out") == code
+        assert (tmp_path / "out" / f"{name}.json").exists() is (code == 0)
+
+
 def test_both_cores_give_what_one_gives(tmp_path: Path) -> None:
     files = sorted((ROOT / "sample_messages/lab").glob("*.hl7"))[:12]
     assert len(files) > 8  # so that the pool is used
