@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hub_project import HERE, Hub
 
+from engine.channels.replay import ask_replay
 from engine.kernel.clock import now_ms
 from engine.kernel.message import NewEntry, Outcome
 
@@ -384,3 +385,18 @@ def test_refills_told_without_their_date_are_told_apart_by_the_day_they_were_sen
     assert ("possible-duplicate", True) not in _flags(pharmacy.take("rxfill_dispensed", month_later))
     again = {"2026-03-02T09:15": "2026-04-02T11:15", "M-140": "M-941", **bare}
     assert ("possible-duplicate", True) in _flags(pharmacy.take("rxfill_dispensed", again))
+
+
+def test_a_replay_of_prescription_and_fill_leaves_all_as_it_is(pharmacy: Pharmacy) -> None:
+    first = pharmacy.take("newrx")
+    fill = pharmacy.take("rxfill_dispensed")
+    pharmacy.take("cancelrx", _again(sent="2026-03-03T09:15:00-05:00"))
+    before = pharmacy.rx("ORD-5501")
+    for entry in (first.entry, fill.entry):
+        asked = ask_replay(pharmacy.hub.journal, entry, "a tester", "to see it")
+        pharmacy.hub.work()
+        done = pharmacy.hub.store.outcome(asked.id)
+        assert done is not None and done.status == "done"
+        assert ("possible-duplicate", True) not in _flags(done)
+        assert pharmacy.rx("ORD-5501")["status"] == before["status"] == "cancelled"
+        assert len(pharmacy.all("MedicationDispense")) == 1
