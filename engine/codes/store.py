@@ -26,7 +26,6 @@ from engine.codes.registry import Registry, read_registry
 from engine.codes.said import Said
 from engine.codes.searching import statement
 from engine.codes.systems import NDC, SNOMED
-from engine.kernel.errors import StoreUnavailable
 from engine.terminology.concepts import Concept, Match, Release, Subsumption
 from engine.terminology.spelling import spelled
 
@@ -37,6 +36,10 @@ _LOOK_AGAIN = 1.0  # seconds until a release that another process switched in is
 _NONE: Mapping[str, str] = {}
 T = TypeVar("T")
 _DEEP = 100_000  # ancestors of one concept, at most: a release with a circle in it ends too
+
+
+_REPLACED = ("no such table", "vtable constructor failed")
+"""What SQLite says of a table, and of a full-text one, of a release that was replaced while we asked."""
 
 
 class _Gone(Exception):
@@ -252,14 +255,14 @@ class CodeStore:
 
     def _asked(self, ask: Callable[[Registry], T]) -> T:
         """Put a question; once more where the release it went to was replaced in between."""
+        last: sqlite3.Error | None = None
         for _ in range(_TRIES):
             try:
                 return ask(self._now())
-            except _Gone:
-                self._due = 0.0
-        raise StoreUnavailable(
-            "the releases change faster than they can be read", where=str(self._path), remedy="ask again"
-        )
+            except _Gone as gone:
+                self._due, last = 0.0, gone.args[0]
+        assert last is not None
+        raise unavailable(self._path, last)  # not replaced, then, but damaged
 
     def _of(self, system: str, version: str, sql: str, code: str) -> list[Any]:
         """Return the rows of a release that belong to a code; `{n}` in the statement is its load."""
@@ -316,8 +319,8 @@ class CodeStore:
         try:
             return connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            if "no such table" in str(error):  # the release was replaced while we asked
-                raise _Gone from None
+            if any(words in str(error) for words in _REPLACED):
+                raise _Gone(error) from None
             raise unavailable(self._path, error) from None
 
     def _read_concept(self, system: str, code: str, version: str, generation: int) -> Concept | None:

@@ -204,6 +204,21 @@ def test_readers_go_on_while_a_release_is_switched_in(tmp_path: Path, store: Cod
     assert wrong == []
 
 
+def test_a_release_of_which_a_part_is_gone_is_told_as_damaged(tmp_path: Path, store: CodeStore) -> None:
+    _load(tmp_path, "2.80")
+    assert store.search(LOINC, "examplate")
+    with sqlite3.connect(tmp_path / "codes.db") as connection:
+        (words,) = connection.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%' LIMIT 1"
+        ).fetchone()
+        connection.execute(f"DROP TABLE {words}_data")
+    fresh = CodeStore(tmp_path / "codes.db")
+    with pytest.raises(StoreUnavailable, match="loaded again"):
+        fresh.search(LOINC, "examplate")
+    assert fresh.lookup(LOINC, A) is not None
+    fresh.close()
+
+
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "codes.db").write_bytes(b"this is no database" * 500)
     with pytest.raises(StoreUnavailable, match="loaded again"):
