@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from engine.formats.x12.addresses import address
-from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.envelope import Body, Interchange, Transaction, opened
 from engine.formats.x12.segments import Reader, Segment
 from engine.formats.x12.stream import OBJECTS
 from engine.formats.x12.tables import table_for
@@ -45,29 +45,13 @@ def several(file: BinaryIO) -> bool:
     return False
 
 
-class _Body:
-    """The segments of one transaction set; `next` is what came after them."""
-
-    def __init__(self, first: Transaction, source: Iterator[Transaction | Segment | Interchange]) -> None:
-        self.first, self.source = first, source
-        self.next: Transaction | Interchange | None = None
-
-    def __iter__(self) -> Iterator[Segment]:
-        yield self.first.segments[0]
-        for item in self.source:
-            if not isinstance(item, Segment):
-                self.next = item
-                return
-            yield item
-
-
 def transaction_sets(file: BinaryIO) -> Iterator[Iterator[Sent]]:
     """Give every transaction set of a file as the pieces it is mapped in; each is to be read to its end."""
     source = opened(Reader(file))
     item: Transaction | Segment | Interchange | None = next(source, None)
     while item is not None:
         if isinstance(item, Transaction):
-            body = _Body(item, source)
+            body = Body(item, source)
             yield _sents(item, body)
             item = body.next
         else:

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from engine.formats.x12.acknowledge import Verdict, codes_of, verdict_on
-from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.envelope import Body, Interchange, Transaction, opened
 from engine.formats.x12.partner_rules import Partner
 from engine.formats.x12.problem import Problem
 from engine.formats.x12.segments import Reader, Segment, emit
@@ -74,24 +74,6 @@ class Received:
     parts: int = 0
 
 
-class _Body:
-    """The segments of one transaction set; `next` is what came after them."""
-
-    def __init__(
-        self, transaction: Transaction, source: Iterator[Transaction | Segment | Interchange]
-    ) -> None:
-        self.transaction, self._source = transaction, source
-        self.next: Transaction | Interchange | None = None
-
-    def __iter__(self) -> Iterator[Segment]:
-        yield self.transaction.segments[0]
-        for item in self._source:
-            if not isinstance(item, Segment):
-                self.next = item
-                return
-            yield item
-
-
 def cut(
     reader: Reader,
     *,
@@ -117,7 +99,7 @@ def cut(
     count = 0
     while item is not None:
         if isinstance(item, Transaction):
-            body = _Body(item, source)
+            body = Body(item, source)
             piece: Part
             kept = judged if keep else None
             for piece in _transaction(item, iter(body), verdicts, kept, lenient, partners, part, whole, sets):

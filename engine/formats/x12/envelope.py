@@ -15,7 +15,7 @@ from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import Table, guide_of, table_for
 from engine.formats.x12.walk import Loop, arrange
 
-__all__ = ["Group", "Interchange", "Transaction", "envelopes", "opened", "transactions"]
+__all__ = ["Body", "Group", "Interchange", "Transaction", "envelopes", "opened", "transactions"]
 
 _FUNCTIONAL = {
     "270": "HS", "271": "HB", "276": "HR", "277": "HN", "278": "HI", "820": "RA", "834": "BE", "835": "HP",
@@ -183,6 +183,24 @@ def opened(segments: Iterable[Segment]) -> Iterator[Transaction | Segment | Inte
         _cut(current)
     if interchange is not None:
         yield _end(interchange, group, None)
+
+
+class Body:
+    """The segments of one transaction set that `opened` gave; `next` is what came after them."""
+
+    def __init__(
+        self, transaction: Transaction, source: Iterator[Transaction | Segment | Interchange]
+    ) -> None:
+        self.transaction, self._source = transaction, source
+        self.next: Transaction | Interchange | None = None
+
+    def __iter__(self) -> Iterator[Segment]:
+        yield self.transaction.segments[0]
+        for item in self._source:
+            if not isinstance(item, Segment):
+                self.next = item
+                return
+            yield item
 
 
 def _fault(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from engine.formats.x12.envelope import Interchange, Transaction, opened
+from engine.formats.x12.envelope import Body, Interchange, Transaction, opened
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import table_for
 from engine.formats.x12.walk import Loop, parts
@@ -26,7 +26,7 @@ def stream(segments: Iterable[Segment]) -> Iterator[tuple[Transaction, Loop] | I
     item = next(source, None)
     while item is not None:
         if isinstance(item, Transaction):
-            body = _Body(item, source)
+            body = Body(item, source)
             found, _ = table_for(item.set_id, item.guide)
             if found is None:
                 for _ in body:
@@ -39,22 +39,3 @@ def stream(segments: Iterable[Segment]) -> Iterator[tuple[Transaction, Loop] | I
         if isinstance(item, Interchange):
             yield item
         item = next(source, None)
-
-
-class _Body:
-    """The segments of one transaction set; `next` is what came after them."""
-
-    def __init__(
-        self, transaction: Transaction, source: Iterator[Transaction | Segment | Interchange]
-    ) -> None:
-        self.transaction = transaction
-        self.source = source
-        self.next: Transaction | Interchange | None = None
-
-    def __iter__(self) -> Iterator[Segment]:
-        yield self.transaction.segments[0]
-        for item in self.source:
-            if not isinstance(item, Segment):
-                self.next = item
-                return
-            yield item
