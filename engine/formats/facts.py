@@ -196,20 +196,12 @@ def of_script(script: ncpdp.Script) -> Facts:
         _put(words, "birth", party.born.replace("-", "")[:8])
         if names and party.born:
             keys[f"person|{' '.join(names)}|{party.born}"] = None
-    headers = {
-        "From": script.sender.code,
-        "From-Qualifier": script.sender.qualifier,
-        "To": script.receiver.code,
-        "To-Qualifier": script.receiver.qualifier,
-        "Version": script.version,
-        "Transaction": script.transaction,
-    }
     return Facts(
         "ncpdp",
         script.transaction[:30],
         script.id[:200],
         script.sender.code,
-        headers,
+        script.headers,
         tuple(keys)[:_MOST_KEYS],
         tuple(words)[:_MOST_WORDS],
         script.test,

@@ -19,7 +19,7 @@ from engine.kernel.message import Draft
 from engine.mapping.script_values import PATIENT_OF
 from engine.mapping.treescope import TreeScope
 
-__all__ = ["arrange", "authority_of", "headers", "kinds_of", "mark_fills", "mark_known"]
+__all__ = ["arrange", "authority_of", "kinds_of", "mark_fills", "mark_known"]
 
 _INSIDE = ("HumanPatient", "NonHumanPatient", "NonVeterinarian", "Veterinarian")
 _ALIAS = {
@@ -121,20 +121,8 @@ def kinds_of(script: Script) -> tuple[str, ...]:
     return (f"{name} {choice}", name) if choice else (name,)
 
 
-def headers(script: Script) -> dict[str, str]:
-    """Say what sites match on: from whom to whom, in which version, what it is."""
-    return {
-        "From": script.sender.code,
-        "From-Qualifier": script.sender.qualifier,
-        "To": script.receiver.code,
-        "To-Qualifier": script.receiver.qualifier,
-        "Version": script.version,
-        "Transaction": script.transaction,
-    }
-
-
 def authority_of(said: dict[str, str]) -> str:
-    """Return the name space private to the sender of a message, by its `headers`."""
+    """Return the name space private to the sender of a message, by its `Script.headers`."""
     return f"urn:hub:sender:ncpdp|{said['From-Qualifier']}|{said['From']}"
 
 

@@ -91,7 +91,7 @@ def cda_arrived(document: Document, later: from_cda.Later | None = None) -> Tree
 
 def script_arrived(script: Script) -> TreeArrived:
     """Arrange a SCRIPT message."""
-    said = from_ncpdp.headers(script)
+    said = script.headers
     return TreeArrived(
         "ncpdp",
         script,

@@ -72,6 +72,18 @@ class Script:
     places: Places = field(repr=False)
 
     @property
+    def headers(self) -> dict[str, str]:
+        """What sites match on: from whom to whom, in which version, what it is."""
+        return {
+            "From": self.sender.code,
+            "From-Qualifier": self.sender.qualifier,
+            "To": self.receiver.code,
+            "To-Qualifier": self.receiver.qualifier,
+            "Version": self.version,
+            "Transaction": self.transaction,
+        }
+
+    @property
     def answer(self) -> Answer | None:
         """Say what is answered; None for a transaction that answers nothing."""
         if self.body is None:
