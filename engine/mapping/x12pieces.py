@@ -19,7 +19,7 @@ from engine.formats.x12.envelope import Body, Interchange, Transaction, opened
 from engine.formats.x12.segments import Reader, Segment
 from engine.formats.x12.stream import OBJECTS
 from engine.formats.x12.tables import table_for
-from engine.formats.x12.walk import Loop, parts
+from engine.formats.x12.walk import around, parts
 from engine.kernel.message import Draft, Flag
 from engine.mapping.build import Built
 from engine.mapping.convert import trace_arrived
@@ -73,25 +73,13 @@ def _sents(transaction: Transaction, body: Iterable[Segment]) -> Iterator[Sent]:
                 yield Sent(replace(transaction, segments=[piece[at] for at in sorted(piece)]))
                 piece, held = {}, 0
             begin = own[0].offset if own else 0
-            piece.update((s.offset, s) for s in _around(loop, objects) if s.offset < begin)
+            piece.update((s.offset, s) for s in around(loop, objects) if s.offset < begin)
             held += 1
         piece.update((s.offset, s) for s in own)  # of what enclosed them: what stood behind the last
         for each in loop.walk():  # nothing goes back up: their memory is free at once
             for inner in each.loops:
                 inner.parent = None
     yield Sent(replace(transaction, segments=[piece[at] for at in sorted(piece)]))
-
-
-def _around(loop: Loop, objects: tuple[str, ...]) -> Iterator[Segment]:
-    """The segments of what encloses a loop: headers and parties, no other object and no sibling."""
-    inner, outer = loop, loop.parent
-    while outer is not None:
-        yield from outer.segments
-        for beside in outer.loops:
-            if beside.id not in objects and beside.rule is not inner.rule:
-                for each in beside.walk():
-                    yield from each.segments
-        inner, outer = outer, outer.parent
 
 
 def trace_long(pieces: Iterator[Sent], maps: Maps, site: str, key: str) -> Iterator[Piece]:

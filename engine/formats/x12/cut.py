@@ -24,7 +24,7 @@ from engine.formats.x12.segments import Reader, Segment, emit
 from engine.formats.x12.stream import OBJECTS
 from engine.formats.x12.tables import table_for
 from engine.formats.x12.validate import check_transaction
-from engine.formats.x12.walk import Loop, parts
+from engine.formats.x12.walk import Loop, around, parts
 from engine.kernel.errors import FormatError
 
 __all__ = ["PART", "WHOLE", "Judged", "Part", "Received", "Stray", "cut"]
@@ -230,22 +230,10 @@ def _pieces(
                 yield _part(transaction, name, [piece[at] for at in sorted(piece)], n)
                 piece, size = {}, 0
             begin = own[0].offset if own else 0
-            piece.update((s.offset, s) for s in _around(loop, objects) if s.offset < begin)
+            piece.update((s.offset, s) for s in around(loop, objects) if s.offset < begin)
             size += sum(len(s.raw) + 1 for s in own)
         piece.update((s.offset, s) for s in own)  # of what enclosed objects: what stood behind the last
     yield _part(transaction, name, [piece[at] for at in sorted(piece)], n and n + 1)
-
-
-def _around(loop: Loop, objects: tuple[str, ...]) -> Iterator[Segment]:
-    """Give the segments of what encloses a loop: its header, its parties, no other object and no sibling."""
-    inner, outer = loop, loop.parent
-    while outer is not None:
-        yield from outer.segments
-        for beside in outer.loops:
-            if beside.id not in objects and beside.rule is not inner.rule:
-                for each in beside.walk():
-                    yield from each.segments
-        inner, outer = outer, outer.parent
 
 
 def _part(transaction: Transaction, name: str, segments: list[Segment], n: int) -> Part:

@@ -9,14 +9,14 @@ qualifier) and remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from engine.formats.x12.components import mend_components
 from engine.formats.x12.segments import Segment
 from engine.formats.x12.tables import ElementRule, LoopRule, SegmentRule, Table, shape
 
-__all__ = ["Loop", "Walker", "arrange", "parts"]
+__all__ = ["Loop", "Walker", "around", "arrange", "parts"]
 
 _PARTIES = ("NM1", "N1")
 IN_ORDER, OUT_OF_ORDER, UNKNOWN_CODE, NO_PLACE, NO_SEGMENT = "", "7", "code", "2", "1"
@@ -328,3 +328,15 @@ def _descents(loop: LoopRule) -> Iterator[tuple[LoopRule, ...]]:
             for path in _descents(item):
                 if len(path) > 1:
                     yield (item, *path)
+
+
+def around(loop: Loop, objects: Collection[str]) -> Iterator[Segment]:
+    """Give the segments of what encloses a loop: its header, its parties, no other object and no sibling."""
+    inner, outer = loop, loop.parent
+    while outer is not None:
+        yield from outer.segments
+        for beside in outer.loops:
+            if beside.id not in objects and beside.rule is not inner.rule:
+                for each in beside.walk():
+                    yield from each.segments
+        inner, outer = outer, outer.parent
