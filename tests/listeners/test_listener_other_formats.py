@@ -228,7 +228,7 @@ def package(*files: tuple[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as z:
         for name, data in files:
-            z.writestr(name, data)
+            z.writestr(zipfile.ZipInfo(name), data)
     return out.getvalue()
 
 

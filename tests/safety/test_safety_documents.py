@@ -162,9 +162,9 @@ def package(*files: tuple[str, bytes], meta: str = "") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as z:
         if meta:
-            z.writestr("IHE_XDM/SUBSET01/METADATA.XML", meta)
+            z.writestr(zipfile.ZipInfo("IHE_XDM/SUBSET01/METADATA.XML"), meta)
         for name, data in files:
-            z.writestr(f"IHE_XDM/SUBSET01/{name}", data)
+            z.writestr(zipfile.ZipInfo(f"IHE_XDM/SUBSET01/{name}"), data)
     return out.getvalue()
 
 
@@ -221,8 +221,8 @@ def test_a_name_that_leads_out_is_flagged_and_not_read(hub: Hub, name: str) -> N
     meta = metadata(entry(name, b"x", "1", "text/plain"))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as z:
-        z.writestr("IHE_XDM/SUBSET01/METADATA.XML", meta)
-        z.writestr(name, b"x")
+        z.writestr(zipfile.ZipInfo("IHE_XDM/SUBSET01/METADATA.XML"), meta)
+        z.writestr(zipfile.ZipInfo(name), b"x")
     (outcome,) = post(hub, out.getvalue(), status=422)
     assert (outcome.status, outcome.cause) == ("parked", "empty-package")
     codes = {f.code for f in outcome.flags if f.work}
