@@ -1,0 +1,1 @@
+"""What is held of imaging: studies, series, instances, procedure steps; a projection of the journal."""

@@ -1,0 +1,1 @@
+"""The object store: DICOM objects, sealed, by what they hold."""
