@@ -18,6 +18,7 @@ from engine.channels.filewords import FileWords
 from engine.channels.receiving import receiving
 from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, line_of, load, plain
+from engine.listeners.dicom_settings import DicomChannel, DicomSettings
 from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.listeners.http_settings import HttpChannel, HttpSettings
 from engine.listeners.mllp_settings import MllpChannel, MllpSettings
@@ -75,15 +76,18 @@ class Channel:
     http: HttpChannel | None = None
     folder: FolderChannel | None = None
     sftp: SftpChannel | None = None
+    dicom: DicomChannel | None = None
 
     @property
     def receives(self) -> ReceivingChannel | None:
         """The way in; None where nothing comes in from outside."""
-        return self.mllp or self.http or self.folder or self.sftp
+        return self.mllp or self.http or self.folder or self.sftp or self.dicom
 
     @property
-    def network(self) -> MllpSettings | HttpSettings | None:
+    def network(self) -> MllpSettings | HttpSettings | DicomSettings | None:
         """Where it listens; None where it does not."""
+        if self.dicom is not None:
+            return self.dicom.dicom
         return self.mllp.mllp if self.mllp else self.http.http if self.http else None
 
     def at(self, word: str) -> str:
@@ -183,6 +187,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
         http=way if isinstance(way, HttpChannel) else None,
         folder=way if isinstance(way, FolderChannel) else None,
         sftp=way if isinstance(way, SftpChannel) else None,
+        dicom=way if isinstance(way, DicomChannel) else None,
         site=site,
         demographics=f.one_of("authority", ("demographics",), "") == "demographics"
         if m.get("authority")

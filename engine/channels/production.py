@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from engine.channels.definition import Channel
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
+from engine.listeners.dicom_settings import DicomSettings
 
 __all__ = ["is_loopback", "judge", "weaknesses"]
 
@@ -54,7 +55,7 @@ def weaknesses(
 def _way_in(c: Channel) -> Iterator[tuple[str, str, str]]:
     network = c.network
     if network is not None and not is_loopback(network.host):
-        way = "mllp" if c.mllp is not None else "http"
+        way = "mllp" if c.mllp is not None else "http" if c.http is not None else "dicom"
         if network.tls is None and not c.plain:
             yield (
                 c.at("receive"),
@@ -71,6 +72,8 @@ def _way_in(c: Channel) -> Iterator[tuple[str, str, str]]:
                 f"channel {c.name} takes messages on {network.host} from everybody",
                 "give http: an auth:, or a tls: with require_client: true",
             )
+    if c.dicom is not None:
+        yield from _node(c, c.dicom.dicom)
     if c.folder is not None:
         try:
             mode = c.folder.folder.path.stat().st_mode
@@ -81,6 +84,25 @@ def _way_in(c: Channel) -> Iterator[tuple[str, str, str]]:
                 c.at("receive"),
                 f"channel {c.name} watches a folder that everybody on this machine can look into or write to",
                 f"type chmod o= {c.folder.folder.path}",
+            )
+
+
+def _node(c: Channel, node: DicomSettings) -> Iterator[tuple[str, str, str]]:
+    """Give what is weak of a DICOM node: an AE title proves nothing, an address or a certificate does."""
+    proven = node.tls is not None and node.tls.require_client
+    if not is_loopback(node.host) and not proven:
+        if node.others and not node.allow:
+            yield (
+                c.at("receive"),
+                f"channel {c.name} lets whoever calls it do {', '.join(node.others)}",
+                "name who may call under dicom: peers:, with others: [], or allow: their networks",
+            )
+        open_peers = [p.ae_title for p in node.peers if not p.allow] if not node.allow else []
+        if open_peers:
+            yield (
+                c.at("receive"),
+                f"channel {c.name} believes the AE titles {', '.join(open_peers)} from every address",
+                "give each an allow:, or the node one, or a tls: with require_client: true",
             )
 
 

@@ -1,7 +1,7 @@
 """`receive:` of a channel file, with the words that belong to it -> what a way in is started with.
 
-In: one channel's file while it is read. Out: settings of one way in (MLLP, HTTP, a watched folder, SFTP) with
-the channel's rules, order and duplicates. A channel has one way in; two senders are two channels.
+In: one channel's file while it is read. Out: settings of one way in (MLLP, HTTP, DICOM, a watched
+folder, SFTP) with the channel's rules, order and duplicates. A channel has one way in; two senders are two channels.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from engine.kernel.errors import ConfigError
 from engine.kernel.yamlfile import Map, plain
 from engine.listeners.accepting import read_takes
 from engine.listeners.ack_rules import AckSettings
+from engine.listeners.dicom_settings import DicomChannel, DicomSettings
 from engine.listeners.file_settings import FolderChannel, FolderSettings, SftpChannel, SftpSettings
 from engine.listeners.http_settings import HttpChannel, HttpSettings
 from engine.listeners.mllp_settings import MllpChannel, MllpSettings
@@ -34,6 +35,7 @@ WAYS: dict[str, tuple[type[BaseModel], type[ReceivingChannel], str]] = {
     "mllp": (MllpSettings, MllpChannel, "{port: 2575}"),
     "http": (HttpSettings, HttpChannel, "{port: 8443}"),
     "folder": (FolderSettings, FolderChannel, "{path: /srv/in}"),
+    "dicom": (DicomSettings, DicomChannel, "{port: 11112, ae_title: HUB}"),
     "sftp": (SftpSettings, SftpChannel, "{host: ..., user: ..., key: ..., host_key: ...}"),
 }
 """The word under `receive:`, its settings, what they become, and an example."""
@@ -70,12 +72,14 @@ def receiving(
             why="without a pattern only *.hl7 would be, and the channel accepts no HL7 v2",
             remedy='write e.g. pattern: "*.xml"',
         )
-    if host is not None and way in ("mllp", "http"):
+    if host is not None and way in ("mllp", "http", "dicom"):
         given = {**given, "host": host}
     try:
         settings = _below(model(**given), root)
     except ValidationError as e:
         raise one_line(e, f.at("receive")) from None
+    if isinstance(settings, DicomSettings):
+        _node(f, settings)
     rules = _accepted(f, way)
     for word in ("processing_id", "strict", "profile"):
         if f.m.get(word) is not None:
@@ -100,6 +104,34 @@ def receiving(
         order=order,
         **facts,
     )
+
+
+NOT_OF_DICOM = (
+    *("accept", "acknowledge", "duplicates", "order", "strict", "profile", "processing_id"),
+    "sender",
+)
+"""Words that say nothing of a DICOM node, which takes objects and knows one by its SOP Instance UID."""
+
+
+def _node(f: FileWords, settings: DicomSettings) -> None:
+    """Refuse words that a node does not follow, and rules that name nobody. Raises ConfigError."""
+    for word in NOT_OF_DICOM:
+        if f.m.get(word) is not None and not (word == "sender" and f.m[word] == "any"):
+            raise ConfigError(
+                f"{word}: says nothing of a DICOM node", where=f.at(word), remedy="remove the line"
+            )
+    titles = [p.ae_title for p in settings.peers]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ConfigError(f"dicom: peers: {title} stands there twice", where=f.at("receive"))
+    for rule in settings.forward:
+        peer = settings.peer(rule.to)
+        if peer is None or not peer.host:
+            raise ConfigError(
+                f"dicom: forward: to {rule.to}: nobody knows where that is",
+                where=f.at("receive"),
+                remedy=f"write {{ae_title: {rule.to}, host: ..., port: ...}} under peers:",
+            )
 
 
 def _accepted(f: FileWords, way: str) -> dict[str, Any]:
@@ -191,7 +223,7 @@ def _below(settings: BaseModel, root: Path) -> BaseModel:
     if isinstance(settings, MllpSettings):
         tls = settings.tls
         return settings if tls is None else settings.model_copy(update={"tls": tls.below(root)})
-    if isinstance(settings, HttpSettings | FolderSettings | SftpSettings):
+    if isinstance(settings, HttpSettings | FolderSettings | SftpSettings | DicomSettings):
         return settings.below(root)
     return settings
 

@@ -21,6 +21,7 @@ _WAYS = {
     "mllp": "The port that senders connect to, with its TLS and limits.",
     "http": "The port that senders POST messages to, with its TLS, limits and who may send.",
     "folder": "The folder that files are put into, and where they go.",
+    "dicom": "The DICOM node: its title and port, who may do what, where objects go on to.",
     "sftp": "The server's folder that is looked into, its key, and what becomes of its files.",
 }
 _NOT_WRITTEN = ("root", "lines", "literal_key")  # what the reader adds to what the file says

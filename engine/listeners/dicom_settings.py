@@ -137,8 +137,8 @@ class DicomSettings(BaseModel):
         default=5,
         gt=0,
         le=3600,
-        description="How long a study must be quiet before the core store is told of it; one that goes on growing "
-        "is told of every minute.",
+        description="How long a study must be quiet before the core store is told of it; one that goes on "
+        "growing is told of every minute.",
         examples=[30],
     )
     issuers: Issuers = Field(
