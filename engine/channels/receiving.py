@@ -1,7 +1,8 @@
 """`receive:` of a channel file, with the words that belong to it -> what a way in is started with.
 
 In: one channel's file while it is read. Out: settings of one way in (MLLP, HTTP, DICOM, a watched
-folder, SFTP) with the channel's rules, order and duplicates. A channel has one way in; two senders are two channels.
+folder, SFTP) with the channel's rules, order and duplicates. A channel has one way in; two senders are two
+channels.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ __all__ = ["DicomChannel", "DicomPeer", "DicomSettings", "ForwardRule", "Issuers
 
 Service = Literal["store", "find", "retrieve", "worklist", "mpps", "commitment"]
 _ALL: tuple[Service, ...] = ("store", "find", "retrieve", "worklist", "mpps", "commitment")
-_TITLE = r"^(?! )[ -\[\]-~]{1,16}(?<! )$"
+_TITLE = r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$"  # PS3.5 6.2, AE: no backslash, no blanks around it
 
 
 class DicomPeer(BaseModel):
