@@ -169,3 +169,28 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield f"postgresql+psycopg://postgres@/{name}?host={host}"
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def dicom_peers() -> None:
+    """Skip, loudly, where the real DICOM systems are not installed."""
+    missing = [
+        name for name in ("dcmsend", "findscu", "Orthanc") if shutil.which(name, path=_WITH_SBIN) is None
+    ]
+    if missing:
+        pytest.skip(f"NO DICOM PEERS: {', '.join(missing)} not installed; run tests/peers/install")
+
+
+_WITH_SBIN = os.environ.get("PATH", "") + ":/usr/sbin"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was not tested for want of a program: reasons that begin with NO."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if reason.startswith("NO "):
+            reasons[reason] = reasons.get(reason, 0) + 1
+    for reason, times in sorted(reasons.items()):
+        terminalreporter.write_line(f"{times} NOT RUN: {reason}", yellow=True)
