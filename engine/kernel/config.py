@@ -75,6 +75,12 @@ class KeepSettings(BaseModel):
         description="Raw message bodies: forever, or a time such as `7 years`.",
         examples=["7 years"],
     )
+    imaging: str = Field(
+        default="forever",
+        description="DICOM objects, from when they came: forever, or a time such as `10 years`. What is said "
+        "of a study in the core store stays.",
+        examples=["10 years"],
+    )
     at: str = Field(
         default="02:00",
         description="Time of day, on this machine's clock, at which the running hub deletes what is past its "
@@ -121,6 +127,31 @@ class TerminologySettings(BaseModel):
     )
 
 
+class ObjectSettings(BaseModel):
+    """Where DICOM objects are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path = Field(
+        default=Path("objects"),
+        description="A folder; relative ones start at the data folder.",
+        examples=["/srv/objects"],
+    )
+    s3: str = Field(
+        default="",
+        description="Address of a bucket of an S3-compatible store, instead of the folder.",
+        examples=["https://minio.mercy.example/hub-objects"],
+        pattern=r"^(https?://[^\s?#]+)?$",
+    )
+    region: str = Field(default="us-east-1", description="Its region.", examples=["eu-central-1"])
+    access_key: str = Field(
+        default="", description="Its access key.", examples=["${secret:S3_ACCESS}"], repr=False
+    )
+    secret_key: str = Field(
+        default="", description="Its secret key.", examples=["${secret:S3_SECRET}"], repr=False
+    )
+
+
 def default_workers() -> int:
     """Return how many workers run where nobody says: two share the work of two cores, more need measuring."""
     return 2 if len(os.sched_getaffinity(0)) >= 2 else 1
@@ -161,6 +192,16 @@ class Config(BaseModel):
         default="",
         description="Database of the core store. Empty: SQLite in the data folder.",
         examples=["postgresql://hub@db/hub"],
+    )
+    imaging: str = Field(
+        default="",
+        description="Database of what is held of imaging. Empty: SQLite in the data folder.",
+        examples=["postgresql://hub@db/hub"],
+    )
+    objects: ObjectSettings = Field(
+        default=ObjectSettings(),
+        description="Where DICOM objects are kept, sealed.",
+        examples=[{"folder": "/srv/objects"}],
     )
     queue: Literal["in-process"] = Field(
         default="in-process",
@@ -233,6 +274,16 @@ class Config(BaseModel):
     def core_url(self) -> str:
         """The core store's database URL."""
         return self.core or f"sqlite:///{self.data_dir / 'core.db'}"
+
+    @property
+    def imaging_url(self) -> str:
+        """The database URL of what is held of imaging."""
+        return self.imaging or f"sqlite:///{self.data_dir / 'imaging.db'}"
+
+    @property
+    def objects_dir(self) -> Path:
+        """The folder of DICOM objects."""
+        return self.data_dir / self.objects.folder
 
     @property
     def key_file(self) -> Path:

@@ -1,0 +1,122 @@
+"""Storage commitment: requests that were taken are answered on an association of their own (PS3.4 J.3.3).
+
+In: requests on disk. Out: an N-EVENT-REPORT each: what is safe, and what is not held. A peer that cannot be
+reached is tried again, after a restart too, until it has answered or a week is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from engine.channels.node.again import wait_ms
+from engine.kernel.errors import HubError
+from engine.kernel.imaging import HeldInstance, Peer
+from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+
+__all__ = ["Commitments", "Due", "judged"]
+
+log = logging.getLogger("hub.dicom")
+
+NO_SUCH_OBJECT, CLASS_CONFLICT = 0x0112, 0x0119
+"""Failure reasons of PS3.3 C.14.1.1."""
+GIVEN_UP = 7 * 86_400_000
+AT_ONCE = 20
+
+Reference = tuple[str, str]
+
+
+class Due(Protocol):
+    """A request that waits for its answer."""
+
+    @property
+    def transaction(self) -> str: ...
+    @property
+    def peer(self) -> Peer: ...
+    @property
+    def references(self) -> Sequence[Reference]: ...
+    @property
+    def asked(self) -> int: ...
+    @property
+    def tries(self) -> int: ...
+
+
+class Book(Protocol):
+    """Where requests and objects are kept (`engine.imaging`)."""
+
+    def look(self, sop_instance: str) -> HeldInstance | None: ...
+    def due_commitments(self, at: int) -> Sequence[Any]: ...
+    def commitment_done(self, transaction: str, peer: Peer) -> None: ...
+    def commitment_failed(self, transaction: str, peer: Peer, next_at: int) -> None: ...
+
+
+Report = Callable[[DicomSettings, DicomPeer, str, Sequence[Reference], Sequence[tuple[str, str, int]]], None]
+"""Sends an answer: node, peer, transaction, what is safe, what failed with its reason. Raises HubError."""
+
+
+class Commitments:
+    """Answers the requests of all nodes."""
+
+    def __init__(
+        self,
+        book: Book,
+        report: Report,
+        nodes: Mapping[str, DicomSettings],
+        clock: Callable[[], int],
+        chance: Callable[[], float],
+    ) -> None:
+        self._book, self._report, self._nodes = book, report, nodes
+        self._clock, self._chance = clock, chance
+
+    def tick(self) -> int:
+        """Answer what is due; return how many were answered."""
+        done = 0
+        for due in self._book.due_commitments(self._clock()):
+            node = self._nodes.get(due.peer.channel)
+            peer = node.peer(due.peer.aet) if node is not None else None
+            if node is None or peer is None or not peer.host:
+                self._later(due, "nobody says where it listens any more")
+                continue
+            safe, failed = judged(self._book.look, due.references)
+            try:
+                self._report(node, peer, due.transaction, safe, failed)
+            except HubError as e:
+                self._later(due, e.what)
+                continue
+            self._book.commitment_done(due.transaction, due.peer)
+            done += 1
+        return done
+
+    def _later(self, due: Due, why: str) -> None:
+        now = self._clock()
+        if now - due.asked > GIVEN_UP:
+            log.error(
+                "%s: a storage commitment of %s is given up after a week: %s",
+                due.peer.channel,
+                due.peer.aet,
+                why,
+            )
+            self._book.commitment_done(due.transaction, due.peer)
+            return
+        log.warning(
+            "%s: a storage commitment of %s is answered later: %s", due.peer.channel, due.peer.aet, why
+        )
+        self._book.commitment_failed(due.transaction, due.peer, now + wait_ms(due.tries + 1, self._chance()))
+
+
+def judged(
+    look: Callable[[str], HeldInstance | None], references: Sequence[Reference]
+) -> tuple[list[Reference], list[tuple[str, str, int]]]:
+    """Say which of these objects are safe here, and why the others are not."""
+    safe: list[Reference] = []
+    failed: list[tuple[str, str, int]] = []
+    for sop_class, sop_instance in references:
+        held = look(sop_instance)
+        if held is None:
+            failed.append((sop_class, sop_instance, NO_SUCH_OBJECT))
+        elif held.sop_class != sop_class:
+            failed.append((sop_class, sop_instance, CLASS_CONFLICT))
+        else:
+            safe.append((sop_class, sop_instance))
+    return safe, failed
