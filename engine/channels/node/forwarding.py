@@ -1,8 +1,8 @@
 """Forwarding: objects go on to other systems by rule, each queued for its destination, tried until taken.
 
 In: objects as they are indexed, the nodes' rules. Out: C-STOREs, and a queue on disk. What is queued was held
-first; a destination that is away keeps nobody else waiting; one that refuses an object for good leaves it parked
-in the queue, where a person sees it and sends it again.
+first; a destination that is away keeps nobody else waiting; one that refuses an object for good leaves it
+parked in the queue, where a person sees it and sends it again.
 """
 
 from __future__ import annotations
