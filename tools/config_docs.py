@@ -24,11 +24,18 @@ from engine.kernel.config import (  # noqa: E402
     Config,
     ConsoleSettings,
     KeepSettings,
+    ObjectSettings,
     TerminologySettings,
     WebTlsSettings,
 )
 from engine.listeners.accepting import AckScript, AckX12  # noqa: E402
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
+from engine.listeners.dicom_settings import (  # noqa: E402
+    DicomPeer,
+    DicomSettings,
+    ForwardRule,
+    Issuers,
+)
 from engine.listeners.file_settings import FolderSettings, SftpSettings  # noqa: E402
 from engine.listeners.http_settings import HttpAuth, HttpSettings  # noqa: E402
 from engine.listeners.mllp_settings import MllpSettings  # noqa: E402
@@ -41,6 +48,7 @@ BEGIN, END = "<!-- begin: tools/config_docs.py -->", "<!-- end: tools/config_doc
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),
     ("config.yaml, `keep:`", "keep.", KeepSettings),
+    ("config.yaml, `objects:`", "objects.", ObjectSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),
     ("config.yaml, `console: {tls: ...}`", "console.tls.", WebTlsSettings),
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
@@ -50,6 +58,10 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Its `auth:`", "auth.", HttpAuth),
     ("A watched folder, `receive: {folder: ...}`", "", FolderSettings),
     ("SFTP, `receive: {sftp: ...}`", "", SftpSettings),
+    ("A DICOM node, `receive: {dicom: ...}`", "", DicomSettings),
+    ("A line of its `peers:`", "", DicomPeer),
+    ("Its `issuers:`", "issuers.", Issuers),
+    ("A line of its `forward:`", "", ForwardRule),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
     ("A line of `accept:`", "", Accepts),
     ("X12, `acknowledge: {x12: ...}`", "acknowledge.x12.", AckX12),
