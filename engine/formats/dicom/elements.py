@@ -1,8 +1,8 @@
 """The data elements of a dataset, walked over as bytes: tag, VR and where the value lies, nothing decoded.
 
-In: bytes of a dataset, or the first of them. Out: `Element`s of its top level. A length is believed only as far as
-there are bytes; sequences of undefined length are followed to their end, to a bounded depth. Follows PS3.5 7.1
-(data elements), 7.5 (nesting) and A (transfer syntaxes).
+In: bytes of a dataset, or the first of them. Out: `Element`s of its top level. A length is believed only as
+far as there are bytes; sequences of undefined length are followed to their end, to a bounded depth. Follows
+PS3.5 7.1 (data elements), 7.5 (nesting) and A (transfer syntaxes).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def tag_text(tag: int) -> str:
 
 
 def encoding_of(transfer_syntax: str, data: bytes, at: int) -> Encoding:
-    """Say how a dataset is written; where the VRs of its first element deny what was said, they are believed."""
+    """Say how a dataset is written; where its first element denies what was said, that is believed."""
     if transfer_syntax == BIG_ENDIAN:
         return Encoding(False, True)
     vr = data[at + 4 : at + 6]
@@ -67,7 +67,7 @@ def encoding_of(transfer_syntax: str, data: bytes, at: int) -> Encoding:
 
 
 def elements(data: bytes, at: int, encoding: Encoding, *, whole: bool, end: int = -1) -> Iterator[Element]:
-    """Walk over the elements from `at`. Where the bytes end within one: FormatError if they are `whole`, else stop."""
+    """Walk over elements from `at`. Where bytes end within one: FormatError if they are `whole`, else stop."""
     end = len(data) if end < 0 else end
     explicit = _EXPLICIT_BE if encoding.big else _EXPLICIT_LE
     implicit = _IMPLICIT_BE if encoding.big else _IMPLICIT_LE
@@ -125,7 +125,7 @@ def elements(data: bytes, at: int, encoding: Encoding, *, whole: bool, end: int 
 
 
 def _past_sequence(data: bytes, at: int, end: int, encoding: Encoding, depth: int) -> int:
-    """Return where a sequence of undefined length ends, -1 where the bytes end before it does (PS3.5 7.5.2)."""
+    """Return where a sequence of undefined length ends, -1 where the bytes end before (PS3.5 7.5.2)."""
     if depth > _DEEPEST:
         raise FormatError("the dataset is refused", where=f"byte {at}", why="sequences are nested too deep")
     header = _IMPLICIT_BE if encoding.big else _IMPLICIT_LE

@@ -1,8 +1,10 @@
-"""The header of a DICOM object: read from its first bytes, made for a dataset that came without, copied for the journal.
+"""The header of a DICOM object: read from its first bytes, made for a dataset that came without, copied for
+the journal.
 
-In: bytes of a Part 10 object, or its first ones. Out: a pydicom `Dataset` without pixels, or bytes. A header copy
-is a Part 10 file of our own that holds all elements before the pixel data as they were sent, and says in its
-private information (0002,0102) where the whole object is. Follows PS3.10 7.1 (file meta information).
+In: bytes of a Part 10 object, or its first ones. Out: a pydicom `Dataset` without pixels, or bytes. A
+header copy is a Part 10 file of our own that holds all elements before the pixel data as they were sent,
+and says in its private information (0002,0102) where the whole object is. Follows PS3.10 7.1 (file meta
+information).
 """
 
 from __future__ import annotations

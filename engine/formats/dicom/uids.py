@@ -1,8 +1,9 @@
-"""The UIDs of DICOM that a node must know: transfer syntaxes in the order it takes them, storage SOP classes.
+"""The UIDs of DICOM that a node must know: transfer syntaxes in the order it takes them, storage SOP
+classes.
 
-In: the registry of PS3.6 A as pydicom carries it. Out: tuples and yes-or-no answers. The order of the transfer
-syntaxes is the acceptor's choice (PS3.8 7.1.1.14): what keeps VRs and compression comes first, what has been
-retired last.
+In: the registry of PS3.6 A as pydicom carries it. Out: tuples and yes-or-no answers. The order of the
+transfer syntaxes is the acceptor's choice (PS3.8 7.1.1.14): what keeps VRs and compression comes first,
+what has been retired last.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ _NEWER = {
 
 
 def _without_loss(name: str) -> bool:
-    return "Lossless" in name and "Near-Lossless" not in name or "Uncompressed" in name
+    return ("Lossless" in name and "Near-Lossless" not in name) or "Uncompressed" in name
 
 
 def _transfer_syntaxes() -> tuple[str, ...]:
