@@ -1,5 +1,4 @@
-"""The header of a DICOM object: read from its first bytes, made for a dataset that came without, copied for
-the journal.
+"""The header of a DICOM object: read from first bytes, made where there is none, copied for the journal.
 
 In: bytes of a Part 10 object, or its first ones. Out: a pydicom `Dataset` without pixels, or bytes. A
 header copy is a Part 10 file of our own that holds all elements before the pixel data as they were sent,
@@ -137,13 +136,13 @@ def _top(began: Beginning) -> Iterator[Element]:
 
 
 def pixel_offset(prefix: bytes, size: int = -1) -> int:
-    """Return where the pixel data element begins in a Part 10 object that is not deflated; -1 where it has none."""
+    """Return where the pixel data element of an object begins; -1 where it has none, or is deflated."""
     began = beginning(prefix, size)
     return -1 if began.data is not prefix else next((e.at for e in _top(began) if e.tag in PIXELS), -1)
 
 
 def read_header(stream: BinaryIO, limit: int = LIMIT, *, only: Collection[int] | None = None) -> Dataset:
-    """Read a Part 10 object up to its pixel data, as far as `limit` goes. Values are decoded when they are asked for.
+    """Read a Part 10 object up to its pixel data, as far as `limit` goes; values are decoded when asked for.
 
     With `only`, nothing but these tags. Raises FormatError where it is damaged.
     """
@@ -237,7 +236,7 @@ def _element(number: int, vr: bytes, value: str, pad: bytes) -> bytes:
 
 
 def header_copy(prefix: bytes, *, address: str, size: int, aet: str, limit: int = LIMIT) -> bytes:
-    """Make the header copy of an object of `size` bytes from its first bytes: what comes before its pixel data.
+    """Make the header copy of an object of `size` bytes from its first ones: what is before its pixel data.
 
     Where there are no pixels it is all of the dataset, or as many whole elements as `limit` has room for.
     """

@@ -41,7 +41,7 @@ def to_json(dataset: Dataset, *, binary: int = 1024) -> str:
 
 
 def to_model(dataset: Dataset, *, binary: int = 1024, bulk: Bulk | None = None, path: str = "") -> Model:
-    """Return a dataset as the JSON model's objects. With `bulk`, a long binary value becomes the URI it gives."""
+    """Return a dataset as objects of the JSON model; with `bulk`, long binary values become its URIs."""
     return _model(dataset, binary, bulk, path, 0)
 
 

@@ -57,8 +57,8 @@ def matches(
 ) -> bool:
     """Say whether a candidate has what all keys of a query ask for.
 
-    Keys of a level below `level` are not compared, nor are keys the candidate has not and that are not `supported`
-    (PS3.4 C.2.2.1.3). `combined`: ranges of a date and its time are one range, as a worklist's are.
+    Keys of a level below `level` are not compared, nor are those the candidate has not that are not
+    `supported` (PS3.4 C.2.2.1.3). `combined`: ranges of a date and its time are one range, as a worklist's are.
     """
     below = _below(level)
     together = _pairs(query) if combined else {}

@@ -126,7 +126,7 @@ def is_deflated(transfer_syntax: str) -> bool:
 
 
 def is_encapsulated(transfer_syntax: str) -> bool:
-    """Say whether pixel data is in fragments (PS3.5 A.4): all but the native ones, private ones unknown to us too."""
+    """Say whether pixel data is in fragments (PS3.5 A.4): all but the native ones, unknown ones too."""
     return transfer_syntax not in _NATIVE
 
 

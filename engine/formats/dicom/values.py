@@ -45,7 +45,7 @@ def tag_of(key: int | str) -> int:
     tag = tag_for_keyword(key)
     if tag is None:
         raise KeyError(key)
-    return tag
+    return int(tag)
 
 
 def element_of(dataset: Dataset, key: int | str) -> Any | None:
