@@ -207,6 +207,21 @@ def own_parent(tree: Group, x: Run) -> None:
             )
 
 
+def study_of_all(tree: Group, x: Run) -> None:
+    """A single ZDS behind several orders of one requested procedure belongs to the message: IHE's order
+    messages are of one procedure and end with its ZDS (RAD TF-2 4.4.4.1.2)."""
+    if "ZDS" not in x.names:
+        return
+    orders = [s for s in x.message.segments if s.name == "OBR"]
+    found = [(g, s) for g in _groups(tree) for s in g.children if not isinstance(s, Group) and s.name == "ZDS"]
+    if len(found) != 1 or len(orders) < 2 or len({(_part(s, 18, x), _part(s, 19, x)) for s in orders}) > 1:
+        return
+    ((group, zds),) = found
+    if x.message.segments.index(zds) > x.message.segments.index(orders[-1]):
+        group.children.remove(zds)
+        tree.children.append(zds)
+
+
 MEND: dict[str, Callable[[Group, Run], None]] = {
     "NTE directly after OBX belongs to that OBX": by_structure,
     "OBX before any OBR belongs to the first OBR": by_structure,
@@ -214,6 +229,7 @@ MEND: dict[str, Callable[[Group, Run], None]] = {
     "consecutive NTE with the same NTE-2, NTE-4, NTE-5 and NTE-6 are the lines of one comment": note_lines,
     "OBR-15 stands in for SPM when there is none": obr15,
     "TXA-13 that repeats TXA-12 names no parent": own_parent,
+    "one ZDS at the end is of every order of the same requested procedure": study_of_all,
 }
 
 

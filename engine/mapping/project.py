@@ -32,6 +32,10 @@ from engine.terminology.translate import Terminology
 
 __all__ = ["Maps", "SenderView", "SiteProgram"]
 
+Z_SEGMENTS: dict[str, tuple[tuple[str, str], ...]] = {"ZDS": (("UID", "RP"),)}
+"""Z-segments that a standard describes: ZDS-1, the Study Instance UID of an imaging order (IHE RAD TF-2
+4.4.4.1.2.3). A site may say otherwise."""
+
 
 class SenderView:
     """A site's settings as a run reads them."""
@@ -181,7 +185,7 @@ class SiteProgram:
         self.maps, self.name, self.trace = maps, site, trace
         self.layers = maps.chain(site)
         resolved = dict(maps.maps)
-        z: dict[str, tuple[tuple[str, str], ...]] = {}
+        z = dict(Z_SEGMENTS)
         for layer in self.layers:
             z.update(layer.segments)
             for name, change in (layer.change or {}).items():
