@@ -204,7 +204,7 @@ _LEVEL = (
 
 
 def level_of(tag: int) -> str:
-    """Return the level an attribute is asked for at: PATIENT, STUDY, SERIES, IMAGE; "" where none keeps it."""
+    """Return the level an attribute is asked for at: PATIENT, STUDY, SERIES, IMAGE; "" where none has it."""
     return _LEVEL.get(int(tag), "")
 
 

@@ -67,7 +67,7 @@ def encoding_of(transfer_syntax: str, data: bytes, at: int) -> Encoding:
 
 
 def elements(data: bytes, at: int, encoding: Encoding, *, whole: bool, end: int = -1) -> Iterator[Element]:
-    """Walk over elements from `at`. Where bytes end within one: FormatError if they are `whole`, else stop."""
+    """Walk over elements from `at`. Where bytes end within one: FormatError if `whole`, else stop."""
     end = len(data) if end < 0 else end
     explicit = _EXPLICIT_BE if encoding.big else _EXPLICIT_LE
     implicit = _IMPLICIT_BE if encoding.big else _IMPLICIT_LE

@@ -58,7 +58,7 @@ def matches(
     """Say whether a candidate has what all keys of a query ask for.
 
     Keys of a level below `level` are not compared, nor are those the candidate has not that are not
-    `supported` (PS3.4 C.2.2.1.3). `combined`: ranges of a date and its time are one range, as a worklist's are.
+    `supported` (PS3.4 C.2.2.1.3). `combined`: a range of dates and one of times are one, as a worklist's are.
     """
     below = _below(level)
     together = _pairs(query) if combined else {}
