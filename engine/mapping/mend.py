@@ -213,7 +213,9 @@ def study_of_all(tree: Group, x: Run) -> None:
     if "ZDS" not in x.names:
         return
     orders = [s for s in x.message.segments if s.name == "OBR"]
-    found = [(g, s) for g in _groups(tree) for s in g.children if not isinstance(s, Group) and s.name == "ZDS"]
+    found = [
+        (g, s) for g in _groups(tree) for s in g.children if not isinstance(s, Group) and s.name == "ZDS"
+    ]
     if len(found) != 1 or len(orders) < 2 or len({(_part(s, 18, x), _part(s, 19, x)) for s in orders}) > 1:
         return
     ((group, zds),) = found

@@ -23,6 +23,7 @@ from engine.store.merge import choice_group, claims_of, dated, facts_of, merged,
 from engine.store.pack import Body
 from engine.store.references import logical, renamed
 from engine.store.state import Park, Row, State
+from engine.store.study_uids import is_imaging, settle_study_uid
 from engine.store.visits import Visit
 
 __all__ = [
@@ -147,7 +148,8 @@ def add_version(
             made.superseded.append(row)
             made.flags.append(_late(draft, row))
             return
-    if before is None and visit is None and without_duplicates(body):
+    imaging = draft.type == "ServiceRequest" and is_imaging(body)
+    if before is None and visit is None and not imaging and without_duplicates(body):
         own = dated(owned_by(sender, draft), _times(draft, row, sender))
         content = Body(sent, body if sent == plain else None, own)
         made.versions.append(Version(row, content, body, None, patient))
@@ -174,6 +176,7 @@ def add_version(
         text = "the entry is known by its number and by another allergen: which one is meant?"
         raise Park(Flag("ambiguous-key", draft.name, text, work=True))
     new, own = merged(old, own, draft, value, sender, visit)
+    new, own = settle_study_uid(draft, row, new, own, made, state)
     if "clinicalStatus" in new and "verificationStatus" in new and _in_error(new):
         del new["clinicalStatus"]  # FHIR ait-2, con-5: what never was is not active
     if draft.type == "Condition" and before is not None:

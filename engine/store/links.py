@@ -8,8 +8,9 @@ a result.
 from __future__ import annotations
 
 from engine.fhir import jsonio
+from engine.store.columns import identifiers
 from engine.store.content import Version
-from engine.store.meant import meant, wanted
+from engine.store.meant import STUDY, meant, wanted
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Row
@@ -40,8 +41,13 @@ def settle_pending(writer: Writer) -> None:
         version = _set(row, writer)
         if version is not None:
             by_entry.setdefault(waiting[row.rid], []).append(version)
+    writer.named.clear()
     for entry, versions in by_entry.items():
         writer.write(entry, versions, None, OP_RELINK)
+        for version in versions:
+            if version.row.type == STUDY:  # a study that is somebody's now: reports waited for that
+                writer.named |= {(STUDY, *pair): entry for pair in identifiers(version.shape)}
+    settle_pending(writer)
 
 
 def _set(row: Row, writer: Writer) -> Version | None:

@@ -3,7 +3,8 @@
 In: a Reference with type and identifier, the patient of the resource that holds it. Out: the resources that
 have the identifier. A number with a system is looked up as it is. An order's number whose authority has a
 name only (HL7 EI.2 without a known URI) means an order of the same patient, with the same number of the same
-kind from the same authority: two orders of two patients are never taken for one.
+kind from the same authority: two orders of two patients are never taken for one. A study of images is meant
+only where it is known to be the same patient's: numbers of studies come from modalities, where people type.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from engine.store.state import Row, State
 
-__all__ = ["meant", "wanted"]
+__all__ = ["STUDY", "meant", "wanted"]
 
+STUDY = "ImagingStudy"
 ORDERS = frozenset({"MedicationRequest", "ServiceRequest"})
 
 
@@ -21,7 +23,7 @@ def wanted(reference: dict[str, Any]) -> tuple[str, str, str] | None:
     """Return (type, system, number) of what a reference names; None where nothing can be looked for."""
     identifier = reference["identifier"]
     kind, system, number = reference["type"], identifier.get("system"), identifier.get("value")
-    if not number or not (system or (kind in ORDERS and _authority(identifier))):
+    if not number or not (system or (kind in (*ORDERS, STUDY) and _authority(identifier))):
         return None
     return kind, system or "", number
 
@@ -33,7 +35,9 @@ def meant(state: State, reference: dict[str, Any], row: Row, patient: int | None
         return []
     found = state.having(*name)
     if name[1]:
-        return found
+        return (
+            found if name[0] != STUDY else [r for r in found if patient is not None and r.patient == patient]
+        )
     if patient is None:
         return []
     identifier = reference["identifier"]

@@ -28,6 +28,7 @@ from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
 from engine.store.references import renamed
 from engine.store.state import COLUMNS, Row, State, load_bodies, row_from
+from engine.store.study_uids import assigned_of
 from engine.store.tables import OP_CREATE, OP_DELETE, OP_RELINK, PACK_SLOTS
 from engine.store.writer import Writer
 
@@ -152,6 +153,8 @@ def _rebase(rows: list[Row], positions: set[int], run: _Run) -> None:
             continue  # of a visit, what came late told of its course only
         facts[row.rid] = told
         run.originals[row.rid] = _Original(row.body, row.position, row.times)
+        if row.type == "ServiceRequest" and row.body is not None:
+            row.assigned = assigned_of(row.body.value, row.body.own)
         row.body, row.times = None, None
         if base is None or base.op == OP_DELETE:
             row.position, row.blank = -1, True

@@ -33,6 +33,7 @@ class Row:
     """
 
     __slots__ = (
+        "assigned",
         "blank",
         "body",
         "code",
@@ -67,6 +68,7 @@ class Row:
         self.survivor: int | None = None
         self.times: dict[str, int] | None = None  # None: those that stand with the body's ownership
         self.body: Body | None = None
+        self.assigned: dict[str, Any] | None = None  # the identifier the hub gave it, while being rebuilt
         self.blank = False  # being rebuilt from nothing: its versions so far do not count
 
     @property

@@ -17,6 +17,7 @@ from engine.store.columns import codings, concept_of, identifiers, span_of
 from engine.store.content import Version
 from engine.store.gaps import Ledger, note_gaps, note_tables
 from engine.store.keys import Keys
+from engine.store.meant import STUDY
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
 from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, OP_UPDATE, PACK_SLOTS, RID_ERA
@@ -144,9 +145,12 @@ class Writer:
         row.date_from, row.date_to = span_of(kind, value)
         if "identifier" in value:
             known = set(identifiers(before.value)) if before is not None else ()
+            whose = kind == STUDY and before is not None and _whose(before.value) != _whose(value)
             for pair in identifiers(value):
                 if pair not in known:
                     self._identified(row, *pair, entry)
+                elif whose:  # a report waited for it to be its patient's
+                    self.named[kind, *pair] = entry
 
     def _identified(self, row: Row, system: str, value: str, entry: int) -> None:
         """Note an identifier of a resource to search by.
@@ -317,6 +321,10 @@ class Writer:
             "UPDATE core_clock SET seq = ?, rid = ?, at = ? WHERE id = 1",
             (self.state.next_seq, self.state.next_rid, self.state.at),
         )
+
+
+def _whose(value: dict[str, Any]) -> Any:
+    return (value.get("subject") or {}).get("reference")
 
 
 def _resource(r: Row, kind: int) -> tuple[Any, ...]:
