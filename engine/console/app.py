@@ -1,6 +1,7 @@
-"""The web side of the hub, one process: status page, health, metrics, the FHIR endpoint and the change feed.
+"""The web side of the hub, one process: status page, health, metrics, the FHIR endpoint, the change feed and
+DICOMweb.
 
-In: HTTP. Out: pages and JSON. Store calls run in threads. `/fhir` and `/feed` ask for a bearer token and
+In: HTTP. Out: pages and JSON. Store calls run in threads. `/fhir`, `/feed` and `/dicomweb` ask for a token and
 record every access before they answer. Nothing is logged of a request: addresses and query strings may hold
 identifiers.
 """
@@ -26,6 +27,7 @@ from starlette.exceptions import HTTPException
 from engine.channels.definition import Channel
 from engine.channels.opening import open_journal, open_store
 from engine.console.desk import Desk, outcome_reply, problem
+from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.endpoint import Endpoint
 from engine.console.exchange import Ask, Reply
 from engine.console.figures import Gauge
@@ -60,15 +62,16 @@ def create_app(
     gauge: Gauge,
     token: str,
     stopping: Callable[[], bool] = lambda: False,
+    dicomweb: DicomWeb | None = None,
 ) -> Guard:
     """Make the ASGI application; `token` is the text of the token file."""
-    tokens = Tokens.read(token)
-    desk = Desk(
-        store, tokens, Endpoint(store, keyring, config.hub, TerminologyDesk(config)), Recorder(store.audit)
-    )
+    tokens, recorder = Tokens.read(token), Recorder(store.audit)
+    desk = Desk(store, tokens, Endpoint(store, keyring, config.hub, TerminologyDesk(config)), recorder)
     app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
     guard = Guard(app)
     add_open_pages(app, config, gauge, tokens, guard)
+    if dicomweb is not None:
+        add_dicomweb(app, dicomweb, tokens, recorder, config.console.proxy)
     waiting = 0
 
     @app.api_route("/fhir", methods=_METHODS)
