@@ -1,9 +1,9 @@
 """The web side of the hub, one process: status page, health, metrics, the FHIR endpoint, the change feed and
 DICOMweb.
 
-In: HTTP. Out: pages and JSON. Store calls run in threads. `/fhir`, `/feed` and `/dicomweb` ask for a token and
-record every access before they answer. Nothing is logged of a request: addresses and query strings may hold
-identifiers.
+In: HTTP. Out: pages and JSON. Store calls run in threads. `/fhir`, `/feed` and `/dicomweb` ask for a token
+and record every access before they answer. Nothing is logged of a request: addresses and query strings may
+hold identifiers.
 """
 
 from __future__ import annotations

@@ -25,9 +25,11 @@ from engine.console import dicomweb_frames as pixels
 from engine.console.desk import problem
 from engine.console.dicomweb_accept import json_wanted
 from engine.console.dicomweb_answer import Answer, uid
+from engine.console.dicomweb_rendered import rendered, thumbnail
 from engine.console.dicomweb_retrieve import Held, metadata, retrieve
 from engine.console.dicomweb_search import Finder, search
 from engine.console.dicomweb_store import Intake, Takes
+from engine.console.dicomweb_uri import as_rest
 from engine.console.exchange import Ask, Reply
 from engine.console.guard import place
 from engine.console.recorder import Recorder
@@ -89,6 +91,8 @@ class DicomWeb:
 
     def answer(self, ask: Ask) -> Answer:
         """Answer a GET. Raises Refusal."""
+        if ask.path == ("wado",):
+            ask = as_rest(ask)
         match ask.path:
             case ("studies" | "series" | "instances" as kind,):
                 return search(self.index, ask, _LEVELS[kind])
@@ -123,6 +127,14 @@ class DicomWeb:
                 return metadata(held, ask, open_)
             case ["frames", numbers] if held.what == "instance":
                 return pixels.frames(held, ask, open_, pixels.frame_numbers(numbers))
+            case ["frames", numbers, "rendered"] if held.what == "instance":
+                return rendered(held, ask, open_, pixels.frame_numbers(numbers))
+            case ["frames", number, "thumbnail"] if held.what == "instance":
+                return thumbnail(held, ask, open_, pixels.frame_numbers(number)[0])
+            case ["rendered"] if held.what == "instance":
+                return rendered(held, ask, open_)
+            case ["thumbnail"]:
+                return thumbnail(held, ask, open_)
             case ["bulkdata", _, *_] if held.what == "instance":
                 return pixels.bulk_data(held, ask, open_, rest[1:])
         raise Refusal(404, f"there is nothing at this address of the {held.what}")

@@ -25,6 +25,7 @@ from engine.console.exchange import Ask
 from engine.console.refusals import Refusal, named
 from engine.formats.dicom.attributes import INDEXED, level_of
 from engine.formats.dicom.jsonmodel import to_model
+from engine.imaging.searching import TooBroad
 from engine.kernel.errors import FormatError
 
 __all__ = ["Finder", "Query", "read_query", "search"]
@@ -89,6 +90,8 @@ def search(index: Finder, ask: Ask, level: str, study: str = "", series: str = "
         found = list(index.search(level, asked, limit + 1, query.offset))
     except FormatError as e:
         raise Refusal(400, f"a search parameter cannot be used: {e.what}") from None
+    except TooBroad as e:
+        raise Refusal(413, f"{e.what}: {e.why}; {e.remedy}") from None
     more, found = len(found) > limit, found[:limit]
     rows = [_row(dataset, shown, level, ask.base) for dataset in found]
     words = " ".join(f"{name}={value}" for name, value in ask.query)
