@@ -1,0 +1,237 @@
+"""Where this node reaches into pynetdicom 3.0: one file, so that a new version is looked at in one place.
+
+In: connections. Out: pynetdicom's own associations, with four things done otherwise. Bytes are read in large
+pieces, within a time and a length; an object's dataset goes to a sink while it comes in, instead of a buffer
+in memory; an association that waits, waits for an event and not in steps of a millisecond; a TLS handshake
+holds up nobody else. What of pynetdicom this relies on is in `tests/listeners/test_dicom_transport.py`.
+Follows PS3.8 9.3 (PDUs) and annex E (fragments).
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from engine.listeners.dicom_receiving import ObjectSink
+
+__all__ = ["NodeServer", "ObjectProvider"]
+
+LEAST_PDU = 1 << 20
+"""A PDU of negotiation may be so long whatever was agreed for data: 128 contexts of 40 syntaxes."""
+_BUSY, _CALM = 0.001, 0.02  # seconds one look at a socket waits: just now in use, or not
+_IN_USE = 0.5
+
+Begin = Callable[[Any, int, Any], ObjectSink]
+"""(association, context id, command set) -> where the dataset goes."""
+
+
+class NodeSocket(AssociationSocket):  # type: ignore[misc]
+    """A socket whose waits have ends."""
+
+    def __init__(self, association: Any, client_socket: socket.socket, longest: int, seconds: float) -> None:
+        super().__init__(association, client_socket=client_socket)
+        self._longest, self._seconds = max(longest, LEAST_PDU), seconds
+        self._poll = select.poll()  # select() fails where more than 1024 files are open
+        self._poll.register(client_socket, select.POLLIN)
+        self._used = time.monotonic()
+        client_socket.settimeout(seconds)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; waits a moment for it."""
+        if self.socket is None or not self._is_connected:
+            return False
+        try:
+            if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+                return True
+            calm = time.monotonic() - self._used > _IN_USE
+            found = self._poll.poll(1000 * (_CALM if calm else _BUSY))
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")
+            return False
+        if found:
+            self._used = time.monotonic()
+        return bool(found)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes, fewer where the other side has ended. Raises OSError, in time."""
+        if nr_bytes > self._longest:
+            raise OSError(errno.EMSGSIZE, "a PDU is longer than any that was agreed on")
+        held = self.socket
+        if held is None:
+            raise OSError(errno.ENOTCONN, "the connection is closed")
+        data = bytearray(nr_bytes)
+        at, until = 0, time.monotonic() + self._seconds
+        with memoryview(data) as view:
+            while at < nr_bytes:
+                more = held.recv_into(view[at:])
+                if not more:
+                    break
+                at += more
+                if at < nr_bytes and time.monotonic() > until:
+                    raise TimeoutError("a PDU was not sent in time")
+        return data if at == nr_bytes else data[:at]
+
+    def send(self, bytestream: bytes) -> None:
+        """Send, and be awake for the answer."""
+        self._used = time.monotonic()
+        super().send(bytestream)
+
+
+class ObjectProvider(DIMSEServiceProvider):  # type: ignore[misc]
+    """Gives each C-STORE's dataset a sink as soon as its command is there."""
+
+    def __init__(self, association: Any, begin: Begin) -> None:
+        super().__init__(association)
+        self._begin = begin
+        self._sink: ObjectSink | None = None
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """Take the fragments of one PDU."""
+        for fragment in primitive.presentation_data_value_list:
+            one = P_DATA()
+            one.presentation_data_value_list = [list(fragment)]
+            super().receive_primitive(one)
+            message = self.message
+            if type(message) is C_STORE_RQ and not isinstance(message.data_set, ObjectSink):
+                self._sink = self._begin(self.assoc, message.context_id, message.command_set)
+                message.data_set = self._sink
+
+    def get_msg(self, block: bool = False) -> Any:
+        """Return the next message; where nobody asks to wait, wait a moment all the same."""
+        if block:
+            return super().get_msg(block=True)
+        try:
+            return self.msg_queue.get(timeout=_CALM / 4)
+        except queue.Empty:
+            return None, None
+
+    def abandon(self) -> None:
+        """Forget an object that will not be whole."""
+        if self._sink is not None:
+            self._sink.abandon()
+
+
+class NodeAssociation(Association):  # type: ignore[misc]
+    """An association of a node."""
+
+    may: frozenset[str] = frozenset()  # what its caller may ask for; set when the association is requested
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """Serve a request; a C-STORE of any class is storage, one that pynetdicom has no name for too."""
+        context = self._accepted_cx.get(context_id)
+        if not isinstance(msg, C_STORE) or context is None or not msg.is_valid_request:
+            super()._serve_request(msg, context_id)
+            return
+        self._is_paused = True
+        try:
+            StorageServiceClass(self).SCP(msg, context)
+        finally:
+            self._is_paused = False
+
+    def run_reactor(self) -> None:
+        """Serve it to its end, and leave nothing half-received."""
+        try:
+            super().run_reactor()
+        finally:
+            self.dul.join(1.0)  # it writes to the sink
+            self.dimse.abandon()
+
+
+class NodeRequest(RequestHandler):  # type: ignore[misc]
+    """Makes the association of one connection."""
+
+    server: NodeServer
+    request: Any
+
+    def handle(self) -> None:
+        """Shake hands where TLS is spoken, then serve the association in its own thread."""
+        if self.server.ssl_context is not None:
+            # here and not in `accept`: there a caller who says nothing would keep all others waiting
+            self.request.settimeout(min(self.server.seconds, 15.0))
+            try:
+                self.request = self.server.ssl_context.wrap_socket(self.request, server_side=True)
+            except OSError:
+                self.server.count("connections", result="no-tls")
+                self.server.shutdown_request(self.request)
+                return
+        super().handle()
+
+    def _create_association(self) -> Any:
+        node = NodeAssociation(self.ae, "acceptor")
+        node._server = self.server
+        node.name = f"AcceptorThread@{self.server.name}"  # pynetdicom finds its own by this name
+        node.set_socket(NodeSocket(node, self.request, self.ae.maximum_pdu_size + 1024, self.server.seconds))
+        node.dimse = ObjectProvider(node, self.server.begin)
+        node.dul._run_loop_delay = 0.0  # the socket's `ready` waits
+        node.acceptor.maximum_length = self.ae.maximum_pdu_size
+        node.acceptor.ae_title = self.server.ae_title
+        node.acceptor.address_info = self.local
+        node.acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        node.acceptor.implementation_version_name = self.ae.implementation_version_name
+        node.requestor.address_info = self.remote
+        for event, bound in self.server._handlers.items():
+            if event.is_intervention:
+                if bound:
+                    node.bind(event, *bound)
+            else:
+                for handler, args in bound:
+                    node.bind(event, handler, args)
+        return node
+
+
+class NodeServer(ThreadedAssociationServer):  # type: ignore[misc]
+    """Takes the connections of a node."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    name = ""
+    seconds = 60.0  # how long a PDU may take
+    most = 200  # connections at one time
+    begin: Begin
+    may_connect: Callable[[str], bool]
+    count: Callable[..., None]
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection."""
+        connected, address = self.socket.accept()
+        # two small writes in a row would otherwise wait for the other side's delayed ACK: 40 ms
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connected, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Close at once what comes from elsewhere, and what is too much."""
+        if not self.may_connect(str(client_address[0])):
+            self.count("connections", result="network")
+            return False
+        if len(self.active_associations) >= self.most:
+            self.count("connections", result="too-many")
+            return False
+        self.count("connections", result="taken")
+        return True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Count a connection that could not be served; nothing of it is printed."""
+        self.count("connections", result="failed")
+
+    def serve(self) -> threading.Thread:
+        """Serve in a thread of its own."""
+        thread = threading.Thread(target=self.serve_forever, args=(0.2,), name="dicom node", daemon=True)
+        thread.start()
+        return thread
