@@ -18,7 +18,7 @@ from engine.formats.dicom.uids import BIG_ENDIAN
 from engine.formats.dicom.values import element_of, texts_of
 from engine.kernel.errors import FormatError
 
-__all__ = ["Pixels", "bits_of", "frame_of", "number", "pixels_of"]
+__all__ = ["Pixels", "bits_of", "end_of", "find_pixels", "frame_of", "number", "pixels_of"]
 
 Dataset = Any
 _UNDEFINED = 0xFFFFFFFF
@@ -34,12 +34,13 @@ class Pixels(NamedTuple):
     keyword: str
     vr: str
     at: int  # its value begins there
+    tag_at: int  # its tag
     length: int  # -1: in fragments
     transfer_syntax: str
 
 
 def number(dataset: Dataset, keyword: str, default: int) -> int:
-    """Return a whole number of a header; the default where there is none, FormatError where it is no number."""
+    """Return a whole number of a header, the default where there is none; FormatError where it is none at all."""
     text = next(iter(texts_of(dataset, keyword)), "")
     if not text:
         return default
@@ -51,15 +52,23 @@ def number(dataset: Dataset, keyword: str, default: int) -> int:
 
 def pixels_of(stream: BinaryIO) -> Pixels:
     """Find the pixel data of an object; FormatError where it has none."""
+    found = find_pixels(stream)
+    if found is None:
+        raise FormatError("the object has no pixel data")
+    return found
+
+
+def find_pixels(stream: BinaryIO, limit: int = _HEADER) -> Pixels | None:
+    """Find the pixel data of an object, in the first `limit` bytes of it."""
     stream.seek(0)
-    prefix = stream.read(_HEADER)
-    began = beginning(prefix, len(prefix) if len(prefix) < _HEADER else _HEADER + 1, _INFLATED)
+    prefix = stream.read(limit)
+    began = beginning(prefix, len(prefix) if len(prefix) < limit else limit + 1, _INFLATED)
     encoding = encoding_of(began.transfer_syntax, began.data, began.start)
     for element in elements(began.data, began.start, encoding, whole=False):
         if element.tag in PIXELS:
             break
     else:
-        raise FormatError("the object has no pixel data")
+        return None
     order = "big" if encoding.big else "little"
     length = int.from_bytes(began.data[element.start - 4 : element.start], order)  # type: ignore[arg-type]
     source = stream if began.data is prefix else BytesIO(began.data)
@@ -69,13 +78,14 @@ def pixels_of(stream: BinaryIO) -> Pixels:
         _KEYWORDS[element.tag],
         vr,
         element.start,
+        element.at,
         -1 if length == _UNDEFINED else length,
         began.transfer_syntax,
     )
 
 
 def frame_of(pixels: Pixels, header: Dataset, index: int, limit: int = 256 << 20) -> bytes:
-    """Return the bytes of a frame, the first being 0. Of native frames of 1 bit, those of the bytes it touches."""
+    """Return the bytes of a frame, the first being 0; where a sample is 1 bit, those that have one of it."""
     frames = max(1, number(header, "NumberOfFrames", 1))
     if not 0 <= index < frames:
         raise FormatError(
@@ -178,10 +188,18 @@ def _items(pixels: Pixels) -> list[tuple[int, int]]:
     return found
 
 
+def end_of(pixels: Pixels) -> int:
+    """Return where the pixel data element ends, its delimiter included."""
+    if pixels.length >= 0:
+        return pixels.at + pixels.length
+    at, length = _items(pixels)[-1]
+    return at + length + 8
+
+
 def _by_end(
     pixels: Pixels, fragments: list[tuple[int, int]], index: int, frames: int
 ) -> list[tuple[int, int]]:
-    """Split fragments into frames where no table does: a frame ends with the end marker of its code stream."""
+    """Split fragments into frames where no table does: a frame ends with its code stream."""
     ends = [0]
     for n, (at, length) in enumerate(fragments, 1):
         tail = _read(pixels.stream, max(at, at + length - 10), min(length, 10), 10)

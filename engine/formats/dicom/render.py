@@ -208,7 +208,7 @@ def _window(voi: Dataset) -> Window | None:
 
 
 def _place(header: Dataset, index: int, sequence: str, either: tuple[str, str]) -> Dataset:
-    """Return the dataset that says something of a frame: its functional groups, those shared, or the header."""
+    """Return what speaks of a frame: an item of its functional groups, of those shared, or the header."""
     groups = items_of(header, "PerFrameFunctionalGroupsSequence")[index : index + 1]
     groups += items_of(header, "SharedFunctionalGroupsSequence")[:1]
     for group in groups:

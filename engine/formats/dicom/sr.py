@@ -279,7 +279,7 @@ def _measure(item: Item, around: _Context, found: list[Measurement]) -> None:
 
 
 def _within(item: Item, around: _Context) -> _Context:
-    """Add what an item says of itself and what is below it (PS3.3 C.17.3.2.4, HAS CONCEPT MOD and the like)."""
+    """Add what an item says of itself and what is below it (PS3.3 C.17.3.2.4, HAS CONCEPT MOD)."""
     codes, texts = list(around.codes), list(around.texts)
     images: list[Reference] = []
     for child in item.items:
