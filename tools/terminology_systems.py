@@ -51,7 +51,8 @@ TERMINOLOGY = (
     "special-values subscriber-relationship dose-rate-type contactentity-type coverage-class "
     "admit-source service-type "
     "participant-type goal-achievement immunization-funding-source immunization-program-eligibility "
-    "immunization-recommendation-status medication-admin-status medicationdispense-status"
+    "immunization-recommendation-status medication-admin-status medicationdispense-status "
+    "endpoint-connection-type"
 )
 CORE = (
     "account-status address-type address-use administrative-gender allergy-intolerance-category "

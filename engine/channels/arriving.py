@@ -14,7 +14,8 @@ from typing import Any
 from engine.formats import xdm
 from engine.formats.cda import document as cda
 from engine.formats.content import recognise
-from engine.formats.facts import Facts, of_cda, of_script, of_segments
+from engine.formats.dicom import document as dicom
+from engine.formats.facts import Facts, of_cda, of_dicom, of_script, of_segments
 from engine.formats.hl7v2.split import split_messages
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.x12.cut import Part, cut
@@ -23,7 +24,7 @@ from engine.kernel.errors import FormatError
 from engine.mapping.arrived import Arrived
 from engine.mapping.from_x12 import arrivals
 from engine.mapping.run import Run, TracedRun
-from engine.mapping.treearrived import cda_arrived, script_arrived
+from engine.mapping.treearrived import cda_arrived, dicom_arrived, script_arrived
 
 __all__ = ["Read", "bodies_of", "read_body", "stored", "stored_traced"]
 
@@ -35,11 +36,14 @@ class Read:
     format: str
     arrived: tuple[Arrived, ...]
     facts: Facts
-    document: Any = None  # what the format room read: a Document, a Script
+    document: Any = None  # what the format room read: a Document, a Script, a Dicom
 
 
-def read_body(body: bytes, format: str) -> Read:
-    """Read a body of CDA, X12 or SCRIPT. Raises FormatError."""
+def read_body(body: bytes, format: str, issuers: dicom.Issuers | None = None) -> Read:
+    """Read a body of CDA, X12, SCRIPT or DICOM; `issuers`: whose numbers come without one.
+
+    Raises FormatError.
+    """
     if format == "cda":
         document = cda.parse(body)
         return Read(format, (cda_arrived(document),), of_cda(document), document)
@@ -54,7 +58,10 @@ def read_body(body: bytes, format: str) -> Read:
         outer = (first.interchange, first.group)
         around = [o.header for o in outer if o is not None and o.header is not None]
         return Read(format, arrived, of_segments([*around, *(s for a in arrived for s in a.segments)]))
-    raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12 or NCPDP SCRIPT")
+    if format == "dicom":
+        image = dicom.parse(body, issuers)
+        return Read(format, (dicom_arrived(image),), of_dicom(image), image)
+    raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12, NCPDP SCRIPT or DICOM")
 
 
 def bodies_of(data: bytes) -> list[tuple[str, bytes]]:
@@ -66,7 +73,7 @@ def bodies_of(data: bytes) -> list[tuple[str, bytes]]:
     if format == "xdm":
         inner = (d for d in xdm.read_package(data).documents if d.is_cda and not d.problem)
         return [("xdm", data), *(("cda", d.data) for d in inner)]
-    if format in ("cda", "ncpdp"):
+    if format in ("cda", "ncpdp", "dicom"):
         return [(format, data)]
     return [("hl7v2", bytes(one.data)) for one in split_messages(data)]
 

@@ -22,7 +22,7 @@ def without_authority(drafts: list[Draft], code: str) -> Flag | None:
         if d.type == "Patient" and retired_by(d.body) is not None:
             text = "this channel may not merge patients: it is not marked `authority: demographics`"
             return Flag("no-authority", "MRG", text, True)
-        if d.type == "Patient" or code == "ADT":
+        if d.write != "known" and (d.type == "Patient" or code == "ADT"):
             d.write = "create"
     return None
 

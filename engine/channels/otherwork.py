@@ -1,14 +1,15 @@
-"""A document, a claim or a prescription through the pure rooms: what `pipeline` does for HL7 v2.
+"""A document, a claim, a prescription or an image through the pure rooms: what `pipeline` does for HL7 v2.
 
-In: a journal entry in CDA, X12, SCRIPT or an XDM package, its channel. Out: the work, filled in or parked
-with its cause. The sender's own time decides what is older: effectiveTime of a document (where that is no
-certain instant, its versionNumber within its set), GS04 with GS05, SentTime. A channel without authority
+In: a journal entry in CDA, X12, SCRIPT, DICOM or an XDM package, its channel. Out: the work, filled in or
+parked with its cause. The sender's own time decides what is older: effectiveTime of a document (where that is
+no certain instant, its versionNumber within its set), GS04 with GS05, SentTime. A channel without authority
 makes patients and changes none.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from engine.channels.packages import package_drafts
 from engine.fhir.validate import validate
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child
+from engine.formats.dicom.document import Dicom
 from engine.formats.ncpdp.message import Script
 from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
     from engine.channels.definition import Channel
     from engine.channels.pipeline import Pipeline
 
-__all__ = ["fill_other", "judge", "prepare_other", "site_of"]
+__all__ = ["TOLD_WITH_STUDY", "fill_other", "issuers_of", "judge", "prepare_other", "site_of"]
 
 NUMBERS = {
     "x12": "ISA-13",
     "cda": "/ClinicalDocument/id[1]",
     "ncpdp": "/Message/Header[1]/MessageID[1]",
     "xdm": "METADATA.XML",
+    "dicom": "SOPInstanceUID",
 }
 """Where the number stands that makes a body the same one."""
 TIMES = frozenset({"effectiveTime", "effectiveTime local", "GS-04", "GS-04 local", "SentTime"})
@@ -47,6 +50,8 @@ OF_MANY = frozenset(
 """What documents of many sets speak of: a version number says nothing of it."""
 PARTS_TOLD = 32
 """Parts of one payment, about 8 MiB, whose claims the payment lists: each makes a new version of the list."""
+TOLD_WITH_STUDY = "told with its study"
+"""What is noted of an image: nothing is made of it alone."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -56,12 +61,18 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     if format == "xdm":
         _package(pipeline, out, entry, channel)
         return
-    read = read_body(entry.body, format)
+    read = read_body(entry.body, format, issuers_of(channel))
     out.search = read.facts.words
     if entry.kind == "refused":
         text = "the channel refused it and told the sender; hub msg show says why"
         out.parked = Flag("refused", NUMBERS[format], text, True)
         return
+    if isinstance(read.document, Dicom):
+        if read.document.kind == "instance":
+            out.note = TOLD_WITH_STUDY
+            return
+        if read.document.kind in ("study", "mpps"):
+            entry = replace(entry, conflicts_with=None)  # the same one, as it stands now
     maps = pipeline.maps.of(format)
     drafts: dict[tuple[str, str], Draft] = {}
     gaps: list[Gap] = []
@@ -112,13 +123,19 @@ def _shortened(drafts: list[Draft], entry: Entry, out: Work) -> None:
 def prepare_other(pipeline: Pipeline, entry: Entry, channel: Channel, format: str) -> None:
     """Compile what bodies of this kind need; what is wrong here is told when the entry is worked."""
     with suppress(HubError):
-        read = read_body(entry.body, format)
+        read = read_body(entry.body, format, issuers_of(channel))
         program = pipeline.maps.of(format).program(site_of(pipeline, read, channel))
         for arrived in read.arrived:
             found = (program.plan_for(kind, "") for kind in arrived.kinds)
             plan = program.plan(channel.map) if channel.map else next((p for p in found if p), None)
             if plan is not None:
                 plan.prepare(arrived.names)
+
+
+def issuers_of(channel: Channel) -> dict[str, str]:
+    """Say whose numbers come without an issuer over this channel."""
+    node = channel.dicom
+    return {} if node is None else node.dicom.issuers.model_dump()
 
 
 def site_of(pipeline: Pipeline, read: Read, channel: Channel) -> str:
@@ -136,7 +153,7 @@ def judge(out: Work, entry: Entry, channel: Channel, drafts: list[Draft], number
         text = f"entry {entry.conflicts_with} has the same number and other content"
         out.flags.append(Flag("same-control-id", number, text, True))
     for d in drafts:
-        for p in validate(d.body, d.known):
+        for p in validate(d.body, d.known) if d.write != "known" else ():
             flag = Flag("invalid", p.path, f"{p.text} ({d.map})", True)
             if channel.on_error == "hold":
                 out.parked = flag

@@ -92,7 +92,7 @@ def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str,
         return order_keys(body)
     senders = Senders(port.channel, port.sender, port.senders, port.order, lambda _: origin.sender)
     format = recognise(body)
-    if format in ("cda", "x12", "ncpdp"):
+    if format in ("cda", "x12", "ncpdp", "dicom"):
         with suppress(FormatError):  # what cannot be read any more keeps the lanes of its origin
             return senders.facts_of(facts_of(body, format))[1]
         return ()

@@ -62,7 +62,7 @@ def _values(found: Entry, maps: Maps, site: str) -> dict[str, str]:
         segments = (s for sent in arrivals(found.body) for s in sent.segments)
         return {leaf.address: text_of(leaf.value) for s in segments for leaf in x12_leaves(s)}
     document = read_body(found.body, format).document
-    return {leaf.address: leaf.value for leaf in document.leaves()}
+    return {leaf.place: leaf.value for leaf in document.leaves()}
 
 
 def print_lineage(made: dict[str, Any]) -> None:

@@ -54,6 +54,8 @@ def transaction(
     ids: set[str] = set()
     asked = set() if asked is None else asked
     for draft in drafts:
+        if draft.write == "known":  # it changes what a receiver may not have, and makes nothing
+            continue
         id = draft.id.lower()
         if id in ids:
             raise FormatError("two resources of one bundle have the same id", where=draft.name)

@@ -1,10 +1,11 @@
 """Which format bytes are in: told by what they say, never by the name of a file.
 
 In: bytes, or the first 64 KiB of them. Out: one word: `hl7v2` (MSH, FHS, BHS), `x12` (ISA), `cda` (a root
-ClinicalDocument), `ncpdp` (a root Message of SCRIPT), `xdm` (a zip with IHE_XDM in it, IHE ITI TF-2 3.32), or
-nothing. A byte order mark, UTF-16, any prefix of the root, comments and processing instructions before it are
-no obstacle. What is damaged or dangerous (a DOCTYPE) still gets its word, so that the reader of that format
-refuses it in its own words.
+ClinicalDocument), `ncpdp` (a root Message of SCRIPT), `xdm` (a zip with IHE_XDM in it, IHE ITI TF-2 3.32),
+`dicom` (DICM behind the preamble, PS3.10 7.1, or a study as the hub tells of it), or nothing. A byte order
+mark, UTF-16, any prefix of the root, comments and processing instructions before it are no obstacle. What is
+damaged or dangerous (a DOCTYPE) still gets its word, so that the reader of that format refuses it in its own
+words.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from engine.formats.xml.read import root_name
 __all__ = ["FORMATS", "HEAD", "Format", "recognise"]
 
 Format = str
-FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "xdm")
+FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "xdm", "dicom")
 HEAD = 1 << 16
 """Bytes from the beginning that are enough to tell."""
 
+_STUDY = b'{"dicom study":'
 _BLANK = b"\xff\xfe\xef\xbb\xbf\x0b \t\r\n"
 _V2 = (b"MSH", b"FHS", b"BHS")
 _V2_LINE = re.compile(rb"[\r\n](?:MSH|FHS|BHS)[^0-9A-Za-z\s]")
@@ -34,6 +36,8 @@ def recognise(data: bytes) -> Format:
     """Return the format of bytes; empty for what is none of them."""
     if data.startswith(b"MSH"):
         return "hl7v2"
+    if data[128:132] == b"DICM" or data.startswith(_STUDY):
+        return "dicom"
     head = data[:HEAD]
     if head.startswith(_ZIP):
         return "xdm" if _is_xdm(data) else ""

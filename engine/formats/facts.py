@@ -1,10 +1,11 @@
-"""What a journal, a listener and a search know of a document, a claim or a prescription before it is mapped.
+"""What a journal, a listener and a search know of a document, a claim, a prescription or an image before it
+is mapped.
 
-In: bytes of CDA, X12 or SCRIPT (`content.recognise` says which). Out: `Facts`: the number that makes it the
-same one when it comes again, its type (`cda 34133-9`, `x12 837P`, `ncpdp NewRx`), who sends it, the patients
-and business numbers that keep its order, and the words it is found by. A `FormatError` where it cannot be
-read. Follows CDA R2 (id, code, recordTarget, custodian), X12.5 (ISA, GS, ST) with the 005010 guides, NCPDP
-SCRIPT (Header).
+In: bytes of CDA, X12, SCRIPT or DICOM (`content.recognise` says which). Out: `Facts`: the number that makes
+it the same one when it comes again, its type (`cda 34133-9`, `x12 837P`, `ncpdp NewRx`), who sends it, the
+patients and business numbers that keep its order, and the words it is found by. A `FormatError` where it
+cannot be read. Follows CDA R2 (id, code, recordTarget, custodian), X12.5 (ISA, GS, ST) with the 005010
+guides, NCPDP SCRIPT (Header), DICOM PS3.3.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from engine.formats.cda import document as cda
 from engine.formats.cda.elements import Element, attr, child, children, own_text
+from engine.formats.dicom import document as dicom
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.ncpdp.parties import parties
 from engine.formats.ncpdp.prescription import prescriptions
@@ -24,7 +26,7 @@ from engine.formats.x12.segments import Segment, read_segments, text_of
 from engine.formats.x12.tables import table_for
 from engine.kernel.errors import FormatError
 
-__all__ = ["Facts", "facts_of", "of_cda", "of_script", "of_segments"]
+__all__ = ["Facts", "facts_of", "of_cda", "of_dicom", "of_script", "of_segments"]
 
 _MOST_KEYS = 24
 """Of a batch about more patients than this only the sender's order is kept."""
@@ -69,7 +71,9 @@ def facts_of(data: bytes, format: str) -> Facts:
     if format == "x12":
         segments, _, _ = read_segments(data)
         return of_segments(segments)
-    raise FormatError("no document, claim or prescription", remedy="send CDA, X12 or NCPDP SCRIPT")
+    if format == "dicom":
+        return of_dicom(dicom.parse(data))
+    raise FormatError("no document, claim or prescription", remedy="send CDA, X12, NCPDP SCRIPT or DICOM")
 
 
 # -- CDA ---------------------------------------------------------------------------------------------------
@@ -206,6 +210,46 @@ def of_script(script: ncpdp.Script) -> Facts:
         tuple(words)[:_MOST_WORDS],
         script.test,
         script.charset,
+    )
+
+
+# -- DICOM -------------------------------------------------------------------------------------------------
+
+_WORDS = {
+    "PatientID": "patient",
+    "AccessionNumber": "order",
+    "RequestedProcedureID": "order",
+    "PlacerOrderNumberImagingServiceRequest": "order",
+    "StudyInstanceUID": "study",
+}
+"""Attributes that something is found by, wherever they stand, and the kind of word they are."""
+
+
+def of_dicom(document: dicom.Dicom) -> Facts:
+    """Read a study, a performed procedure step or an object."""
+    words: dict[tuple[str, str], None] = {}
+    keys: dict[str, None] = {}
+    root = document.root
+    for element in root.iter(*_WORDS):
+        kind, said = _WORDS[str(element.tag)], (element.text or "").strip()
+        _put(words, kind, said)
+        if said and kind != "patient":
+            keys[f"dicom {kind}|{said}"] = None
+    for element in root.iter("PatientName"):
+        for word in re.split(r"[\^=\s]+", element.text or ""):
+            _put(words, "name", word.casefold())
+    for element in root.iter("PatientBirthDate"):
+        _put(words, "birth", (element.text or "").replace(".", "")[:8])
+    control = document.own("StudyInstanceUID" if document.kind == "study" else "SOPInstanceUID")
+    _put(words, "control", control)
+    return Facts(
+        "dicom",
+        document.type[:30],
+        f"{control}/{document.told}" if document.told else control,
+        document.sender,
+        document.headers,
+        tuple(keys)[:_MOST_KEYS],
+        tuple(words)[:_MOST_WORDS],
     )
 
 

@@ -14,10 +14,10 @@ from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map, load
 from engine.mapping import conditions
 from engine.mapping import types as T
+from engine.mapping.dicom_values import FUNCTIONS
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.read import Parse, read_map
 from engine.mapping.readmessage import read_message
-from engine.mapping.script_values import FUNCTIONS
 from engine.mapping.treeconditions import parse_tree
 from engine.mapping.x12types import X12
 
@@ -47,6 +47,7 @@ LANGUAGES = {
         Language("x12", "x12", types=X12),
         Language("cda", "cda", tree=True, parse=parse_tree),
         Language("ncpdp", "ncpdp", tree=True, parse=parse_tree),
+        Language("dicom", "dicom", tree=True, parse=parse_tree),
     )
 }
 """By format; the format's own names stand in docs/analysts/ways-in.md."""

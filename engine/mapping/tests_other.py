@@ -13,6 +13,7 @@ from lxml import etree
 
 from engine.formats.cda.document import Document
 from engine.formats.cda.texts import Texts
+from engine.formats.dicom.document import parse_tree
 from engine.formats.xml.nodes import Node
 from engine.formats.xml.places import Places
 from engine.formats.xml.read import read_xml
@@ -22,13 +23,13 @@ from engine.mapping.arrived import Arrived
 from engine.mapping.convert import _plan, unkeyed
 from engine.mapping.model import MapDef, TestDef
 from engine.mapping.project import SiteProgram
-from engine.mapping.treearrived import TreeArrived, cda_arrived, script_arrived
+from engine.mapping.treearrived import TreeArrived, cda_arrived, dicom_arrived, script_arrived
 from engine.mapping.treescope import TreeScope
 
 __all__ = ["run_document", "run_element"]
 
 _NAMESPACES = 'xmlns:sdtc="urn:hl7-org:sdtc" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-_HOME = {"cda": ' xmlns="urn:hl7-org:v3"', "ncpdp": ""}
+_HOME = {"cda": ' xmlns="urn:hl7-org:v3"', "ncpdp": "", "dicom": ""}
 
 
 def _document(data: bytes) -> Document:
@@ -76,6 +77,8 @@ def run_document(program: SiteProgram, test: TestDef, trace: bool) -> tuple[Any,
     arrived: Arrived
     if program.maps.language.format == "cda":
         arrived = cda_arrived(_cda(data, test))
+    elif program.maps.language.format == "dicom":
+        arrived = dicom_arrived(parse_tree(read_xml(data).root, data))
     else:
         from engine.formats.ncpdp.message import parse
 

@@ -1,7 +1,8 @@
-"""A document as it comes to the mapper: CDA by its sections and statements, SCRIPT by its parties and drugs.
+"""A document as it comes to the mapper: CDA by its sections and statements, SCRIPT by its parties and drugs,
+DICOM by studies, steps and reports.
 
-In: a parsed document. Out: an `Arrived`; see from_cda.py and from_ncpdp.py for its groups. Follows CDA R2,
-NCPDP SCRIPT.
+In: a parsed document. Out: an `Arrived`; see from_cda.py, from_ncpdp.py and from_dicom.py for its groups.
+Follows CDA R2, NCPDP SCRIPT, DICOM PS3.3.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.formats.cda.document import Document
+from engine.formats.dicom.document import Dicom, study_of
 from engine.formats.hl7v2.delims import Delims, Repair
 from engine.formats.ncpdp.message import Script
-from engine.mapping import from_cda, from_ncpdp
+from engine.mapping import from_cda, from_dicom, from_ncpdp
 from engine.mapping.arrived import NO_DELIMS
 from engine.mapping.build import Built
 from engine.mapping.lineage import Report
@@ -21,7 +23,7 @@ from engine.mapping.treereport import tree_report
 from engine.mapping.treerun import TracedTreeRun, TreeRun
 from engine.mapping.treescope import TreeScope
 
-__all__ = ["TreeArrived", "cda_arrived", "script_arrived"]
+__all__ = ["TreeArrived", "cda_arrived", "dicom_arrived", "script_arrived"]
 
 
 class TreeArrived:
@@ -100,4 +102,18 @@ def script_arrived(script: Script) -> TreeArrived:
         script.transaction,
         said,
         from_ncpdp.authority_of(said),
+    )
+
+
+def dicom_arrived(document: Dicom) -> TreeArrived:
+    """Arrange a study, a step, a report or a selection; a single object as the study that it is part of."""
+    told = study_of([document]) if document.kind == "instance" else document
+    return TreeArrived(
+        "dicom",
+        told,
+        from_dicom.arrange(told),
+        from_dicom.kinds_of(document),
+        document.type,
+        document.headers,
+        from_dicom.authority_of(document),
     )

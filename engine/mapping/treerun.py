@@ -1,8 +1,8 @@
 """One run of compiled maps over a document: elements and attributes as raw values.
 
-`TreeRun` is what generated code calls for CDA and SCRIPT; `TracedTreeRun` its twin, whose texts remember the
-element and attribute they came from (`At`). References to what another element became are written when all
-resources are there (`made_here`). Everything else is the run of HL7 v2.
+`TreeRun` is what generated code calls for CDA, SCRIPT and DICOM; `TracedTreeRun` its twin, whose texts
+remember the element and attribute they came from (`At`). References to what another element became are
+written when all resources are there (`made_here`). Everything else is the run of HL7 v2.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from engine.formats.cda.times import compact
 from engine.formats.xml.nodes import Node
 from engine.formats.xml.paths import Path, read_path
 from engine.kernel.message import Draft, Gap, Identity
+from engine.mapping.dicom_values import FUNCTIONS
 from engine.mapping.run import Run, TracedRun
-from engine.mapping.script_values import FUNCTIONS
 from engine.mapping.traced import TKey, TStr, absorb, traced
 from engine.mapping.tree_values import KEYS, Function
 

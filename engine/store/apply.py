@@ -15,6 +15,7 @@ from engine.store.checks import another_of_key
 from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
+from engine.store.known import only_known
 from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Bodies
 from engine.store.patients import record_merges
@@ -75,8 +76,11 @@ def apply_one(prepared: Prepared, state: State, writer: Writer, confirmed: Colle
     if work.parked is not None:
         return parked(work, work.parked, state.at)
     before = state.next_rid
+    sure = work.entry in confirmed
     try:
-        made = plan(prepared, state, confirmed=work.entry in confirmed)
+        prepared, flags = only_known(prepared, state, confirmed=sure)
+        made = plan(prepared, state, confirmed=sure)
+        made.flags += flags
     except Park as problem:
         state.next_rid = before
         return parked(work, problem.flag, state.at)

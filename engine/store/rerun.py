@@ -21,6 +21,7 @@ from engine.store.chain import Link, chain_of, times_heard, touches_of
 from engine.store.columns import patient_reference
 from engine.store.content import Plan, Version, times_now
 from engine.store.course import Fact
+from engine.store.known import only_known
 from engine.store.merge import dated, facts_of, times_of
 from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Body
@@ -66,6 +67,7 @@ def rerun(
     """Write works again, oldest position first; `reason` says who asked and why."""
     works = sorted(works, key=lambda prepared: prepared.work.position)
     load_for(works, state)
+    works, told = _known(works, state, confirmed)
     run = _Run(state, writer)
     rows = {
         r.rid: r for w in works for keys in w.keys for k in keys if (r := state.by_key.get(k)) is not None
@@ -81,6 +83,7 @@ def rerun(
             made = plan(prepared, state, confirmed=work.entry in confirmed)
         except Park as problem:
             raise Stopped(work, parked(work, problem.flag, state.at)) from None
+        made.flags += told[work.entry]
         _take(made, run)
         plans.append(made)
     written, unchanged = _settle(run)
@@ -100,6 +103,21 @@ def rerun(
         writer.outcome(outcome, made.work, reason)
         outcomes.append(outcome)
     return outcomes
+
+
+def _known(
+    works: Sequence[Prepared], state: State, confirmed: Collection[int]
+) -> tuple[list[Prepared], dict[int, list[Flag]]]:
+    """Find what the drafts of works that may make nothing speak of, before anything is rebuilt."""
+    out, told = [], {}
+    for prepared in works:
+        work = prepared.work
+        try:
+            one, told[work.entry] = only_known(prepared, state, confirmed=work.entry in confirmed)
+        except Park as problem:
+            raise Stopped(work, parked(work, problem.flag, state.at)) from None
+        out.append(one)
+    return out, told
 
 
 def _left_behind(works: Sequence[Prepared], spoken: set[int], state: State) -> dict[int, list[Flag]]:
