@@ -54,12 +54,13 @@ def address(base: str, one: HeldInstance) -> str:
 
 def retrieve(held: Held, ask: Ask, open_: Open) -> Answer:
     """Answer with whole instances (PS3.18 10.4.1.1.1 to 10.4.1.1.3)."""
-    asked = [
-        wish for wish in wishes(ask) if wish.takes(_DICOM, parts=True) or wish.takes(_DICOM, parts=False)
-    ]
     one = len(held.instances) == 1 and held.what == "instance"
-    alone = one and bool(asked) and asked[0].media == _DICOM and asked[0].parts is False
-    asked = [wish for wish in asked if wish.takes(_DICOM, parts=not alone)]
+    asked = [wish for wish in wishes(ask) if wish.takes(_DICOM, parts=True)]
+    alone = False
+    if one:
+        asked = [wish for wish in wishes(ask) if wish.takes(_DICOM, parts=wish.parts is not False)]
+        asked = [wish for wish in asked if _reached(held.instances[0].transfer_syntax, wish)][:1]
+        alone = any(wish.parts is False for wish in asked)
     parts = [_part(instance, asked, open_, ask.base) for instance in held.instances]
     if one:  # what cannot be written is found out while another answer can still be given
         parts = [_ready(parts[0], held.instances[0], asked, open_)]
@@ -68,13 +69,16 @@ def retrieve(held: Held, ask: Ask, open_: Open) -> Answer:
     return multipart(parts, _DICOM, "retrieve", held.what, held.detail)
 
 
+def _reached(held: str, wish: Wish) -> str:
+    return reachable(held, wish.syntax, is_encapsulated(held))
+
+
 def _syntax(held: str, asked: Sequence[Wish]) -> str:
     for wish in asked:
-        if found := reachable(held, wish.syntax, is_encapsulated(held)):
+        if found := _reached(held, wish):
             return found
     raise Refusal(
-        406,
-        "what is held is not to be had in this media type and transfer syntax; transfer-syntax=* takes any",
+        406, "what is held cannot be had in this media type and transfer syntax; transfer-syntax=* takes any"
     )
 
 

@@ -1,4 +1,4 @@
-"""DICOMweb in this process: an index and an object store in memory, and who asks them."""
+"""DICOMweb in this process, over a real index and a real object store, and who asks it."""
 
 from __future__ import annotations
 
@@ -23,83 +23,74 @@ from engine.console.guard import Guard
 from engine.console.recorder import Recorder
 from engine.console.tokens import Tokens
 from engine.formats.dicom.header import read_header
-from engine.formats.dicom.matching import matches
-from engine.kernel.errors import HubError
-from engine.kernel.imaging import Arriving, HeldInstance, Received
+from engine.imaging.index import SqlIndex
+from engine.kernel.errors import HubError, StoreUnavailable
+from engine.kernel.imaging import Arriving, HeldInstance, NewInstance, Received
+from engine.objects.folder import FolderObjects
+from engine.security.keys import Keyring
 from engine.store.audit import Access
 
 
 class Coming:
-    """An object on its way in."""
+    """An object on its way into the store, on a disk that has room for so many bytes."""
 
-    def __init__(self, room: int) -> None:
-        self.data, self._room, self.abandoned = bytearray(), room, False
+    def __init__(self, inner: Arriving, room: int) -> None:
+        self.inner, self._room, self.abandoned = inner, room, False
 
     def write(self, data: bytes) -> None:
-        if len(self.data) + len(data) > self._room:
+        self._room -= len(data)
+        if self._room < 0:
             raise OSError(28, "No space left on device")
-        self.data += data
+        self.inner.write(data)
 
     def abandon(self) -> None:
         self.abandoned = True
+        self.inner.abandon()
 
 
 @dataclass
-class Memory:
-    """Objects, index and the way to them. `room`: bytes that an object may have before the disk is full."""
+class Kept:
+    """Objects and index. `room`: bytes until the disk is full; `status`: what is answered."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
-    held: dict[str, HeldInstance] = field(default_factory=dict)
+    objects: FolderObjects
+    index: SqlIndex
     coming: list[Coming] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
-    room: int = 1 << 30
+    sent: dict[str, bytes] = field(default_factory=dict)  # SOP instance -> the file
+    room: int = 1 << 40
     status: int = 0
     opened: int = 0
+    gone: bool = False  # the object store does not answer
 
     def begin(self, received: Received) -> Arriving:
         self.received.append(received)
-        self.coming.append(Coming(self.room))
+        self.coming.append(Coming(self.objects.begin(), self.room))
         return self.coming[-1]
 
     def store(self, received: Received, arriving: Arriving) -> int:
         assert isinstance(arriving, Coming) and not arriving.abandoned
-        if self.status == 0 or self.status & 0xF000 == 0xB000:
-            self.add(bytes(arriving.data))
+        if self.status and self.status & 0xF000 != 0xB000:
+            arriving.abandon()
+            return self.status
+        stored = self.objects.keep(arriving.inner)
+        with self.objects.open(stored.address) as stream:
+            header = read_header(stream)
+        self.index.add([NewInstance(len(self.received), received.peer, stored, 1_700_000_000_000, header)])
         return self.status
 
-    def add(self, data: bytes) -> HeldInstance:
-        address = f"{len(self.files):032x}"
-        header = read_header(BytesIO(data))
-        self.files[address] = data
-        one = HeldInstance(
-            str(header.StudyInstanceUID), str(header.SeriesInstanceUID), str(header.SOPClassUID),
-            str(header.SOPInstanceUID), str(header.file_meta.TransferSyntaxUID), address, len(data), 1, 0, header,
-        )  # fmt: skip
-        self.held[one.sop_instance] = one
-        return one
-
     def open(self, address: str) -> BinaryIO:
-        if address not in self.files:
-            raise HubError("there is no such object")
+        if self.gone:
+            raise StoreUnavailable("the objects cannot be reached")
         self.opened += 1
-        return BytesIO(self.files[address])
+        return self.objects.open(address)
 
-    def instances(self, study: str = "", series: str = "", sop: Sequence[str] = ()) -> list[HeldInstance]:
-        return [
-            one
-            for one in self.held.values()
-            if study in ("", one.study)
-            and series in ("", one.series)
-            and (not sop or one.sop_instance in sop)
-        ]
+    def instances(
+        self, study: str = "", series: str = "", sop: Sequence[str] = (), attributes: bool = True
+    ) -> list[HeldInstance]:
+        return self.index.instances(study, series, sop, attributes)
 
     def search(self, level: str, query: Dataset, limit: int = 0, offset: int = 0) -> Iterator[Dataset]:
-        key = {"STUDY": "study", "SERIES": "series", "IMAGE": "sop_instance"}[level]
-        found: dict[str, Dataset] = {}
-        for one in self.held.values():
-            if matches(query, one.dataset, level=level):
-                found.setdefault(getattr(one, key), one.dataset)
-        yield from list(found.values())[offset : offset + limit if limit else None]
+        return self.index.search(level, query, limit, offset)
 
 
 class Ledger:
@@ -119,36 +110,52 @@ class Ledger:
 class Side:
     """DICOMweb and who asks it."""
 
-    memory: Memory
+    kept: Kept
     ledger: Ledger
     app: Any
     client: TestClient
+    stranger: TestClient
 
     def get(self, path: str, accept: str = "", **more: Any) -> Any:
         headers = {"Accept": accept} if accept else {}
         return self.client.get(f"/dicomweb{path}", headers=headers, **more)
 
     def stow(self, *files: bytes, study: str = "", accept: str = "") -> Any:
-        boundary = "a-boundary"
-        body = b"".join(
-            b"--a-boundary\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n" for one in files
-        )
-        headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
-        headers |= {"Accept": accept} if accept else {}
+        kind = 'multipart/related; type="application/dicom"; boundary=a-boundary'
+        headers = {"Content-Type": kind, **({"Accept": accept} if accept else {})}
         path = f"/dicomweb/studies/{study}" if study else "/dicomweb/studies"
-        return self.client.post(path, content=body + b"--a-boundary--\r\n", headers=headers)
+        return self.client.post(path, content=body_of(*files), headers=headers)
+
+    def keep(self, *files: bytes) -> list[HeldInstance]:
+        """Store files; return what is held of them."""
+        answer = self.stow(*files)
+        assert answer.status_code == 200, answer.text
+        held = []
+        for one in files:
+            sop = str(read_header(BytesIO(one)).SOPInstanceUID)
+            self.kept.sent[sop] = one
+            held += self.kept.instances(sop=(sop,))
+        return held
 
 
-def make_side(**more: Any) -> Side:
-    memory, ledger = Memory(), Ledger()
+def body_of(*files: bytes) -> bytes:
+    """Return a multipart body of objects."""
+    head = b"--a-boundary\r\nContent-Type: application/dicom\r\n\r\n"
+    return b"".join(head + one + b"\r\n" for one in files) + b"--a-boundary--\r\n"
+
+
+def make_side(folder: Path, **more: Any) -> Side:
+    keyring = Keyring.open(folder / "hub.key", existing_data=False)
+    index = SqlIndex.open(f"sqlite:///{folder / 'imaging.db'}", keyring)
+    kept, ledger = Kept(FolderObjects(folder / "objects", keyring), index), Ledger()
     app = FastAPI(openapi_url=None)
     guard = Guard(app)
-    web = DicomWeb(memory, memory, memory, "imaging", **more)
+    web = DicomWeb(kept, kept, kept, "imaging", **more)
     add_dicomweb(app, web, Tokens.read(TOKEN), Recorder(ledger))  # type: ignore[arg-type]
-    client = TestClient(
-        guard, BASE, headers={"Authorization": f"Bearer {TOKEN}"}, client=("127.0.0.1", 50000)
-    )
-    return Side(memory, ledger, guard, client)
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    client = TestClient(guard, BASE, headers=bearer, client=("127.0.0.1", 50000))
+    stranger = TestClient(guard, BASE, client=("192.0.2.7", 50002))
+    return Side(kept, ledger, guard, client, stranger)
 
 
 def sample(name: str, **changes: Any) -> bytes:
@@ -166,15 +173,20 @@ def sample(name: str, **changes: Any) -> bytes:
     return out.getvalue()
 
 
+def place(one: HeldInstance) -> str:
+    """Return the path of an instance."""
+    return f"/studies/{one.study}/series/{one.series}/instances/{one.sop_instance}"
+
+
 def parts(answer: Any) -> list[tuple[dict[str, str], bytes]]:
     """Split a multipart answer as a mail program would: by its own rules, not by ours."""
-
+    assert answer.status_code == 200, answer.text
     head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
     made = BytesParser(policy=HTTP).parsebytes(head + answer.content)
     assert not made.defects, made.defects
     boundary = str(made.get_boundary()).encode()
     pieces = answer.content.split(b"\r\n--" + boundary)[1:-1]
     return [
-        ({k.lower(): str(v) for k, v in part.items()}, piece.partition(b"\r\n\r\n")[2])
+        ({name.lower(): str(value) for name, value in part.items()}, piece.partition(b"\r\n\r\n")[2])
         for part, piece in zip(made.iter_parts(), pieces, strict=True)
     ]
