@@ -40,9 +40,15 @@ def compare(vr: str, asked: list[str], held: list[str]) -> bool:
 
 @lru_cache(maxsize=512)
 def _wild(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    collapsed = re.sub(r"\*+", "*", pattern)
-    return re.compile("".join(parts.get(c) or re.escape(c) for c in collapsed), re.DOTALL)
+    first, *rest = (
+        "".join("." if c == "?" else re.escape(c) for c in part)
+        for part in re.sub(r"\*+", "*", pattern).split("*")
+    )
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    # the first place where a part fits is as good as any other: no going back, however many `*` there are
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{middle}.*{rest[-1]}", re.DOTALL)
 
 
 def _name(asked: str, held: str) -> bool:
@@ -133,13 +139,17 @@ def _moment_within(asked: str, held: str) -> bool:
     value = _ZONED.fullmatch(held)
     if value is None:
         return False
-    zoned = bool(value[2])
-    at = _moment(held, _LOW, zoned)
-    return (not low or _moment(low, _LOW, zoned) <= at) and (not high or at <= _moment(high, _HIGH, zoned))
+    return (not low or _in_order(low, held, _LOW, _LOW)) and (not high or _in_order(held, high, _LOW, _HIGH))
+
+
+def _in_order(earlier: str, later: str, of_earlier: str, of_later: str) -> bool:
+    """Say whether one DT is not after another, in UTC where both know their offset."""
+    zoned = all((found := _ZONED.fullmatch(text)) is not None and found[2] for text in (earlier, later))
+    return _moment(earlier, of_earlier, zoned) <= _moment(later, of_later, zoned)
 
 
 def _moment(text: str, model: str, zoned: bool) -> str:
-    """Return a DT in full; in UTC where both sides know their offset."""
+    """Return a DT in full."""
     found = _ZONED.fullmatch(text)
     if found is None:
         return text

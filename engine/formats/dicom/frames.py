@@ -40,7 +40,7 @@ class Pixels(NamedTuple):
 
 
 def number(dataset: Dataset, keyword: str, default: int) -> int:
-    """Return a whole number of a header, the default where there is none; FormatError where it is none at all."""
+    """Return a whole number of a header, the default where it has none; FormatError where it is no number."""
     text = next(iter(texts_of(dataset, keyword)), "")
     if not text:
         return default
