@@ -3,7 +3,8 @@
 In: objects that are on disk and in the journal, with their headers. Out: studies, series and instances, with
 what they are found by. What a study says first stays; what it left empty is filled in by later objects. Other
 bytes under a SOP Instance UID that is held are written down, never served. A study whose objects name two
-patients, or that shares a series with another study, keeps all its objects and is marked for a person."""
+patients, or that shares a series with another study, keeps all its objects and is marked for a person.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 In: SQL with `?` places. Out: rows as tuples. One writer at a time among all processes (SQLite: the lock of
 `kernel.onewriter`; PostgreSQL: an advisory lock), so that a batch finds what it is compared with. What the
-journal can bring back is committed without waiting for the disk; what it cannot is `durable`."""
+journal can bring back is committed without waiting for the disk; what it cannot is `durable`.
+"""
 
 from __future__ import annotations
 

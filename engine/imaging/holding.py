@@ -2,7 +2,8 @@
 
 In: sealed rows. Out: `HeldStudy`, `HeldInstance`, `StudyTree`, and the attributes of each level in the DICOM
 JSON model with what the index counts itself (PS3.4 C.6.1.1, C.6.2.1: modalities, related series and
-instances)."""
+instances).
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ lost.
 In: objects that are on disk and in the journal, queries, what the core store says a study belongs to. Out:
 studies, series, instances, and what waits. The rooms behind it: `adding` (batches), `holding` (records),
 `searching` (queries), `waiting` (commitments, sendings), `steps`, `retention`. One file of SQLite or a
-database of PostgreSQL; several processes may use it at once, threads may share one."""
+database of PostgreSQL; several processes may use it at once, threads may share one.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,17 @@ from engine.imaging.searching import Search
 from engine.imaging.steps import Steps
 from engine.imaging.tables import bring_up_to_date
 from engine.imaging.waiting import Backlog, Commitment, Sending, Waiting
-from engine.kernel.imaging import Added, HeldInstance, HeldStudy, Linked, NewInstance, Peer, Step, StudyTree
+from engine.kernel.imaging import (
+    Added,
+    HeldInstance,
+    HeldStudy,
+    Linked,
+    NewInstance,
+    Peer,
+    Step,
+    Stored,
+    StudyTree,
+)
 from engine.security.keys import Keyring
 
 __all__ = ["SqlIndex"]
@@ -109,6 +120,15 @@ class SqlIndex:
             )
             said.append((entry, bytes(address).hex(), study))
         return said
+
+    def where_is(self, sop_instance: str) -> Stored | None:
+        """Return which object is held under a SOP Instance UID, without opening anything."""
+        with self._database.read() as session:
+            row = session.one(
+                "SELECT address, size FROM instance WHERE uid = ?",
+                (self._keys.uid("instance", sop_instance),),
+            )
+        return None if row is None else Stored(bytes(row[0]).hex(), row[1])
 
     def look(self, sop_instance: str) -> HeldInstance | None:
         """Return one instance by its UID."""
@@ -234,6 +254,10 @@ class SqlIndex:
                 )
             }
         return {"studies": int(studies), "series": int(series), "instances": int(instances), **rest}
+
+    def used(self, addresses: Sequence[str]) -> set[str]:
+        """Return those of these addresses that something is held by."""
+        return self.retention.used(addresses)
 
     def forget(self, study: str = "", sop: Sequence[str] = ()) -> list[str]:
         """Forget a study or instances; return the addresses of objects that nothing uses any more."""

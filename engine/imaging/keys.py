@@ -2,7 +2,8 @@
 
 In: attributes in the DICOM JSON model, queries. Out: 16 bytes for what is unique, a signed 64-bit number for
 what only narrows a search and is decided on the opened attributes. A name is found by the first letters of
-each of its groups (PS3.5 6.2.1), without accents, so that `SM*` narrows and `*TH` does not."""
+each of its groups (PS3.5 6.2.1), without accents, so that `SM*` narrows and `*TH` does not.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@ it.
 
 In: a moment, or a study. Out: rows gone in one transaction, and the addresses of objects that neither an
 instance nor other bytes under its UID use any more. Objects go afterwards (`expire`): a crash between leaves
-an object without a row, never a row without an object."""
+an object without a row, never a row without an object.
+"""
 
 from __future__ import annotations
 

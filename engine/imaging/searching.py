@@ -2,7 +2,8 @@
 
 In: a level and the identifier of a C-FIND, or the same made of a QIDO-RS URL. Out: candidates that match,
 newest study first, each with the attributes of its level and those above. Follows PS3.4 C.4.1 and C.6. What
-is opened for one query has a limit; a query that meets it ends with `TooBroad` after what was found."""
+is opened for one query has a limit; a query that meets it ends with `TooBroad` after what was found.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 What is in them: studies, series and instances with the attributes the index keeps (sealed), keyed hashes they
 are found by, the day of a study and numbers in clear; procedure steps; what waits to be answered or sent on.
-What is not in them: any UID, identifier, name or birth date that could be read without the keys."""
+What is not in them: any UID, identifier, name or birth date that could be read without the keys.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ def bring_up_to_date(database: Database, whose: str) -> None:
     """
     with database.write(durable=True) as session:
         session.run("CREATE TABLE IF NOT EXISTS meta (item TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        known = {item: value for item, value in session.all("SELECT item, value FROM meta")}
+        known: dict[str, str] = dict(session.all("SELECT item, value FROM meta"))
         revision = int(known.get("revision", 0))
         if revision > len(_REVISIONS):
             raise ConfigError(

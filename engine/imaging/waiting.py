@@ -1,7 +1,8 @@
 """What waits to be answered or sent on: storage commitments (PS3.4 J), objects on their way to other systems.
 
 In: requests and what became of each try. Out: what is due. Nothing here can be made again from the journal:
-every change is on disk before it is told."""
+every change is on disk before it is told.
+"""
 
 from __future__ import annotations
 
