@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import IS, DSfloat, PersonName
 
-from engine.formats.dicom.values import BINARY, elements_of
+from engine.formats.dicom.values import BINARY, elements_of, unknown
 from engine.kernel.errors import FormatError
 
 __all__ = ["from_json", "from_model", "to_json", "to_model"]
@@ -143,6 +143,8 @@ def _element(tag: Any, vr: str, attribute: Mapping[str, Any], depth: int) -> Any
             inline = base64.b64decode(attribute.get("InlineBinary") or "", validate=True)
         except (binascii.Error, TypeError, ValueError) as cause:
             raise FormatError("an InlineBinary is not base64", where=where) from cause
+        if vr == "UN":
+            return unknown(tag, inline or None)
         return DataElement(tag, vr, inline or None, already_converted=True)
     values = attribute.get("Value") or []
     if not isinstance(values, list):

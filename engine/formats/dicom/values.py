@@ -17,7 +17,17 @@ from pydicom.errors import BytesLengthException
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-__all__ = ["BINARY", "UNREADABLE", "element_of", "elements_of", "items_of", "tag_of", "text_of", "texts_of"]
+__all__ = [
+    "BINARY",
+    "UNREADABLE",
+    "element_of",
+    "elements_of",
+    "items_of",
+    "tag_of",
+    "text_of",
+    "texts_of",
+    "unknown",
+]
 
 Dataset = Any
 
@@ -87,9 +97,16 @@ def _as_text(raw: RawDataElement) -> Any:
     if not isinstance(value, bytes):
         return DataElement(raw.tag, vr, value, already_converted=True)
     if vr in BINARY or vr in ("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT", "US or SS"):
-        return DataElement(raw.tag, "UN", value, already_converted=True)
+        return unknown(raw.tag, value)
     texts = [part.strip(" \0") for part in value.decode("ascii", "replace").split("\\")]
     return DataElement(raw.tag, vr, texts[0] if len(texts) == 1 else texts, already_converted=True)
+
+
+def unknown(tag: Any, value: bytes | None) -> Any:
+    """Make an element of VR UN; pydicom would take the one its dictionary has."""
+    element = DataElement(tag, "UN", value, already_converted=True)
+    element.VR = "UN"
+    return element
 
 
 def texts_of(dataset: Dataset, key: int | str) -> list[str]:
