@@ -23,11 +23,12 @@ from engine.channels.posting import entry_at, named, posted_by
 from engine.fhir import diff, jsonio
 from engine.fhir import path as fhirpath
 from engine.formats.content import recognise
+from engine.formats.facts import facts_of
 from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import split_messages
 from engine.kernel.errors import ConfigError, HubError
-from engine.kernel.message import Accepted, Entry, Work
+from engine.kernel.message import Accepted, Entry, NewEntry, Work
 from engine.kernel.yamlfile import Map, Seq, load
 from engine.listeners.ack_rules import AckRules, AckSettings, worst
 from engine.listeners.mail import mail_of
@@ -136,6 +137,8 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
     except OSError as e:
         raise ConfigError(f"{test['send']} cannot be read", where=place, why=e.strerror or "") from None
     format = recognise(data)
+    if format == "dicom":
+        return _store(pipeline, channel, data)
     if format not in ("", "hl7v2") or (channel.receives is not None and not channel.receives.rules.v2):
         return _post(pipeline, channel, _replaced(data, test.get("change") or {}, place))
     rules = _rules(channel)
@@ -153,6 +156,19 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         came.works.append((message, work))
         came.resources += [{**d.body, "id": d.id} for d in work.drafts]
     came.answers = [(rules.answer(header, worst(outcomes)) if outcomes else "") or "none"]
+    return came
+
+
+def _store(pipeline: Pipeline, channel: Channel, data: bytes) -> _Came:
+    """Hand in an object of DICOM, or a study as the hub tells of it, as the node would journal it."""
+    facts = facts_of(data, "dicom")
+    new = NewEntry(
+        channel.name, data, 0, facts.sender, "test", facts.control, message_type=facts.message_type
+    )
+    came = _Came(answers=["0x0000"])
+    work = pipeline.work(entry_at(1, new))
+    came.works.append((None, work))
+    came.resources += [{**d.body, "id": d.id} for d in work.drafts if d.write != "known"]
     return came
 
 

@@ -25,6 +25,7 @@ from engine.cli.collecting import Collecting
 from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
 from engine.cli.convertlong import LONG, Refused, convert_long
 from engine.cli.convertsets import convert_sets
+from engine.cli.convertstudies import Files, convert_study, together
 from engine.fhir import jsonio
 from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import Message, parse
@@ -106,7 +107,7 @@ def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]
         report["errors"].append({"source": e.where, "text": str(e)})
         yield Result(number, None, report, (e.where, str(e)))
     if not number:
-        yield Result(1, None, empty_report(""), ("-", "no HL7 v2, X12, CDA or SCRIPT found in it"))
+        yield Result(1, None, empty_report(""), ("-", "no HL7 v2, X12, CDA, SCRIPT or DICOM found in it"))
 
 
 def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
@@ -148,16 +149,17 @@ def _start(root: str, identity_base: str) -> None:
     _collecting = Collecting()
 
 
-Job = tuple[str, str, str, str]  # file, stem, folder, site
+Job = tuple[Files, str, str, str]  # file (with those that belong to it), stem, folder, site
 
 
 def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]) -> None:
     """Convert one file and write what it gives; `say` hears what is wrong, `moved` of bytes done."""
-    path, stem, out_dir, site = job
+    files, stem, out_dir, site = job
     assert _maps is not None
-    out, left = Path(out_dir), _size(Path(path))
+    path = files.first
+    out, left = Path(out_dir), sum(map(_size, (path, *files.others)))
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             long = recognise(file.read(HEAD)) if left > LONG else ""
             if long == "x12":
                 file.seek(0)
@@ -172,7 +174,8 @@ def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]
                 moved(left)
                 return
             file.seek(0)
-            results = convert_file(file, _maps, site)
+            some = convert_study(files, _maps, site) if files.others else convert_file(file, _maps, site)
+            results = iter(some)
             first = next(results)
             second = next(results, None)
             # only now it is known whether the file holds one message, and so what the first is called
@@ -220,7 +223,7 @@ def _file(job: Job) -> tuple[int, list[str]]:
     """Convert one file in a process of the pool; returns (bytes of the file, lines for stderr)."""
     problems: list[str] = []
     _one_file(job, problems.append, lambda size: None)
-    return _size(Path(job[0])), problems
+    return sum(map(_size, (job[0].first, *job[0].others))), problems
 
 
 def _size(path: Path) -> int:
@@ -246,8 +249,9 @@ def convert_paths(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise _unwritable(out, e) from None
-    files = expand(paths)
-    jobs = [(str(f), stem, str(out), site) for f, stem in zip(files, stems(files), strict=True)]
+    files = together(expand(paths))
+    named = stems([one.first for one in files])
+    jobs = [(one, stem, str(out), site) for one, stem in zip(files, named, strict=True)]
     if not jobs:
         print("nothing to convert: no file at these paths", file=sys.stderr)
         return 1

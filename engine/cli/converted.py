@@ -25,7 +25,16 @@ from engine.mapping.from_x12 import arrivals
 from engine.mapping.project import Maps
 from engine.mapping.treearrived import cda_arrived
 
-__all__ = ["READERS", "Result", "convert_others", "empty_report", "fill", "internal_error"]
+__all__ = [
+    "READERS",
+    "Result",
+    "convert_arrived",
+    "convert_others",
+    "empty_report",
+    "failed",
+    "fill",
+    "internal_error",
+]
 
 Read = Callable[[BinaryIO], Iterable[Arrived]]
 
@@ -48,10 +57,20 @@ def _script(file: BinaryIO) -> Iterable[Arrived]:
     return [script_arrived(parse(file.read()))]
 
 
+def _dicom(file: BinaryIO) -> Iterable[Arrived]:
+    from engine.formats.dicom.document import STUDY_ENTRY, parse
+    from engine.formats.dicom.header import LIMIT
+    from engine.mapping.treearrived import dicom_arrived
+
+    head = file.read(LIMIT)  # of an image what stands before its pixels
+    return [dicom_arrived(parse(head + file.read() if head.startswith(STUDY_ENTRY) else head))]
+
+
 READERS: dict[str, Read] = {
     "xdm": lambda file: (),  # its documents are read one by one
     "cda": lambda file: [cda_arrived(parse_cda(file.read()))],
     "ncpdp": _script,
+    "dicom": _dicom,
     "x12": arrivals,
 }
 """How a file of each format is read into what is to be mapped, one after another."""
@@ -105,7 +124,7 @@ def convert_others(format: str, file: BinaryIO, maps: Maps, site: str = "") -> I
     number = 0
     try:
         for number, arrived in enumerate(READERS[format](file), 1):
-            yield _one(number, arrived, maps.of(format), site)
+            yield convert_arrived(number, arrived, maps.of(format), site)
     except HubError as e:  # what came before it is converted
         yield _failed(number + 1, empty_report("", format), e.where, str(e))
     except Exception as e:
@@ -140,12 +159,18 @@ def _package(file: BinaryIO, maps: Maps, site: str) -> Iterator[Result]:
         yield Result(number + 1, transaction(drafts) if drafts else None, report, error)
 
 
+def failed(number: int, format: str, where: str, why: str) -> Result:
+    """Refuse one of which nothing can be said but why."""
+    return _failed(number, empty_report("", format), where, why)
+
+
 def _failed(number: int, report: dict[str, Any], where: str, why: str) -> Result:
     report["errors"].append({"source": where, "text": why})
     return Result(number, None, report, (where or "-", why))
 
 
-def _one(number: int, arrived: Arrived, maps: Maps, site: str) -> Result:
+def convert_arrived(number: int, arrived: Arrived, maps: Maps, site: str) -> Result:
+    """Convert one that is arranged, with the maps of its format."""
     out = empty_report(arrived.type, arrived.format)
     try:
         name = site if site in maps.sites else maps.site_for(arrived.headers).name

@@ -15,6 +15,7 @@ from engine.channels.definition import load_channels
 from engine.channels.replay import ask_replay
 from engine.cli.opened import Opened
 from engine.formats.content import recognise
+from engine.formats.dicom.document import parse as parse_dicom
 from engine.formats.hl7v2.header import peek
 from engine.formats.x12.segments import read_segments, text_of
 from engine.formats.xml.encoding import to_utf8
@@ -185,7 +186,9 @@ def readable(body: bytes) -> str:
     format = recognise(body)
     if format == "xdm":
         return f"a package (zip) of {len(body):,} bytes"
-    if format in ("cda", "ncpdp"):
+    if format == "dicom":
+        text = "\n".join(f"{leaf.place} = {leaf.value}" for leaf in parse_dicom(body).leaves())
+    elif format in ("cda", "ncpdp"):
         try:
             text = to_utf8(body).data.decode("utf-8", "replace").replace("\r\n", "\n")
         except FormatError:

@@ -1,7 +1,7 @@
 """`hub parse`: files as trees with addresses, names and offsets; with `--emit`, written back byte for byte.
 
-HL7 v2, X12, CDA and SCRIPT are told apart by content. What comes back differs from what came in only where a
-message was damaged, and every damage is listed. The bytes around the HL7 v2 messages of a file (batch
+HL7 v2, X12, CDA, SCRIPT and DICOM are told apart by content. What comes back differs from what came in only
+where a message was damaged, and every damage is listed. The bytes around the HL7 v2 messages of a file (batch
 headers, MLLP frame bytes) are not a message's and are not written back; an X12 file and an XML one are
 written back whole.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from engine.cli.convert import expand, stems
+from engine.cli.parse_dicom import parse_dicom
 from engine.cli.parse_package import parse_package
 from engine.cli.parse_x12 import parse_x12
 from engine.cli.parse_xml import parse_xml
@@ -67,6 +68,8 @@ def _reader(file: Path) -> Reader:
     format = recognise(head)
     if format in ("cda", "ncpdp") or (not format and is_xml(head)):
         return parse_xml
+    if format == "dicom":
+        return parse_dicom
     return parse_x12 if format == "x12" else parse_package if format == "xdm" else _parse_v2
 
 

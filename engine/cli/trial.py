@@ -70,7 +70,7 @@ def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
         raise FormatError(
             "there is no HL7 message in this file",
             where=str(path),
-            why="no line begins with MSH, and it is neither CDA nor X12 nor SCRIPT",
+            why="no line begins with MSH, and it is neither CDA nor X12 nor SCRIPT nor DICOM",
         )
     return trials
 
@@ -94,7 +94,7 @@ def _try(number: int, data: bytes, format: str, maps: Maps, channel: Channel) ->
     trial.revision, trial.report, trial.parked = done.revision, done.report, done.built.held
     trial.flags = list(done.built.flags)
     for draft in done.built.drafts:
-        for p in validate(draft.body):
+        for p in validate(draft.body) if draft.write != "known" else ():
             flag = Flag("invalid", p.path, f"{p.text} ({draft.map})", True)
             if channel.on_error == "hold" and trial.parked is None:
                 trial.parked = flag

@@ -356,7 +356,10 @@ class MessagePlan:
         return node
 
     def _check_keys(self, line: _Line, keys: tuple[Identity, ...], x: Run) -> None:
-        """Hold a Patient without exactly one key; anything else falls back to the entry, flagged."""
+        """Hold a Patient without exactly one key; anything else falls back to the entry, flagged. What only
+        changes what is known finds nothing without one."""
+        if line.d.write == "known":
+            return
         if not line.must_have_key:
             x.flag(
                 "no-key",

@@ -48,7 +48,7 @@ def check_other(maps: Maps) -> list[Finding]:
     found += _test_names(maps)
     if maps.language.format == "x12":
         found += check_x12(maps)
-    if maps.language.format == "cda":
+    if maps.language.format in ("cda", "dicom"):
         found += check_paths(maps)
     found += _compiled(program, maps.maps, maps.messages, found)
     for site in maps.sites.values():

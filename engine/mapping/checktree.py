@@ -7,11 +7,13 @@ those of the CDA R2 schema with the sdtc extensions, and of the HL7 v3 datatypes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
+from engine.formats.dicom.tree import known_names as keywords
 from engine.formats.xml.paths import Path, read_path
 from engine.kernel.errors import MapError
 from engine.mapping.checkbeside import parts_of
@@ -36,6 +38,17 @@ observationMedia precondition criterion preconditionReference lotNumberText appr
 """
 
 
+_PRIVATE = re.compile(r"x[0-9a-f]{8}")
+_OF_STUDIES = "Study Series Instance Step Report KeyObjects Object Retrieve Issuers Patient Accession"
+_OF_LINKS = "Link State Reason By PatientSystem PatientValue OrderSystem OrderValue"
+
+
+@cache
+def dicom_names() -> frozenset[str]:
+    """Return the keywords of all attributes, and what stands around them in a tree."""
+    return keywords() | frozenset(_OF_STUDIES.split()) | frozenset(_OF_LINKS.split())
+
+
 @cache
 def known_names() -> frozenset[str]:
     """Return the names of all elements that a CDA document may hold."""
@@ -47,13 +60,14 @@ def known_names() -> frozenset[str]:
 
 def check_paths(maps: Maps) -> Iterator[Finding]:
     """Check the names in every path of every map and message map."""
+    names = _NAMES[maps.language.format]
     for m in maps.maps.values():
         for place, text in _places(m):
-            yield from _names(place, text)
+            yield from _names(place, text, names)
     for message in maps.messages.values():
         for line in message.resources:
             for text in locations_of(line.when):
-                yield from _names(line.place, text)
+                yield from _names(line.place, text, names)
 
 
 def _places(m: MapDef) -> Iterator[tuple[Place, str]]:
@@ -72,16 +86,23 @@ def _every(rows: tuple[Row, ...]) -> Iterator[Row]:
         yield from _every((*inner, *(r for c in row.cases for r in c.rows)))
 
 
-def _names(place: Place, text: str) -> Iterator[Finding]:
+_NAMES: dict[str, tuple[str, Callable[[], frozenset[str]]]] = {
+    "cda": ("CDA element", known_names),
+    "dicom": ("attribute of DICOM", dicom_names),
+}
+"""What the names in the paths of a format are, and all there are."""
+
+
+def _names(place: Place, text: str, names: tuple[str, Callable[[], frozenset[str]]]) -> Iterator[Finding]:
     try:
         path = read_path(text)
     except MapError:
         return  # the compiler says so
     for name in dict.fromkeys(_steps(path)):
         plain = name.rpartition(":")[2]
-        if plain not in known_names():
-            near = get_close_matches(plain, sorted(known_names()), 3, 0.7)
-            what = f"{text}: no CDA element is called {name}"
+        if plain not in names[1]() and not _PRIVATE.fullmatch(plain):
+            near = get_close_matches(plain, sorted(names[1]()), 3, 0.7)
+            what = f"{text}: no {names[0]} is called {name}"
             yield finding("M02", place, what, " or ".join(near) or "of an element made: `NAME set`")
 
 

@@ -16,10 +16,12 @@ from engine.formats.xml.nodes import Node
 from engine.mapping.dates import read_date, read_datetime
 from engine.mapping.script_values import FUNCTIONS
 from engine.mapping.traced import absorb
-from engine.mapping.tree_values import named, named_key, uri_of
+from engine.mapping.tree_values import named, named_key, said_by_us, uri_of
 
 __all__ = ["FUNCTIONS"]
 
+_DCM = "http://dicom.nema.org/resources/ontology/DCM"
+_FETUS_ID = frozenset({"121030", "11951-1"})  # Subject ID, Fetus ID
 _SCT = "http://snomed.info/sct"
 _OFFSET = re.compile(r"[+-]\d{4}", re.ASCII)
 _PLAIN = re.compile(r"[0-9.:]+", re.ASCII)
@@ -211,7 +213,7 @@ def accession_issuer(node: Node, x: Any) -> Any:
         return None  # a name that nobody has explained is no system, and not ours either
     for said in _configured(node, "Accession"):
         return x.from_(uri, said, "text()") if (uri := _authority(said.text, x)) else None
-    return f"{x.sender.own}accession"
+    return said_by_us(f"{x.sender.own}accession", node, x)
 
 
 def _with_kind(found: tuple[str, Node, str], x: Any) -> Any:
@@ -259,7 +261,7 @@ def _coding(found: tuple[str, str] | None, node: Node, x: Any) -> Any:
         return None
     code, words = found
     return {
-        "system": _SCT,
+        "system": said_by_us(_SCT, node, x),
         "code": x.from_(code, node, "text()"),
         "display": x.from_(words, node, "text()"),
     }
@@ -290,10 +292,39 @@ def snomed_ct(node: Node, x: Any) -> Any:
 
 @named_key
 def content_item(node: Node, x: Any) -> Any:
-    """Give the position of a content item in its report, as references by identifier do: 1.4.2."""
+    """Give the report of a content item and its position there, as references by identifier do: 1.4.2."""
     numbers: list[str] = []
     at: Node | None = node
     while at is not None and at.parent is not None:
         numbers.append(str(at.n))
         at = at.parent
-    return ".".join(["1", *reversed(numbers)])
+    uid = next((c.text for c in node.top.by("SOPInstanceUID")), "")
+    return "|".join((uid, ".".join(["1", *reversed(numbers)])))
+
+
+@named
+def fetus_CodeableConcept(node: Node, x: Any) -> Any:
+    """Say that it is said of a fetus, and of which (PS3.16 TID 1008), by what stands around the item."""
+    at: Node | None = node
+    while at is not None:
+        for item in at.by("ContentSequence"):
+            if _concept(item) == "121024":  # Subject Class
+                words = [
+                    t for i in at.by("ContentSequence") if _concept(i) in _FETUS_ID for t in _texts_in(i)
+                ]
+                coding = {
+                    k: said_by_us(v, node, x)
+                    for k, v in (("system", _DCM), ("code", "121026"), ("display", "Fetus"))
+                }
+                said = [x.from_(" ".join(("Fetus", t.text)), t, "text()") for t in words]
+                return {"coding": [coding], **({"text": said[0]} if said else {})}
+        at = at.parent
+    return None
+
+
+def _concept(item: Node) -> str:
+    return next((v.text for c in item.by("ConceptNameCodeSequence") for v in c.by("CodeValue")), "")
+
+
+def _texts_in(item: Node) -> list[Node]:
+    return [t for t in item.by("TextValue") if t.text]

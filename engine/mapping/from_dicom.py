@@ -37,12 +37,14 @@ def arrange(document: Dicom) -> TreeScope:
 
 
 def _content(root: Node, top: TreeScope) -> None:
-    stack = [(item, top) for item in reversed(root.by("ContentSequence"))]
+    subject = _subject(root, "")
+    stack = [(item, top, subject) for item in reversed(root.by("ContentSequence"))]
     while stack:
-        item, scope = stack.pop()
+        item, scope, subject = stack.pop()
+        subject = item.section = _subject(item, subject)
         concept = code_of(item, "ConceptNameCodeSequence")
         kind, relation = _said(item, "ValueType"), _said(item, "RelationshipType")
-        if concept in _APART:
+        if concept in _APART or subject == "other":
             continue
         inner = scope
         if kind == "CONTAINER" and (concept == MEASUREMENTS or _measures(item)):
@@ -51,7 +53,16 @@ def _content(root: Node, top: TreeScope) -> None:
             inner = _group("measurement", item, scope)
         elif kind == "CODE" and relation == "CONTAINS" and _is_finding(item, concept, scope):
             _group("finding", item, scope)
-        stack.extend((c, inner) for c in reversed(item.by("ContentSequence")))
+        stack.extend((c, inner, subject) for c in reversed(item.by("ContentSequence")))
+
+
+def _subject(node: Node, around: str) -> str:
+    """Say of whom an item tells (PS3.16 TID 1006): nothing for the patient, `fetus`, or `other`."""
+    for item in node.by("ContentSequence"):
+        if code_of(item, "ConceptNameCodeSequence") == "121024":
+            said = code_of(item, "ConceptCodeSequence")
+            return {"121025": "", "121026": "fetus"}.get(said, "other")
+    return around
 
 
 def _measures(item: Node) -> bool:

@@ -24,7 +24,17 @@ from engine.formats.dicom.tree import Element, Repair, add_dataset, add_json, ad
 from engine.formats.xml.places import Leaf, leaves
 from engine.kernel.errors import FormatError
 
-__all__ = ["KINDS", "STUDY_ENTRY", "Dicom", "Issuers", "looks_like_dicom", "parse", "parse_tree", "study_of"]
+__all__ = [
+    "KINDS",
+    "STUDY_ENTRY",
+    "Dicom",
+    "Issuers",
+    "kind_of",
+    "looks_like_dicom",
+    "parse",
+    "parse_tree",
+    "study_of",
+]
 
 config.settings.reading_validation_mode = config.IGNORE  # its warnings would print what patients are called
 
@@ -120,7 +130,7 @@ def parse(data: bytes, issuers: Issuers | None = None) -> Dicom:
         raise FormatError(
             "this DICOM file does not say what it is", where="SOPClassUID", why="there is no SOP class in it"
         )
-    kind = _kind_of(sop_class)
+    kind = kind_of(sop_class)
     held.tag = KINDS[kind]
     if held.find("SOPInstanceUID") is None:  # of a procedure step it stands in the command alone
         add_text(held, "SOPInstanceUID", _of_meta(meta, "MediaStorageSOPInstanceUID"))
@@ -135,7 +145,8 @@ def _of_meta(meta: Any, keyword: str) -> str:
     return str(meta.get(keyword, "") or "").strip() if meta is not None else ""
 
 
-def _kind_of(sop_class: str) -> str:
+def kind_of(sop_class: str) -> str:
+    """Say of which kind an object is, by its SOP class."""
     if sop_class == MPPS:
         return "mpps"
     if sop_class == _SELECTION:
