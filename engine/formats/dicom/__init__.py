@@ -11,4 +11,5 @@ from pydicom import config
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-warnings.filterwarnings("ignore", module=r"pydicom\.")
+for _module in (r"pydicom\.", r"engine\.formats\.dicom"):
+    warnings.filterwarnings("ignore", module=_module)
