@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from pydicom.dataset import Dataset as _Dataset
-from pydicom.tag import BaseTag
 
 from engine.formats.dicom.jsonmodel import from_json, to_json
 from engine.formats.dicom.values import element_of, tag_of
@@ -180,10 +179,10 @@ INSTANCE = (
     "QualityControlImage",
 )
 
-_STUDY_TAGS = tuple(sorted({tag_of(k) for k in (*PATIENT, *STUDY)}))
-_SERIES_TAGS = tuple(sorted({tag_of(k) for k in SERIES}))
-_INSTANCE_TAGS = tuple(sorted({tag_of(k) for k in INSTANCE}))
-INDEXED = frozenset((*_STUDY_TAGS, *_SERIES_TAGS, *_INSTANCE_TAGS))  # tags; for `read_header(only=...)`
+_STUDY_TAGS = frozenset(tag_of(k) for k in (*PATIENT, *STUDY))
+_SERIES_TAGS = frozenset(tag_of(k) for k in SERIES)
+_INSTANCE_TAGS = frozenset(tag_of(k) for k in INSTANCE)
+INDEXED = _STUDY_TAGS | _SERIES_TAGS | _INSTANCE_TAGS  # tags; for `read_header(only=...)`
 
 _LEVEL = (
     dict.fromkeys(_INSTANCE_TAGS, "IMAGE")
@@ -213,10 +212,9 @@ def levels(header: Dataset) -> tuple[Dataset, Dataset, Dataset]:
     return _only(header, _STUDY_TAGS), _only(header, _SERIES_TAGS), _only(header, _INSTANCE_TAGS)
 
 
-def _only(header: Dataset, tags: tuple[int, ...]) -> Dataset:
+def _only(header: Dataset, tags: frozenset[int]) -> Dataset:
     kept = _Dataset()
-    for tag in tags:
-        element = element_of(header, tag)
-        if element is not None:
-            kept._dict[BaseTag(tag)] = element
+    for tag in tuple(header.keys()):
+        if int(tag) in tags:
+            kept._dict[tag] = element_of(header, tag)
     return kept
