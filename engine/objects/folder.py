@@ -24,7 +24,7 @@ from engine.kernel.imaging import Arriving, Stored
 from engine.objects.sealed import ObjectSealer, open_sealed
 from engine.security.keys import Keyring
 
-__all__ = ["FolderObjects", "MissingObject", "Spool", "Spooled"]
+__all__ = ["FolderObjects", "MissingObject", "Spool", "Spooled", "locked"]
 
 _ADDRESS = 32  # hex digits
 
@@ -167,7 +167,7 @@ class FolderObjects:
         path = self._path(stored.address)
         try:
             os.utime(arriving.handle)
-            with _locked(path.parent) as folder:
+            with locked(path.parent) as folder:
                 os.rename(arriving.path, path)
                 os.fsync(folder)
         except BaseException:
@@ -199,7 +199,7 @@ class FolderObjects:
     def delete(self, address: str) -> bool:
         """Remove an object at once; says whether there was one."""
         path = self._path(address)
-        with _locked(path.parent) as folder:
+        with locked(path.parent) as folder:
             if not path.exists():
                 return False
             path.unlink()
@@ -212,7 +212,7 @@ class FolderObjects:
         What is kept again while its removal is decided is counted on by its new entry: it stays.
         """
         path = self._path(address)
-        with _locked(path.parent) as folder:
+        with locked(path.parent) as folder:
             try:
                 if path.stat().st_mtime_ns // 1_000_000 >= before:
                     return False
@@ -247,7 +247,7 @@ class FolderObjects:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
+def locked(folder: Path) -> Iterator[int]:
     """Hold the lock of one folder: no file in it is replaced and removed at one time."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

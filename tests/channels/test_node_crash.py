@@ -1,4 +1,4 @@
-"""kill -9 in mid-study: what was acknowledged is there, nothing half-written is seen, a retry completes it."""
+"""kill -9 in mid-study: what was acknowledged is there, nothing half-written is seen, a retry completes."""
 
 from __future__ import annotations
 
