@@ -199,9 +199,7 @@ def test_a_merge_shows_the_survivor(ward: Ward) -> None:
 def test_the_number_that_modalities_go_by(ward: Ward) -> None:
     ward.take(
         NEW,
-        {
-            "^NORTH&2.16.840.1.113883.19.4.7&ISO^MR": "^NORTH&2.16.840.1.113883.19.4.7&ISO^MR~E77^^^ENTERPRISE&2.999.7&ISO^PI"
-        },
+        {"19.4.7&ISO^MR": "19.4.7&ISO^MR~E77^^^ENTERPRISE&2.999.7&ISO^PI"},
     )
     (found,) = asked(listed(ward, issuer="urn:oid:2.999.7"))
     assert (found.PatientID, found.IssuerOfPatientID) == ("E77", "ENTERPRISE")
@@ -261,3 +259,26 @@ def test_a_long_alert_is_not_cut(ward: Ward) -> None:
     ward.take(NEW, {"Pacemaker": words})
     (found,) = asked(listed(ward))
     assert " ".join(found.MedicalAlerts) == words and all(len(v) <= 64 for v in found.MedicalAlerts)
+
+
+def test_the_order_is_done_only_with_its_last_step(ward: Ward) -> None:
+    """A modality that ended one step completes the order; the other step is still to do."""
+    ward.take(PETCT)
+    worklist = listed(ward)
+    asked(worklist)
+    performed(ward, "completed", "S2")
+    done = "ORC|SC|P7300^EHR|R7300^RIS||CM\rOBR|1|P7300^EHR|R7300^RIS|PETCT^PET-CT whole body^L"
+    head = "MSH|^~\\&|RIS|NORTH|HUB|CDR|20260502101500-0500||OMI^O23^OMI_O23|X|P|2.5.1\r"
+    pid = "PID|1||5500417^^^NORTH&2.16.840.1.113883.19.4.7&ISO^MR||OKAFOR^ADA^N||19850614|F\r"
+    ward.say(f"{head}{pid}{done}\r")
+    assert ward.all("ServiceRequest")[0]["status"] == "completed"
+    assert steps(asked(worklist)) == steps(asked(listed(ward))) == [("S1", "PT", "080000")]
+    performed(ward, "completed", "S1", "S2", entry=1001)
+    assert asked(worklist) == [] == asked(listed(ward))
+
+
+def test_a_completed_order_leaves(ward: Ward) -> None:
+    ward.take(NEW)
+    worklist = listed(ward)
+    ward.take(CANCEL, {"ORC|OC|P7200^EHR|||": "ORC|SC|P7200^EHR|||CM"})
+    assert asked(worklist) == [] == asked(listed(ward))

@@ -54,10 +54,21 @@ class Behind:
                 if id_ and (kind, id_) not in self._held:
                     wanted[kind][id_] = None
         for kind, ids in wanted.items():
-            if ids:
-                page = self._store.search(kind, [("_id", ",".join(ids))], len(ids))
-                found = {resource["id"]: resource for resource in page.resources}
-                self._keep({(kind, id_): found.get(id_) for id_ in ids})
+            self._keep(self._read(kind, list(ids)))
+
+    def load_names(self, patients: Iterable[str]) -> None:
+        """Read the names of patients that are not known yet, together."""
+        ids = list(dict.fromkeys(id_ for id_ in patients if id_ and id_ not in self._names))
+        found = {id_: name_of(body or {}) for (_, id_), body in self._read("Patient", ids).items()}
+        with self._lock:
+            self._names |= found
+
+    def _read(self, kind: str, ids: Sequence[str]) -> dict[tuple[str, str], Json | None]:
+        if not ids:
+            return {}
+        page = self._store.search(kind, [("_id", ",".join(ids))], len(ids))
+        found = {resource["id"]: resource for resource in page.resources}
+        return {(kind, id_): found.get(id_) for id_ in ids}
 
     def _keep(self, found: Mapping[tuple[str, str], Json | None]) -> None:
         with self._lock:
@@ -84,7 +95,7 @@ class Behind:
     def name(self, patient: str) -> str:
         """Return the name of a patient as PN."""
         if patient not in self._names:
-            self._keep({("Patient", patient): self._store.read("Patient", patient) if patient else None})
+            self.load_names([patient])
         return self._names.get(patient, "")
 
     def person(self, reference: str) -> str:

@@ -83,6 +83,7 @@ class Planned:
     performer: str
     supporting: tuple[str, ...]
     begun: bool
+    completed: bool  # the order's status
 
     @property
     def day(self) -> str:
@@ -91,8 +92,12 @@ class Planned:
 
 
 def is_open(order: Json) -> bool:
-    """Say whether an order is one for images that are still to be made."""
-    return order.get("status") == "active" and is_imaging(dict(order)) and _event(order) not in CALLED_OFF
+    """Say whether an order is one for images that may still have to be made.
+
+    Of a completed one it may have been a modality that said so, which ended one of its steps: see `to_do`.
+    """
+    status = order.get("status")
+    return status in ("active", "completed") and is_imaging(dict(order)) and _event(order) not in CALLED_OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,13 @@ def performed_of(task: Json) -> Performed | None:
 def to_do(
     order: Planned, tasks: Mapping[str, Planned | None], performed: Iterable[Performed]
 ) -> Iterator[Planned]:
-    """Yield the steps of an open order that are still to do; without Tasks the order itself is the step."""
+    """Yield the steps of an open order that are still to do; without Tasks the order itself is the step.
+
+    A completed order has some only where a modality has ended others of it, and said which.
+    """
     told = list(performed)
+    if order.completed and (len(tasks) < 2 or not any(one.ended and one.steps for one in told)):
+        return
     for step in tasks.values() if tasks else (order,):
         if step is None:
             continue
@@ -208,6 +218,7 @@ def of_order(order: Json, zone: tzinfo | None) -> Planned:
         performer=_person(order, people[0]) if people else "",
         supporting=tuple(str(s.get("reference") or "") for s in order.get("supportingInfo") or ()),
         begun=False,
+        completed=order.get("status") == "completed",
     )
 
 

@@ -29,6 +29,7 @@ from engine.formats.dicom.comparing import compare
 from engine.formats.dicom.matching import answer, matches
 from engine.formats.dicom.values import items_of, text_of, texts_of
 from engine.kernel.clock import now_ms
+from engine.kernel.uncollected import uncollected
 
 __all__ = ["Worklist"]
 
@@ -101,10 +102,11 @@ class Worklist:
         found.sort(key=lambda step: (step.date or "9", step.time, step.procedure, step.step, step.task))
         left = iter(found)
         while part := list(islice(left, AT_ONCE)):
+            if asked.by_name:
+                self._behind.load_names(step.patient for step in part)
+                part = [step for step in part if asked.named(self._behind.name(step.patient))]
             self._behind.load(part)
             for step in part:
-                if not asked.names(self._behind.name(step.patient)):
-                    continue
                 held = attributes(step, self._behind, self._issuer, self._own)
                 if matches(query, held, combined=True):
                     yield answer(query, held)
@@ -121,6 +123,7 @@ class Worklist:
                 if len(changes) < PAGE:
                     return
 
+    @uncollected()
     def _build(self) -> None:
         """Read all open orders and their Tasks once; what changes meanwhile is in the feed after `head`."""
         cursor = self._store.head()
@@ -130,8 +133,8 @@ class Worklist:
                 self._orders[order.order] = _Order(order)
         for task in self._all("Task") if self._orders else ():
             self._put(task)
-        for held in self._orders.values():
-            _settle(held)
+        for order_id in list(self._orders):
+            self._settle(order_id)
         self._cursor = cursor
 
     def _all(self, kind: str, *parameters: tuple[str, str]) -> Iterator[Json]:
@@ -167,7 +170,7 @@ class Worklist:
             for task in self._all("Task", ("patient", f"Patient/{base.patient}")) if base.patient else ():
                 if id_ in _orders_of(task):
                     self._put(task)
-        _settle(held)
+        self._settle(id_)
 
     def _task(self, id_: str, task: Json | None) -> None:
         orders = self._put(task) if task is not None else []
@@ -178,7 +181,7 @@ class Worklist:
                     held.performed.pop(id_, None)
                     orders.append(held)
         for held in orders:
-            _settle(held)
+            self._settle(held.base.order)
 
     def _put(self, task: Json) -> list[_Order]:
         """Put a Task to its open orders; return them."""
@@ -190,6 +193,13 @@ class Worklist:
             else:
                 held.tasks[task["id"]] = of_task(held.base, task, self._zone)
         return orders
+
+    def _settle(self, order_id: str) -> None:
+        """Work out which steps of an order are to do; one that is completed and has none is not kept."""
+        held = self._orders[order_id]
+        held.steps = tuple(to_do(held.base, held.tasks, held.performed.values()))
+        if held.base.completed and not held.steps:
+            del self._orders[order_id]
 
     def _today(self) -> datetime:
         return datetime.fromtimestamp(self._clock() / 1000, self._zone or UTC)
@@ -205,14 +215,11 @@ class Worklist:
         """
         if not is_open(order):
             return None
-        oldest = (self._today() - timedelta(days=self._days[0] + LONG_AGO)).strftime("%Y%m%d")
         found = of_order(order, self._zone)
+        back = self._days[0] + (0 if found.completed else LONG_AGO)
+        oldest = (self._today() - timedelta(days=back)).strftime("%Y%m%d")
         updated = str((order.get("meta") or {}).get("lastUpdated") or "")[:10].replace("-", "")
-        return found if found.day >= oldest or not updated or updated >= oldest else None
-
-
-def _settle(held: _Order) -> None:
-    held.steps = tuple(to_do(held.base, held.tasks, held.performed.values()))
+        return found if found.day >= oldest or (updated >= oldest and not found.completed) else None
 
 
 def _orders_of(task: Mapping[str, Any]) -> list[str]:
@@ -238,7 +245,7 @@ class _Asked:
         self._procedure = _plain(query, "RequestedProcedureID")
         self._study = _plain(query, "StudyInstanceUID")
         self._first, self._last = _days(item)
-        self._name = texts_of(query, "PatientName") if text_of(query, "PatientName").strip("* ^") else []
+        self.by_name = texts_of(query, "PatientName") if text_of(query, "PatientName").strip("* ^") else []
         self._patients: frozenset[str] | None = None
         if numbers := _plain(query, "PatientID"):
             page = store.search("Patient", [("identifier", one) for one in numbers], PAGE)
@@ -258,9 +265,9 @@ class _Asked:
             and (not self._first or self._first <= step.date <= self._last)
         )
 
-    def names(self, name: str) -> bool:
+    def named(self, name: str) -> bool:
         """Say whether a patient's name may match."""
-        return not self._name or compare("PN", self._name, [name])
+        return compare("PN", self.by_name, [name])
 
 
 def _plain(dataset: Any, keyword: str) -> frozenset[str]:
