@@ -131,7 +131,7 @@ def read_query(pairs: Sequence[tuple[str, str]], level: str) -> Query:
             case "includefield":
                 for one in filter(None, value.split(",")):
                     query.all |= one == "all"
-                    query.fields.update([_path(one)[0]] if one != "all" else [])
+                    query.fields.update([_path(one, "a value of includefield")[0]] if one != "all" else [])
             case "fuzzymatching":
                 if value not in ("true", "false"):
                     raise Refusal(400, "fuzzymatching takes true or false")
@@ -139,7 +139,7 @@ def read_query(pairs: Sequence[tuple[str, str]], level: str) -> Query:
             case lower if lower in _IGNORED:
                 pass
             case _:
-                path = _path(name)
+                path = _path(name, named(name))
                 if level_of(path[0]) not in _within(level):
                     raise Refusal(400, f"{named(name)} is not searched by at this level")
                 _add(query.keys, path, value, name)
@@ -158,14 +158,14 @@ def _whole(name: str, value: str) -> int:
     return int(value)
 
 
-def _path(name: str) -> list[int]:
+def _path(name: str, called: str) -> list[int]:
     """Return the tags of an attribute: `PatientID`, `00100020`, `00400275.00080050`."""
     parts = name.split(".")
     tags = [int(part, 16) if _TAG(part) else tag_for_keyword(part) or 0 for part in parts]
     if not all(tags) or len(tags) > 8:
-        raise Refusal(400, f"{named(name)} is neither a query parameter nor an attribute")
+        raise Refusal(400, f"{called} is neither a query parameter nor an attribute")
     if any(_vr(tag) != "SQ" for tag in tags[:-1]):
-        raise Refusal(400, f"{named(name)} leads through an attribute that is no sequence")
+        raise Refusal(400, f"{called} leads through an attribute that is no sequence")
     return tags
 
 

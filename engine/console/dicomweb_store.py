@@ -137,15 +137,15 @@ class Intake:
         if part is None or part.status:
             return
         part.size += len(data)
-        if part.size > self._most:
-            self._too_long = True
-            self._fail(part, _NO_RESOURCES)
-        elif part.arriving is not None:
+        if part.arriving is not None:
             self._guarded(part, lambda: part.arriving.write(data) if part.arriving else None)
         else:
             part.head += data
             if len(part.head) >= part.wanted:
                 self._guarded(part, lambda: self._begin(part, whole=False))
+        if part.size > self._most and not part.status:
+            self._too_long = True
+            self._fail(part, _NO_RESOURCES)
 
     def _end(self) -> None:
         part, self._part = self._part, None
@@ -205,8 +205,9 @@ class Intake:
         except FormatError:
             self._fail(part, _NOT_UNDERSTOOD)
         except OSError as e:
+            self._too_long |= e.errno == errno.EFBIG
             log.error("an object cannot be stored: %s", e.strerror)
-            full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+            full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             self._fail(part, _NO_RESOURCES if full else _FAILED)
         except HubError as e:
             log.error("an object cannot be stored: %s", e)
