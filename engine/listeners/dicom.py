@@ -19,7 +19,7 @@ from engine.kernel.errors import ConfigError
 from engine.kernel.imaging import NodeServices
 from engine.listeners.dicom_answers import Answers
 from engine.listeners.dicom_metrics import NodeMetrics
-from engine.listeners.dicom_policy import VERIFICATION, Policy, Rejected
+from engine.listeners.dicom_policy import LIMIT, VERIFICATION, Policy, Rejected
 from engine.listeners.dicom_settings import DicomSettings
 from engine.listeners.dicom_tls import server_context
 from engine.listeners.dicom_transport import NodeRequest, NodeServer
@@ -44,6 +44,7 @@ class DicomNode:
         self._policy = Policy(settings)
         self._answers = Answers(channel, settings, self._policy, services, self.metrics)
         self._server: NodeServer | None = None
+        self._lock, self._now = threading.Lock(), 0
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
@@ -52,7 +53,8 @@ class DicomNode:
         s = self._settings
         ae = AE(s.ae_title)
         ae.maximum_pdu_size = s.max_pdu_bytes
-        ae.maximum_associations = s.max_associations
+        # pynetdicom would count connections that have asked for nothing yet
+        ae.maximum_associations = 1 << 20
         ae.network_timeout = s.idle_seconds
         ae.acse_timeout = min(30.0, s.idle_seconds)
         ae.dimse_timeout = s.idle_seconds
@@ -86,6 +88,7 @@ class DicomNode:
         server.most = s.max_associations * 2 + 20  # those above are told why they are rejected
         server.begin = self._answers.begin
         server.may_connect = self._policy.may_connect
+        server.left = self._left
         server.count = lambda name, **labels: self.metrics.count(name, self._channel, **labels)
         ae._servers.append(server)
         self._server, self._thread = server, server.serve()
@@ -119,11 +122,14 @@ class DicomNode:
     def _requested(self, event: Any) -> None:
         """Decide who calls, and what is supported for that caller; pynetdicom negotiates the rest."""
         association = event.assoc
+        association.asked = True
         rq = association.requestor.primitive
         calling = str(rq.calling_ae_title).strip()
         judged = self._policy.judge(
             str(rq.called_ae_title).strip(), calling, str(association.requestor.address)
         )
+        if not isinstance(judged, Rejected):
+            judged = self._counted(association, judged)
         if isinstance(judged, Rejected):
             self.metrics.count("rejected", self._channel, reason=judged.word)
             association.acse.send_reject(judged.result, judged.source, judged.reason)
@@ -132,6 +138,20 @@ class DicomNode:
         association.may = judged
         proposed = [str(c.abstract_syntax) for c in rq.presentation_context_definition_list]
         association.acceptor.supported_contexts = self._policy.contexts(proposed, judged)
+
+    def _counted(self, association: Any, may: frozenset[str]) -> frozenset[str] | Rejected:
+        with self._lock:
+            if self._now >= self._settings.max_associations:
+                return LIMIT
+            self._now += 1
+            association.counted = True
+        return may
+
+    def _left(self, association: Any) -> None:
+        """Count out an association that is over in every respect."""
+        with self._lock:
+            self._now -= association.counted
+            association.counted = False
 
     def _established(self, event: Any) -> None:
         self.metrics.count("associations", self._channel)

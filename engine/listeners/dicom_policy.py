@@ -19,6 +19,7 @@ from engine.listeners.dicom_settings import DicomSettings
 __all__ = [
     "COMMITMENT",
     "COMMITMENT_INSTANCE",
+    "LIMIT",
     "MPPS",
     "SERVICES",
     "VERIFICATION",
@@ -57,6 +58,7 @@ class Rejected(NamedTuple):
 
 CALLING = Rejected("calling-title", 1, 1, 3)
 CALLED = Rejected("called-title", 1, 1, 7)
+LIMIT = Rejected("limit", 2, 3, 2)
 
 
 class Policy:

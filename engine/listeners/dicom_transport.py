@@ -1,15 +1,17 @@
 """Where this node reaches into pynetdicom 3.0: one file, so that a new version is looked at in one place.
 
-In: connections. Out: pynetdicom's own associations, with four things done otherwise. Bytes are read in large
+In: connections. Out: pynetdicom's own associations, with some things done otherwise. Bytes are read in large
 pieces, within a time and a length; an object's dataset goes to a sink while it comes in, instead of a buffer
 in memory; an association that waits, waits for an event and not in steps of a millisecond; a TLS handshake
-holds up nobody else. What of pynetdicom this relies on is in `tests/listeners/test_dicom_transport.py`.
+holds up nobody else, nor does a connection that says nothing; what is over is closed, all of it, at once.
+What of pynetdicom this relies on is in `tests/listeners/test_listener_dicom_library.py`.
 Follows PS3.8 9.3 (PDUs) and annex E (fragments).
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import queue
 import select
 import socket
@@ -23,6 +25,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
@@ -31,10 +34,15 @@ from engine.listeners.dicom_receiving import ObjectSink
 
 __all__ = ["NodeServer", "ObjectProvider"]
 
+log = logging.getLogger("hub.dicom")
+
 LEAST_PDU = 1 << 20
 """A PDU of negotiation may be so long whatever was agreed for data: 128 contexts of 40 syntaxes."""
 _BUSY, _CALM = 0.001, 0.02  # seconds one look at a socket waits: just now in use, or not
 _IN_USE = 0.5
+_PARTING = 0.5  # seconds the other side has to close, before we do
+
+_ABORT = bytes((7, 0, 0, 0, 0, 4, 0, 0, 2, 0))  # A-ABORT of the provider (PS3.8 9.3.8)
 
 Begin = Callable[[Any, int, Any], ObjectSink]
 """(association, context id, command set) -> where the dataset goes."""
@@ -56,6 +64,9 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
         """Whether there is something to read; waits a moment for it."""
         if self.socket is None or not self._is_connected:
             return False
+        if self.assoc.dul.state_machine.current_state == "Sta13":
+            self._part()
+            return False  # pynetdicom closes now
         try:
             if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
                 return True
@@ -87,10 +98,53 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
                     raise TimeoutError("a PDU was not sent in time")
         return data if at == nr_bytes else data[:at]
 
+    def _part(self) -> None:
+        """Let the other side read what it was sent last; a close with bytes unread would take it away."""
+        held, until = self.socket, time.monotonic() + _PARTING
+        try:
+            # not SSLSocket's own, which forgets that it is one
+            socket.socket.shutdown(held, socket.SHUT_WR)
+            while (left := until - time.monotonic()) > 0 and self._poll.poll(1000 * left):
+                if not held.recv(65536):
+                    return
+        except (OSError, ValueError):
+            return  # it was first
+
+    def _shutdown_socket(self) -> None:
+        """Close, also where the other side was first: pynetdicom would leave that to the collector."""
+        if self.socket is not None:
+            self.cut()
+            self.socket.close()
+
+    def cut(self) -> None:
+        """End the connection; from another thread too: who reads is told of the end."""
+        try:
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+        except (OSError, TypeError):
+            pass  # it is over
+
     def send(self, bytestream: bytes) -> None:
         """Send, and be awake for the answer."""
         self._used = time.monotonic()
         super().send(bytestream)
+
+
+class NodeUpperLayer(DULServiceProvider):  # type: ignore[misc]
+    """The upper layer of an association; whoever waits for it is told when it has ended."""
+
+    def run_reactor(self) -> None:
+        """Run the state machine to its end."""
+        try:
+            super().run_reactor()
+        except Exception as e:  # what was sent is not as pynetdicom takes it; its text may quote that
+            log.warning("%s: an association was ended: %s", self.assoc._server.name, type(e).__name__)
+            if self.socket is not None and self.socket.socket is not None:
+                self.socket.send(_ABORT)
+        finally:
+            if self.socket is not None:
+                self.socket.cut()
+            # before it has a word of the other side, the association would wait for all of its time
+            self.to_user_queue.put(None)
 
 
 class ObjectProvider(DIMSEServiceProvider):  # type: ignore[misc]
@@ -144,13 +198,22 @@ class NodeAssociation(Association):  # type: ignore[misc]
         finally:
             self._is_paused = False
 
+    asked = False  # whether it has asked for an association
+    counted = False  # whether it is one of those a node takes at one time
+
     def run_reactor(self) -> None:
         """Serve it to its end, and leave nothing half-received."""
         try:
             super().run_reactor()
+        except Exception as e:
+            log.error("%s: an association failed: %s", self._server.name, type(e).__name__)
+            self.kill()
         finally:
-            self.dul.join(1.0)  # it writes to the sink
+            self.dul.socket.cut()
+            self.dul.join(self._server.seconds)  # it writes to the sink
+            self.dul.socket._shutdown_socket()
             self.dimse.abandon()
+            self._server.left(self)
 
 
 class NodeRequest(RequestHandler):  # type: ignore[misc]
@@ -175,6 +238,9 @@ class NodeRequest(RequestHandler):  # type: ignore[misc]
     def _create_association(self) -> Any:
         node = NodeAssociation(self.ae, "acceptor")
         node._server = self.server
+        node.dul = NodeUpperLayer(node)
+        # said again: they are kept in what was replaced
+        node.acse_timeout, node.network_timeout = self.ae.acse_timeout, self.ae.network_timeout
         node.name = f"AcceptorThread@{self.server.name}"  # pynetdicom finds its own by this name
         node.set_socket(NodeSocket(node, self.request, self.ae.maximum_pdu_size + 1024, self.server.seconds))
         node.dimse = ObjectProvider(node, self.server.begin)
@@ -206,6 +272,7 @@ class NodeServer(ThreadedAssociationServer):  # type: ignore[misc]
     begin: Begin
     may_connect: Callable[[str], bool]
     count: Callable[..., None]
+    left: Callable[[Any], None]
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection."""
@@ -220,9 +287,13 @@ class NodeServer(ThreadedAssociationServer):  # type: ignore[misc]
         if not self.may_connect(str(client_address[0])):
             self.count("connections", result="network")
             return False
-        if len(self.active_associations) >= self.most:
+        active = self.active_associations
+        if len(active) >= self.most:
             self.count("connections", result="too-many")
-            return False
+            silent = next((a for a in active if not a.asked), None)
+            if silent is None:
+                return False
+            silent.dul.socket.cut()  # the oldest that has not asked for anything makes room
         self.count("connections", result="taken")
         return True
 
