@@ -1,4 +1,4 @@
-"""A small server of the S3 REST API, as far as the object store uses it. What is not signed right is refused."""
+"""A small server of the S3 REST API: what the object store uses, and only for what is signed right."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
         names = sorted(n for n in self.server.held if n.startswith(query["prefix"]))
         names = [n for n in names if n > query.get("continuation-token", "")]
         rows = "".join(
-            f"<Contents><Key>{n}</Key><LastModified>{self.server.times[n]:%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
-            "</Contents>"
+            f"<Contents><Key>{n}</Key>"
+            f"<LastModified>{self.server.times[n]:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
             for n in names[:PAGE]
         )
         more = (
