@@ -221,3 +221,12 @@ def test_elements_lie_within_the_bytes_and_one_after_the_other(data: bytes, whol
             last = element.end
     except FormatError:
         pass
+
+
+@pytest.mark.parametrize(
+    "charset", [b"ISO\0IR 100 ", b"\0\0", b"NONSENSE", b"\\ISO 2022 IR 87\0", b"\xff\xfe"]
+)
+def test_a_character_set_that_is_none_stops_nothing(charset: bytes) -> None:
+    body = _element(0x00080005, b"CS", charset) + _element(0x00100010, b"PN", b"Doe^Jane")
+    element = element_of(read_header(io.BytesIO(_FILE + body)), "PatientName")
+    assert element is not None and str(element.value) == "Doe^Jane"

@@ -182,8 +182,11 @@ def _raw(data: bytes, element: Element, encoding: Encoding) -> RawDataElement:
 
 def _dataset(held: dict[Any, Any], meta: Any, encoding: Encoding, charset: bytes | None) -> Dataset:
     dataset = FileDataset(BytesIO(), held, None, meta, encoding.implicit, not encoding.big)
-    names = (charset or b"").decode("ascii", "replace").rstrip("\0 ").split("\\")
-    dataset.set_original_encoding(encoding.implicit, not encoding.big, convert_encodings(names))
+    # a zero within a name is damage; what is not the name of a character set stands for ISO-IR 6
+    names = (charset or b"").replace(b"\0", b" ").decode("ascii", "replace").split("\\")
+    dataset.set_original_encoding(
+        encoding.implicit, not encoding.big, convert_encodings([name.strip() for name in names])
+    )
     return dataset
 
 

@@ -95,7 +95,7 @@ def elements_of(dataset: Dataset) -> Iterator[Any]:
 
 
 def _quick(raw: RawDataElement) -> Any | None:
-    """Decode what most values are, plain ASCII, in a third of the time pydicom takes; None: it shall do it."""
+    """Decode what most values are, plain ASCII, in a third of pydicom's time; None: it shall do it."""
     vr = _vr_of(raw.tag) if raw.VR is None else raw.VR
     value = raw.value
     if vr == "US" and value and len(value) == 2:
