@@ -185,9 +185,14 @@ class NodeAssociation(Association):  # type: ignore[misc]
     """An association of a node."""
 
     may: frozenset[str] = frozenset()  # what its caller may ask for; set when the association is requested
+    asked = False  # whether it has asked for an association
+    counted = False  # whether it is one of those a node takes at one time
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         """Serve a request; a C-STORE of any class is storage, one that pynetdicom has no name for too."""
+        if not msg.is_valid_request and not msg.is_valid_response:
+            self.abort()  # pynetdicom would say nothing, and let its sender wait
+            return
         context = self._accepted_cx.get(context_id)
         if not isinstance(msg, C_STORE) or context is None or not msg.is_valid_request:
             super()._serve_request(msg, context_id)
@@ -197,9 +202,6 @@ class NodeAssociation(Association):  # type: ignore[misc]
             StorageServiceClass(self).SCP(msg, context)
         finally:
             self._is_paused = False
-
-    asked = False  # whether it has asked for an association
-    counted = False  # whether it is one of those a node takes at one time
 
     def run_reactor(self) -> None:
         """Serve it to its end, and leave nothing half-received."""
