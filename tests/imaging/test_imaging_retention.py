@@ -54,10 +54,8 @@ def test_an_object_that_something_else_uses_stays(index: SqlIndex) -> None:
 
 def test_single_instances_are_forgotten_and_counted(index: SqlIndex) -> None:
     index.add([new(1), new(2, number=2), new(3, series=2)])
-    assert index.forget(sop=(uid(1, 1, 1), uid(1, 2, 1))) == [
-        new(1).stored.address,
-        new(3, series=2).stored.address,
-    ]
+    gone = index.forget(sop=(uid(1, 1, 1), uid(1, 2, 1)))
+    assert sorted(gone) == sorted([new(1).stored.address, new(3, series=2).stored.address])
     study = index.study(uid(1))
     assert study is not None and (study.series, study.instances) == (1, 1)
     assert study.version > 1  # it is told again
