@@ -230,3 +230,35 @@ def test_a_character_set_that_is_none_stops_nothing(charset: bytes) -> None:
     body = _element(0x00080005, b"CS", charset) + _element(0x00100010, b"PN", b"Doe^Jane")
     element = element_of(read_header(io.BytesIO(_FILE + body)), "PatientName")
     assert element is not None and str(element.value) == "Doe^Jane"
+
+
+class _Counted(io.BytesIO):
+    """A stream that says how far it was read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+@pytest.mark.parametrize(("before", "taken"), [(100, 256 << 10), (1 << 20, 8 << 20)])
+def test_of_a_long_object_only_the_header_is_read(before: int, taken: int) -> None:
+    made = image(Rows=3000, Columns=3000, PixelData=b"\0" * 18_000_000, SelectorOBValue=b"\1" * before)
+    made["PixelData"].VR = "OW"
+    stream = _Counted(file_of(made))
+    header = read_header(stream)
+    assert header.Rows == 3000
+    assert len(header.SelectorOBValue) == before
+    assert stream.taken <= taken
+
+
+@pytest.mark.parametrize("size", [(256 << 10) - 1, 256 << 10, (256 << 10) + 1, 300 << 10])
+def test_an_object_is_whole_whatever_its_length(size: int) -> None:
+    body = _element(0x00080060, b"CS", b"CT")
+    body += _element(0x00420011, b"OB", b"\1" * (size - len(_FILE) - len(body) - 12))
+    assert len(_FILE + body) == size
+    assert len(read_header(io.BytesIO(_FILE + body)).EncapsulatedDocument) > 1000
+    with pytest.raises(FormatError, match="ends within"):
+        read_header(io.BytesIO((_FILE + body)[:-1]))

@@ -37,6 +37,7 @@ __all__ = [
 
 Dataset = Any
 LIMIT = 8 << 20
+_FIRST = 256 << 10  # most headers are shorter
 _PREAMBLE = 132
 _MAX_META = 64 << 10
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
@@ -146,8 +147,7 @@ def read_header(stream: BinaryIO, limit: int = LIMIT, *, only: Collection[int] |
 
     With `only`, nothing but these tags. Raises FormatError where it is damaged.
     """
-    prefix = stream.read(limit)
-    size = len(prefix) if len(prefix) < limit else limit + 1
+    prefix, size = _prefix(stream, limit)
     began = beginning(prefix, size, limit)
     encoding = encoding_of(began.transfer_syntax, began.data, began.start)
     held: dict[BaseTag, RawDataElement] = {}
@@ -168,6 +168,16 @@ def read_header(stream: BinaryIO, limit: int = LIMIT, *, only: Collection[int] |
             continue
         meta._dict[BaseTag(tag)] = raw
     return _dataset(held, meta, encoding, charset)
+
+
+def _prefix(stream: BinaryIO, limit: int) -> tuple[bytes, int]:
+    """Read as much as a header takes; say how long the object is, or that it is longer."""
+    prefix = stream.read(min(limit, _FIRST))
+    if len(prefix) == _FIRST < limit:
+        if any(element.tag in PIXELS for element in _top(beginning(prefix, _FIRST + 1, limit))):
+            return prefix, _FIRST + 1
+        prefix += stream.read(limit - _FIRST)
+    return prefix, len(prefix) + (len(prefix) == limit)
 
 
 def _raw(data: bytes, element: Element, encoding: Encoding) -> RawDataElement:

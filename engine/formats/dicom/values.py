@@ -137,7 +137,16 @@ def _as_text(raw: RawDataElement) -> Any:
     if vr in BINARY or vr in ("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT", "US or SS"):
         return unknown(raw.tag, value)
     texts = [part.strip(" \0") for part in value.decode("ascii", "replace").split("\\")]
-    return DataElement(raw.tag, vr, texts[0] if len(texts) == 1 else texts, already_converted=True)
+    values = [_number(vr, text) for text in texts]
+    return DataElement(raw.tag, vr, values[0] if len(values) == 1 else values, already_converted=True)
+
+
+def _number(vr: str, text: str) -> Any:
+    """Return a text as the number it is; what is none stays as it was sent."""
+    try:
+        return _KIND[vr](text) if vr in ("IS", "DS") and text else text
+    except (ArithmeticError, TypeError, ValueError):
+        return text
 
 
 def unknown(tag: Any, value: bytes | None) -> Any:
