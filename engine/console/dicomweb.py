@@ -53,8 +53,10 @@ _WHAT = ("study", "series", "instance")
 class Index(Finder, Protocol):
     """What is asked of the index."""
 
-    def instances(self, study: str = "", series: str = "", sop: Sequence[str] = ()) -> Sequence[HeldInstance]:
-        """Return instances that are held, in their order."""
+    def instances(
+        self, study: str = "", series: str = "", sop: Sequence[str] = (), attributes: bool = True
+    ) -> Sequence[HeldInstance]:
+        """Return instances that are held, in their order; without `attributes`, with empty datasets."""
 
 
 class OpenObjects(Protocol):
@@ -86,7 +88,7 @@ class DicomWeb:
         if self.takes is None:
             raise Refusal(405, "objects are not stored here", headers={"Allow": "GET, HEAD"})
         json_wanted(ask)
-        peer = Peer(self.channel, who, address, "")
+        peer = Peer(self.channel, _title(who), address)
         return Intake(self.takes, peer, study, self.most, ask.headers.get("content-type", ""))
 
     def answer(self, ask: Ask) -> Answer:
@@ -101,25 +103,26 @@ class DicomWeb:
             case ("studies", study, "series", series, "instances"):
                 return search(self.index, ask, "IMAGE", uid(study), uid(series))
             case ("studies", study, *rest) if rest[:1] != ["series"]:
-                return self._resource(ask, self._held(study), rest)
+                return self._resource(ask, rest, study)
             case ("studies", study, "series", series, *rest) if rest[:1] != ["instances"]:
-                return self._resource(ask, self._held(study, series), rest)
+                return self._resource(ask, rest, study, series)
             case ("studies", study, "series", series, "instances", sop, *rest):
-                return self._resource(ask, self._held(study, series, sop), rest)
+                return self._resource(ask, rest, study, series, sop)
         raise Refusal(404, "there is nothing at this address of DICOMweb")
 
-    def _held(self, *uids: str) -> Held:
+    def _held(self, attributes: bool, *uids: str) -> Held:
         for one in uids:
             uid(one)
         study, series, sop = (*uids, "", "")[:3]
-        found = self.index.instances(study, series, (sop,) if sop else ())
+        found = self.index.instances(study, series, (sop,) if sop else (), attributes)
         what = _WHAT[len(uids) - 1]
         if not found:
             raise Refusal(404, f"there is no such {what}", what=what)
         return Held(what, uids, found)
 
-    def _resource(self, ask: Ask, held: Held, rest: Sequence[str]) -> Answer:
+    def _resource(self, ask: Ask, rest: Sequence[str], *uids: str) -> Answer:
         open_ = self.objects.open
+        held = self._held(rest == ["metadata"], *uids)
         match rest:
             case []:
                 return retrieve(held, ask, open_)
@@ -138,6 +141,11 @@ class DicomWeb:
             case ["bulkdata", _, *_] if held.what == "instance":
                 return pixels.bulk_data(held, ask, open_, rest[1:])
         raise Refusal(404, f"there is nothing at this address of the {held.what}")
+
+
+def _title(who: str) -> str:
+    """Return the name of a token as an AE title can be: it stands for one with what is stored (PS3.5 6.2)."""
+    return who.encode("ascii", "replace").decode().replace("\\", "?")[:16]
 
 
 @dataclass(frozen=True, slots=True)
