@@ -138,7 +138,7 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         raise ConfigError(f"{test['send']} cannot be read", where=place, why=e.strerror or "") from None
     format = recognise(data)
     if format == "dicom":
-        return _store(pipeline, channel, data)
+        return _store(pipeline, channel, _replaced(data, test.get("change") or {}, place))
     if format not in ("", "hl7v2") or (channel.receives is not None and not channel.receives.rules.v2):
         return _post(pipeline, channel, _replaced(data, test.get("change") or {}, place))
     rules = _rules(channel)

@@ -1,0 +1,236 @@
+"""Studies, steps and reports of DICOM in a real store: what they belong to, and what they never do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_project import HERE, Hub
+from imaging_orders import Json, Ward
+
+from engine.channels.replay import ask_replay
+from engine.kernel.clock import now_ms
+from engine.kernel.message import NewEntry, Outcome
+
+SAMPLES = HERE / "sample_messages/dicom"
+UID = "2.25.314159265358979323846.1"
+NORTH = "urn:oid:2.16.840.1.113883.19.4.7"
+ORDER = f"""MSH|^~\\&|EHR|NORTH|HUB|CDR|20260501120000-0500||OMI^O23^OMI_O23|M1|P|2.5.1
+PID|1||100234^^^NORTH&2.16.840.1.113883.19.4.7&ISO^MR||SAMPLE^WREN||19610412|F
+ORC|NW|P1^EHR|||||||20260501115900-0500|||D12^QUILL^NORA^^^^^^NORTH
+TQ1|1||||||20260502080000-0500
+OBR|1|P1^EHR||24627-2^CT chest^LN
+IPC|AC77|RP1|{UID}|SPS1|CT^Computed tomography^DCM
+"""
+REGISTERED = """MSH|^~\\&|ADT|NORTH|HUB|CDR|20260501100000-0500||ADT^A28^ADT_A05|A1|P|2.5.1
+EVN|A28|20260501100000-0500
+PID|1||100234^^^NORTH&2.16.840.1.113883.19.4.7&ISO^MR||SAMPLE^WREN||19610412|F
+"""
+
+
+class Node(Ward):
+    """A hub with a node's channel too; what the node journals is put into the journal here."""
+
+    def __init__(self, root: Path) -> None:
+        shutil.copytree(HERE / "mappings", root / "mappings")
+        shutil.copytree(HERE / "terminology", root / "terminology")
+        (root / "channels").mkdir()
+        for name in ("orders", "adt", "imaging"):
+            shutil.copy(HERE / "channels" / f"{name}.yaml", root / "channels")
+        more = "disk_reserve_mb: 1\nworkers: 1\nterminology: {load_shipped: false}\n"
+        (root / "config.yaml").write_text(f"{(HERE / 'config.yaml').read_text()}\n{more}")
+        self.hub = Hub.open(root)
+        self.store = self.hub.store
+        self.count = 0
+
+    def tell(self, body: bytes | str, changes: dict[str, str] | None = None, sender: str = "CT01") -> Outcome:
+        """Journal an object, or a study entry, and work it off."""
+        data = (SAMPLES / body).read_bytes() if isinstance(body, str) else body
+        for old, new in (changes or {}).items():
+            assert old.encode() in data, old
+            data = data.replace(old.encode(), new.encode())
+        self.count += 1
+        entry = NewEntry(
+            "imaging", data, now_ms(), sender=sender, peer="127.0.0.1",
+            control_id=f"D{self.count}", message_type="dicom",
+        )  # fmt: skip
+        id_ = self.hub.journal.append([entry])[0].id
+        self.hub.work()
+        done = self.store.outcome(id_)
+        assert done is not None
+        return done
+
+    def study(self, count: int = 2, **link: Any) -> Outcome:
+        """Tell of the study with so many instances."""
+        whole = json.loads((SAMPLES / "study_entry.json").read_bytes())
+        whole["link"] |= link
+        (series,) = whole["series"]
+        series["instances"] = [
+            {**series["instances"][0], "00080018": {"vr": "UI", "Value": [f"{UID}.1.{n}"]}}
+            for n in range(1, count + 1)
+        ]
+        return self.tell(json.dumps(whole).encode(), sender="hub")
+
+    def one(self, kind: str) -> Json:
+        (found,) = self.all(kind)
+        return found
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path / "hub")
+    yield made
+    made.hub.close()
+
+
+def flags(done: Outcome) -> dict[str, bool]:
+    return {f.code: f.work for f in done.flags}
+
+
+def patient_of(node: Node) -> str:
+    return f"Patient/{node.one('Patient')['id']}"
+
+
+def test_a_study_is_linked_to_patient_and_order_and_grows_without_doubling(node: Node) -> None:
+    node.say(ORDER)
+    assert node.study(2).status == "done"
+    study = node.one("ImagingStudy")
+    assert study["subject"]["reference"] == patient_of(node)
+    assert study["basedOn"][0]["reference"] == f"ServiceRequest/{node.one('ServiceRequest')['id']}"
+    node.study(5)
+    grown = node.one("ImagingStudy")
+    assert grown["id"] == study["id"]
+    assert [len(s["instance"]) for s in grown["series"]] == [5]
+    assert (grown["numberOfSeries"], grown["numberOfInstances"]) == (1, 5)
+    node.study(1)  # four were deleted: what is told is what is there
+    assert [len(s["instance"]) for s in node.one("ImagingStudy")["series"]] == [1]
+    node.study(1)
+    assert len(node.all("Endpoint")) == 1
+
+
+def test_a_study_told_again_changes_nothing(node: Node) -> None:
+    node.say(ORDER)
+    node.study()
+    before = node.one("ImagingStudy")
+    done = node.study()
+    assert done.written == 0
+    assert node.one("ImagingStudy") == before
+
+
+def test_a_study_waits_for_its_patient_and_order(node: Node) -> None:
+    node.study()
+    assert "reference" not in node.one("ImagingStudy")["subject"]
+    node.say(ORDER)
+    study = node.one("ImagingStudy")
+    assert study["subject"]["reference"] == patient_of(node)
+    assert study["basedOn"][0]["reference"].startswith("ServiceRequest/")
+
+
+def test_a_study_that_fits_nobody_links_to_nobody_and_is_linked_later(node: Node) -> None:
+    node.say(ORDER)
+    done = node.study(state="mismatch", reason="birth-date-differs")
+    assert flags(done)["imaging-mismatch"] is True
+    study = node.one("ImagingStudy")
+    assert "reference" not in study["subject"]
+    assert "basedOn" not in study
+    node.say(REGISTERED, "adt")  # whatever comes, that subject never becomes somebody
+    assert "reference" not in node.one("ImagingStudy")["subject"]
+    node.study(state="linked", by="hand")
+    assert node.one("ImagingStudy")["subject"]["reference"] == patient_of(node)
+
+
+def test_no_patient_comes_of_dicom(node: Node) -> None:
+    node.study()
+    for name in ("mpps_in_progress.dcm", "sr_measurements.dcm", "key_objects.dcm"):
+        assert node.tell(name).status == "done"
+    assert node.all("Patient") == []
+    node.say(REGISTERED, "adt")
+    body = node.one("Patient")
+    for name in ("mpps_completed.dcm", "sr_measurements.dcm", "key_objects.dcm"):
+        node.tell(name)
+    assert node.one("Patient") == body
+    for kind in ("DiagnosticReport", "DocumentReference", "Observation"):
+        assert {b["subject"]["reference"] for b in node.all(kind)} == {patient_of(node)}
+
+
+def test_an_image_alone_is_told_with_its_study(node: Node) -> None:
+    done = node.tell("ct_1.dcm")
+    assert (done.status, done.cause, done.written) == ("skipped", "told with its study", 0)
+
+
+def test_a_step_begins_and_completes_its_order(node: Node) -> None:
+    node.say(ORDER)
+    order = node.one("ServiceRequest")
+    node.tell("mpps_in_progress.dcm")
+    assert node.one("ServiceRequest")["status"] == "active"
+    task = next(t for t in node.all("Task") if t["status"] == "in-progress")
+    assert task["focus"]["reference"] == f"ServiceRequest/{order['id']}"
+    assert task["for"]["reference"] == patient_of(node)
+    node.tell("mpps_completed.dcm")
+    done = node.one("ServiceRequest")
+    assert done["status"] == "completed"
+    assert {k: v for k, v in done.items() if k not in ("status", "meta")} == {
+        k: v for k, v in order.items() if k not in ("status", "meta")
+    }
+
+
+def test_a_step_given_up_leaves_its_order(node: Node) -> None:
+    node.say(ORDER)
+    node.tell("mpps_in_progress.dcm", {"IN PROGRESS ": "DISCONTINUED"})
+    assert node.one("ServiceRequest")["status"] == "active"
+
+
+def test_no_order_is_made_of_a_step(node: Node) -> None:
+    done = node.tell("mpps_completed.dcm")
+    assert (done.status, flags(done)["not-known"]) == ("done", False)
+    assert node.all("ServiceRequest") == []
+    assert node.one("Task")["status"] == "completed"
+
+
+def test_a_revoked_order_stays_revoked(node: Node) -> None:
+    node.say(ORDER)
+    node.say(ORDER.replace("ORC|NW", "ORC|OC"))
+    assert node.one("ServiceRequest")["status"] == "revoked"
+    done = node.tell("mpps_in_progress.dcm")
+    assert flags(done)["has-ended"] is True
+    assert node.one("ServiceRequest")["status"] == "revoked"
+
+
+def test_steps_replayed_leave_their_order_as_it_is(node: Node) -> None:
+    node.say(ORDER)
+    entries = [node.tell(f"mpps_{name}.dcm").entry for name in ("in_progress", "completed")]
+    before = node.one("ServiceRequest")
+    for entry in entries:
+        again = ask_replay(node.hub.journal, entry, "analyst", "a test").id
+        node.hub.work()
+        done = node.store.outcome(again)
+        assert done is not None and done.status == "done", done
+    after = node.one("ServiceRequest")
+    assert {k: v for k, v in after.items() if k != "meta"} == {k: v for k, v in before.items() if k != "meta"}
+    assert [t["status"] for t in node.all("Task") if t.get("focus") and "owner" in t] == ["completed"]
+
+
+@pytest.mark.parametrize("name", ["mpps_completed.dcm", "sr_measurements.dcm", "key_objects.dcm"])
+def test_a_number_that_is_another_person_s_parks_what_comes_under_it(node: Node, name: str) -> None:
+    node.say(REGISTERED.replace("19610412", "19990101"), "adt")
+    done = node.tell(name)
+    assert (done.status, done.cause) == ("parked", "patient-mismatch")
+    assert not node.all("Task") and not node.all("Observation") and not node.all("DocumentReference")
+
+
+def test_a_report_told_again_is_the_same(node: Node) -> None:
+    node.tell("sr_measurements.dcm")
+    first = node.tell("sr_measurements.dcm")
+    assert first.written == 0
+    assert len(node.all("Observation")) == 4
+
+
+def test_a_damaged_object_parks_alone(node: Node) -> None:
+    data = (SAMPLES / "sr_measurements.dcm").read_bytes()
+    done = node.tell(data[: len(data) // 2])
+    assert (done.status, done.cause) == ("parked", "not-readable")
+    assert node.tell("sr_obstetric.dcm").status == "done"
