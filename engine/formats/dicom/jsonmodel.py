@@ -91,6 +91,8 @@ def _one(vr: str, value: Any) -> Any:
         return _name(value)
     if vr == "AT":
         return f"{int(value):08X}" if isinstance(value, int) else str(value)
+    if type(value) is str and (vr in _INTEGERS or vr in _NUMBERS):
+        value = _number(vr, value)
     if vr in _INTEGERS and isinstance(value, int):
         return int(value) if -(1 << 63) <= value < 1 << 63 else str(int(value))
     if vr in _NUMBERS and isinstance(value, (int, float)):
