@@ -107,17 +107,14 @@ def receiving(
     )
 
 
-NOT_OF_DICOM = (
-    *("accept", "acknowledge", "duplicates", "order", "strict", "profile", "processing_id"),
-    "sender",
-)
+NOT_OF_DICOM = (*("accept", "acknowledge", "duplicates", "order", "strict", "profile", "processing_id"),)
 """Words that say nothing of a DICOM node, which takes objects and knows one by its SOP Instance UID."""
 
 
 def _node(f: FileWords, settings: DicomSettings) -> None:
     """Refuse words that a node does not follow, and rules that name nobody. Raises ConfigError."""
     for word in NOT_OF_DICOM:
-        if f.m.get(word) is not None and not (word == "sender" and f.m[word] == "any"):
+        if f.m.get(word) is not None:
             raise ConfigError(
                 f"{word}: says nothing of a DICOM node", where=f.at(word), remedy="remove the line"
             )

@@ -10,6 +10,7 @@ import typer
 
 from engine import __version__
 from engine.cli.commands import audit_app, key_app, msg_app
+from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
 from engine.cli.project import project_root
 from engine.cli.terms import terms_app
@@ -105,13 +106,13 @@ def init(
 @app.command()
 def serve(
     only: Annotated[
-        str, typer.Option(help="start only these: listeners, workers, console (comma between)")
+        str, typer.Option(help="start only these: listeners, dicom, workers, console (comma between)")
     ] = "",
     listen: Annotated[
         str, typer.Option(help="address for all listeners and the web side instead of loopback, e.g. 0.0.0.0")
     ] = "",
 ) -> None:
-    """Start the hub: listeners, workers and the web side, until Ctrl-C."""
+    """Start the hub: listeners, DICOM nodes, workers and the web side, until Ctrl-C."""
     from engine.cli.serve import serve as run
 
     raise typer.Exit(run(project_root(own=True), only, listen or None))
@@ -259,6 +260,7 @@ def schema(out: Annotated[Path, typer.Option(help="folder for the schemas")]) ->
 
 app.add_typer(map_app, name="map")
 app.add_typer(terms_app, name="terms")
+app.add_typer(dicom_app, name="dicom")
 
 
 @app.command()

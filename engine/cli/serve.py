@@ -1,6 +1,7 @@
 """`hub serve`: checks everything once, starts the processes, and prints where they are and what to type next.
 
-Processes: one for all listeners, one a worker, one for the web side; `supervisor.py` keeps them up. What
+Processes: one for all listeners, one for the DICOM nodes, one a worker, one for the web side;
+`supervisor.py` keeps them up. What
 would stop one of them later (a busy port, a folder that cannot be written, a missing key, a journal older
 than the core store) is found before any of them starts, and said in one line with the remedy.
 """
@@ -40,7 +41,7 @@ from engine.security.keys import Keyring
 __all__ = ["serve"]
 
 log = logging.getLogger("hub")
-PARTS = ("listeners", "workers", "console")
+PARTS = ("listeners", "dicom", "workers", "console")
 
 
 def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[str], None] = print) -> int:
@@ -79,8 +80,10 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     host, port = _address(config.console.listen)
     if listen is not None:
         host = listen
-    if "listeners" in parts:
+    if "listeners" in parts or "dicom" in parts:
         for c in channels:
+            if ("dicom" if c.dicom is not None else "listeners") not in parts:
+                continue
             check_way(c)
             if c.network is not None:
                 _free(
@@ -173,6 +176,10 @@ def _children(
             out.append(Child("files", partial(run_files, config, channels, keyring)))
         else:
             (config.metrics_dir / "files.prom").unlink(missing_ok=True)  # nobody waits for it any more
+    if "dicom" in parts and any(c.dicom is not None for c in channels):
+        out.append(Child("dicom", partial(_nodes, config, channels, keyring, maps)))
+    else:
+        (config.metrics_dir / "dicom.prom").unlink(missing_ok=True)
     if "workers" in parts:
         for i in range(config.workers):
             out.append(Child(f"worker-{i}", partial(_worker, config, channels, keyring, maps, i)))
@@ -206,6 +213,14 @@ def _listeners(
         ),
         conceal=concealed_by(keyring.mac16),
     )
+
+
+def _nodes(
+    config: Config, channels: list[Channel], keyring: Keyring, maps: Maps, ready: Callable[[str], None]
+) -> None:
+    from engine.cli.dicomnode import run_nodes
+
+    run_nodes(config, channels, keyring, maps, ready)
 
 
 def _worker(
@@ -281,7 +296,7 @@ def _tell(
     addresses = dict(
         w.split("=", 1)
         for child in children
-        if child.name in ("listeners", "files")
+        if child.name in ("listeners", "files", "dicom")
         for w in child.said
         if "=" in w
     )

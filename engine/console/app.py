@@ -25,9 +25,11 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from engine.channels.definition import Channel
+from engine.channels.node.opening import Imaging
 from engine.channels.opening import open_journal, open_store
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
+from engine.console.dicomweb_open import open_dicomweb
 from engine.console.endpoint import Endpoint
 from engine.console.exchange import Ask, Reply
 from engine.console.figures import Gauge
@@ -174,13 +176,17 @@ def run_console(
     journal: SqlJournal | None = None
     store: SqlStore | None = None
     gauge: Gauge | None = None
+    imaging: Imaging | None = None
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
         gauge = Gauge(channels, journal, config.core_url, config.data_dir / "alerts.json")
         _watch(gauge)
         server: list[_Server] = []
-        app = create_app(config, keyring, store, gauge, token, lambda: bool(server) and server[0].should_exit)
+        web, imaging = open_dicomweb(config, keyring, channels, journal)
+        app = create_app(
+            config, keyring, store, gauge, token, lambda: bool(server) and server[0].should_exit, web
+        )
         settings: dict[str, Any] = {
             "access_log": False,  # it would hold query strings
             "log_config": None,
@@ -196,7 +202,7 @@ def run_console(
         server[0].run(sockets=[listening])
     finally:
         listening.close()
-        for one in (gauge, store, journal):
+        for one in (gauge, imaging, store, journal):
             if one is not None:
                 one.close()
 

@@ -319,6 +319,10 @@ class SqlIndex:
         """Try again at `next_at`, or park it for a person where that is None."""
         self._waiting.send_failed(number, next_at, why)
 
+    def send_again(self, to: str) -> int:
+        """Try everything that waits or is parked for a destination now; return how much."""
+        return self._waiting.send_again(to)
+
     def backlog(self) -> dict[str, Backlog]:
         """Return what waits for each destination."""
         return self._waiting.backlog()

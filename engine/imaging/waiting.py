@@ -155,6 +155,13 @@ class Waiting:
                 (next_at, why[:200], number),
             )
 
+    def send_again(self, to: str) -> int:
+        """Have everything of a destination tried now, what was refused too; return how much that is."""
+        with self._database.write(durable=True) as session:
+            ((number,),) = session.all("SELECT COUNT(*) FROM sending WHERE destination = ?", (to,))
+            session.run("UPDATE sending SET due = 0, tries = 0, why = '' WHERE destination = ?", (to,))
+            return int(number)
+
     def backlog(self) -> dict[str, Backlog]:
         """Return what waits for each destination."""
         with self._database.read() as session:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.listeners.metrics import Metrics
@@ -35,6 +35,8 @@ class NodeMetrics:
         for name, text in _COUNTERS.items():
             self._metrics.counter(name, text)
         self._metrics.gauge("hub_dicom_associations", "Associations at this moment.")
+        self._metrics.gauge("hub_dicom_held", "What is held: studies, series, instances, bytes; what waits.")
+        self._metrics.gauge("hub_dicom_forward", "Objects on their way to a destination, by state.")
         self._store = self._metrics.histogram(
             "hub_dicom_store_seconds", "From the last byte of an object to its being durable.", _SECONDS
         )
@@ -55,6 +57,15 @@ class NodeMetrics:
         with self._lock:
             self._metrics.add("hub_dicom_object_bytes_total", (("channel", channel),), size)
             self._store.observe(seconds)
+
+    def held(self, counts: Mapping[str, int], backlog: Mapping[str, tuple[int, int]]) -> None:
+        """Say what is held, and what waits (waiting, parked) for each destination."""
+        with self._lock:
+            for what, number in counts.items():
+                self._metrics.set("hub_dicom_held", number, (("what", what),))
+            for to, (waiting, parked) in backlog.items():
+                for state, number in (("waiting", waiting), ("parked", parked)):
+                    self._metrics.set("hub_dicom_forward", number, (("to", to), ("state", state)))
 
     def value(self, name: str, channel: str, **labels: str) -> float:
         """Return a counter, by the same names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -26,8 +26,9 @@ class Book:
     def step(self, uid: str) -> Step | None:
         return self.steps.get(uid)
 
-    def put_step(self, step: Step) -> None:
+    def put_step(self, step: Step, studies: Iterable[str] = ()) -> None:
         self.steps[step.uid] = step
+        self.studies = list(studies)
 
     def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
         self.entries += entries
@@ -80,7 +81,7 @@ def test_a_step_begins_goes_on_and_ends_and_each_state_is_an_entry(steps: Steps,
     last = dcmread(BytesIO(book.entries[-1].body))
     assert last.file_meta.MediaStorageSOPClassUID == MPPS and last.SOPInstanceUID == "1.9"
     assert (last.PatientName, last.PerformedProcedureStepDescription) == ("Doe^Jo", "CT chest")
-    assert book.steps["1.9"].status == "COMPLETED"
+    assert book.steps["1.9"].status == "COMPLETED" and book.studies == ["1.2.3"]
 
 
 @pytest.mark.parametrize("end", ["COMPLETED", "DISCONTINUED"])

@@ -7,7 +7,7 @@ worker makes a Task of it and moves the order on. A step that has ended stays as
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class StepBook(Protocol):
     """Where steps are kept (`engine.imaging`)."""
 
     def step(self, uid: str) -> Step | None: ...
-    def put_step(self, step: Step) -> None: ...
+    def put_step(self, step: Step, studies: Iterable[str] = ()) -> None: ...
 
 
 class Steps:
@@ -111,7 +111,9 @@ class Steps:
         )
         (accepted,) = self._append([entry])
         step = Step(uid, status, dataset, accepted.id)
-        self._book.put_step(step)
+        scheduled = dataset.get("ScheduledStepAttributesSequence") or ()
+        studies = {str(item.get("StudyInstanceUID") or "") for item in scheduled} - {""}
+        self._book.put_step(step, sorted(studies))
         self._changed(step)
 
 

@@ -1,0 +1,184 @@
+"""The DICOM process of `hub serve`: every node of the project, and what they do beside their associations.
+
+In: the settings, the channels, the keys. Out: a process that ends when it is told to, its addresses said to
+the supervisor. Rounds of their own: studies are told to the core store, commitments answered, objects
+forwarded, links looked at again when an order or a patient comes later, leftovers swept.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from engine.channels.definition import Channel
+from engine.channels.node.committing import Commitments
+from engine.channels.node.forwarding import Forwarding
+from engine.channels.node.ingest import Ingest
+from engine.channels.node.keys import order_keys
+from engine.channels.node.linked import Links
+from engine.channels.node.opening import Imaging, nodes_of, open_imaging, retrieve_url, target_of
+from engine.channels.node.recovery import catch_up, sweep
+from engine.channels.node.rounds import Round, place_of
+from engine.channels.node.services import Services
+from engine.channels.node.steps import Steps
+from engine.channels.node.teller import Teller
+from engine.channels.node.worklist import Worklist
+from engine.channels.opening import open_journal, open_store
+from engine.destinations.dicom import Outcome, Outgoing, report_commitment, store
+from engine.journal.sql import SqlJournal
+from engine.kernel.clock import now_ms
+from engine.kernel.config import Config
+from engine.kernel.imaging import HeldInstance
+from engine.listeners.dicom import DicomNode
+from engine.listeners.dicom_metrics import NodeMetrics
+from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+from engine.mapping.project import Maps
+from engine.security.keys import Keyring
+from engine.store.sql import SqlStore
+
+__all__ = ["run_nodes"]
+
+log = logging.getLogger("hub.dicom")
+TELL, ANSWER, SEND, LINK, SWEEP, MEASURE = 0.5, 2.0, 2.0, 2.0, 3600.0, 5.0  # seconds between two rounds
+STOP = 5.0  # seconds what is being served has to end
+
+
+class _Process:
+    """Everything of one DICOM process, from its start to its stop."""
+
+    def __init__(self, config: Config, channels: Iterable[Channel], keyring: Keyring, maps: Maps) -> None:
+        channels = [c for c in channels if c.dicom is not None]
+        nodes = nodes_of(channels)
+        self._config, self._nodes = config, nodes
+        words = {c.name: maps.of("dicom").program(c.site or "standard").sender("") for c in channels}
+        self._words = words
+        self.journal: SqlJournal = open_journal(config, keyring)
+        self.store: SqlStore = open_store(config, keyring)
+        self.imaging: Imaging = open_imaging(config, keyring)
+        self.metrics = NodeMetrics()
+        index, objects = self.imaging.index, self.imaging.objects
+        catch_up(index, objects, self.journal.read)
+        self._ingest = Ingest(
+            objects,
+            index,
+            self.journal.append,
+            max_object_bytes=max(n.max_object_mb for n in nodes.values()) << 20,
+            issuer=lambda channel: nodes[channel].issuers.patient if channel in nodes else "",
+        )
+        self._links = Links(self.store, index, nodes, words)
+        teller = Teller(index, self.journal.append, self._links.of, nodes, retrieve_url(config), now_ms)
+        commitments = Commitments(index, self._report, nodes, now_ms, random.random)
+        forwarding = Forwarding(index, index.look, self._send, nodes, now_ms, random.random)
+        self._answering = Round("storage commitments", commitments.tick, ANSWER)
+        self._rounds = [
+            Round("studies", teller.tick, TELL),
+            self._answering,
+            Round("links of studies", self._links.follow, LINK),
+            Round("leftovers of objects", lambda: sweep(index, objects, self.journal.read, now_ms()), SWEEP),
+            Round("metrics", self._measure, MEASURE),
+        ]
+        if forwarding.wanted:
+            self._rounds.append(Round("forwarding", forwarding.tick, SEND))
+        self._running = [
+            DicomNode(name, node, self._services(name, node), self.metrics) for name, node in nodes.items()
+        ]
+
+    def start(self) -> list[str]:
+        """Open every port; return the addresses. Raises ConfigError."""
+        addresses = [f"{name}={node.start()}" for name, node in zip(self._nodes, self._running, strict=True)]
+        for one in self._rounds:
+            one.start()
+        return addresses
+
+    def stop(self) -> None:
+        """End: first what comes in, then what is done beside it."""
+        for node in self._running:
+            node.stop(STOP)
+        for one in self._rounds:
+            one.stop()
+        self._measure()
+        self.imaging.close()
+        self.store.close()
+        self.journal.close()
+
+    def _services(self, name: str, node: DicomSettings) -> Services:
+        issuer = node.issuers.patient
+        steps = Steps(self.imaging.index, self.journal.append, now_ms, lambda said: order_keys(said, issuer))
+        zone = self._words[name].zone
+        worklist = Worklist(
+            self.store,
+            days=node.worklist_days,
+            zone=ZoneInfo(zone) if zone else None,
+            issuer=issuer,
+            own=self._words[name].own,
+        )
+        return Services(
+            node,
+            self._ingest,
+            self.imaging.index,
+            self.imaging.objects,
+            worklist,
+            steps,
+            self.store.audit.record,
+            now_ms,
+            self._wake,
+        )
+
+    def _wake(self) -> None:
+        self._answering.wake()
+
+    def _report(
+        self,
+        node: DicomSettings,
+        peer: DicomPeer,
+        transaction: str,
+        safe: Sequence[tuple[str, str]],
+        failed: Sequence[tuple[str, str, int]],
+    ) -> None:
+        report_commitment(target_of(node, peer), transaction, safe, failed)
+
+    def _send(self, node: DicomSettings, peer: DicomPeer, held: Sequence[HeldInstance]) -> Iterable[Outcome]:
+        def outgoing(one: HeldInstance) -> Outgoing:
+            return Outgoing(
+                one.sop_class,
+                one.sop_instance,
+                one.transfer_syntax,
+                lambda: self.imaging.objects.open(one.address),
+            )
+
+        return store(target_of(node, peer), [outgoing(one) for one in held])
+
+    def _measure(self) -> None:
+        backlog = {to: (b.waiting, b.parked) for to, b in self.imaging.index.backlog().items()}
+        self.metrics.held(self.imaging.index.counts(), backlog)
+        self.metrics.write(self._config.metrics_dir / "dicom.prom")
+
+
+def run_nodes(
+    config: Config,
+    channels: Iterable[Channel],
+    keyring: Keyring,
+    maps: Maps,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve every node until told to stop. Raises HubError before anything is answered."""
+    threading.excepthook = _say  # a thread of a library that falls would print what it stumbled over
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    process = _Process(config, channels, keyring, maps)
+    try:
+        ready(" ".join(process.start()))
+        stopping.wait()
+    finally:
+        process.stop()
+
+
+def _say(args: Any) -> None:
+    log.error(
+        "a thread of the DICOM node ended: %s", place_of(args.exc_value) if args.exc_value else args.exc_type
+    )
