@@ -8,7 +8,8 @@ there are. The lock also hands the database from worker to worker without SQLite
 up to 0.1 s.
 
 The log is emptied before the first write of a process and after a commit that failed: what a process whose
-fsync failed left in the log may be in the kernel's memory only, and no later commit may stand behind it."""
+fsync failed left in the log may be in the kernel's memory only, and no later commit may stand behind it.
+"""
 
 from __future__ import annotations
 
