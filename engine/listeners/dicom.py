@@ -20,6 +20,7 @@ from engine.kernel.imaging import NodeServices
 from engine.listeners.dicom_answers import Answers
 from engine.listeners.dicom_metrics import NodeMetrics
 from engine.listeners.dicom_policy import LIMIT, VERIFICATION, Policy, Rejected
+from engine.listeners.dicom_retrieve import Retrieval
 from engine.listeners.dicom_settings import DicomSettings
 from engine.listeners.dicom_tls import server_context
 from engine.listeners.dicom_transport import NodeRequest, NodeServer
@@ -43,6 +44,7 @@ class DicomNode:
         self._channel, self._settings = channel, settings
         self._policy = Policy(settings)
         self._answers = Answers(channel, settings, self._policy, services, self.metrics)
+        self._retrieval = Retrieval(channel, settings, services, self.metrics, self._answers.peer_of)
         self._server: NodeServer | None = None
         self._lock, self._now = threading.Lock(), 0
         self._thread: threading.Thread | None = None
@@ -89,6 +91,7 @@ class DicomNode:
         server.begin = self._answers.begin
         server.may_connect = self._policy.may_connect
         server.left = self._left
+        server.retrieve = self._retrieval.serve
         server.count = lambda name, **labels: self.metrics.count(name, self._channel, **labels)
         ae._servers.append(server)
         self._server, self._thread = server, server.serve()

@@ -1,26 +1,23 @@
 """What a DICOM node answers: each DIMSE service as a handler of pynetdicom, done by the hub's services.
 
 In: events of associations. Out: statuses and datasets. A service that a caller may not use is refused here
-as well as in the negotiation. Follows PS3.4 B.2.3 (storage), C.4 (query and retrieve), F.7 (procedure steps),
-J.3 (commitment), K.4 (worklist) and PS3.7 annex C.
+as well as in the negotiation. Follows PS3.4 B.2.3 (storage), C.4 (query), F.7 (procedure steps),
+J.3 (commitment), K.4 (worklist) and PS3.7 annex C. C-GET and C-MOVE are `dicom_retrieve`.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
-from pynetdicom import build_context, evt
+from pynetdicom import evt
 
-from engine.formats.dicom.uids import EXPLICIT, IMPLICIT, is_encapsulated, is_uid
+from engine.formats.dicom.uids import is_uid
 from engine.kernel.errors import HubError
-from engine.kernel.imaging import HeldInstance, NodeServices, Peer, Received
+from engine.kernel.imaging import NodeServices, Peer, Received
 from engine.listeners.dicom_metrics import NodeMetrics
 from engine.listeners.dicom_policy import COMMITMENT_INSTANCE, SERVICES, WORKLIST, Policy
 from engine.listeners.dicom_receiving import ObjectSink
@@ -32,12 +29,9 @@ log = logging.getLogger("hub.dicom")
 
 SUCCESS, PENDING, CANCELLED = 0x0000, 0xFF00, 0xFE00
 OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_PROCESS = 0xA700, 0xA900, 0xC000
-NO_SUCH_DESTINATION = 0xA801
 PROCESSING_FAILURE, INVALID_INSTANCE, NO_SUCH_INSTANCE = 0x0110, 0x0117, 0x0112
 NO_SUCH_ACTION, CLASS_NOT_SUPPORTED, NOT_AUTHORIZED, MISSING_ATTRIBUTE = 0x0123, 0x0122, 0x0124, 0x0120
 _LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
-_AT_ONCE = 128 << 20
-"""An object longer than this is not sent by C-GET or C-MOVE, which hold it in memory; WADO-RS streams it."""
 
 
 class Answers:
@@ -60,8 +54,6 @@ class Answers:
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
-            (evt.EVT_C_GET, self._get),
-            (evt.EVT_C_MOVE, self._move),
             (evt.EVT_N_CREATE, self._create),
             (evt.EVT_N_SET, self._set),
             (evt.EVT_N_ACTION, self._action),
@@ -136,81 +128,6 @@ class Answers:
             yield self._failed(service, e), None
             return
         self._done(service, SUCCESS)
-
-    def _wanted(self, event: Any) -> list[HeldInstance] | int:
-        """Return what a C-GET or C-MOVE asks for, or the status that refuses it."""
-        if "retrieve" not in event.assoc.may:
-            return NOT_AUTHORIZED
-        try:
-            query = _identifier(event.identifier)
-            level = _level(query)
-        except ValueError:
-            return DOES_NOT_MATCH
-        try:
-            return list(self._services.retrieve(self.peer_of(event.assoc), level, query))
-        except Exception as e:
-            return self._failed("retrieve", e)
-
-    def _get(self, event: Any) -> Iterator[Any]:
-        wanted = self._wanted(event)
-        if isinstance(wanted, int):
-            yield 1
-            yield self._done("retrieve", wanted), Dataset()
-            return
-        yield len(wanted)
-        taken = {
-            (str(c.abstract_syntax), str(c.transfer_syntax[0]))
-            for c in event.assoc.accepted_contexts
-            if c.as_scu
-        }
-        yield from self._send(event, wanted, taken)
-
-    def _move(self, event: Any) -> Iterator[Any]:
-        wanted = self._wanted(event)
-        to = self._settings.peer(str(event.move_destination).strip())
-        if to is None or not to.host:
-            self._done("retrieve", NO_SUCH_DESTINATION)
-            yield None, None
-            return
-        if isinstance(wanted, int):
-            yield to.host, to.port
-            yield 0
-            self._done("retrieve", wanted)
-            return
-        offered: dict[tuple[str, str], Any] = {}
-        for held in wanted:
-            native = not is_encapsulated(held.transfer_syntax)
-            for syntax in (held.transfer_syntax, *((EXPLICIT, IMPLICIT) if native else ())):
-                if len(offered) < 128:  # PS3.8 7.1.1.13: context ids are odd and below 256
-                    offered[(held.sop_class, syntax)] = build_context(held.sop_class, syntax)
-        more: dict[str, Any] = {"contexts": list(offered.values()), "ae_title": to.ae_title}
-        if to.tls:
-            from engine.listeners.dicom_tls import client_context
-
-            more["tls_args"] = (client_context(self._settings.tls), to.host)
-        yield to.host, to.port, more
-        yield len(wanted)
-        yield from self._send(event, wanted, set(offered))
-
-    def _send(self, event: Any, wanted: list[HeldInstance], taken: set[tuple[str, str]]) -> Iterator[Any]:
-        for held in wanted:
-            if event.is_cancelled:
-                yield self._done("retrieve", CANCELLED), None
-                return
-            try:
-                dataset = self._dataset(held)
-                yield PENDING, _in_taken_syntax(dataset, held, taken)
-            except (HubError, OSError, ValueError) as e:
-                log.error("channel %s: an object cannot be sent: %s", self._channel, place_of(e))
-                yield PENDING, _nothing_of(held)
-        self._done("retrieve", SUCCESS)
-
-    def _dataset(self, held: HeldInstance) -> Any:
-        if held.size > _AT_ONCE:
-            raise HubError("the object is too long for C-GET and C-MOVE", remedy="retrieve it by WADO-RS")
-        stream: BinaryIO = self._services.open(held.address)
-        with stream:
-            return dcmread(io.BytesIO(stream.read()))
 
     def _create(self, event: Any) -> tuple[int, Any]:
         uid = str(event.request.AffectedSOPInstanceUID or "")
@@ -298,23 +215,3 @@ def _level(query: Any) -> str:
     if level not in _LEVELS:
         raise ValueError("no query/retrieve level")
     return level
-
-
-def _in_taken_syntax(dataset: Any, held: HeldInstance, taken: set[tuple[str, str]]) -> Any:
-    """Return an object as the other side takes it: as it is, or the same values written the other way."""
-    if (held.sop_class, held.transfer_syntax) in taken or is_encapsulated(held.transfer_syntax):
-        return dataset
-    for syntax in (EXPLICIT, IMPLICIT):
-        if (held.sop_class, syntax) in taken:
-            dataset.decode()
-            dataset.file_meta.TransferSyntaxUID = UID(syntax)
-            dataset.set_original_encoding(syntax == IMPLICIT, True)
-            return dataset
-    return dataset
-
-
-def _nothing_of(held: HeldInstance) -> Any:
-    """Return a dataset that cannot be sent, but says which object it stands for: it is counted as failed."""
-    out = Dataset()
-    out.SOPClassUID, out.SOPInstanceUID = held.sop_class, held.sop_instance
-    return out

@@ -24,12 +24,13 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_GET, C_MOVE, C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from engine.listeners.dicom_policy import SERVICES
 from engine.listeners.dicom_receiving import ObjectSink
 
 __all__ = ["NodeServer", "ObjectProvider"]
@@ -40,6 +41,7 @@ LEAST_PDU = 1 << 20
 """A PDU of negotiation may be so long whatever was agreed for data: 128 contexts of 40 syntaxes."""
 _BUSY, _CALM = 0.001, 0.02  # seconds one look at a socket waits: just now in use, or not
 _IN_USE = 0.5
+_WAITING = 64  # PDUs that wait to be sent
 _PARTING = 0.5  # seconds the other side has to close, before we do
 
 _ABORT = bytes((7, 0, 0, 0, 0, 4, 0, 0, 2, 0))  # A-ABORT of the provider (PS3.8 9.3.8)
@@ -98,6 +100,14 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
                     raise TimeoutError("a PDU was not sent in time")
         return data if at == nr_bytes else data[:at]
 
+    def has_data(self) -> bool:
+        """Say whether there is something to read now."""
+        try:
+            tls = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+            return bool(self._is_connected and (tls or self._poll.poll(0)))
+        except (OSError, ValueError):
+            return False
+
     def _part(self) -> None:
         """Let the other side read what it was sent last; a close with bytes unread would take it away."""
         held, until = self.socket, time.monotonic() + _PARTING
@@ -129,8 +139,39 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
         super().send(bytestream)
 
 
+class _Outgoing(queue.Queue[Any]):
+    """What waits to be sent: not without limit, where the other side reads more slowly than we answer."""
+
+    def __init__(self, layer: DULServiceProvider) -> None:
+        super().__init__(_WAITING)
+        self._layer = layer
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Wait for room, as long as there is somebody who makes it."""
+        while True:
+            try:
+                super().put(item, timeout=0.5)
+                return
+            except queue.Full:
+                if not self._layer.is_alive():
+                    return
+
+
 class NodeUpperLayer(DULServiceProvider):  # type: ignore[misc]
     """The upper layer of an association; whoever waits for it is told when it has ended."""
+
+    def __init__(self, association: Any) -> None:
+        super().__init__(association)
+        self.to_provider_queue = _Outgoing(self)
+        self._has_sent = False
+
+    def _process_recv_primitive(self) -> bool:
+        """Send and receive in turn: pynetdicom would hear no C-CANCEL while there is something to send."""
+        if self._has_sent and self.to_provider_queue.qsize() and self.socket.has_data():
+            self._has_sent = False
+            return False
+        self._has_sent = bool(super()._process_recv_primitive())
+        return self._has_sent
 
     def run_reactor(self) -> None:
         """Run the state machine to its end."""
@@ -194,14 +235,22 @@ class NodeAssociation(Association):  # type: ignore[misc]
             self.abort()  # pynetdicom would say nothing, and let its sender wait
             return
         context = self._accepted_cx.get(context_id)
-        if not isinstance(msg, C_STORE) or context is None or not msg.is_valid_request:
+        ours = isinstance(msg, (C_STORE, C_GET, C_MOVE)) and context is not None and msg.is_valid_request
+        if not ours:
             super()._serve_request(msg, context_id)
             return
+        self.dimse.cancel_req = {}
         self._is_paused = True
         try:
-            StorageServiceClass(self).SCP(msg, context)
+            if isinstance(msg, C_STORE):
+                StorageServiceClass(self).SCP(msg, context)
+            elif SERVICES.get(str(context.abstract_syntax)) != "retrieve":
+                self.abort()
+            else:
+                self._server.retrieve(self, msg, context)
         finally:
             self._is_paused = False
+            self.dimse.cancel_req = {}
 
     def run_reactor(self) -> None:
         """Serve it to its end, and leave nothing half-received."""
@@ -275,6 +324,7 @@ class NodeServer(ThreadedAssociationServer):  # type: ignore[misc]
     may_connect: Callable[[str], bool]
     count: Callable[..., None]
     left: Callable[[Any], None]
+    retrieve: Callable[[Any, Any, Any], None]
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection."""
