@@ -16,11 +16,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import ConfigError, HubError
@@ -30,7 +29,7 @@ from engine.objects.sealed import open_sealed
 from engine.objects.sigv4 import EMPTY, signed
 from engine.security.keys import Keyring
 
-__all__ = ["S3Objects", "S3Settings"]
+__all__ = ["S3Objects"]
 
 PART = 16 << 20
 """Bytes that go up in one request; longer objects go up in parts."""
@@ -40,39 +39,34 @@ _TRIES = 3
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
-class S3Settings(BaseModel):
-    """A bucket for objects."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    endpoint: str = Field(
-        description="Where the service is.",
-        examples=["https://s3.eu-central-1.amazonaws.com"],
-        pattern="^https?://.",
-    )
-    bucket: str = Field(description="The bucket; it must exist.", examples=["imaging"])
-    region: str = Field(default="us-east-1", description="Its region.", examples=["eu-central-1"])
-    prefix: str = Field(default="", description="What all names begin with.", examples=["hub/"])
-    access_key: str = Field(description="The access key.", examples=["HUBIMAGING"])
-    secret_key: SecretStr = Field(description="Its secret.", examples=["..."])
-
-
 class S3Objects:
     """Objects in a bucket (`kernel.imaging.Objects`). Threads may share one."""
 
     def __init__(
         self,
-        settings: S3Settings,
-        spool: Path,
+        url: str,
         keyring: Keyring,
         *,
+        region: str,
+        access_key: str,
+        secret_key: str,
+        spool: Path,
         reserve_bytes: int = 0,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._settings = settings
+        """`url` is `https://HOST/BUCKET`, or `https://HOST/BUCKET/PREFIX`; the bucket must exist."""
+        self._base = urlsplit(url)
+        self._bucket, _, prefix = unquote(self._base.path).strip("/").partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._region, self._access_key, self._secret_key = region, access_key, secret_key
         self._keyring = keyring
-        self._base = urlsplit(settings.endpoint)
-        self._client = httpx.Client(timeout=_TIMEOUT, transport=transport)
+        if not self._bucket or not access_key or not secret_key:
+            raise ConfigError(
+                "the bucket of the objects cannot be used",
+                where="objects",
+                why="its address names no bucket, or its access_key or secret_key is missing",
+                remedy="write s3: https://HOST/BUCKET with both keys",
+            )
+        self._client = httpx.Client(timeout=_TIMEOUT)
         self._pause = threading.Event()
         try:
             self._spool = Spool(spool / "incoming", reserve_bytes)
@@ -145,7 +139,7 @@ class S3Objects:
 
     def addresses(self, before: int) -> Iterator[str]:
         """Return the addresses of what nobody has brought since `before` (ms)."""
-        query = {"list-type": "2", "prefix": self._settings.prefix}
+        query = {"list-type": "2", "prefix": self._prefix}
         while True:
             root = ElementTree.fromstring(self._ask("GET", "", query=query).content)
             for found in root.iterfind("{*}Contents"):
@@ -196,7 +190,7 @@ class S3Objects:
     def _name(self, address: str) -> str:
         if len(address) != 32 or not set(address) <= set("0123456789abcdef"):
             raise MissingObject(address if address.isalnum() else "of another kind")
-        return f"{self._settings.prefix}{address[:2]}/{address}"
+        return f"{self._prefix}{address[:2]}/{address}"
 
     def _ask(
         self,
@@ -209,7 +203,7 @@ class S3Objects:
         expect: tuple[int, ...] = (200,),
     ) -> httpx.Response:
         """Send one request, again where the service is away. Raises OSError."""
-        path = f"{self._base.path.rstrip('/')}/{self._settings.bucket}" + (f"/{name}" if name else "")
+        path = f"/{self._bucket}" + (f"/{name}" if name else "")
         asked = "&".join(
             f"{quote(k, safe='~')}={quote(v, safe='~')}" for k, v in sorted((query or {}).items())
         )
@@ -247,9 +241,9 @@ class S3Objects:
             query,
             headers,
             payload=hashlib.sha256(body).hexdigest() if body else EMPTY,
-            access_key=self._settings.access_key,
-            secret_key=self._settings.secret_key.get_secret_value(),
-            region=self._settings.region,
+            access_key=self._access_key,
+            secret_key=self._secret_key,
+            region=self._region,
             moment=f"{datetime.fromtimestamp(now_ms() / 1000, UTC):%Y%m%dT%H%M%SZ}",
         )
 

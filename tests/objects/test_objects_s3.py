@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from s3_server import ACCESS, BUCKET, REGION, SECRET, Bucket
 
-from engine.kernel.errors import HubError
+from engine.kernel.errors import ConfigError, HubError
 from engine.objects import s3
 from engine.objects.folder import MissingObject
-from engine.objects.s3 import S3Objects, S3Settings
+from engine.objects.s3 import S3Objects
 from engine.objects.sealed import DamagedObject
 from engine.objects.sigv4 import EMPTY, signed
 from engine.security.keys import Keyring
@@ -93,15 +93,14 @@ def objects(
 
 
 def open_at(bucket: Bucket, tmp_path: Path, keyring: Keyring, secret: str = SECRET) -> S3Objects:
-    settings = S3Settings(
-        endpoint=bucket.endpoint,
-        bucket=BUCKET,
+    return S3Objects(
+        f"{bucket.endpoint}/{BUCKET}/hub%20of%20ours",
+        keyring,
         region=REGION,
-        prefix="hub of ours/",
         access_key=ACCESS,
         secret_key=secret,
+        spool=tmp_path / "spool",
     )
-    return S3Objects(settings, tmp_path / "spool", keyring)
 
 
 def put(objects: S3Objects, data: bytes) -> str:
@@ -188,3 +187,11 @@ def test_a_changed_object_does_not_open(bucket: Bucket, objects: S3Objects) -> N
     bucket.held[name] = data[:-1] + bytes([data[-1] ^ 1])
     with pytest.raises(DamagedObject):
         objects.open(address)
+
+
+@pytest.mark.parametrize(("url", "secret"), [("http://h", "x"), ("http://h/", "x"), ("http://h/bucket", "")])
+def test_a_bucket_without_a_name_or_key_is_refused(
+    tmp_path: Path, keyring: Keyring, url: str, secret: str
+) -> None:
+    with pytest.raises(ConfigError, match="names no bucket"):
+        S3Objects(url, keyring, region=REGION, access_key=ACCESS, secret_key=secret, spool=tmp_path)
