@@ -247,7 +247,8 @@ def add_dicomweb(app: FastAPI, web: DicomWeb, tokens: Tokens, recorder: Recorder
         ask = _ask(request, tuple(part for part in path.split("/") if part), proxy)
         if ask.method == "POST":
             return _response(await _stored(request, counter, ask, who, peer))
-        return _response(await run_in_threadpool(counter.get, ask, who))
+        reply = await run_in_threadpool(counter.get, ask, who)
+        return _response(reply, ask.method == "HEAD")
 
 
 async def _stored(request: Request, counter: _Counter, ask: Ask, who: str, peer: str) -> Reply:
@@ -279,13 +280,13 @@ def _ask(request: Request, path: tuple[str, ...], proxy: str) -> Ask:
     return Ask(request.method, path, query, headers, base=base)
 
 
-def _response(reply: Reply) -> Response:
-    headers = {"Content-Type": reply.media, **reply.headers} if reply.status != 204 else reply.headers
+def _response(reply: Reply, head: bool = False) -> Response:
+    headers = {"Content-Type": reply.media, **reply.headers}
     stream = reply.stream if isinstance(reply, Answer) else None
-    if stream is None:
-        return Response(reply.body, reply.status, headers)
     if isinstance(reply, Answer) and reply.length is not None:
         headers["Content-Length"] = str(reply.length)
+    if stream is None or head:
+        return Response(reply.body, reply.status, headers)
     return StreamingResponse(_flow(stream), reply.status, headers)
 
 

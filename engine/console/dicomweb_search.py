@@ -97,11 +97,8 @@ def search(index: Finder, ask: Ask, level: str, study: str = "", series: str = "
     words = " ".join(f"{name}={value}" for name, value in ask.query)
     kind = {"STUDY": "studies", "SERIES": "series", "IMAGE": "instances"}[level]
     detail = " ".join([study, series, words, f"found {len(rows)}:", *_found(found, study)]).strip()
-    # PS3.18 10.6.3.3: 204 where nothing matches, without a body
-    if rows:
-        answer = json_answer(200, rows, "search", kind, detail)
-    else:
-        answer = Answer(204, b"", "", {}, "search", kind, detail)
+    # nothing found is an empty array: PS3.18 10.6.3.1 has 204 for it too, whose missing body clients fail on
+    answer = json_answer(200, rows, "search", kind, detail)
     warnings = [_NOT_FUZZY] * query.fuzzy + [_MORE] * (more and (not query.limit or query.limit > _CAP))
     if warnings:
         answer.headers["Warning"] = ", ".join(f'299 {_agent(ask.base)} "{text}"' for text in warnings)

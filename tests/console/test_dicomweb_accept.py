@@ -117,7 +117,7 @@ VALUES = st.one_of(st.sampled_from([*SAID.split(), "", "\x00", "9" * 30]), st.te
 )
 def test_any_question_gets_an_answer(side: Side, pairs: list[tuple[str, str]], path: str) -> None:
     query = "&".join(f"{quote(k, errors='replace')}={quote(v, errors='replace')}" for k, v in pairs)
-    clean(side.get(f"{path}?{query}"), 200, 204)
+    clean(side.get(f"{path}?{query}"), 200)
 
 
 PIECES = (

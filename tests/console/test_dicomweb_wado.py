@@ -102,6 +102,13 @@ def test_other_media_types_of_an_object_are_not_acceptable(side: Side, accept: s
     assert side.get(place(held(side, "CT_small.dcm")), accept).status_code == 406
 
 
+def test_head_says_how_long_it_would_be(side: Side) -> None:
+    path = f"/dicomweb{place(held(side, 'CT_small.dcm'))}"
+    answer = side.client.head(path, headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) == len(FILES["CT_small.dcm"])
+
+
 def test_a_study_is_not_one_part(side: Side) -> None:
     one = held(side, "CT_small.dcm")
     assert side.get(f"/studies/{one.study}", "application/dicom").status_code == 406
