@@ -66,6 +66,7 @@ class HubUnderTest:
     parts: str = "listeners,workers"
     settings: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    dicom_port: int = 0
 
     def __enter__(self) -> HubUnderTest:
         self.root = Path(tempfile.mkdtemp(prefix="hub-bench-", dir=self.folder))
@@ -74,7 +75,8 @@ class HubUnderTest:
         self.port = free_port()
         for path in (self.root / "channels").glob("*.yaml"):
             port = self.port if path.name == "lab_oru.yaml" else free_port()
-            path.write_text(re.sub(r"mllp: \{port: \d+", f"mllp: {{port: {port}", path.read_text()))
+            text = re.sub(r"mllp: \{port: \d+", f"mllp: {{port: {port}", path.read_text())
+            path.write_text(re.sub(r"port:     11112\b", f"port: {self.dicom_port or free_port()}", text))
         lines = {"hub": "Bench", "disk_reserve_mb": "0", "console": f"{{listen: '127.0.0.1:{free_port()}'}}"}
         if "load_shipped" in (self.checkout / "engine/kernel/config.py").read_text():  # not while we measure
             lines["terminology"] = "{load_shipped: false}"
