@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from imaging_orders import NOON, Ward, asking
+from pynetdicom.dsutils import decode, encode
 
 from engine.channels.node.worklist import Worklist
 from engine.kernel.message import Draft, Work
@@ -282,3 +284,16 @@ def test_a_completed_order_leaves(ward: Ward) -> None:
     worklist = listed(ward)
     ward.take(CANCEL, {"ORC|OC|P7200^EHR|||": "ORC|SC|P7200^EHR|||CM"})
     assert asked(worklist) == [] == asked(listed(ward))
+
+
+def test_an_answer_can_be_sent(ward: Ward) -> None:
+    """It is encoded and read again as it was, in explicit and implicit little endian."""
+    ward.take(NEW, {"OKAFOR^ADA^N": "MÜLLER^JÜRGEN"})
+    (found,) = asked(listed(ward))
+    for implicit in (True, False):
+        sent = encode(found, implicit, True)
+        assert sent is not None
+        again = decode(BytesIO(sent), implicit, True)
+        assert str(again.PatientName) == "MÜLLER^JÜRGEN"
+        assert str(again.ScheduledProcedureStepSequence) == str(found.ScheduledProcedureStepSequence)
+        assert again.PatientWeight is None and again.Allergies == "Iodinated contrast"

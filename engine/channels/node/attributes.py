@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
+from pydicom.tag import Tag
+from pydicom.valuerep import PersonName
 
 from engine.channels.node.persons import SEXES, issuer_item, name_of, patient_numbers
 from engine.channels.node.scheduled import Planned, concept_text
@@ -46,7 +52,7 @@ class Behind:
         self._whose: dict[str, str] = {}  # allergy -> patient
         self._lock = threading.Lock()
 
-    def load(self, steps: Iterable[Planned]) -> None:
+    def load(self, steps: Sequence[Planned]) -> None:
         """Read the patients and visits of these steps that are not known yet, together."""
         wanted: dict[str, dict[str, None]] = {"Patient": {}, "Encounter": {}}
         for step in steps:
@@ -55,6 +61,26 @@ class Behind:
                     wanted[kind][id_] = None
         for kind, ids in wanted.items():
             self._keep(self._read(kind, list(ids)))
+        self._load_allergies([step.patient for step in steps])
+
+    def _load_allergies(self, patients: Iterable[str]) -> None:
+        ids = list(dict.fromkeys(id_ for id_ in patients if id_ and id_ not in self._allergies))
+        told: dict[str, dict[str, None]] = {id_: {} for id_ in ids}
+        whose: dict[str, str] = {}
+        place: str | None = None
+        while ids:
+            page = self._store.search("AllergyIntolerance", [("patient", ",".join(ids))], 1000, place)
+            for one in page.resources:
+                patient = str((one.get("patient") or {}).get("reference") or "").removeprefix("Patient/")
+                whose[one["id"]] = patient
+                if _holds(one):
+                    told[patient][concept_text(one.get("code"))] = None
+            place = page.cursor
+            if place is None:
+                break
+        with self._lock:
+            self._whose |= whose
+            self._allergies |= {patient: tuple(texts) for patient, texts in told.items()}
 
     def load_names(self, patients: Iterable[str]) -> None:
         """Read the names of patients that are not known yet, together."""
@@ -109,16 +135,9 @@ class Behind:
 
     def allergies(self, patient: str) -> tuple[str, ...]:
         """Return what a patient is known to be allergic to."""
-        known = self._allergies.get(patient)
-        if known is None:
-            page = self._store.search("AllergyIntolerance", [("patient", f"Patient/{patient}")], 100)
-            known = tuple(
-                dict.fromkeys(concept_text(one.get("code")) for one in page.resources if _holds(one))
-            )
-            with self._lock:
-                self._whose |= {one["id"]: patient for one in page.resources}
-                self._allergies[patient] = known
-        return known
+        if patient and patient not in self._allergies:
+            self._load_allergies([patient])
+        return self._allergies.get(patient, ())
 
     def forget(self, kind: str, id_: str) -> None:
         """Forget what has changed."""
@@ -148,11 +167,11 @@ def _holds(allergy: Json) -> bool:
 
 def attributes(step: Planned, behind: Behind, issuer: str, own: str) -> Dataset:
     """Return a step with all that is known of it."""
-    out = Dataset()
+    out = _Made()
     _patient(out, step, behind, issuer)
     _visit(out, step, behind)
     _request(out, step, behind, own)
-    item = Dataset()
+    item = _Made()
     item.Modality = step.modality
     item.ScheduledStationAETitle = list(step.titles) if len(step.titles) > 1 else next(iter(step.titles), "")
     item.ScheduledProcedureStepStartDate, item.ScheduledProcedureStepStartTime = step.date, step.time
@@ -164,11 +183,34 @@ def attributes(step: Planned, behind: Behind, issuer: str, own: str) -> Dataset:
     item.ScheduledProcedureStepLocation = step.location[:SHORT]
     item.ScheduledProcedureStepStatus = "STARTED" if step.begun else "SCHEDULED"
     item.PreMedication = item.RequestedContrastAgent = ""
-    out.ScheduledProcedureStepSequence = Items([item])
-    return out
+    out.ScheduledProcedureStepSequence = Items([item.dataset])
+    return out.dataset
 
 
-def _request(out: Dataset, step: Planned, behind: Behind, own: str) -> None:
+class _Made:
+    """A dataset in the making: attributes by keyword, of values that need no conversion any more."""
+
+    dataset: Any
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "dataset", Dataset())
+
+    def __setattr__(self, keyword: str, value: Any) -> None:
+        tag, vr = _known(keyword)
+        if vr == "PN":
+            value = PersonName(value)
+        elif isinstance(value, list):
+            value = MultiValue(str, value)
+        self.dataset._dict[tag] = DataElement(tag, vr, value, already_converted=True)
+
+
+@lru_cache(maxsize=256)
+def _known(keyword: str) -> tuple[Any, str]:
+    tag = Tag(tag_for_keyword(keyword))
+    return tag, dictionary_VR(tag)
+
+
+def _request(out: _Made, step: Planned, behind: Behind, own: str) -> None:
     """Requested procedure and imaging service request (PS3.3 C.4.11, C.4.12)."""
     value, system, name = step.accession
     out.AccessionNumber = value
@@ -187,7 +229,7 @@ def _request(out: Dataset, step: Planned, behind: Behind, own: str) -> None:
     out.ConfidentialityConstraintOnPatientDataDescription = ""
 
 
-def _patient(out: Dataset, step: Planned, behind: Behind, issuer: str) -> None:
+def _patient(out: _Made, step: Planned, behind: Behind, issuer: str) -> None:
     patient = behind.get("Patient", step.patient)
     numbers = patient_numbers(patient, issuer)
     out.PatientName = name_of(patient)
@@ -195,10 +237,10 @@ def _patient(out: Dataset, step: Planned, behind: Behind, issuer: str) -> None:
     _issuer(out, numbers[0] if numbers else {})
     others = []
     for one in numbers[1:]:
-        other = Dataset()
+        other = _Made()
         other.PatientID, other.TypeOfPatientID = str(one["value"]), "TEXT"
         _issuer(other, one)
-        others.append(other)
+        others.append(other.dataset)
     out.OtherPatientIDsSequence = Items(others)
     born = str(patient.get("birthDate") or "")
     out.PatientBirthDate = born.replace("-", "") if len(born) == 10 else ""
@@ -210,18 +252,18 @@ def _patient(out: Dataset, step: Planned, behind: Behind, issuer: str) -> None:
         pregnant = 3
     out.PregnancyStatus = pregnant
     out.MedicalAlerts = _texts(step.alerts)
-    out.Allergies = _texts(behind.allergies(step.patient)) if step.patient else ""
+    out.Allergies = _texts(behind.allergies(step.patient))
     out.PatientState = out.SpecialNeeds = ""
     out.ReferencedPatientSequence = Items()
 
 
-def _issuer(out: Dataset, one: Json) -> None:
+def _issuer(out: _Made, one: Json) -> None:
     name, system = str((one.get("assigner") or {}).get("display") or ""), str(one.get("system") or "")
     out.IssuerOfPatientID = (name or system)[:LONG]
     out.IssuerOfPatientIDQualifiersSequence = issuer_item("", system)
 
 
-def _visit(out: Dataset, step: Planned, behind: Behind) -> None:
+def _visit(out: _Made, step: Planned, behind: Behind) -> None:
     """Visit identification and status (PS3.3 C.3.2, C.3.3)."""
     visit = behind.get("Encounter", step.encounter)
     numbers = [
@@ -296,11 +338,11 @@ def _texts(said: Sequence[str]) -> Any:
 def _codes(codes: Iterable[tuple[str, str, str]]) -> Items:
     made: list[Dataset] = []
     for value, scheme, meaning in codes:
-        item = Dataset()
+        item = _Made()
         if len(value) > SHORT:
             item.LongCodeValue = value
         else:
             item.CodeValue = value
         item.CodingSchemeDesignator, item.CodeMeaning = scheme[:SHORT], meaning[:LONG]
-        made.append(item)
+        made.append(item.dataset)
     return Items(made)

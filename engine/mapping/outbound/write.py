@@ -224,6 +224,7 @@ _V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)")
 _V2_DEMANDS = {  # of the message, and of every resource of a kind
     "": ("MSH-3", "MSH-5", "MSH-7", "MSH-9", "MSH-10", "MSH-12", "PID-3", "PID-5"),
     "ServiceRequest": ("ORC-1", "ORC-2", "OBR-2", "OBR-4"),
+    "Task": ("ORC-1", "ORC-5", "OBR-4"),
     "Immunization": ("ORC-1", "RXA-3", "RXA-5", "RXA-20"),
     "DiagnosticReport": ("OBR-4", "OBR-25"),
     "Observation": ("OBX-3", "OBX-11"),
@@ -233,6 +234,7 @@ _V2_ABOUT = {
     "Immunization": ("Immunization",),
     "DiagnosticReport": ("DiagnosticReport", "Observation"),
     "Patient": (),
+    "Task": ("Task",),
 }
 
 
