@@ -109,7 +109,7 @@ def test_both_cores_give_what_one_gives(tmp_path: Path) -> None:
 
 def test_a_folder_stands_for_its_messages_only() -> None:
     found = expand([ROOT / "sample_messages"])
-    assert {f.suffix for f in found} == {".hl7", ".x12", ".xml"}  # no README, no table
+    assert {f.suffix for f in found} == {".hl7", ".x12", ".xml", ".dcm", ".json"}  # no README, no table
 
 
 def test_parse_writes_back_what_came_in(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
