@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from engine.console.exchange import Ask
 from engine.console.refusals import Refusal
 
-__all__ = ["Wish", "json_wanted", "media_type", "wishes"]
+__all__ = ["Wish", "json_wanted", "wishes"]
 
 _MOST = 8192  # characters of Accept that are looked at
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -51,12 +51,6 @@ def json_wanted(ask: Ask) -> None:
     """Refuse what cannot be answered with the DICOM JSON model."""
     if not any(wish.media in _JSON and not wish.parts for wish in wishes(ask)):
         raise Refusal(406, "only application/dicom+json is spoken here")
-
-
-def media_type(text: str) -> tuple[str, dict[str, str]]:
-    """Read one Content-Type: its media type in lower case, its parameters. Unreadable: empty."""
-    found = list(_ranges(text[:_MOST]))
-    return found[0] if found else ("", {})
 
 
 def _ranked(text: str) -> list[Wish]:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from engine.console.exchange import Reply
 from engine.console.refusals import Refusal
 from engine.fhir import jsonio
+from engine.formats.dicom.multipart import closing, content_type, opening
 
 __all__ = ["JSON", "Answer", "Part", "copied", "json_answer", "json_stream", "multipart", "single", "uid"]
 
@@ -90,8 +91,8 @@ def single(part: Part, action: str, what: str, detail: str) -> Answer:
 def multipart(parts: Sequence[Part], kind: str, action: str, what: str, detail: str) -> Answer:
     """Answer with parts; `kind` is the media type of the first."""
     boundary = secrets.token_hex(16)
-    heads = [_head(boundary, part) for part in parts]
-    end = f"\r\n--{boundary}--\r\n".encode()
+    heads = [opening(boundary, _headers(part)) for part in parts]
+    end = closing(boundary)
     lengths = [part.length for part in parts if part.length is not None]
     length = sum(lengths) + sum(map(len, heads)) + len(end) if len(lengths) == len(parts) else None
 
@@ -101,14 +102,11 @@ def multipart(parts: Sequence[Part], kind: str, action: str, what: str, detail: 
             yield from part.content()
         yield end
 
-    media = f'multipart/related; type="{kind}"; boundary={boundary}'
+    media = content_type(boundary, kind)
     return Answer(200, b"", media, {}, action, what, detail, stream(), length)
 
 
-def _head(boundary: str, part: Part) -> bytes:
-    lines = [f"--{boundary}", f"Content-Type: {part.media}"]
-    if part.length is not None:
-        lines.append(f"Content-Length: {part.length}")
-    if part.location:
-        lines.append(f"Content-Location: {part.location}")
-    return ("\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode()
+def _headers(part: Part) -> dict[str, str]:
+    length = {} if part.length is None else {"Content-Length": str(part.length)}
+    location = {"Content-Location": part.location} if part.location else {}
+    return {"Content-Type": part.media, **length, **location}

@@ -32,11 +32,10 @@ Dataset = Any
 
 @dataclass(frozen=True, slots=True)
 class PixelData:
-    """Where the pixels are: tag, VR, where element and value begin, its length; None: encapsulated."""
+    """Where the pixels are: tag, VR, where the value begins, its length; None: encapsulated."""
 
     tag: int
     vr: str
-    at: int
     start: int
     length: int | None
 
@@ -61,7 +60,6 @@ class Opened:
         if is_deflated(self.syntax):
             stream.close()
             self.stream = BytesIO(began.data)
-        self.start = began.start
         self.pixels = self._located(began.data, found) if found else None
         self._table: list[list[tuple[int, int]]] | None = None
 
@@ -94,7 +92,7 @@ class Opened:
         order = ">" if self.big_endian else "<"
         (length,) = struct.unpack(f"{order}L", data[found.start - 4 : found.start])
         vr = found.vr or {0x7FE00008: "OF", 0x7FE00009: "OD"}.get(found.tag, "OW")
-        return PixelData(found.tag, vr, found.at, found.start, None if length == _UNDEFINED else length)
+        return PixelData(found.tag, vr, found.start, None if length == _UNDEFINED else length)
 
     # -- frames
 
