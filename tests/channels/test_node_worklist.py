@@ -213,9 +213,9 @@ def test_a_laboratory_order_is_not_listed(ward: Ward) -> None:
     assert asked(listed(ward)) == []
 
 
-def performed(ward: Ward, status: str, *steps: str, entry: int = 1000) -> None:
-    """What a modality tells of a step, as its Task has it."""
-    (order,) = ward.all("ServiceRequest")
+def performed(ward: Ward, status: str, *steps: str, entry: int = 1000, study: str = "") -> None:
+    """What a modality tells of a step, as its Task has it; of a `study` whose order is not clear."""
+    order = ward.all("ServiceRequest")[0]
     uid = {"system": "urn:dicom:uid", "value": "urn:oid:1.2.9"}
     body = {
         "resourceType": "Task",
@@ -223,7 +223,11 @@ def performed(ward: Ward, status: str, *steps: str, entry: int = 1000) -> None:
         "status": status,
         "intent": "order",
         "for": order["subject"],
-        "basedOn": [{"reference": f"ServiceRequest/{order['id']}"}],
+        "basedOn": [
+            {"type": "ServiceRequest", "identifier": {**uid, "value": f"urn:oid:{study}"}}
+            if study
+            else {"reference": f"ServiceRequest/{order['id']}"}
+        ],
         "input": [{"type": {"text": "Scheduled Procedure Step ID"}, "valueString": step} for step in steps],
     }
     id_ = ward.store.identify("Task", uid["system"], uid["value"])
@@ -297,3 +301,13 @@ def test_an_answer_can_be_sent(ward: Ward) -> None:
         assert str(again.PatientName) == "MÜLLER^JÜRGEN"
         assert str(again.ScheduledProcedureStepSequence) == str(found.ScheduledProcedureStepSequence)
         assert again.PatientWeight is None and again.Allergies == "Iodinated contrast"
+
+
+def test_a_step_of_several_orders_of_one_study_leaves(ward: Ward) -> None:
+    first = "20260503090000-0500^^R||20260502101500-0500"
+    ward.take(TWO, {f"R7102^RIS||||^^^{first}": f"R7102^RIS||||^^^20260503093000{first[14:]}"})
+    assert len(ward.all("ServiceRequest")) == 2
+    worklist = listed(ward)
+    assert {s for s, _, _ in steps(asked(worklist))} == {"S1", "S2"}
+    performed(ward, "completed", "S1", study="1.2.840.99999.7100")
+    assert steps(asked(worklist)) == steps(asked(listed(ward))) == [("S2", "CT", "093000")]

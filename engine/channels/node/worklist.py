@@ -30,6 +30,7 @@ from engine.formats.dicom.matching import answer, matches
 from engine.formats.dicom.values import items_of, text_of, texts_of
 from engine.kernel.clock import now_ms
 from engine.kernel.uncollected import uncollected
+from engine.store.study_uids import UID_SYSTEM
 
 __all__ = ["Worklist"]
 
@@ -168,7 +169,7 @@ class Worklist:
             held.performed = known.performed
         else:  # of its own Tasks each says again what the order said; a closed one may be open again
             for task in self._all("Task", ("patient", f"Patient/{base.patient}")) if base.patient else ():
-                if id_ in _orders_of(task):
+                if id_ in _orders_of(task) or (base.study and _study_of(task) == base.study):
                     self._put(task)
         self._settle(id_)
 
@@ -185,8 +186,11 @@ class Worklist:
 
     def _put(self, task: Json) -> list[_Order]:
         """Put a Task to its open orders; return them."""
-        orders = [self._orders[name] for name in _orders_of(task) if name in self._orders]
+        names = _orders_of(task)
+        orders = [self._orders[name] for name in names if name in self._orders]
         performed = performed_of(task)
+        if performed is not None and not names and (study := _study_of(task)):
+            orders = [held for held in self._orders.values() if held.base.study == study]
         for held in orders:
             if performed is not None:
                 held.performed[task["id"]] = performed
@@ -229,6 +233,15 @@ def _orders_of(task: Mapping[str, Any]) -> list[str]:
     return list(
         dict.fromkeys(n.removeprefix("ServiceRequest/") for n in names if n.startswith("ServiceRequest/"))
     )
+
+
+def _study_of(task: Json) -> str:
+    """Return the study of a Task whose order the store did not set: several orders are of that study."""
+    for one in task.get("basedOn") or ():
+        identifier = one.get("identifier") or {}
+        if identifier.get("system") == UID_SYSTEM:
+            return str(identifier.get("value") or "").removeprefix("urn:oid:")
+    return ""
 
 
 class _Asked:
