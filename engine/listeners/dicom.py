@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import AE, build_context, evt
 
 from engine.formats.dicom.uids import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION
 from engine.kernel.errors import ConfigError
@@ -24,6 +24,7 @@ from engine.listeners.dicom_retrieve import Retrieval
 from engine.listeners.dicom_settings import DicomSettings
 from engine.listeners.dicom_tls import server_context
 from engine.listeners.dicom_transport import NodeRequest, NodeServer
+from engine.wire.dicom_library import hush
 
 __all__ = ["DicomNode"]
 
@@ -51,7 +52,7 @@ class DicomNode:
 
     def start(self) -> str:
         """Open the port; return its address, `dicom://TITLE@HOST:PORT`. Raises ConfigError."""
-        _quiet()
+        hush()
         s = self._settings
         ae = AE(s.ae_title)
         ae.maximum_pdu_size = s.max_pdu_bytes
@@ -166,13 +167,3 @@ class DicomNode:
     def _ended(self, event: Any, how: str) -> None:
         self.metrics.count("ended", self._channel, how=how)
         self.metrics.associations(self._channel, self.associations)
-
-
-def _quiet() -> None:
-    """Keep the logs of the libraries away: they show datasets."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = False
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    _config.UNRESTRICTED_STORAGE_SERVICE = False
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
-    logging.getLogger("pydicom").setLevel(logging.ERROR)

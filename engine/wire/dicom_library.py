@@ -22,6 +22,7 @@ def hush() -> None:
         library.propagate = False
     pynetdicom._config.LOG_HANDLER_LEVEL = "none"
     pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
+    pynetdicom._config.UNRESTRICTED_STORAGE_SERVICE = False
     pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
     # its warnings quote the value that is not as it should be
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
