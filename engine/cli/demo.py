@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.channels.definition import load_channels
-from engine.cli.send import Answer, send
 from engine.cli.synthetic import admission, patient, result
+from engine.destinations.mllp import Answer, send
 from engine.kernel.errors import ConfigError
 
 __all__ = ["Tally", "addresses", "stream"]

@@ -27,9 +27,11 @@ from engine.channels.node.rounds import Round, place_of
 from engine.channels.node.services import Services
 from engine.channels.node.steps import Steps
 from engine.channels.node.teller import Teller
+from engine.channels.node.telling import StatusOut
 from engine.channels.node.worklist import Worklist
 from engine.channels.opening import open_journal, open_store
 from engine.destinations.dicom import Outcome, Outgoing, report_commitment, store
+from engine.destinations.mllp import send
 from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -37,6 +39,7 @@ from engine.kernel.imaging import HeldInstance
 from engine.listeners.dicom import DicomNode
 from engine.listeners.dicom_metrics import NodeMetrics
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+from engine.mapping.outbound.library import OutMaps
 from engine.mapping.project import Maps
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
@@ -44,7 +47,15 @@ from engine.store.sql import SqlStore
 __all__ = ["run_nodes"]
 
 log = logging.getLogger("hub.dicom")
-TELL, ANSWER, SEND, LINK, SWEEP, MEASURE = 0.5, 2.0, 2.0, 2.0, 3600.0, 5.0  # seconds between two rounds
+TELL, TELL_ORDERS, ANSWER, SEND, LINK, SWEEP, MEASURE = (
+    0.5,
+    1.0,
+    2.0,
+    2.0,
+    2.0,
+    3600.0,
+    5.0,
+)  # seconds between two rounds
 STOP = 5.0  # seconds what is being served has to end
 
 
@@ -56,7 +67,7 @@ class _Process:
         nodes = nodes_of(channels)
         self._config, self._nodes = config, nodes
         words = {c.name: maps.of("dicom").program(c.site or "standard").sender("") for c in channels}
-        self._words = words
+        self._words, self._terminology = words, maps.terminology
         self.journal: SqlJournal = open_journal(config, keyring)
         self.store: SqlStore = open_store(config, keyring)
         self.imaging: Imaging = open_imaging(config, keyring)
@@ -82,6 +93,11 @@ class _Process:
             Round("leftovers of objects", lambda: sweep(index, objects, self.journal.read, now_ms()), SWEEP),
             Round("metrics", self._measure, MEASURE),
         ]
+        for name, node in nodes.items():
+            if node.step_status:
+                self._rounds.append(
+                    Round(f"status messages of {name}", self._status(name, node).tick, TELL_ORDERS)
+                )
         if forwarding.wanted:
             self._rounds.append(Round("forwarding", forwarding.tick, SEND))
         self._running = [
@@ -117,6 +133,7 @@ class _Process:
             issuer=issuer,
             own=self._words[name].own,
         )
+        self._rounds.append(Round(f"worklist of {name}", worklist.refresh, TELL))
         return Services(
             node,
             self._ingest,
@@ -128,6 +145,24 @@ class _Process:
             now_ms,
             self._wake,
         )
+
+    def _status(self, name: str, node: DicomSettings) -> StatusOut:
+        maps = OutMaps.open(self._config.root, self._terminology, self._config.identity_base)
+        return StatusOut(
+            name,
+            node.step_status,
+            self.store,
+            self.imaging.index,
+            self._channel_of,
+            maps,
+            _sent,
+            now_ms,
+            {"sender": node.ae_title, "receiver": "ORDERS"},
+        )
+
+    def _channel_of(self, entry: int) -> str:
+        found = self.journal.get(entry) if entry else None
+        return found.channel if found is not None else ""
 
     def _wake(self) -> None:
         self._answering.wake()
@@ -176,6 +211,11 @@ def run_nodes(
         stopping.wait()
     finally:
         process.stop()
+
+
+def _sent(url: str, message: bytes) -> str:
+    (answer,) = send([message], url)
+    return answer.code
 
 
 def _say(args: Any) -> None:

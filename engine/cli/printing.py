@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # a command pays for what it uses only
     from engine.cli.doctor import Finding
     from engine.cli.follow import Became
     from engine.cli.msg import Found
-    from engine.cli.send import Answer
     from engine.cli.trial import Trial
+    from engine.destinations.mllp import Answer
 
 __all__ = [
     "print_ack",

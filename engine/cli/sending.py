@@ -15,7 +15,7 @@ from engine.cli.demo import Tally, addresses, stream
 from engine.cli.follow import channel_at, follow
 from engine.cli.opened import Opened, opened
 from engine.cli.printing import print_ack, print_became
-from engine.cli.send import Answer, Tls, send_file
+from engine.destinations.mllp import Answer, Tls, send_file
 from engine.formats.hl7v2.split import iter_messages
 from engine.kernel.errors import ConfigError, HubError
 

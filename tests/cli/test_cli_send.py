@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.send import NotAnswered, send, send_file
+from engine.destinations.mllp import NotAnswered, send, send_file
 from engine.kernel.errors import ConfigError, FormatError
 from engine.wire.mllp import END, START, Framer, encode
 

@@ -28,7 +28,7 @@ from listener_bench import oru
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from engine.cli.send import NotAnswered, Tls, send
+from engine.destinations.mllp import NotAnswered, Tls, send
 from engine.journal.sql import SqlJournal
 from engine.kernel.errors import ConfigError
 from engine.listeners.tls import TlsSettings, tls_options
