@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterator, Sequence
 from engine.kernel.clock import now_ms
 from engine.kernel.message import Flag, Outcome, Work
 from engine.store.checks import another_of_key
+from engine.store.columns import patient_reference
 from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
 from engine.store.known import only_known
+from engine.store.meant import STUDY
 from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Bodies
 from engine.store.patients import record_merges
@@ -95,6 +97,8 @@ def commit_plan(made: Plan, writer: Writer) -> None:
         version.row.times = None
         if version.patient is not None:
             version.row.patient = version.patient.rid
+        elif version.row.type == STUDY and patient_reference(version.shape) is None:
+            version.row.patient = None  # whose it was said to be has been taken back
     if made.versions:
         late = {row.rid for row in made.superseded}
         if late:

@@ -18,10 +18,10 @@ from engine.store.allergies import another_allergen
 from engine.store.course import HOUR, LOCAL, Fact, course_of, fact_of, in_order
 from engine.store.facts import settled, shortened
 from engine.store.listed import without_duplicates
-from engine.store.meant import meant, wanted
+from engine.store.meant import linked
 from engine.store.merge import choice_group, claims_of, dated, facts_of, merged, owned_by, times_of, unknown
 from engine.store.pack import Body
-from engine.store.references import logical, renamed
+from engine.store.references import renamed
 from engine.store.state import Park, Row, State
 from engine.store.study_uids import is_imaging, settle_study_uid
 from engine.store.visits import Visit
@@ -138,7 +138,10 @@ def add_version(
     plain = jsonio.dumps(body)
     sent = _rewritten(plain, made)
     if _LOGICAL in sent:
-        sent = _linked(sent, draft, row, patient, made, state)
+        sent, waits, several = linked(sent, row, patient, state)
+        made.pending += [(token, row) for token in waits]
+        text = "more than one {} has the identifier; none was linked"
+        made.flags += [Flag("several-match", draft.name, text.format(kind)) for kind in several]
         patient = patient or state.patient_of(jsonio.loads(sent))
     visit = None
     if draft.happened is not None and draft.type == "Encounter":
@@ -385,25 +388,3 @@ def _renamed(place: str, made: Plan) -> str:
     """Give the resource in `element@Type/id` the id that it has in the store."""
     element, at, name = place.partition("@")
     return element + at + made.names.get(name.encode(), name.encode()).decode()
-
-
-def _linked(sent: bytes, draft: Draft, row: Row, patient: Row | None, made: Plan, state: State) -> bytes:
-    """Set the references that name their target by identifier only, where exactly one resource has it."""
-    value = jsonio.loads(sent)
-    changed = False
-    for reference in logical(value):
-        name = wanted(reference)
-        if name is None:
-            continue
-        kind = name[0]
-        found = meant(state, reference, row, row.patient if patient is None else patient.rid)
-        if len(found) == 1:
-            reference["reference"] = f"{kind}/{found[0].id}"
-            changed = True
-        elif found:
-            made.flags.append(
-                Flag("several-match", draft.name, f"more than one {kind} has the identifier; none was linked")
-            )
-        else:
-            made.pending.append((state.keys.token(*name), row))
-    return jsonio.dumps(value) if changed else sent

@@ -10,7 +10,7 @@ from __future__ import annotations
 from engine.fhir import jsonio
 from engine.store.columns import identifiers
 from engine.store.content import Version
-from engine.store.meant import STUDY, meant, wanted
+from engine.store.meant import STUDY, meant, patients_first, wanted
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Row
@@ -56,14 +56,17 @@ def _set(row: Row, writer: Writer) -> Version | None:
         return None
     value = jsonio.loads(row.body.raw)
     found = False
-    for reference in logical(value):
+    about = row.patient
+    for reference in patients_first(logical(value)):
         name = wanted(reference)
         if name is None:
             continue
-        targets = meant(writer.state, reference, row, row.patient)
+        targets = meant(writer.state, reference, row, about)
         if len(targets) == 1:
             reference["reference"] = f"{name[0]}/{targets[0].id}"
             found = True
+            if about is None and name[0] == "Patient" and (whose := writer.state.patient_of(value)):
+                about = whose.rid
             mac = writer.state.keys.token(*name)
             writer.state.session.run(
                 "DELETE FROM pending_reference WHERE mac = ? AND rid = ?", (mac, row.rid)

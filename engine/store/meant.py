@@ -9,14 +9,45 @@ only where it is known to be the same patient's: numbers of studies come from mo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from engine.fhir import jsonio
+from engine.store.references import logical
 from engine.store.state import Row, State
 
-__all__ = ["STUDY", "meant", "wanted"]
+__all__ = ["STUDY", "linked", "meant", "patients_first", "wanted"]
 
 STUDY = "ImagingStudy"
 ORDERS = frozenset({"MedicationRequest", "ServiceRequest"})
+
+
+def linked(sent: bytes, row: Row, patient: Row | None, state: State) -> tuple[bytes, list[int], list[str]]:
+    """Set the references of a body that name their target by identifier only, where exactly one resource has
+    it; also give the hashes of the targets that are not there, and the types of those that are several.
+    """
+    value = jsonio.loads(sent)
+    changed, waits, several = False, list[int](), list[str]()
+    for reference in patients_first(logical(value)):
+        name = wanted(reference)
+        if name is None:
+            continue
+        kind = name[0]
+        found = meant(state, reference, row, row.patient if patient is None else patient.rid)
+        if len(found) == 1:
+            reference["reference"] = f"{kind}/{found[0].id}"
+            changed = True
+            patient = patient or (state.patient_of(value) if kind == "Patient" else None)
+        elif found:
+            several.append(kind)
+        else:
+            waits.append(state.keys.token(*name))
+    return jsonio.dumps(value) if changed else sent, waits, several
+
+
+def patients_first(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put references to patients first: what others may mean hangs on whose resource it is."""
+    return sorted(found, key=lambda reference: reference["type"] != "Patient")
 
 
 def wanted(reference: dict[str, Any]) -> tuple[str, str, str] | None:

@@ -229,6 +229,39 @@ def test_a_report_told_again_is_the_same(node: Node) -> None:
     assert len(node.all("Observation")) == 4
 
 
+def test_reports_and_studies_find_each_other_in_either_order(node: Node) -> None:
+    node.say(ORDER)
+    node.tell("sr_measurements.dcm")
+    assert "reference" not in node.one("DiagnosticReport")["imagingStudy"][0]
+    node.study()
+    name = f"ImagingStudy/{node.one('ImagingStudy')['id']}"
+    assert node.one("DiagnosticReport")["imagingStudy"][0]["reference"] == name
+    assert {o["derivedFrom"][0]["reference"] for o in node.all("Observation")} == {name}
+    node.tell("key_objects.dcm")  # and one that comes after its study
+    assert node.one("DocumentReference")["context"]["related"][0]["reference"] == name
+
+
+def test_a_study_that_is_nobody_s_any_more_is_in_no_patient_s_record(node: Node) -> None:
+    node.say(ORDER)
+    node.study()
+    node.study(state="mismatch", reason="unbound")
+    node.tell("sr_measurements.dcm")  # it says whose it is, the study does not: they are not one patient's
+    assert "reference" not in node.one("DiagnosticReport")["imagingStudy"][0]
+    node.study(state="linked", by="hand")
+    name = f"ImagingStudy/{node.one('ImagingStudy')['id']}"
+    assert node.one("DiagnosticReport")["imagingStudy"][0]["reference"] == name
+
+
+def test_a_report_and_a_study_of_a_patient_who_comes_last(node: Node) -> None:
+    node.study()
+    node.tell("sr_measurements.dcm")
+    node.say(REGISTERED, "adt")
+    name = f"ImagingStudy/{node.one('ImagingStudy')['id']}"
+    report = node.one("DiagnosticReport")
+    assert report["subject"]["reference"] == patient_of(node)
+    assert report["imagingStudy"][0]["reference"] == name
+
+
 def test_a_damaged_object_parks_alone(node: Node) -> None:
     data = (SAMPLES / "sr_measurements.dcm").read_bytes()
     done = node.tell(data[: len(data) // 2])
