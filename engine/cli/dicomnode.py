@@ -124,7 +124,6 @@ class _Process:
 
     def _services(self, name: str, node: DicomSettings) -> Services:
         issuer = node.issuers.patient
-        steps = Steps(self.imaging.index, self.journal.append, now_ms, lambda said: order_keys(said, issuer))
         zone = self._words[name].zone
         worklist = Worklist(
             self.store,
@@ -132,6 +131,13 @@ class _Process:
             zone=ZoneInfo(zone) if zone else None,
             issuer=issuer,
             own=self._words[name].own,
+        )
+        steps = Steps(
+            self.imaging.index,
+            self.journal.append,
+            now_ms,
+            lambda said: order_keys(said, issuer),
+            worklist.left,
         )
         self._rounds.append(Round(f"worklist of {name}", worklist.refresh, TELL))
         return Services(

@@ -7,7 +7,7 @@ worker makes a Task of it and moves the order on. A step that has ended stays as
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any, Protocol
@@ -25,6 +25,8 @@ MPPS = "1.2.840.10008.3.1.2.3.3"
 SUCCESS, PROCESSING_FAILURE, BAD_VALUE = 0x0000, 0x0110, 0x0106
 DUPLICATE, UNKNOWN, MISSING = 0x0111, 0x0112, 0x0120
 """PS3.7 annex C; 0x0110 is what PS3.4 F.7.2.2.3 wants of a step that may no longer be updated."""
+LEFT_GROUP, LEFT_CREATOR = 0x0099, "HUB STEPS LEFT"
+"""The private attribute (0099,1001) of the journal's copy; maps see it as `x00991001`."""
 STATES = ("IN PROGRESS", "COMPLETED", "DISCONTINUED")
 NEEDED = (
     "ScheduledStepAttributesSequence",
@@ -59,10 +61,11 @@ class Steps:
         append: Callable[[Sequence[NewEntry]], list[Accepted]],
         clock: Callable[[], int],
         order_keys: Callable[[Any], tuple[str, ...]],
-        changed: Callable[[Step], None] = lambda step: None,
+        left: Callable[[str, Collection[str]], int] = lambda study, done: 0,
     ) -> None:
+        """`left` says how many steps of a study's orders are still to do beside those that are named."""
         self._book, self._append, self._clock = book, append, clock
-        self._order_keys, self._changed = order_keys, changed
+        self._order_keys, self._left = order_keys, left
         self._lock = threading.Lock()  # one step at a time: two N-SETs of one step must not meet
 
     def create(self, peer: Peer, uid: str, said: Any) -> int:
@@ -98,7 +101,7 @@ class Steps:
     def _keep(self, peer: Peer, uid: str, dataset: Any) -> None:
         """Write the state down, in the journal first: what is answered is on disk."""
         status = str(dataset.PerformedProcedureStepStatus)
-        body = part10(dataset, MPPS, uid)
+        body = part10(self._marked(dataset, status), MPPS, uid)
         entry = NewEntry(
             channel=peer.channel,
             body=body,
@@ -114,7 +117,21 @@ class Steps:
         scheduled = dataset.get("ScheduledStepAttributesSequence") or ()
         studies = {str(item.get("StudyInstanceUID") or "") for item in scheduled} - {""}
         self._book.put_step(step, sorted(studies))
-        self._changed(step)
+
+    def _marked(self, dataset: Any, status: str) -> Any:
+        """Say in the journal's copy where an order has other steps to come: this one does not complete it."""
+        if status != "COMPLETED":
+            return dataset
+        scheduled = dataset.get("ScheduledStepAttributesSequence") or ()
+        done = {str(item.get("ScheduledProcedureStepID") or "") for item in scheduled}
+        studies = {str(item.get("StudyInstanceUID") or "") for item in scheduled} - {""}
+        left = sum(self._left(study, done) for study in studies)
+        if not left:
+            return dataset
+        marked = Dataset()
+        marked.update(dataset)
+        marked.private_block(LEFT_GROUP, LEFT_CREATOR, create=True).add_new(1, "US", min(left, 0xFFFF))
+        return marked
 
 
 def part10(dataset: Any, sop_class: str, sop_instance: str) -> bytes:

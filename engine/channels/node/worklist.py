@@ -9,7 +9,7 @@ from several threads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any, Protocol
@@ -111,6 +111,12 @@ class Worklist:
                 held = attributes(step, self._behind, self._issuer, self._own)
                 if matches(query, held, combined=True):
                     yield answer(query, held)
+
+    def left(self, study: str, done: Collection[str]) -> int:
+        """Return how many steps of a study's orders are still to do beside these."""
+        self.refresh()
+        orders = [order for order in list(self._orders.values()) if order.base.study == study]
+        return sum(step.step not in done for order in orders for step in order.steps)
 
     def refresh(self) -> None:
         """Take over what has changed in the core store."""
