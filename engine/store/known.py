@@ -2,13 +2,16 @@
 
 In: a prepared work. Out: the same without the drafts that find nothing, and flags that say so. A Patient
 among them is written in no case: it says who the sender means, so that a number that is another person's now
-is seen before anything is filed under it. What has ended stays ended: a modality that goes on with a revoked
-order does not put it in force again (FHIR R4 request-status).
+is seen before anything is filed under it. Where that Patient is not known yet, what names it waits for no
+later one, which nobody would compare: the number stands there, and a replay compares and links. What has
+ended stays ended: a modality that goes on with a revoked order does not put it in force again (FHIR R4
+request-status).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from engine.kernel.message import Draft, Flag
 from engine.store.people import disagreement
@@ -17,6 +20,7 @@ from engine.store.state import Park, Row, State
 
 __all__ = ["only_known"]
 
+_RESULTS = frozenset({"DiagnosticReport", "DocumentReference", "Observation"})
 _ENDED = frozenset({"cancelled", "completed", "entered-in-error", "revoked"})
 
 
@@ -32,12 +36,15 @@ def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> 
     kept: list[int] = []
     made: list[Draft] = []
     keys: list[list[bytes]] = []
+    unknown: set[tuple[str, str]] = set()
     for place, draft in enumerate(drafts):
         if draft.write != "known":
             found = None
         else:
             found = _meant(draft, state, flags)
             if found is None:
+                if draft.type == "Patient":
+                    unknown |= set(draft.keys)
                 continue
             if draft.type == "Patient":
                 _check(draft, found, confirmed)
@@ -49,6 +56,11 @@ def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> 
         kept.append(place)
         made.append(draft)
         keys.append(prepared.keys[place] if found is None else [found.key])
+    if unknown:
+        made = [replace(draft, body=_unlinked(draft.body, unknown)) for draft in made]
+        filed = any(draft.type in _RESULTS for draft in made)
+        text = "nobody is known by the number of its patient: replay it when the patient is registered"
+        flags.append(Flag("patient-not-known", "patient", text, work=filed))
     work = replace(prepared.work, drafts=made)
     return (
         replace(
@@ -64,6 +76,20 @@ def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> 
         ),
         flags,
     )
+
+
+def _unlinked(value: Any, numbers: set[tuple[str, str]]) -> Any:
+    """Give a copy in which references to patients of these numbers are no longer looked up: without type."""
+    if isinstance(value, list):
+        return [_unlinked(one, numbers) for one in value]
+    if not isinstance(value, dict):
+        return value
+    out = {name: _unlinked(one, numbers) for name, one in value.items()}
+    identifier = value.get("identifier")
+    if value.get("type") == "Patient" and isinstance(identifier, dict):
+        if (identifier.get("system"), identifier.get("value")) in numbers:
+            del out["type"]
+    return out
 
 
 def _meant(draft: Draft, state: State, flags: list[Flag]) -> Row | None:

@@ -252,14 +252,31 @@ def test_a_study_that_is_nobody_s_any_more_is_in_no_patient_s_record(node: Node)
     assert node.one("DiagnosticReport")["imagingStudy"][0]["reference"] == name
 
 
-def test_a_report_and_a_study_of_a_patient_who_comes_last(node: Node) -> None:
+def test_a_report_of_a_patient_who_comes_later_is_linked_by_a_replay_alone(node: Node) -> None:
     node.study()
-    node.tell("sr_measurements.dcm")
+    done = node.tell("sr_measurements.dcm")
+    assert [f.code for f in done.flags if f.work and f.code == "patient-not-known"]
     node.say(REGISTERED, "adt")
-    name = f"ImagingStudy/{node.one('ImagingStudy')['id']}"
+    report = node.one("DiagnosticReport")
+    assert "reference" not in report["subject"] and report["subject"]["identifier"]["value"] == "100234"
+    again = ask_replay(node.hub.journal, done.entry, "analyst", "registered now").id
+    node.hub.work()
+    outcome = node.store.outcome(again)
+    assert outcome is not None and outcome.status == "done", outcome
     report = node.one("DiagnosticReport")
     assert report["subject"]["reference"] == patient_of(node)
+    name = f"ImagingStudy/{node.one('ImagingStudy')['id']}"
     assert report["imagingStudy"][0]["reference"] == name
+
+
+def test_a_report_that_came_before_another_person_of_its_number_is_never_theirs(node: Node) -> None:
+    done = node.tell("sr_measurements.dcm")
+    node.say(REGISTERED.replace("SAMPLE^WREN||19610412", "OTHER^PERSON||20010203"), "adt")
+    assert "reference" not in node.one("DiagnosticReport")["subject"]
+    again = ask_replay(node.hub.journal, done.entry, "analyst", "whose is it?").id
+    node.hub.work()
+    outcome = node.store.outcome(again)
+    assert outcome is not None and outcome.cause == "patient-mismatch", outcome
 
 
 def test_a_damaged_object_parks_alone(node: Node) -> None:

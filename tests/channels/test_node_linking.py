@@ -177,7 +177,7 @@ def test_several_orders_are_none(ward: Ward, maps: Maps) -> None:
 def test_steps_of_one_procedure_are_one_order(ward: Ward, maps: Maps) -> None:
     later = "20260503090000-0500^^R||20260502101500-0500"
     ward.take(
-        TWO, {f"R7102^RIS||||^^^{later}": f"R7102^RIS||||^^^20260503093000-0500^^R||20260502101500-0500"}
+        TWO, {f"R7102^RIS||||^^^{later}": "R7102^RIS||||^^^20260503093000-0500^^R||20260502101500-0500"}
     )
     assert len([o for o in ward.all("ServiceRequest") if "P7100" in str(o)]) == 2
     said = found(ward, maps, study(StudyInstanceUID="1.2.840.99999.7100"))
