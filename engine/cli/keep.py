@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.channels.keeping import keep, rotate
+from engine.channels.keeping import days_of, keep, rotate
+from engine.channels.node.opening import open_imaging
 from engine.channels.opening import open_journal, open_keyring, open_store
 from engine.cli.opened import who
+from engine.imaging.retention import expire
 from engine.journal.sql import SqlJournal
+from engine.kernel.clock import now_ms
 from engine.kernel.config import Config, load_config
+from engine.security.keys import Keyring
 from engine.store.audit import Access
 from engine.store.sql import SqlStore
 
-__all__ = ["keep_and_tell", "keep_now", "rotate_now"]
+__all__ = ["keep_and_tell", "keep_imaging", "keep_now", "rotate_now"]
 
+_DAY = 86_400_000
+_MOST = 10_000  # studies that a dry run counts
 _RUNS = 200  # runs of entry numbers that one audit row holds
 
 
@@ -26,6 +32,8 @@ def keep_now(root: Path, dry_run: bool) -> int:
         store = open_store(config, keyring)
         try:
             for line in keep_and_tell(config, journal, store, who(), dry_run=dry_run):
+                print(line)
+            for line in keep_imaging(config, keyring, store, who(), dry_run=dry_run):
                 print(line)
         finally:
             store.close()
@@ -58,6 +66,30 @@ def keep_and_tell(
             "a reader held the database's log: deleted bytes are overwritten when it is next emptied"
         )
     return lines
+
+
+def keep_imaging(
+    config: Config, keyring: Keyring, store: SqlStore, who: str, *, dry_run: bool = False
+) -> list[str]:
+    """Forget studies that `keep: imaging:` no longer covers, with their objects; return what to say of it."""
+    days = days_of(config.keep.imaging, "config.yaml: keep: imaging")
+    if days is None:
+        return []
+    now = now_ms()
+    before = now - days * _DAY
+    imaging = open_imaging(config, keyring)
+    try:
+        if dry_run:
+            aged = len(imaging.index.retention.aged(before, _MOST))
+            return [f"{aged} studies would be deleted" + (" at the least" if aged == _MOST else "")]
+        policy = f"imaging: {config.keep.imaging}"
+        store.audit.record(Access(who, "keep:begin", "imaging", policy))
+        gone = expire(imaging.index.retention, imaging.objects, before, now)
+    finally:
+        imaging.close()
+    line = f"{gone} studies deleted; what the core store was told of them stays"
+    store.audit.record(Access(who, "keep:done", "imaging", line))
+    return [line]
 
 
 def rotate_now(root: Path) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine.channels.keeping import days_of
 from engine.channels.opening import open_journal, open_store
-from engine.cli.keep import keep_and_tell
+from engine.cli.keep import keep_and_tell, keep_imaging
 from engine.kernel.config import Config
 from engine.kernel.errors import HubError
 from engine.security.keys import Keyring
@@ -36,8 +36,11 @@ _LOOK = 60.0  # seconds between looks at the clock: it may be set
 
 def is_wanted(config: Config) -> bool:
     """Say whether there is anything to do: a policy with an end, and a time of day."""
-    limit = days_of(config.keep.messages, "config.yaml: keep: messages")
-    return config.keep.at != "never" and limit is not None
+    limits = (
+        days_of(config.keep.messages, "config.yaml: keep: messages"),
+        days_of(config.keep.imaging, "config.yaml: keep: imaging"),
+    )
+    return config.keep.at != "never" and any(limit is not None for limit in limits)
 
 
 def due_at(at: str, last: date | None, now: datetime) -> datetime:
@@ -91,6 +94,8 @@ def _once(config: Config, keyring: Keyring) -> None:
         store = open_store(config, keyring)
         try:
             for line in keep_and_tell(config, journal, store, WHO):
+                log.info("%s", line)
+            for line in keep_imaging(config, keyring, store, WHO):
                 log.info("%s", line)
         finally:
             store.close()

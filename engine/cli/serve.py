@@ -313,7 +313,9 @@ def _tell(
     ):
         say("  note: a listener is open to the network; give it tls: before patient data comes in")
     if "workers" in parts and is_wanted(c):
-        say(f"  keep: messages older than {c.keep.messages} are deleted every day at {c.keep.at}")
+        limits = (("messages", c.keep.messages), ("images", c.keep.imaging))
+        what = " and ".join(f"{kind} older than {limit}" for kind, limit in limits if limit != "forever")
+        say(f"  keep: {what} are deleted every day at {c.keep.at}")
     sample = c.root / "sample_messages/lab/oru_potassium.hl7"
     lab = addresses.get("lab_oru") or next((a for a in addresses.values() if a.startswith("mllp")), "")
     if sample.exists() and lab:

@@ -139,3 +139,41 @@ def test_the_command_is_audited_and_a_dry_run_deletes_nothing(
     assert "1 messages deleted" in run(app, ["keep"]).stdout
     assert [action for _, action, _ in audited(hub)] == ["keep:begin", "keep:done"]
     assert hub.store.audit.verify() is None
+
+
+def test_studies_past_their_time_go_with_their_objects(hub: Hub) -> None:
+    from pydicom.dataset import Dataset, FileMetaDataset
+
+    from engine.channels.node.opening import open_imaging
+    from engine.cli.keep import keep_imaging
+    from engine.kernel.clock import now_ms
+    from engine.kernel.imaging import Linked, NewInstance, Peer
+
+    config = hub.config.model_copy(update={"keep": KeepSettings(imaging="2 days")})
+    imaging = open_imaging(config, hub.keyring)
+    addresses = []
+    for study, age in (("1.2.1", 3), ("1.2.2", 1)):
+        arriving = imaging.objects.begin()
+        arriving.write(study.encode())
+        stored = imaging.objects.keep(arriving)
+        header = Dataset()
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+        header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", f"{study}.9"
+        header.StudyInstanceUID, header.SeriesInstanceUID = study, f"{study}.5"
+        came = now_ms() - age * DAY
+        imaging.index.add([NewInstance(int(study[-1]), Peer("imaging", "CT01"), stored, came, header)])
+        imaging.index.tell(study, 1, 1, Linked("unmatched"))
+        addresses.append(stored.address)
+    imaging.close()
+    assert keep_imaging(config, hub.keyring, hub.store, "test", dry_run=True) == [
+        "1 studies would be deleted"
+    ]
+    (said,) = keep_imaging(config, hub.keyring, hub.store, "test")
+    assert said.startswith("1 studies deleted")
+    imaging = open_imaging(config, hub.keyring)
+    assert imaging.index.study("1.2.1") is None and imaging.index.study("1.2.2") is not None
+    assert imaging.objects.open(addresses[1]).read() == b"1.2.2"
+    imaging.close()
+    done = [row for row in hub.store.audit.rows(0, 1000) if row.what == "imaging"]
+    assert [row.action for row in done] == ["keep:begin", "keep:done"]
