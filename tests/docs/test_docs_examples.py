@@ -225,7 +225,9 @@ def test_the_backup_shown_fits_together_and_the_other_order_is_refused(tmp_path:
     data.mkdir()
     hub = _Hub(data)
     hub.receive(1)
-    core, journal = (block.text.replace('("core", "journal")', f'("{one}",)') for one in ("core", "journal"))
+    core, journal = (
+        block.text.replace('("core", "imaging", "journal")', f'("{one}",)') for one in ("core", "journal")
+    )
     assert core != block.text
     _backup(data, right, core)
     _backup(data, wrong, journal)
