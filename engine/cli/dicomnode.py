@@ -23,7 +23,7 @@ from engine.channels.node.keys import order_keys
 from engine.channels.node.linked import Links
 from engine.channels.node.opening import Imaging, nodes_of, open_imaging, retrieve_url, target_of
 from engine.channels.node.recovery import catch_up, sweep
-from engine.channels.node.rounds import Round, place_of
+from engine.channels.node.rounds import Round
 from engine.channels.node.services import Services
 from engine.channels.node.steps import Steps
 from engine.channels.node.teller import Teller
@@ -35,6 +35,7 @@ from engine.destinations.mllp import send
 from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
+from engine.kernel.errors import place_of
 from engine.kernel.imaging import HeldInstance
 from engine.listeners.dicom import DicomNode
 from engine.listeners.dicom_metrics import NodeMetrics

@@ -15,12 +15,11 @@ from typing import TypeVar
 from engine.console.endpoint import Endpoint, refusal
 from engine.console.exchange import Ask, Reply
 from engine.console.feed import BadFeed, FeedAsk, read_feed
-from engine.console.guard import place
 from engine.console.recorder import Recorder
 from engine.console.refusals import Refusal
 from engine.console.tokens import Tokens
 from engine.fhir import jsonio
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 from engine.store.sql import SqlStore
 
 __all__ = ["Desk", "outcome_reply", "problem"]
@@ -105,5 +104,5 @@ class Desk:
             log.error("%s", e)
             return shape(503, "the store does not answer; try again", {"Retry-After": "5"})
         except Exception as e:
-            log.error("internal error %s", place(e))
+            log.error("internal error %s", place_of(e))
             return shape(500, "a fault of the hub; its log says where", {})

@@ -31,11 +31,10 @@ from engine.console.dicomweb_search import Finder, search
 from engine.console.dicomweb_store import Intake, Takes
 from engine.console.dicomweb_uri import as_rest
 from engine.console.exchange import Ask, Reply
-from engine.console.guard import place
 from engine.console.recorder import Recorder
 from engine.console.refusals import Refusal
 from engine.console.tokens import Tokens
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 from engine.kernel.imaging import HeldInstance, Peer
 
 __all__ = ["DicomWeb", "Index", "OpenObjects", "add_dicomweb"]
@@ -228,7 +227,7 @@ class _Counter:
             log.error("%s", e)
             return problem(503, "the hub cannot get at what it holds; try again", {"Retry-After": "5"})
         except Exception as e:
-            log.error("internal error %s", place(e))
+            log.error("internal error %s", place_of(e))
             return problem(500, "a fault of the hub; its log says where", {})
 
 

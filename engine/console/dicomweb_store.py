@@ -15,13 +15,12 @@ from typing import Any, Protocol
 
 from engine.console.dicomweb_answer import Answer, json_answer
 from engine.console.dicomweb_retrieve import address
-from engine.console.guard import place
 from engine.console.refusals import Refusal
 from engine.formats.dicom.header import LIMIT, beginning, read_header
 from engine.formats.dicom.multipart import Begin, Data, PartReader, boundary_of, media_type
 from engine.formats.dicom.uids import is_uid
 from engine.formats.dicom.values import text_of
-from engine.kernel.errors import FormatError, HubError
+from engine.kernel.errors import FormatError, HubError, place_of
 from engine.kernel.imaging import Arriving, Peer, Received
 
 __all__ = ["Intake", "Takes"]
@@ -213,7 +212,7 @@ class Intake:
             log.error("an object cannot be stored: %s", e)
             self._fail(part, _NO_RESOURCES)
         except Exception as e:
-            log.error("internal error %s", place(e))
+            log.error("internal error %s", place_of(e))
             self._fail(part, _FAILED)
 
     # -- the answer

@@ -9,12 +9,12 @@ and place are.
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Any
 
+from engine.kernel.errors import place_of
 from engine.listeners.metrics import Metrics
 
-__all__ = ["Guard", "place"]
+__all__ = ["Guard"]
 
 log = logging.getLogger("hub.console")
 
@@ -63,7 +63,7 @@ class Guard:
         try:
             await self._app(scope, receive, sending)
         except Exception as e:
-            log.error("internal error %s", place(e))
+            log.error("internal error %s", place_of(e))
             if ended:
                 return  # the framework has said 500 already
             if begun:
@@ -81,10 +81,3 @@ class Guard:
         first = path.lstrip("/").partition("/")[0]
         area = first if first in _AREAS else "page" if not first else "other"
         self.counts.add("hub_http_requests_total", (("area", area), ("status", str(status))))
-
-
-def place(error: BaseException) -> str:
-    """Return the kind of an error and where it arose, without its text."""
-    at = traceback.extract_tb(error.__traceback__)
-    last = f" at {at[-1].filename.rsplit('/', 1)[-1]}:{at[-1].lineno}" if at else ""
-    return f"{type(error).__name__}{last}"

@@ -5,7 +5,7 @@ Texts never hold patient data: an error names a field (`PID-5.1`) or a place (`f
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "FormatError", "HubError", "MapError", "StoreUnavailable"]
+__all__ = ["ConfigError", "FormatError", "HubError", "MapError", "StoreUnavailable", "place_of"]
 
 
 class HubError(Exception):
@@ -48,3 +48,12 @@ class MapError(HubError):
 
 class StoreUnavailable(HubError):
     """The database cannot be reached or written; the work is tried again, nothing is parked for it."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return the kind of an error and where it arose, without its text, which may quote patient data."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    at = f" at {tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}" if tb else ""
+    return f"{type(error).__name__}{at}"

@@ -16,14 +16,14 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 
 from engine.formats.dicom.uids import is_uid
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 from engine.kernel.imaging import NodeServices, Peer, Received
 from engine.listeners.dicom_metrics import NodeMetrics
 from engine.listeners.dicom_policy import COMMITMENT_INSTANCE, SERVICES, WORKLIST, Policy
 from engine.listeners.dicom_receiving import ObjectSink
 from engine.listeners.dicom_settings import DicomSettings
 
-__all__ = ["Answers", "place_of"]
+__all__ = ["Answers"]
 
 log = logging.getLogger("hub.dicom")
 
@@ -99,7 +99,7 @@ class Answers:
         try:
             status = sink.keep()
         except Exception as e:  # a fault of ours; its text may quote the object
-            log.error("channel %s: an object could not be kept: %s", self._channel, place_of(e))
+            log.error("channel %s: an object could not be kept: %s", self._channel, _said(e))
             status = CANNOT_PROCESS
         self._metrics.stored(self._channel, sink.size, time.perf_counter() - begun)
         return self._done("store", status, sink.why)
@@ -183,20 +183,15 @@ class Answers:
 
     def _failed(self, service: str, error: Exception) -> int:
         """Turn an error into a status; its text may hold what was asked for, so its place is logged alone."""
-        log.error("channel %s: %s failed: %s", self._channel, service, place_of(error))
+        log.error("channel %s: %s failed: %s", self._channel, service, _said(error))
         status = OUT_OF_RESOURCES if isinstance(error, (HubError, OSError)) else CANNOT_PROCESS
         self._done(service, status)
         return status
 
 
-def place_of(error: BaseException) -> str:
-    """Name an error by its kind and its place, without its text: that may hold what was sent."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None:
-        tb = tb.tb_next
-    at = f" at {tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}" if tb else ""
-    what = f": {error.what}" if isinstance(error, HubError) else ""
-    return f"{type(error).__name__}{what}{at}"
+def _said(error: BaseException) -> str:
+    """Name an error by its kind and place, and by its own words where they are for people."""
+    return f"{place_of(error)}: {error.what}" if isinstance(error, HubError) else place_of(error)
 
 
 def _identifier(dataset: Any) -> Any:

@@ -1,7 +1,7 @@
 """One database under the core store: SQLite or PostgreSQL, the same statements for both.
 
 In: SQL with `?` places, rows as lists of columns. Out: rows as tuples. The writer holds one raw connection
-and takes the store's one write lock first (SQLite: see `onewriter.py`, PostgreSQL: the row of `core_clock`),
+and takes the store's one write lock first (SQLite: `kernel.onewriter`, PostgreSQL: the row of `core_clock`),
 so that positions become visible in commit order; readers take a connection of the pool and see one snapshot.
 Everything the database itself complains of leaves as `StoreUnavailable`, except a broken constraint
 (`Conflict`), which is the work's fault.
@@ -21,9 +21,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from engine.kernel.errors import HubError, StoreUnavailable
+from engine.kernel.onewriter import OneWriter, make_private
 from engine.kernel.pgarray import array, arrays
 from engine.kernel.sqlitewal import write_ahead_log
-from engine.store.onewriter import OneWriter, make_private
 
 __all__ = ["Conflict", "Database", "Session", "engine_for"]
 
@@ -185,7 +185,7 @@ class Database:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the lock among processes that SQLite needs; see `onewriter.py`."""
+        """Hold the lock among processes that SQLite needs; see `kernel.onewriter`."""
         one = self._one
         if one is None:
             yield

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from store_messages import patient, work
 
+from engine.kernel import onewriter
 from engine.kernel.errors import StoreUnavailable
 from engine.security.keys import Keyring
-from engine.store import onewriter
 from engine.store.sql import SqlStore
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 
-__all__ = ["Round", "place_of"]
+__all__ = ["Round"]
 
 log = logging.getLogger("hub.dicom")
 
@@ -65,12 +65,3 @@ class Round:
         if text != self._said:
             log.error("%s: %s; it is tried again", self._name, text)
             self._said = text
-
-
-def place_of(error: BaseException) -> str:
-    """Return the kind of an error and where it arose, without its text."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None:
-        tb = tb.tb_next
-    at = f" at {tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}" if tb else ""
-    return f"{type(error).__name__}{at}"
