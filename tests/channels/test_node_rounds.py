@@ -1,0 +1,350 @@
+"""What a node does beside its associations: commitments, forwarding, telling, bindings, until it is done."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "imaging"))
+
+from imaging_samples import CT, new, uid
+
+from engine.channels.node.again import wait_ms
+from engine.channels.node.committing import GIVEN_UP, Commitments
+from engine.channels.node.forwarding import Forwarding
+from engine.channels.node.reconcile import bind, unbind
+from engine.channels.node.rounds import Round
+from engine.channels.node.teller import GROWING, Teller
+from engine.imaging.index import SqlIndex
+from engine.kernel.errors import HubError
+from engine.kernel.imaging import HeldInstance, HeldStudy, Linked, Peer
+from engine.kernel.message import Accepted, NewEntry
+from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+from engine.security.keys import Keyring
+from engine.store.audit import Access
+
+PEERS = [
+    {"ae_title": "CT01", "host": "127.0.0.1", "port": 104},
+    {"ae_title": "PACS", "host": "127.0.0.1", "port": 105},
+    {"ae_title": "QA", "host": "127.0.0.1", "port": 106},
+]
+NODE = DicomSettings(
+    port=0,
+    ae_title="HUB",
+    peers=PEERS,
+    quiet_seconds=5,
+    forward=[{"to": "PACS", "modality": ["CT"]}, {"to": "QA", "sender": ["MR01"]}],
+)
+NODES = {"imaging": NODE}
+CT01 = Peer("imaging", "CT01", "127.0.0.1")
+
+
+class Clock:
+    now = 1_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[SqlIndex]:
+    keyring = Keyring.open(tmp_path / "hub.key", existing_data=False)
+    opened = SqlIndex.open(f"sqlite:///{tmp_path / 'imaging.db'}", keyring)
+    yield opened
+    opened.close()
+
+
+# -- storage commitment ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Reports:
+    sent: list[Any] = field(default_factory=list)
+    away: bool = False
+
+    def __call__(
+        self,
+        node: DicomSettings,
+        peer: DicomPeer,
+        transaction: str,
+        safe: Sequence[Any],
+        failed: Sequence[Any],
+    ) -> None:
+        if self.away:
+            raise HubError("cannot connect")
+        self.sent.append((peer.ae_title, transaction, list(safe), list(failed)))
+
+
+def test_a_commitment_says_what_is_safe_and_what_is_not(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1)])
+    asked = [(CT, uid(1, 1, 1)), (CT, uid(9, 9, 9)), ("1.2.840.10008.5.1.4.1.1.4", uid(1, 1, 1))]
+    index.add_commitment("1.5", CT01, asked, clock.now)
+    reports = Reports()
+    commitments = Commitments(index, reports, NODES, clock, lambda: 0.0)
+    assert commitments.tick() == 1 and commitments.tick() == 0
+    ((title, transaction, safe, failed),) = reports.sent
+    assert (title, transaction, safe) == ("CT01", "1.5", [asked[0]])
+    assert failed == [(*asked[1], 0x0112), (*asked[2], 0x0119)]
+
+
+def test_a_peer_that_is_away_is_answered_later_also_after_a_restart(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1)])
+    index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1))], clock.now)
+    reports = Reports(away=True)
+    assert Commitments(index, reports, NODES, clock, lambda: 0.0).tick() == 0
+    reports.away = False
+    again = Commitments(index, reports, NODES, clock, lambda: 0.0)
+    assert again.tick() == 0  # not at once
+    clock.now += wait_ms(1, 0.0)
+    assert again.tick() == 1 and len(reports.sent) == 1
+
+
+def test_a_peer_that_stays_away_is_given_up_after_a_week(index: SqlIndex, clock: Clock) -> None:
+    index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1))], clock.now)
+    commitments = Commitments(index, Reports(away=True), NODES, clock, lambda: 0.0)
+    clock.now += GIVEN_UP + 1
+    commitments.tick()
+    assert index.counts()["commitments"] == 0
+
+
+# -- forwarding --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    sop_instance: str
+    kind: str
+    why: str = ""
+
+
+@dataclass
+class Archive:
+    takes: dict[str, str] = field(default_factory=dict)  # SOP instance -> kind, else sent
+    got: list[tuple[str, str]] = field(default_factory=list)
+    away: bool = False
+
+    def __call__(
+        self, node: DicomSettings, peer: DicomPeer, held: Sequence[HeldInstance]
+    ) -> Iterator[Result]:
+        if self.away:
+            raise HubError("cannot connect")
+        for one in held:
+            kind = self.takes.get(one.sop_instance, "sent")
+            if kind == "sent":
+                self.got.append((peer.ae_title, one.sop_instance))
+            yield Result(one.sop_instance, kind, "" if kind == "sent" else "it said no")
+
+
+def forwarding(index: SqlIndex, archive: Archive, clock: Clock) -> Forwarding:
+    return Forwarding(index, index.look, archive, NODES, clock, lambda: 0.0)
+
+
+def test_what_a_rule_names_goes_on_once(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2), new(3, 2, 1, 1, Modality="MR")])
+    archive = Archive()
+    one = forwarding(index, archive, clock)
+    assert one.tick() == 2 and one.tick() == 0
+    assert archive.got == [("PACS", uid(1, 1, 1)), ("PACS", uid(1, 1, 2))]
+    index.add([new(4, 1, 1, 3)])
+    assert forwarding(index, archive, clock).tick() == 1  # a new process goes on where the old one was
+    assert archive.got[-1] == ("PACS", uid(1, 1, 3))
+
+
+def test_a_destination_that_is_away_gets_it_later_and_keeps_nobody_waiting(
+    index: SqlIndex, clock: Clock
+) -> None:
+    index.add([new(1)])
+    archive = Archive(away=True)
+    one = forwarding(index, archive, clock)
+    assert one.tick() == 0
+    archive.away = False
+    assert one.tick() == 0 and index.backlog()["imaging/PACS"].waiting == 1
+    clock.now += wait_ms(1, 0.0)
+    assert one.tick() == 1 and not index.backlog()
+
+
+def test_what_is_refused_for_good_is_parked_and_sent_again_when_told(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2)])
+    archive = Archive(takes={uid(1, 1, 1): "park"})
+    one = forwarding(index, archive, clock)
+    assert one.tick() == 1
+    assert index.backlog()["imaging/PACS"].parked == 1
+    archive.takes.clear()
+    assert index.send_again("imaging/PACS") == 1
+    assert one.tick() == 1 and archive.got[-1] == ("PACS", uid(1, 1, 1))
+
+
+def test_nothing_goes_back_to_where_it_came_from(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1, peer=Peer("imaging", "PACS", "127.0.0.1"))])
+    archive = Archive()
+    assert forwarding(index, archive, clock).tick() == 0 and not archive.got
+
+
+def test_pauses_grow_and_are_not_all_alike() -> None:
+    pauses = [wait_ms(n, 0.0) for n in range(1, 20)]
+    assert pauses == sorted(pauses) and pauses[0] == 5_000 and pauses[-1] == 900_000
+    assert wait_ms(3, 0.9) < wait_ms(3, 0.0)
+
+
+# -- telling -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Journal:
+    entries: list[NewEntry] = field(default_factory=list)
+
+    def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
+        self.entries += entries
+        return [Accepted(1000 + len(self.entries))]
+
+
+def teller(index: SqlIndex, journal: Journal, clock: Clock) -> Teller:
+    def link(study: HeldStudy) -> Linked:
+        return Linked("linked", by="accession", patient=("urn:oid:1.2", "P1"), patient_id="p")
+
+    return Teller(index, journal.append, link, NODES, "https://hub/dicomweb", clock)
+
+
+def test_a_study_is_told_when_it_has_been_quiet(index: SqlIndex, clock: Clock) -> None:
+    journal = Journal()
+    one = teller(index, journal, clock)
+    index.add([new(1, 1, 1, 1, at=clock.now), new(2, 1, 1, 2, at=clock.now)])
+    assert one.tick() == 0
+    clock.now += 5_001
+    assert one.tick() == 1 and one.tick() == 0
+    (entry,) = journal.entries
+    assert entry.body.startswith(b'{"dicom study": 1,') and entry.message_type == "dicom study"
+    said = json.loads(entry.body)
+    assert said["uid"] == uid(1) and len(said["series"][0]["instances"]) == 2
+    assert said["link"]["patient"] == {"system": "urn:oid:1.2", "value": "P1"}
+    assert entry.order_keys == ("NORTH|P1", f"study|{uid(1)}")
+    index.add([new(3, 1, 1, 3, at=clock.now)])
+    clock.now += 5_001
+    assert one.tick() == 1 and len(json.loads(journal.entries[-1].body)["series"][0]["instances"]) == 3
+
+
+def test_a_study_that_never_rests_is_told_every_minute(index: SqlIndex, clock: Clock) -> None:
+    journal = Journal()
+    one = teller(index, journal, clock)
+    began = clock.now
+    for n in range(1, 40):
+        clock.now = began + n * 4_000
+        index.add([new(n, 1, 1, n, at=clock.now)])
+        one.tick()
+    assert len(journal.entries) == (39 * 4_000 - 4_000) // GROWING
+
+
+def test_a_journal_that_is_away_is_told_later(index: SqlIndex, clock: Clock) -> None:
+    class Away(Journal):
+        def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
+            raise HubError("the journal is away")
+
+    index.add([new(1, at=clock.now)])
+    clock.now += 10_000
+    with pytest.raises(HubError):
+        teller(index, Away(), clock).tick()
+    journal = Journal()
+    assert teller(index, journal, clock).tick() == 1
+
+
+# -- bindings ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Page:
+    resources: list[Any]
+
+
+class Core:
+    """A core store with two patients and an order."""
+
+    def __init__(self) -> None:
+        self.rows: list[Access] = []
+        self.audit = self
+        self.held = {
+            "Patient/p1": {"resourceType": "Patient", "id": "p1"},
+            "Patient/p2": {"resourceType": "Patient", "id": "p2"},
+            "ServiceRequest/s1": {
+                "resourceType": "ServiceRequest",
+                "id": "s1",
+                "subject": {"reference": "Patient/p1"},
+            },
+        }
+
+    def record(self, *rows: Access) -> None:
+        self.rows += rows
+
+    def read(self, type: str, id: str) -> Any:
+        return self.held.get(f"{type}/{id}")
+
+    def search(self, type: str, parameters: Any, count: int = 50) -> Any:
+        found = [self.held["Patient/p1"]] if parameters == [("identifier", "urn:x|77")] else []
+        return Page(found)
+
+
+def test_a_binding_is_kept_audited_and_told(index: SqlIndex) -> None:
+    core = Core()
+    index.add([new(1)])
+    before = index.study(uid(1))
+    assert bind(core, index, uid(1), patient="", order="s1", who="cli:ann", why="log book", at=5) == (
+        "p1",
+        "s1",
+    )
+    assert index.bound(uid(1)) == ("p1", "s1", "cli:ann", "log book")
+    after = index.study(uid(1))
+    assert before is not None and after is not None and after.version > before.version
+    assert [(r.action, r.what) for r in core.rows] == [("imaging:bind", "Patient/p1")]
+    unbind(core, index, uid(1), who="cli:ann", why="wrong")
+    assert index.bound(uid(1)) is None and core.rows[-1].action == "imaging:unbind"
+
+
+@pytest.mark.parametrize(
+    ("patient", "order", "why", "what"),
+    [
+        ("p2", "s1", "x", "the order is another patient's"),
+        ("", "", "x", "nobody is named"),
+        ("p9", "", "x", "there is no Patient with this id"),
+        ("urn:x|99", "", "x", "no Patient has this number"),
+        ("p1", "", " ", "a binding needs a reason"),
+    ],
+)
+def test_a_binding_that_is_not_sure_is_refused(
+    index: SqlIndex, patient: str, order: str, why: str, what: str
+) -> None:
+    core = Core()
+    index.add([new(1)])
+    with pytest.raises(HubError, match=what):
+        bind(core, index, uid(1), patient=patient, order=order, who="cli:ann", why=why, at=5)
+    assert index.bound(uid(1)) is None and not core.rows
+
+
+# -- rounds ------------------------------------------------------------------------------------------------
+
+
+def test_a_round_that_fails_goes_on_and_its_log_quotes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+    tries: list[int] = []
+
+    def tick() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ValueError("DOE^JO 77")
+        done.set()
+
+    one = Round("a test", tick, 0.01)
+    one.start()
+    assert done.wait(20)
+    one.stop()
+    assert "DOE" not in caplog.text and "ValueError" in caplog.text
