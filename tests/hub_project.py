@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from engine.channels.definition import Channel, load_channels
@@ -60,6 +61,12 @@ def make_project(root: Path) -> Path:
     return root
 
 
+@cache
+def shipped_maps() -> Maps:
+    """The maps of this project, compiled once for all tests that change none."""
+    return Maps.open(HERE)
+
+
 @dataclass
 class Hub:
     """One hub in this process."""
@@ -74,7 +81,7 @@ class Hub:
     entries: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, root: Path) -> Hub:
+    def open(cls, root: Path, maps: Maps | None = None) -> Hub:
         config = load_config(root)
         prepare_folder(config)
         config.token_file.write_text(TOKEN + "\n")
@@ -82,7 +89,7 @@ class Hub:
         keyring = open_keyring(config)
         channels = load_channels(root)
         journal, store = open_journal(config, keyring), open_store(config, keyring)
-        maps = Maps.open(root, config.identity_base)
+        maps = maps or Maps.open(root, config.identity_base)
         pipeline = Pipeline(maps, channels, keyring.mac16)
         worker = Worker(journal, store, pipeline, renewal=Renewal(config, pipeline))
         return cls(root, config, keyring, channels, journal, store, worker)

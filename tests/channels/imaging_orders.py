@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hub_project import HERE, Hub
+from hub_project import HERE, Hub, shipped_maps
 from pydicom.dataset import Dataset
 
 Json = dict[str, Any]
@@ -17,15 +17,15 @@ class Ward:
     """A hub with the channels `orders`, `adt` and `lab_oru`, and what its store holds."""
 
     def __init__(self, root: Path) -> None:
-        for name in ("mappings", "terminology"):
-            shutil.copytree(HERE / name, root / name)
         (root / "channels").mkdir(parents=True)
+        for name in ("mappings", "terminology"):
+            (root / name).symlink_to(HERE / name)
         for name in ("orders", "adt", "lab_oru"):
             shutil.copy(HERE / "channels" / f"{name}.yaml", root / "channels")
         text = (HERE / "config.yaml").read_text()
         more = "disk_reserve_mb: 1\nworkers: 1\nterminology: {load_shipped: false}\n"
         (root / "config.yaml").write_text(f"{text}\n{more}")
-        self.hub = Hub.open(root)
+        self.hub = Hub.open(root, shipped_maps())
         self.store = self.hub.store
         self.count = 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_project import HERE, Hub
+from hub_project import HERE, Hub, shipped_maps
 from imaging_orders import Json, Ward
 
 from engine.channels.replay import ask_replay
@@ -36,14 +36,14 @@ class Node(Ward):
     """A hub with a node's channel too; what the node journals is put into the journal here."""
 
     def __init__(self, root: Path) -> None:
-        shutil.copytree(HERE / "mappings", root / "mappings")
-        shutil.copytree(HERE / "terminology", root / "terminology")
-        (root / "channels").mkdir()
+        (root / "channels").mkdir(parents=True)
+        for name in ("mappings", "terminology"):
+            (root / name).symlink_to(HERE / name)
         for name in ("orders", "adt", "imaging"):
             shutil.copy(HERE / "channels" / f"{name}.yaml", root / "channels")
         more = "disk_reserve_mb: 1\nworkers: 1\nterminology: {load_shipped: false}\n"
         (root / "config.yaml").write_text(f"{(HERE / 'config.yaml').read_text()}\n{more}")
-        self.hub = Hub.open(root)
+        self.hub = Hub.open(root, shipped_maps())
         self.store = self.hub.store
         self.count = 0
 
