@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -99,8 +100,11 @@ class _Process:
                 self._rounds.append(
                     Round(f"status messages of {name}", self._status(name, node).tick, TELL_ORDERS)
                 )
-        if forwarding.wanted:
-            self._rounds.append(Round("forwarding", forwarding.tick, SEND))
+        forwarding.begin()
+        self._rounds.append(Round("forwarding", forwarding.fill, SEND))
+        for channel, peer in forwarding.destinations:
+            one = partial(forwarding.empty, channel, peer)
+            self._rounds.append(Round(f"forwarding to {channel}/{peer.ae_title}", one, SEND))
         self._running = [
             DicomNode(name, node, self._services(name, node), self.metrics) for name, node in nodes.items()
         ]

@@ -140,6 +140,12 @@ class SqlIndex:
         """Return the instances of a study, a series, or with these UIDs, in the order of their numbers."""
         return self.holding.instances(study, series, sop, attributes)
 
+    def newest(self) -> int:
+        """Return the number of the instance that was indexed last; -1 where nothing is held."""
+        with self._database.read() as session:
+            ((number,),) = session.all("SELECT MAX(id) FROM instance")
+        return -1 if number is None else int(number)
+
     def after(self, number: int, limit: int) -> list[tuple[int, str, str, HeldInstance]]:
         """Return instances in the order they were indexed: (number, channel, sender, instance)."""
         return self.holding.after(number, limit)

@@ -269,3 +269,15 @@ def test_what_is_looked_at_again(ward: Ward) -> None:
     head = ward.store.head()
     ward.take("lab/orm_new")
     assert "1.1" not in affected(ward.store, ward.store.feed(head, 1000), by_key)
+
+
+@pytest.mark.parametrize("tag", [0x00400275, 0x00100024, 0x00080051, 0x00100020])
+def test_an_attribute_of_the_wrong_kind_says_nothing(ward: Ward, maps: Maps, tag: int) -> None:
+    from pydicom.sequence import Sequence
+
+    odd, plain = study(AccessionNumber="AC7200"), study(AccessionNumber="AC7200")
+    for one in (odd, plain):
+        if tag in one:
+            del one[tag]
+    odd.add_new(tag, *(("SQ", Sequence([Dataset()])) if tag == 0x00100020 else ("LO", "X")))
+    assert found(ward, maps, odd) == found(ward, maps, plain)

@@ -19,11 +19,12 @@ from imaging_samples import CT, new, uid
 from engine.channels.node.again import wait_ms
 from engine.channels.node.committing import GIVEN_UP, Commitments
 from engine.channels.node.forwarding import Forwarding
+from engine.channels.node.linked import Links
 from engine.channels.node.reconcile import bind, unbind
 from engine.channels.node.rounds import Round
 from engine.channels.node.teller import GROWING, Teller
 from engine.imaging.index import SqlIndex
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.imaging import HeldInstance, HeldStudy, Linked, Peer
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
@@ -147,14 +148,24 @@ class Archive:
             yield Result(one.sop_instance, kind, "" if kind == "sent" else "it said no")
 
 
-def forwarding(index: SqlIndex, archive: Archive, clock: Clock) -> Forwarding:
-    return Forwarding(index, index.look, archive, NODES, clock, lambda: 0.0)
+class Sender(Forwarding):
+    """All rounds of forwarding, one after the other."""
+
+    def tick(self) -> int:
+        self.fill()
+        return sum(self.empty(*one) for one in self.destinations)
+
+
+def forwarding(index: SqlIndex, archive: Archive, clock: Clock) -> Sender:
+    made = Sender(index, index.look, archive, NODES, clock, lambda: 0.0)
+    made.begin()
+    return made
 
 
 def test_what_a_rule_names_goes_on_once(index: SqlIndex, clock: Clock) -> None:
-    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2), new(3, 2, 1, 1, Modality="MR")])
     archive = Archive()
     one = forwarding(index, archive, clock)
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2), new(3, 2, 1, 1, Modality="MR")])
     assert one.tick() == 2 and one.tick() == 0
     assert archive.got == [("PACS", uid(1, 1, 1)), ("PACS", uid(1, 1, 2))]
     index.add([new(4, 1, 1, 3)])
@@ -165,9 +176,9 @@ def test_what_a_rule_names_goes_on_once(index: SqlIndex, clock: Clock) -> None:
 def test_a_destination_that_is_away_gets_it_later_and_keeps_nobody_waiting(
     index: SqlIndex, clock: Clock
 ) -> None:
-    index.add([new(1)])
     archive = Archive(away=True)
     one = forwarding(index, archive, clock)
+    index.add([new(1)])
     assert one.tick() == 0
     archive.away = False
     assert one.tick() == 0 and index.backlog()["imaging/PACS"].waiting == 1
@@ -176,9 +187,9 @@ def test_a_destination_that_is_away_gets_it_later_and_keeps_nobody_waiting(
 
 
 def test_what_is_refused_for_good_is_parked_and_sent_again_when_told(index: SqlIndex, clock: Clock) -> None:
-    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2)])
     archive = Archive(takes={uid(1, 1, 1): "park"})
     one = forwarding(index, archive, clock)
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2)])
     assert one.tick() == 1
     assert index.backlog()["imaging/PACS"].parked == 1
     archive.takes.clear()
@@ -187,9 +198,33 @@ def test_what_is_refused_for_good_is_parked_and_sent_again_when_told(index: SqlI
 
 
 def test_nothing_goes_back_to_where_it_came_from(index: SqlIndex, clock: Clock) -> None:
-    index.add([new(1, peer=Peer("imaging", "PACS", "127.0.0.1"))])
     archive = Archive()
-    assert forwarding(index, archive, clock).tick() == 0 and not archive.got
+    one = forwarding(index, archive, clock)
+    index.add([new(1, peer=Peer("imaging", "PACS", "127.0.0.1"))])
+    assert one.tick() == 0 and not archive.got
+
+
+def test_what_was_held_before_there_was_a_rule_stays(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2)])
+    archive = Archive()
+    assert forwarding(index, archive, clock).tick() == 0
+    index.add([new(3, 1, 1, 3)])  # and what came before the next start does not
+    assert forwarding(index, archive, clock).tick() == 1 and archive.got == [("PACS", uid(1, 1, 3))]
+
+
+def test_an_object_that_makes_a_fault_stops_no_other(index: SqlIndex, clock: Clock) -> None:
+    class Faulty(Archive):
+        def __call__(self, node: Any, peer: Any, held: Sequence[HeldInstance]) -> Iterator[Result]:
+            for one in held:
+                if one.sop_instance == uid(1, 1, 1):
+                    raise ValueError("DOE^JO")
+                yield from super().__call__(node, peer, [one])
+
+    archive = Faulty()
+    one = forwarding(index, archive, clock)
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2)])
+    assert one.tick() == 0 and one.tick() == 1  # the first waits now, the second went
+    assert archive.got == [("PACS", uid(1, 1, 2))] and index.backlog()["imaging/PACS"].waiting == 1
 
 
 def test_pauses_grow_and_are_not_all_alike() -> None:
@@ -249,14 +284,53 @@ def test_a_study_that_never_rests_is_told_every_minute(index: SqlIndex, clock: C
 def test_a_journal_that_is_away_is_told_later(index: SqlIndex, clock: Clock) -> None:
     class Away(Journal):
         def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
-            raise HubError("the journal is away")
+            raise StoreUnavailable("the journal is away")
 
     index.add([new(1, at=clock.now)])
     clock.now += 10_000
-    with pytest.raises(HubError):
+    with pytest.raises(StoreUnavailable):
         teller(index, Away(), clock).tick()
     journal = Journal()
     assert teller(index, journal, clock).tick() == 1
+
+
+def test_a_study_that_cannot_be_told_holds_up_no_other(
+    index: SqlIndex, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal()
+    broken = [uid(1)]
+
+    def link(study: HeldStudy) -> Linked:
+        if study.uid in broken:
+            raise ValueError("MUSTER^PERSON1")
+        return Linked("unmatched", "no-order")
+
+    one = Teller(index, journal.append, link, NODES, "", clock)
+    index.add([new(1, 1, at=clock.now), new(2, 2, at=clock.now)])
+    clock.now += 5_001
+    assert one.tick() == 1 and json.loads(journal.entries[0].body)["uid"] == uid(2)
+    assert "MUSTER" not in caplog.text and "ValueError" in caplog.text
+    broken.clear()
+    assert one.tick() == 0  # not at once
+    clock.now += wait_ms(1, 0.0)
+    assert one.tick() == 1
+
+
+def test_a_study_with_images_of_two_patients_is_nobody_s(index: SqlIndex) -> None:
+    class Words:
+        own = "urn:hub:own/id/"
+
+        def authority_uri(self, name: str) -> str:
+            return ""
+
+    links = Links(Empty(), index, NODES, {"imaging": Words()})
+    index.add([new(1, 1, 1, 1), new(2, 1, 1, 2, PatientID="P9", PatientName="OTHER^PERSON")])
+    study = index.study(uid(1))
+    assert study is not None
+    assert links.of(study) == Linked("mismatch", "patient-differs-inside-study")
+    index.bind(uid(1), "p1", "", "cli:ann", "both are hers", 5)
+    bound = index.study(uid(1))
+    assert bound is not None and links.of(bound).reason == "bound-to-nobody"  # decided by hand now
 
 
 # -- bindings ----------------------------------------------------------------------------------------------
@@ -265,6 +339,23 @@ def test_a_journal_that_is_away_is_told_later(index: SqlIndex, clock: Clock) -> 
 @dataclass
 class Page:
     resources: list[Any]
+    cursor: str | None = None
+
+
+class Empty:
+    """A core store that holds nothing."""
+
+    def read(self, type: str, id: str) -> None:
+        return None
+
+    def search(self, type: str, parameters: Any, count: int = 50, cursor: str | None = None) -> Any:
+        return Page([])
+
+    def feed(self, since: int = 0, limit: int = 100) -> list[Any]:
+        return []
+
+    def head(self) -> int:
+        return 0
 
 
 class Core:

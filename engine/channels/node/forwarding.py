@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.channels.node.again import wait_ms
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, StoreUnavailable, place_of
 from engine.kernel.imaging import HeldInstance
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
 
@@ -28,6 +28,7 @@ class Queue(Protocol):
     """Where what goes on is kept (`engine.imaging`)."""
 
     def cursor(self, name: str) -> int: ...
+    def newest(self) -> int: ...
     def after(self, number: int, limit: int) -> Sequence[tuple[int, str, str, HeldInstance]]: ...
     def queue(self, name: str, upto: int, sendings: Sequence[tuple[str, str]]) -> None: ...
     def due_sendings(self, to: str, at: int, limit: int) -> Sequence[Any]: ...
@@ -77,27 +78,32 @@ class Forwarding:
         self._queue, self._look, self._send, self._nodes = queue, look, send, nodes
         self._clock, self._chance = clock, chance
 
-    @property
-    def wanted(self) -> bool:
-        """Whether any node has a rule."""
-        return any(node.forward for node in self._nodes.values())
+    def begin(self) -> None:
+        """Start where the index ends, the first time: what was held before there was a rule stays here."""
+        if self._queue.cursor(CURSOR) == 0:
+            self._queue.queue(CURSOR, self._queue.newest(), ())
 
-    def tick(self) -> int:
-        """Queue what is new, send what is due; return how many objects were taken."""
-        while self._fill():
-            pass
-        return sum(
-            self._empty(node, peer)
-            for node in self._nodes.values()
+    @property
+    def destinations(self) -> list[tuple[str, DicomPeer]]:
+        """The (channel, peer) that rules name: each has a queue of its own, and is served by itself."""
+        return [
+            (channel, peer)
+            for channel, node in self._nodes.items()
             for peer in node.peers
             if any(rule.to == peer.ae_title for rule in node.forward)
-        )
+        ]
 
-    def _fill(self) -> bool:
-        """Queue the next objects of the index, in the order they came."""
+    def fill(self) -> int:
+        """Queue what is new, in the order it came; return how many objects were looked at."""
+        looked = 0
+        while found := self._fill():
+            looked += found
+        return looked
+
+    def _fill(self) -> int:
         found = self._queue.after(self._queue.cursor(CURSOR), AT_ONCE)
         if not found:
-            return False
+            return 0
         sendings = []
         for _, channel, sender, held in found:
             node = self._nodes.get(channel)
@@ -106,10 +112,11 @@ class Forwarding:
                     (f"{channel}/{to}", held.sop_instance) for to in destinations_of(node, held, sender)
                 ]
         self._queue.queue(CURSOR, max(number for number, *_ in found), sendings)
-        return True
+        return len(found)
 
-    def _empty(self, node: DicomSettings, peer: DicomPeer) -> int:
-        channel = next(name for name, one in self._nodes.items() if one is node)
+    def empty(self, channel: str, peer: DicomPeer) -> int:
+        """Send what is due to one destination; return how many objects were taken."""
+        node = self._nodes[channel]
         due = list(self._queue.due_sendings(f"{channel}/{peer.ae_title}", self._clock(), AT_ONCE))
         held = {one.sop_instance: self._look(one.sop_instance) for one in due}
         for one in due:
@@ -128,10 +135,16 @@ class Forwarding:
                     continue
                 again = outcome.kind == "retry"
                 self._queue.send_failed(one.number, self._next(one.tries) if again else None, outcome.why)
+        except StoreUnavailable:
+            raise
         except HubError as e:
             log.warning("%s: %s takes no objects now: %s", channel, peer.ae_title, e.what)
             for one in waiting.values():
                 self._queue.send_failed(one.number, self._next(one.tries), e.what)
+        except Exception as e:  # the object that was under way stops no other
+            log.error("%s: an object cannot be sent to %s: %s", channel, peer.ae_title, place_of(e))
+            for one in list(waiting.values())[:1]:
+                self._queue.send_failed(one.number, self._next(one.tries), place_of(e))
         finally:
             self._queue.sent(taken)
         return len(taken)

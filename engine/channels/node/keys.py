@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.formats.dicom.values import items_of, text_of
+
 __all__ = ["order_keys", "study_key"]
 
 _LONGEST = 250
@@ -21,11 +23,10 @@ def study_key(uid: str) -> str:
 def order_keys(dataset: Any, issuer: str = "") -> tuple[str, ...]:
     """Return the keys of a dataset; `issuer` stands in where it names none."""
     keys = []
-    number = str(dataset.get("PatientID") or "").strip()
-    authority = str(dataset.get("IssuerOfPatientID") or "").strip() or issuer
+    number = text_of(dataset, "PatientID")
+    authority = text_of(dataset, "IssuerOfPatientID") or issuer
     if number and authority and len(number) <= _LONGEST:
         keys.append(f"{authority}|{number}")
-    studies = [dataset.get("StudyInstanceUID")]
-    studies += [item.get("StudyInstanceUID") for item in dataset.get("ScheduledStepAttributesSequence") or ()]
-    keys += [study_key(str(uid)) for uid in studies if uid]
+    said = (dataset, *items_of(dataset, "ScheduledStepAttributesSequence"))
+    keys += [study_key(uid) for one in said if (uid := text_of(one, "StudyInstanceUID"))]
     return tuple(dict.fromkeys(keys))

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.channels.node.linking import Authorities, affected, link
+from engine.imaging.adding import PATIENT_DIFFERS, SERIES_SHARED
 from engine.kernel.imaging import HeldStudy, Linked, Step
 from engine.listeners.dicom_settings import DicomSettings, Issuers
 
 __all__ = ["Links"]
 
 CURSOR = "links"
+MARKS = frozenset({PATIENT_DIFFERS, SERIES_SHARED})
+"""What the index says of a study that holds the images of two: it is nobody's until a person decides."""
 AT_ONCE = 500
 
 
@@ -55,6 +58,9 @@ class Links:
 
     def of(self, study: HeldStudy) -> Linked:
         """Say what a study belongs to."""
+        bound = self._index.bound(study.uid)
+        if study.reason in MARKS and bound is None:
+            return Linked("mismatch", study.reason)
         node = self._nodes.get(study.channel)
         words = self._authorities.get(study.channel) or next(iter(self._authorities.values()))
         return link(
@@ -62,7 +68,7 @@ class Links:
             study,
             node.issuers if node is not None else Issuers(),
             words,
-            bound=self._index.bound(study.uid),
+            bound=bound,
             steps=[step.dataset for step in self._index.steps_of(study.uid)],
         )
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.channels.node.likeness import contradiction
 from engine.channels.node.persons import patient_numbers
+from engine.formats.dicom.values import items_of, texts_of
 from engine.kernel.imaging import HeldStudy, Linked
 from engine.listeners.dicom_settings import Issuers
 from engine.store.study_uids import UID_SYSTEM, is_imaging, study_uids
@@ -88,11 +89,11 @@ class _Search:
         """Yield, strongest first, by what key which orders are found."""
         yield "study-uid", self._by_uid(_text(dataset, "StudyInstanceUID"))
         yield "accession", self._by_accession(dataset)
-        scheduled = [item for step in steps for item in step.get("ScheduledStepAttributesSequence") or ()]
+        scheduled = [item for step in steps for item in items_of(step, "ScheduledStepAttributesSequence")]
         for item in scheduled:
             yield "requested-procedure", self._by_uid(_text(item, "StudyInstanceUID"))
             yield "requested-procedure", self._by_accession(item)
-        requested = [*(dataset.get("RequestAttributesSequence") or ()), dataset, *scheduled]
+        requested = [*items_of(dataset, "RequestAttributesSequence"), dataset, *scheduled]
         numbers = dict.fromkeys(filter(None, (_text(item, "RequestedProcedureID") for item in requested)))
         people = {
             one["id"] for one in self._people(dataset)
@@ -113,7 +114,7 @@ class _Search:
         value = _text(dataset, "AccessionNumber")
         if not value:
             return []
-        issuer = self._issuer_in(dataset.get("IssuerOfAccessionNumberSequence"))
+        issuer = self._issuer_in(items_of(dataset, "IssuerOfAccessionNumberSequence"))
         if issuer is None:
             own = Issuer(f"{self._authorities.own}accession")
             issuer = self._named(self._issuers.accession) if self._issuers.accession else own
@@ -221,7 +222,7 @@ class _Search:
 
     def _patient_issuer(self, dataset: Any) -> Issuer | None:
         """Return who issued the Patient ID: as the object says, else as the node is configured, else None."""
-        said = self._issuer_in(dataset.get("IssuerOfPatientIDQualifiersSequence"))
+        said = self._issuer_in(items_of(dataset, "IssuerOfPatientIDQualifiersSequence"))
         if said is not None and said.system:
             return said
         for name in (_text(dataset, "IssuerOfPatientID"), self._issuers.patient):
@@ -306,8 +307,8 @@ def _one_procedure(orders: list[Json]) -> list[Json]:
 
 
 def _text(dataset: Any, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return str(value).strip(" \0") if value is not None else ""
+    said = texts_of(dataset, keyword)
+    return said[0] if len(said) == 1 else ""  # of several nobody knows which is meant
 
 
 def affected(store: Store, changes: Iterable[Any], by_key: Callable[[str, str], list[str]]) -> list[str]:

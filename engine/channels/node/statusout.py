@@ -26,7 +26,7 @@ class Store(Protocol):
     def read(self, type: str, id: str) -> dict[str, Any] | None: ...
 
 
-def order_of(store: Store, task: Json) -> str:
+def order_of(task: Json) -> str:
     """Return the id of the order that a performed step is for; empty where it is for none, or for several."""
     said = [task.get("focus") or {}, *(task.get("basedOn") or ())]
     names = {str(one.get("reference") or "") for one in said}
@@ -45,7 +45,7 @@ def status_message(store: Store, maps: OutMaps, task_id: str, given: Mapping[str
         return None
     if all(one.get("system") != UID_SYSTEM for one in task.get("identifier") or ()):
         return None
-    order = store.read("ServiceRequest", order_id) if (order_id := order_of(store, task)) else None
+    order = store.read("ServiceRequest", order_id) if (order_id := order_of(task)) else None
     if order is None:
         return None
     step = {**task, "focus": {"reference": f"ServiceRequest/{order['id']}"}}

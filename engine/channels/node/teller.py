@@ -12,8 +12,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from engine.channels.node.again import wait_ms
 from engine.channels.node.keys import order_keys
 from engine.formats.dicom.attributes import to_json
+from engine.kernel.errors import StoreUnavailable, place_of
 from engine.kernel.imaging import HeldStudy, Linked, StudyTree
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.dicom_settings import DicomSettings, Issuers
@@ -24,7 +26,7 @@ log = logging.getLogger("hub.dicom")
 
 GROWING = 60_000
 """A study that never rests is told of so often, ms."""
-AT_ONCE = 100
+AT_ONCE = 500
 SENDER = "hub"
 
 
@@ -51,6 +53,7 @@ class Teller:
         self._index, self._append, self._link = index, append, link
         self._nodes, self._retrieve, self._clock = nodes, retrieve, clock
         self._since: dict[str, int] = {}  # untold studies, and since when that is known
+        self._failed: dict[str, tuple[int, int]] = {}  # those that could not be told: times, and not before
 
     def tick(self) -> int:
         """Tell what is ready; return how many studies were told."""
@@ -59,10 +62,21 @@ class Teller:
         self._since = {s.uid: self._since.get(s.uid, now) for s in waiting}
         told = 0
         for study in waiting:
-            if study.changed <= now - self._quiet(study) or self._since[study.uid] <= now - GROWING:
+            times, not_before = self._failed.get(study.uid, (0, 0))
+            ready = study.changed <= now - self._quiet(study) or self._since[study.uid] <= now - GROWING
+            if not ready or now < not_before:
+                continue
+            try:
                 self._tell(study, now)
-                del self._since[study.uid]
-                told += 1
+            except StoreUnavailable:
+                raise
+            except Exception as e:  # one study that cannot be told holds up no other
+                self._failed[study.uid] = times + 1, now + wait_ms(times + 1, 0.0)
+                log.error("%s: a study cannot be told: %s; it is tried again", study.channel, place_of(e))
+                continue
+            self._failed.pop(study.uid, None)
+            del self._since[study.uid]
+            told += 1
         return told
 
     def _quiet(self, study: HeldStudy) -> int:

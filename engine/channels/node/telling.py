@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from engine.channels.node.statusout import status_message
+from engine.channels.node.statusout import order_of, status_message
 from engine.kernel.clock import iso
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps
@@ -30,6 +30,7 @@ class Store(Protocol):
     def read(self, type: str, id: str) -> dict[str, Any] | None: ...
     def feed(self, since: int = 0, limit: int = 100) -> Sequence[Any]: ...
     def head(self) -> int: ...
+    def history(self, type: str, id: str) -> Sequence[Any]: ...
 
 
 class Cursors(Protocol):
@@ -71,12 +72,22 @@ class StatusOut:
         told = 0
         while changes := self._store.feed(at, AT_ONCE):
             for change in changes:
-                if change.type == "Task" and self._channel_of(change.entry) == self._channel:
+                if change.type == "Task" and self._is_news(change):
                     told += self._tell(change)
                     self._cursors.queue(self._name, change.seq, ())
             at = changes[-1].seq
             self._cursors.queue(self._name, at, ())
         return told
+
+    def _is_news(self, change: Any) -> bool:
+        """Say whether a Task of this node changed: what it says, or that its order is known now."""
+        versions = self._store.history("Task", change.id)
+        if not versions or self._channel_of(versions[-1].entry) != self._channel:
+            return False
+        if change.op != "relink":
+            return True
+        before = next((v.resource for v in versions if v.version == change.version - 1), None)
+        return before is not None and not order_of(before)
 
     def _tell(self, change: Any) -> int:
         task = self._store.read("Task", change.id)
