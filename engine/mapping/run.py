@@ -192,7 +192,7 @@ class TracedRun(Run):
         self.failures.extend((a, code) for a in getattr(raw, "src", ()))
 
     def join(self, raws: Sequence[str], glue: str) -> str | None:
-        out = Run.join(self, [str(r) if not hasattr(r, "src") else r for r in raws], glue)
+        out = Run.join(self, raws, glue)  # a Literal stays one: alone it says nothing
         return (
             None if out is None else traced(str(out), sources_of(r for r in raws if self.text(r)), self.row)
         )

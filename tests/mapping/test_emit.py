@@ -341,6 +341,12 @@ def test_join_split_and_escapes() -> None:
     assert name["given"] == ["Ann", "Lee"]
 
 
+def test_a_constant_alone_is_no_joined_text() -> None:
+    text = "language: {join: ['=urn:oid: ', PID-2]}"
+    assert small(text, "PID|1|a")["language"] == "urn:oid: a"
+    assert "language" not in small(text, "PID|1||b")  # fast and traced alike
+
+
 def test_a_key_never_joins_two_different_inputs_into_one() -> None:
     text = "identifier(own): {system: =own:k, value: {join: [PID-2, PID-4, PID-6.1], with: key}}"
     made = {small(text, f"PID|1|{a}||{b}||{c}")["identifier"][0]["value"] for a, b, c in KEYS}
