@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.channels.node.opening import Imaging, open_imaging
 from engine.channels.node.reconcile import bind as bind_study
-from engine.channels.node.reconcile import unbind
+from engine.channels.node.reconcile import reports_of, unbind
 from engine.cli.dicomcalls import query_of
 from engine.cli.opened import Opened, opened, who
 from engine.cli.printing import print_json
@@ -86,7 +86,11 @@ def bind(root: Path, uid: str, patient: str, order: str, why: str, undo: bool) -
         person, request = bind_study(
             hub.store, imaging.index, uid, patient=patient, order=order, who=who(), why=why, at=now_ms()
         )
+        reports = reports_of(imaging.index, uid)
     print(f"{uid}: bound to Patient/{person}" + (f" and ServiceRequest/{request}" if request else ""))
+    if reports:
+        shown = ", ".join(map(str, reports[:20])) + (" ..." if len(reports) > 20 else "")
+        print(f"look at its reports, too: each is filed by the number it carries itself (entries {shown})")
     return 0
 
 

@@ -20,7 +20,7 @@ from engine.channels.node.again import wait_ms
 from engine.channels.node.committing import GIVEN_UP, Commitments
 from engine.channels.node.forwarding import Forwarding
 from engine.channels.node.linked import Links
-from engine.channels.node.reconcile import bind, unbind
+from engine.channels.node.reconcile import bind, reports_of, unbind
 from engine.channels.node.rounds import Round
 from engine.channels.node.teller import GROWING, Teller
 from engine.imaging.index import SqlIndex
@@ -399,6 +399,12 @@ def test_a_binding_is_kept_audited_and_told(index: SqlIndex) -> None:
     assert [(r.action, r.what) for r in core.rows] == [("imaging:bind", "Patient/p1")]
     unbind(core, index, uid(1), who="cli:ann", why="wrong")
     assert index.bound(uid(1)) is None and core.rows[-1].action == "imaging:unbind"
+
+
+def test_whoever_binds_is_told_of_reports(index: SqlIndex) -> None:
+    report = "1.2.840.10008.5.1.4.1.1.88.33"
+    index.add([new(1), new(2, 1, 2, 1, SOPClassUID=report, Modality="SR"), new(3, 2)])
+    assert reports_of(index, uid(1)) == [2] and reports_of(index, uid(2)) == []
 
 
 @pytest.mark.parametrize(

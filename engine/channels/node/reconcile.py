@@ -10,10 +10,14 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from engine.kernel.errors import HubError
-from engine.kernel.imaging import HeldStudy
+from engine.kernel.imaging import HeldInstance, HeldStudy
 from engine.store.audit import Access
 
-__all__ = ["bind", "unbind"]
+__all__ = ["bind", "reports_of", "unbind"]
+
+
+DOCUMENTS = "1.2.840.10008.5.1.4.1.1.88."
+"""SOP classes of structured reports and key object selections (PS3.6 A)."""
 
 
 class Bound(Protocol):
@@ -23,6 +27,12 @@ class Bound(Protocol):
     def bind(self, uid: str, patient_id: str, order_id: str, who: str, why: str, at: int) -> None: ...
     def unbind(self, uid: str) -> None: ...
     def touch(self, uid: str) -> None: ...
+
+
+class Holds(Protocol):
+    """What is held (`engine.imaging`)."""
+
+    def instances(self, study: str = "") -> list[HeldInstance]: ...
 
 
 class Store(Protocol):
@@ -64,6 +74,14 @@ def bind(
     index.bind(uid, str(person["id"]), order_id, who, why, at)
     index.touch(uid)
     return str(person["id"]), order_id
+
+
+def reports_of(index: Holds, uid: str) -> list[int]:
+    """Return the journal entries of a study's reports and key objects: each is filed by its own number.
+
+    A binding moves the study; whoever binds it must look at these.
+    """
+    return [one.entry for one in index.instances(study=uid) if one.sop_class.startswith(DOCUMENTS)]
 
 
 def unbind(store: Store, index: Bound, uid: str, *, who: str, why: str) -> None:
