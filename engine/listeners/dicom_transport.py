@@ -1,9 +1,9 @@
-"""Where this node reaches into pynetdicom 3.0: one file, so that a new version is looked at in one place.
+"""Where this node reaches into pynetdicom 3.0, with `dicom_messages`: a new version is looked at there.
 
 In: connections. Out: pynetdicom's own associations, with some things done otherwise. Bytes are read in large
-pieces, within a time and a length; an object's dataset goes to a sink while it comes in, instead of a buffer
-in memory; an association that waits, waits for an event and not in steps of a millisecond; a TLS handshake
-holds up nobody else, nor does a connection that says nothing; what is over is closed, all of it, at once.
+pieces, within a time and a length; an association that waits, waits for an event and not in steps of a
+millisecond; a TLS handshake holds up nobody else, nor does a connection that says nothing; what is over is
+closed, all of it, at once.
 What of pynetdicom this relies on is in `tests/listeners/test_listener_dicom_library.py`.
 Follows PS3.8 9.3 (PDUs) and annex E (fragments).
 """
@@ -22,32 +22,26 @@ from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_GET, C_MOVE, C_STORE
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from engine.listeners.dicom_messages import CALM, Begin, ObjectProvider
 from engine.listeners.dicom_policy import SERVICES
-from engine.listeners.dicom_receiving import ObjectSink
 
-__all__ = ["NodeServer", "ObjectProvider"]
+__all__ = ["NodeRequest", "NodeServer"]
 
 log = logging.getLogger("hub.dicom")
 
 LEAST_PDU = 1 << 20
 """A PDU of negotiation may be so long whatever was agreed for data: 128 contexts of 40 syntaxes."""
-_BUSY, _CALM = 0.001, 0.02  # seconds one look at a socket waits: just now in use, or not
+_BUSY = 0.001  # seconds one look at a socket waits that is just now in use; else CALM
 _IN_USE = 0.5
 _WAITING = 64  # PDUs that wait to be sent
 _PARTING = 0.5  # seconds the other side has to close, before we do
 
 _ABORT = bytes((7, 0, 0, 0, 0, 4, 0, 0, 2, 0))  # A-ABORT of the provider (PS3.8 9.3.8)
-
-Begin = Callable[[Any, int, Any], ObjectSink]
-"""(association, context id, command set) -> where the dataset goes."""
 
 
 class NodeSocket(AssociationSocket):  # type: ignore[misc]
@@ -73,7 +67,7 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
             if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
                 return True
             calm = time.monotonic() - self._used > _IN_USE
-            found = self._poll.poll(1000 * (_CALM if calm else _BUSY))
+            found = self._poll.poll(1000 * (CALM if calm else _BUSY))
         except (OSError, ValueError):
             self.event_queue.put("Evt17")
             return False
@@ -186,40 +180,6 @@ class NodeUpperLayer(DULServiceProvider):  # type: ignore[misc]
                 self.socket.cut()
             # before it has a word of the other side, the association would wait for all of its time
             self.to_user_queue.put(None)
-
-
-class ObjectProvider(DIMSEServiceProvider):  # type: ignore[misc]
-    """Gives each C-STORE's dataset a sink as soon as its command is there."""
-
-    def __init__(self, association: Any, begin: Begin) -> None:
-        super().__init__(association)
-        self._begin = begin
-        self._sink: ObjectSink | None = None
-
-    def receive_primitive(self, primitive: Any) -> None:
-        """Take the fragments of one PDU."""
-        for fragment in primitive.presentation_data_value_list:
-            one = P_DATA()
-            one.presentation_data_value_list = [list(fragment)]
-            super().receive_primitive(one)
-            message = self.message
-            if type(message) is C_STORE_RQ and not isinstance(message.data_set, ObjectSink):
-                self._sink = self._begin(self.assoc, message.context_id, message.command_set)
-                message.data_set = self._sink
-
-    def get_msg(self, block: bool = False) -> Any:
-        """Return the next message; where nobody asks to wait, wait a moment all the same."""
-        if block:
-            return super().get_msg(block=True)
-        try:
-            return self.msg_queue.get(timeout=_CALM / 4)
-        except queue.Empty:
-            return None, None
-
-    def abandon(self) -> None:
-        """Forget an object that will not be whole."""
-        if self._sink is not None:
-            self._sink.abandon()
 
 
 class NodeAssociation(Association):  # type: ignore[misc]

@@ -106,6 +106,45 @@ def test_what_does_not_belong_in_an_association_ends_it(long_lived, what: str):
     assert len(services.stored) == stored
 
 
+def accepted(raw: Raw, piece: bytes, most: int) -> int:
+    """Send the same again and again until the node ends the association; return how many bytes that were."""
+    sent = 0
+    while sent < most:
+        try:
+            raw.socket.sendall(piece)
+        except OSError:
+            break
+        sent += len(piece)
+    return sent
+
+
+ENDLESS = {
+    "a dataset of a C-ECHO": (
+        command(AffectedSOPClassUID=VERIFICATION, CommandField=0x30, MessageID=1, CommandDataSetType=1),
+        pdata((1, 0, bytes(60_000))),
+    ),
+    "a command": (b"", pdata((1, 1, bytes(10_000)))),
+    "a dataset without a command": (b"", pdata((1, 0, bytes(60_000)))),
+    "commands within an object": (c_store(), pdata((1, 1, bytes(10_000)))),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_message_without_end_is_not_gathered_in_memory(long_lived, what: str):
+    node, services = long_lived
+    begin, piece = ENDLESS[what]
+    stored, begun, threads = len(services.stored), len(services.begun), threading.active_count()
+    with Raw(node) as raw:
+        raw.associate()
+        if begin:
+            raw.send(pdata((1, 3, begin)))
+        # what is accepted beyond the limit of 4 MiB is in the buffers of the connection
+        assert accepted(raw, piece, 64 << 20) < 32 << 20
+    assert quiet(node, threads)
+    assert len(services.stored) == stored and all(c.abandoned for c in services.begun[begun:])
+    assert echoes(node)
+
+
 def test_half_a_pdu_is_given_up():
     with serving(idle_seconds=1) as (node, services):
         threads = threading.active_count()

@@ -16,6 +16,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
 
+from engine.listeners import dicom_messages
 from engine.listeners import dicom_transport as ours
 
 
@@ -25,7 +26,7 @@ def source(what: object) -> str:
 
 def test_the_version_that_was_looked_at():
     assert pynetdicom.__version__.startswith("3.0."), (
-        "read dicom_transport and dicom_sending against the new one"
+        "read dicom_transport, dicom_messages and dicom_sending against the new one"
     )
 
 
@@ -33,7 +34,7 @@ def test_what_is_overridden_is_there_and_is_called():
     for theirs, mine in (
         (AssociationSocket, ours.NodeSocket),
         (DULServiceProvider, ours.NodeUpperLayer),
-        (DIMSEServiceProvider, ours.ObjectProvider),
+        (DIMSEServiceProvider, dicom_messages.ObjectProvider),
         (Association, ours.NodeAssociation),
         (RequestHandler, ours.NodeRequest),
         (AssociationServer, ours.NodeServer),

@@ -341,7 +341,8 @@ def commitment(references=(("1.2", "1.2.3"),), transaction: str = "2.25.7") -> D
 
 
 def test_commitment_is_asked_for():
-    references = [("1.2", f"1.2.{n}") for n in range(5000)]
+    """Of 10,000 objects, with UIDs as long as they may be: 1.5 MB."""
+    references = [("1.2." + "3" * 60, f"1.2.{n}".ljust(64, "5")) for n in range(10_000, 20_000)]
     with serving() as (node, services), associated(node, COMMITMENT) as assoc:
         answer, _ = assoc.send_n_action(commitment(references), 1, COMMITMENT, COMMITMENT_INSTANCE)
         assert answer.Status == 0x0000
