@@ -178,29 +178,32 @@ def _configured(node: Node, name: str) -> list[Node]:
 
 @named
 def patient_issuer(node: Node, x: Any) -> Any:
-    """Give the URI of who issued the Patient ID beside: as it is said, else as the node is configured."""
+    """Give who issued the Patient ID beside, as HL7's keys name them: as it is said, else as configured."""
     found = _qualified(node, x, "IssuerOfPatientIDQualifiersSequence")
     if found is not None:
         return _with_kind(found, x)
-    issuers = [*node.by("IssuerOfPatientID")]
+    local, entities = [*node.by("IssuerOfPatientID")], []
     for item in node.by("IssuerOfPatientIDQualifiersSequence"):
-        issuers += [*item.by("UniversalEntityID"), *item.by("LocalNamespaceEntityID")]
-    for said in issuers:
-        uri = _authority(said.text, x) if said.name == "IssuerOfPatientID" else ""
-        if uri:
+        local += item.by("LocalNamespaceEntityID")
+        entities += item.by("UniversalEntityID")
+    for said in local:
+        if uri := _authority(said.text, x) or _name_space(said.text):
             return x.from_(uri, said, "text()")
+    for said in (*local, *entities):
         if said.text:
-            x.flag(
-                "unknown-issuer",
-                f" {said.name}",
-                "nobody has said what this authority is: it links to nobody",
-            )
+            text = "nobody has said what this authority is: it links to nobody"
+            x.flag("unknown-issuer", f" {said.name}", text)
             return None
     for said in _configured(node, "Patient"):
-        if uri := _authority(said.text, x):
+        if uri := _authority(said.text, x) or _name_space(said.text):
             return x.from_(uri, said, "text()")
     x.flag("no-issuer", " PatientID", "nobody says whose number it is: it links to nobody")
     return None
+
+
+def _name_space(name: str) -> str:
+    """Name an authority that has a name and no URI as the keys of HL7's patients do (CX.4.1)."""
+    return f"urn:hub:authority:{name}" if name and not any(c.isspace() for c in name) else ""
 
 
 @named

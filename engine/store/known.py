@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.kernel.message import Draft, Flag
+from engine.store.meant import having
 from engine.store.people import disagreement
 from engine.store.plan import Prepared
 from engine.store.state import Park, Row, State
@@ -96,7 +97,7 @@ def _meant(draft: Draft, state: State, flags: list[Flag]) -> Row | None:
     """Find the one resource that has the identifiers of a draft."""
     rows: dict[int, Row] = {}
     for system, value in draft.keys:
-        for row in state.having(draft.type, system, value):
+        for row in having(state, draft.type, system, value):
             rows[row.rid] = row
     state.load_current(rows.values())
     found = [row for row in rows.values() if row.exists]

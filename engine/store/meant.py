@@ -13,13 +13,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.fhir import jsonio
+from engine.store.aliases import numbers_of
 from engine.store.references import logical
 from engine.store.state import Row, State
 
-__all__ = ["STUDY", "linked", "meant", "patients_first", "wanted"]
+__all__ = ["STUDY", "having", "linked", "meant", "patients_first", "wanted"]
 
 STUDY = "ImagingStudy"
 ORDERS = frozenset({"MedicationRequest", "ServiceRequest"})
+_BY_NAME = "urn:hub:authority:"
+"""Begins the system of a number whose authority has a name only, in keys and in references to patients."""
 
 
 def linked(sent: bytes, row: Row, patient: Row | None, state: State) -> tuple[bytes, list[int], list[str]]:
@@ -64,7 +67,7 @@ def meant(state: State, reference: dict[str, Any], row: Row, patient: int | None
     name = wanted(reference)
     if name is None:
         return []
-    found = state.having(*name)
+    found = having(state, *name)
     if name[1]:
         return (
             found if name[0] != STUDY else [r for r in found if patient is not None and r.patient == patient]
@@ -74,6 +77,24 @@ def meant(state: State, reference: dict[str, Any], row: Row, patient: int | None
     identifier = reference["identifier"]
     state.load_current(found)
     return [r for r in found if r is not row and r.patient == patient and _carries(r, identifier)]
+
+
+def having(state: State, kind: str, system: str, number: str) -> list[Row]:
+    """Return the resources that have a number; a patient's of an authority with a name alone may be none of
+    the numbers that keys are made of.
+    """
+    found = state.having(kind, system, number)
+    if found or kind != "Patient" or not system.startswith(_BY_NAME):
+        return found
+    named = (number, system.removeprefix(_BY_NAME))
+    found = state.having(kind, "", number)
+    state.load_current(found)
+    return [r for r in found if r.body is not None and named in _unexplained(r.body.value)]
+
+
+def _unexplained(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (number, authority) of the numbers of a patient that have no system."""
+    return numbers_of({"identifier": [i for i in body.get("identifier") or () if not i.get("system")]})
 
 
 def _carries(row: Row, wanted: dict[str, Any]) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hub_project import HERE, Hub, shipped_maps
 from imaging_orders import Json, Ward
+from pydicom import dcmread
 
 from engine.channels.replay import ask_replay
+from engine.formats.dicom.header import OTHER_BYTES, header_copy
 from engine.kernel.clock import now_ms
 from engine.kernel.message import NewEntry, Outcome
 
@@ -35,12 +38,19 @@ PID|1||100234^^^NORTH&2.16.840.1.113883.19.4.7&ISO^MR||SAMPLE^WREN||19610412|F
 class Node(Ward):
     """A hub with a node's channel too; what the node journals is put into the journal here."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, issuer: str = "") -> None:
         (root / "channels").mkdir(parents=True)
         for name in ("mappings", "terminology"):
             (root / name).symlink_to(HERE / name)
         for name in ("orders", "adt", "imaging"):
             shutil.copy(HERE / "channels" / f"{name}.yaml", root / "channels")
+        if issuer:
+            path = root / "channels" / "imaging.yaml"
+            before = path.read_text()
+            path.write_text(
+                before.replace("    ae_title:", f"    issuers: {{patient: {issuer}}}\n    ae_title:")
+            )
+            assert path.read_text() != before
         more = "disk_reserve_mb: 1\nworkers: 1\nterminology: {load_shipped: false}\n"
         (root / "config.yaml").write_text(f"{(HERE / 'config.yaml').read_text()}\n{more}")
         self.hub = Hub.open(root, shipped_maps())
@@ -85,6 +95,54 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made = Node(tmp_path / "hub")
     yield made
     made.hub.close()
+
+
+NAMED = REGISTERED.replace("NORTH&2.16.840.1.113883.19.4.7&ISO", "NORTH")
+"""The same patient, of an authority that has a name only."""
+
+
+def without_issuer(name: str) -> bytes:
+    """Give a sample that does not say whose number it has."""
+    dataset = dcmread(SAMPLES / name)
+    del dataset.IssuerOfPatientIDQualifiersSequence
+    out = BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["mpps_completed.dcm", "sr_measurements.dcm", "key_objects.dcm"])
+@pytest.mark.parametrize("numbers", ["100234^^^NORTH^MR", "9^^^OTHER&1.2.3&ISO^MR~100234^^^NORTH^PI"])
+def test_a_number_of_the_node_s_named_authority_is_that_of_hl7(
+    tmp_path: Path, name: str, numbers: str
+) -> None:
+    node = Node(tmp_path / "hub", issuer="NORTH")
+    node.say(NAMED.replace("100234^^^NORTH^MR", numbers), "adt")
+    done = node.tell(without_issuer(name))
+    assert (done.status, flags(done).get("patient-not-known")) == ("done", None), done
+    found = [
+        b for kind in ("DiagnosticReport", "DocumentReference", "Observation", "Task") for b in node.all(kind)
+    ]
+    whose = {(b.get("subject") or b["for"])["reference"] for b in found}
+    assert whose == {patient_of(node)}
+    node.hub.close()
+
+
+@pytest.mark.parametrize("name", ["mpps_completed.dcm", "sr_measurements.dcm"])
+def test_another_person_of_that_number_is_not_meant(tmp_path: Path, name: str) -> None:
+    node = Node(tmp_path / "hub", issuer="NORTH")
+    node.say(NAMED.replace("19610412", "19990101"), "adt")
+    done = node.tell(without_issuer(name))
+    assert (done.status, done.cause) == ("parked", "patient-mismatch")
+    node.hub.close()
+
+
+def test_the_same_number_of_another_named_authority_is_nobody_s(tmp_path: Path) -> None:
+    node = Node(tmp_path / "hub", issuer="SOUTH")
+    node.say(NAMED, "adt")
+    done = node.tell(without_issuer("sr_measurements.dcm"))
+    assert flags(done)["patient-not-known"] is True
+    assert "reference" not in node.one("DiagnosticReport")["subject"]
+    node.hub.close()
 
 
 def flags(done: Outcome) -> dict[str, bool]:
@@ -284,3 +342,45 @@ def test_a_damaged_object_parks_alone(node: Node) -> None:
     done = node.tell(data[: len(data) // 2])
     assert (done.status, done.cause) == ("parked", "not-readable")
     assert node.tell("sr_obstetric.dcm").status == "done"
+
+
+def copied(name: str, changes: dict[str, str], *marks: str) -> bytes:
+    """The header copy of a sample, changed, as the ingest journals it."""
+    data = (SAMPLES / name).read_bytes()
+    for old, new in changes.items():
+        assert old.encode() in data and len(old) == len(new), old
+        data = data.replace(old.encode(), new.encode())
+    return header_copy(data, address="ab" * 16, size=len(data), aet="CT01", marks=marks)
+
+
+@pytest.mark.parametrize("name", ["sr_measurements.dcm", "key_objects.dcm", "ct_1.dcm"])
+def test_other_bytes_under_a_known_uid_are_parked_and_change_nothing(node: Node, name: str) -> None:
+    node.say(ORDER)
+    node.tell(copied(name, {}))
+    before = {kind: node.all(kind) for kind in ("DiagnosticReport", "DocumentReference", "Observation")}
+    done = node.tell(copied(name, {"100234": "100999"}, OTHER_BYTES), sender="PACS")
+    assert (done.status, done.cause, done.where) == ("parked", "other-bytes", "SOPInstanceUID")
+    assert {kind: node.all(kind) for kind in before} == before
+    again = ask_replay(node.hub.journal, done.entry, "ann", "again").id
+    node.hub.work()
+    found = node.store.outcome(again)
+    assert found is not None and (found.status, found.cause) == ("parked", "other-bytes")
+    assert {kind: node.all(kind) for kind in before} == before
+
+
+def test_other_bytes_that_were_edited_count_as_what_they_say_now(node: Node) -> None:
+    done = node.tell(copied("sr_measurements.dcm", {}, OTHER_BYTES))
+    assert done.cause == "other-bytes" and node.all("DiagnosticReport") == []
+    edited = copied("sr_measurements.dcm", {"100234": "100235"}, OTHER_BYTES)
+    again = ask_replay(node.hub.journal, done.entry, "ann", "it is this one", edited).id
+    node.hub.work()
+    assert node.store.outcome(again).status == "done" and len(node.all("DiagnosticReport")) == 1  # type: ignore[union-attr]
+
+
+def test_a_report_that_the_journal_knows_with_other_bytes_is_parked_unmarked_too(node: Node) -> None:
+    for number in ("100234", "100999"):
+        body = copied("sr_measurements.dcm", {"100234": number})
+        new = NewEntry("imaging", body, now_ms(), sender="CT01", control_id="1.2.3", message_type="dicom SR")
+        last = node.hub.journal.append([new])[0].id
+        node.hub.work()
+    assert node.store.outcome(last).cause == "other-bytes"  # type: ignore[union-attr]
