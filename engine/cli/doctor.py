@@ -18,8 +18,11 @@ from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from engine import __version__
 from engine.channels.definition import Channel, load_channels
+from engine.channels.node.opening import nodes_of, open_imaging
 from engine.channels.opening import check_pair
 from engine.channels.production import judge
 from engine.cli.opened import Opened, opened
@@ -101,13 +104,14 @@ def _settings(config: Config) -> Iterator[Finding]:
             continue
         value = getattr(config, name)
         origin = "config.yaml" if name in config.model_fields_set else "default"
-        if name in ("journal", "core"):
+        if name in ("journal", "core", "imaging"):
             from sqlalchemy.engine import make_url
 
-            url = config.journal_url if name == "journal" else config.core_url
-            value = make_url(url).render_as_string(hide_password=True)
-        elif hasattr(value, "model_dump"):
-            value = ", ".join(f"{k}: {v}" for k, v in value.model_dump().items())
+            value = make_url(getattr(config, f"{name}_url")).render_as_string(hide_password=True)
+        elif isinstance(value, BaseModel):
+            secret = {k for k, field in type(value).model_fields.items() if not field.repr}
+            shown = {k: "set" if k in secret and v else v for k, v in value.model_dump().items()}
+            value = ", ".join(f"{k}: {v}" for k, v in shown.items())
         yield Finding("config", name, f"{value} ({origin})")
     supplied = "supplied" if config.key else f"file {config.key_file}"
     yield Finding("config", "key", supplied)
@@ -210,6 +214,24 @@ def _clock() -> Iterator[Finding]:
     )
 
 
+def _imaging(hub: Opened) -> Iterator[Finding]:
+    """Look at what is held of imaging: what waits for a person, and for other systems."""
+    imaging = open_imaging(hub.config, hub.keyring)
+    try:
+        counts, backlog = imaging.index.counts(), imaging.index.backlog()
+    finally:
+        imaging.close()
+    held = f"{counts['studies']} studies, {counts['instances']} instances"
+    unsettled = counts["reconcile"]
+    remedy = "hub dicom studies --reconcile" if unsettled else ""
+    yield Finding("imaging", "held", held)
+    yield Finding("imaging", "reconcile", str(unsettled), "look" if unsettled else "ok", remedy)
+    for to, one in backlog.items():
+        text = f"{one.waiting} waiting, {one.parked} refused"
+        state, remedy = ("look", f"hub dicom queue --again {to}") if one.parked else ("ok", "")
+        yield Finding("imaging", f"to {to}", text, state, remedy)
+
+
 def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
     check_pair(hub.journal, hub.store)
     gauge = Gauge(channels, hub.journal, hub.config.core_url)
@@ -244,4 +266,6 @@ def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
             "look",
             "set the clock",
         )
+    if nodes_of(channels):
+        yield from _imaging(hub)
     yield Finding("data", "audit", f"{hub.store.audit.head()[0]} rows")

@@ -95,3 +95,32 @@ def test_a_message_shown_is_text() -> None:
     shown = readable((SAMPLES / "ct_1.dcm").read_bytes())
     assert "/Object/PatientName[1] = SAMPLE^WREN" in shown
     assert all(c.isprintable() or c == "\n" for c in shown)
+
+
+def test_doctor_shows_what_is_held_and_no_secret(tmp_path: Path) -> None:
+    import shutil
+
+    from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
+    from engine.cli.doctor import examine
+    from engine.kernel.config import load_config
+
+    root = tmp_path / "hub"
+    (root / "channels").mkdir(parents=True)
+    shutil.copy(HERE / "channels/imaging.yaml", root / "channels")
+    for name in ("mappings", "terminology"):
+        (root / name).symlink_to(HERE / name)
+    (root / "config.yaml").write_text(
+        "objects: {secret_key: abcdefgh, access_key: ijklmnop}\nterminology: {token: qrstuvwxyz}\n"
+    )
+    config = load_config(root)
+    prepare_folder(config)
+    keyring = open_keyring(config)
+    open_journal(config, keyring).close()
+    open_store(config, keyring).close()
+    found = examine(root)
+    shown = {(f.topic, f.name): f.value for f in found}
+    assert shown[("imaging", "held")] == "0 studies, 0 instances"
+    assert shown[("imaging", "reconcile")] == "0"
+    said = " ".join(f.value for f in found)
+    assert not any(secret in said for secret in ("abcdefgh", "ijklmnop", "qrstuvwxyz"))
+    assert "secret_key: set" in said
