@@ -22,6 +22,7 @@ from engine.fhir.validate import validate
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child
 from engine.formats.dicom.document import Dicom
+from engine.formats.dicom.header import OTHER_BYTES, marks_of
 from engine.formats.ncpdp.message import Script
 from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
@@ -68,6 +69,9 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
         out.parked = Flag("refused", NUMBERS[format], text, True)
         return
     if isinstance(read.document, Dicom):
+        out.parked = _held_back(entry, read.document)
+        if out.parked is not None:
+            return
         if read.document.kind == "instance":
             out.note = TOLD_WITH_STUDY
             return
@@ -105,6 +109,20 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
         if draft.told is None and draft.name != "superseded":
             draft.told = when if when is None or when.kind in TIMES or draft.type not in OF_MANY else None
     judge(out, entry, channel, found, NUMBERS[format])
+
+
+def _held_back(entry: Entry, document: Dicom) -> Flag | None:
+    """Say why nothing is made of an object as it came; an edited one counts as what it says now."""
+    if document.kind in ("study", "mpps") or entry.kind == "resend":
+        return None
+    # the journal's word counts too, where the index was not told of the first: but an image is only shown
+    told = entry.conflicts_with is not None and document.kind != "instance"
+    if told or OTHER_BYTES in marks_of(document.raw):
+        text = (
+            "other bytes came first under this SOP Instance UID; these are kept, and nothing is made of them"
+        )
+        return Flag("other-bytes", NUMBERS["dicom"], text, True)
+    return None
 
 
 def _shortened(drafts: list[Draft], entry: Entry, out: Work) -> None:

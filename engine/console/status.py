@@ -32,6 +32,10 @@ CAUSES = {
         "No document of a package can be filed",
         "Its flags say why; have it sent again.",
     ),
+    "other-bytes": (
+        "Other bytes came first under this SOP Instance UID",
+        "hub dicom copy STUDY --others writes them out; ask the sender which object it means.",
+    ),
     "invalid": (
         "Would not be valid FHIR",
         "The text names the element. Mend the map or the message, then replay.",

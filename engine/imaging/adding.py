@@ -166,6 +166,9 @@ def _take(session: Session, keys: Keys, batch: _Batch, one: Prepared) -> Added:
         under = study.id if study is not None else 0
         batch.others.append((new.entry, one.instance, under, address, new.stored.size, new.received))
         return Added("other", one.uid)
+    if new.other:  # what was held is gone: this one is still not what its entry says it is not
+        batch.others.append((new.entry, one.instance, 0, address, new.stored.size, new.received))
+        return Added("other", one.uid)
     if study is None:
         study = batch.studies[one.study] = _new_study(session, keys, one)
         batch.terms |= {(mac, study.id) for mac in keys.terms(one.models[0])}

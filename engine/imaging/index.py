@@ -10,6 +10,7 @@ database of PostgreSQL; several processes may use it at once, threads may share 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from engine.imaging import adding, searching
@@ -21,6 +22,7 @@ from engine.imaging.retention import Retention
 from engine.imaging.searching import Search
 from engine.imaging.steps import Steps
 from engine.imaging.tables import bring_up_to_date
+from engine.imaging.turn import Turn
 from engine.imaging.waiting import Backlog, Commitment, Sending, Waiting
 from engine.kernel.imaging import (
     Added,
@@ -82,6 +84,12 @@ class SqlIndex:
         prepared = adding.prepare(self._keys, batch)
         with self._database.write() as session:
             return adding.add(session, self._keys, prepared)
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Be the one writer for a while; what is added is there for others when it ends without an error."""
+        with self._database.write() as session:
+            yield Turn(session, self._keys)
 
     def watermark(self) -> int:
         """Return the journal entry up to which everything is indexed."""

@@ -91,6 +91,9 @@ class NewInstance:
     stored: Stored
     received: int
     header: Dataset  # without pixels, with file_meta
+    other: bool = (
+        False  # its entry says so: other bytes are held under its UID, it never becomes the one served
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +19,9 @@ from pydicom.dataset import Dataset
 
 from engine.channels.node.ingest import Ingest, message_type
 from engine.channels.node.recovery import catch_up, sweep
-from engine.formats.dicom.header import object_of, read_header
+from engine.formats.dicom.header import OTHER_BYTES, marks_of, object_of, read_header
 from engine.kernel.errors import StoreUnavailable
-from engine.kernel.imaging import Added, NewInstance, Peer
+from engine.kernel.imaging import Added, NewInstance, Peer, Stored
 from engine.kernel.message import Accepted, NewEntry
 
 LATER = 1 << 60
@@ -100,6 +102,72 @@ def test_other_bytes_under_a_known_uid_are_kept_and_not_served(parts: Parts) -> 
     assert parts.objects.open(address).read().endswith(encoded(image(pixels=4096)))
 
 
+@pytest.mark.parametrize("sender", [CT01, PACS])
+def test_the_entry_of_other_bytes_says_so_whoever_sent_them(parts: Parts, sender: Peer) -> None:
+    bring(parts.ingest, image())
+    bring(parts.ingest, image(PatientID="P9"), sender)
+    bring(parts.ingest, image(PatientID="P9"), sender)  # again: the entry that is there
+    bring(parts.ingest, image())
+    first, second = parts.journal.read(0, 10)
+    assert (marks_of(first.body), marks_of(second.body)) == (frozenset(), {OTHER_BYTES})
+    copy = read_header(BytesIO(second.body))
+    ((entry, address, _),) = parts.index.others()
+    assert (entry, copy.PatientID) == (second.id, "P9") and object_of(copy)[0] == address  # type: ignore[index]
+
+
+def gathered(parts: Parts, *brought: Any) -> list[int]:
+    """Bring objects by threads of their own so that one commit has all of them; return their statuses."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def append(entries: Sequence[NewEntry]) -> list[Accepted]:
+        begun.set()
+        gate.wait(20)
+        return parts.journal.append(entries)
+
+    ingest, said = Ingest(parts.objects, parts.index, append), dict[int, int]()
+    threads = [
+        threading.Thread(target=lambda n=n, one=one: said.update({n: bring(ingest, *one[:2], **one[2])}))
+        for n, one in enumerate([(image(number=99), CT01, {}), *brought])
+    ]
+    threads[0].start()
+    assert begun.wait(20)
+    for n, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while len(ingest._queue) < n:
+            thread.join(0.001)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    return [said[n] for n in range(1, len(threads))]
+
+
+def test_of_two_that_race_under_one_uid_the_second_is_marked(parts: Parts) -> None:
+    assert gathered(parts, (image(), CT01, {}), (image(PatientID="P9"), PACS, {})) == [0, 0]
+    assert [marks_of(e.body) for e in parts.journal.read(1, 10)] == [frozenset(), {OTHER_BYTES}]
+    assert read_object(parts, uid(1, 1, 1)).endswith(encoded(image()))
+
+
+def test_one_image_under_two_headers_may_race_too(parts: Parts) -> None:
+    file = as_file(image(), ImplementationVersionName="ANOTHER")
+    assert gathered(parts, (image(), CT01, {}), (image(), PACS, {"data": file, "is_file": True})) == [0, 0]
+    one, two = (read_header(BytesIO(e.body)) for e in parts.journal.read(1, 10))
+    assert object_of(one) == object_of(two) and parts.index.others() == []
+
+
+def test_other_bytes_never_take_the_place_of_what_is_lost(parts: Parts, tmp_path: Path) -> None:
+    bring(parts.ingest, image())
+    bring(parts.ingest, image(PatientID="P9"))
+    parts.objects.delete(parts.index.look(uid(1, 1, 1)).address)  # type: ignore[union-attr]
+    parts.close()
+    for path in tmp_path.glob("imaging.db*"):
+        path.unlink()
+    again = Parts(tmp_path)
+    catch_up(again.index, again.objects, again.journal.read)
+    assert again.index.look(uid(1, 1, 1)) is None and [entry for entry, *_ in again.index.others()] == [2]
+    assert catch_up(again.index, again.objects, again.journal.read) == 0
+    again.close()
+
+
 @pytest.mark.parametrize(
     ("dataset", "announced", "status"),
     [
@@ -169,10 +237,16 @@ def test_a_journal_or_index_that_is_away_is_0xa700_and_recovers(parts: Parts) ->
                 raise StoreUnavailable("the journal cannot be used")
             return parts.journal.append(entries)
 
-        def add(self, batch: Sequence[NewInstance]) -> list[Added]:
+        @contextmanager
+        def turn(self) -> Iterator[Any]:
+            with parts.index.turn() as turn:
+                yield SimpleNamespace(where_are=turn.where_are, add=lambda batch: self.add(turn, batch))
+
+        def add(self, turn: Any, batch: Sequence[NewInstance]) -> list[Added]:
             if away["add"]:
                 raise StoreUnavailable("the index cannot be used")
-            return parts.index.add(batch)
+            added: list[Added] = turn.add(batch)
+            return added
 
         where_is = parts.index.where_is
 
@@ -280,6 +354,13 @@ def test_what_no_entry_names_is_swept_and_what_one_names_is_not(parts: Parts) ->
 
 
 class NoIndex:
+    @contextmanager
+    def turn(self) -> Iterator[NoIndex]:
+        yield self
+
+    def where_are(self, sop_instances: Sequence[str]) -> dict[str, Stored]:
+        return {}
+
     def add(self, batch: Sequence[NewInstance]) -> list[Added]:
         raise StoreUnavailable("gone")
 

@@ -12,7 +12,8 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Literal, Protocol
 
@@ -23,6 +24,7 @@ from engine.formats.dicom.attributes import INDEXED, levels
 from engine.formats.dicom.elements import PIXELS, elements, encoding_of
 from engine.formats.dicom.header import (
     LIMIT,
+    OTHER_BYTES,
     beginning,
     dataset_header,
     header_copy,
@@ -44,11 +46,18 @@ _TOGETHER = 64  # objects of one commit at most
 _LOOKS = (64 << 10, 512 << 10, 2 << 20)  # bytes after which it is asked whether the pixel data has begun
 
 
+class Turn(Protocol):
+    """The index while this is its one writer."""
+
+    def where_are(self, sop_instances: Sequence[str]) -> dict[str, Stored]: ...
+    def add(self, batch: Sequence[NewInstance]) -> list[Added]: ...
+
+
 class Index(Protocol):
     """What the ingest needs of the index."""
 
-    def add(self, batch: Sequence[NewInstance]) -> list[Added]: ...
     def where_is(self, sop_instance: str) -> Stored | None: ...
+    def turn(self) -> AbstractContextManager[Turn]: ...
 
 
 class _Incoming:
@@ -108,6 +117,9 @@ class _Waiting:
     received: Received
     stored: Stored
     header: Any
+    head: bytes  # the beginning of the object
+    compared: str  # the object that was held under its UID before, and is another
+    other: bool = False
     added: Added | None = None
     error: Exception | None = None
     done: bool = False
@@ -183,7 +195,7 @@ class Ingest:
             raise FormatError("it names no study or no series")
         if _cut_off(head, arriving.size):
             raise FormatError("it ends within its pixel data")
-        stored = self._twin(received, self._objects.keep(arriving.arriving))
+        stored, compared = self._twin(received, self._objects.keep(arriving.arriving))
         entry = NewEntry(
             channel=received.peer.channel,
             body=header_copy(head, address=stored.address, size=stored.size, aet=received.peer.aet),
@@ -194,7 +206,7 @@ class Ingest:
             message_type=message_type(text_of(series, "Modality"), received.sop_class),
             order_keys=order_keys(study, self._issuer(received.peer.channel)),
         )
-        added = self._commit(_Waiting(entry, received, stored, header))
+        added = self._commit(_Waiting(entry, received, stored, header, head, compared))
         if added.what == "other":
             log.warning(
                 "channel %s: other bytes came under a SOP Instance UID that is held: kept, not served",
@@ -202,12 +214,17 @@ class Ingest:
             )
         return added.what, SUCCESS
 
-    def _twin(self, received: Received, stored: Stored) -> Stored:
-        """Return the object that is held already where it has the same dataset under another header."""
+    def _twin(self, received: Received, stored: Stored) -> tuple[Stored, str]:
+        """Return the object that is held already where it has the same dataset under another header.
+
+        Otherwise the new one, and what it was compared with.
+        """
         held = self._index.where_is(received.sop_instance)
-        if held is None or held.address == stored.address or not same_dataset(self._objects, held, stored):
-            return stored
-        return held  # what was just kept is named by nothing: `sweep` removes it
+        if held is None or held.address == stored.address:
+            return stored, ""
+        if not same_dataset(self._objects, held, stored):
+            return stored, held.address
+        return held, ""  # what was just kept is named by nothing: `sweep` removes it
 
     def _commit(self, mine: _Waiting) -> Added:
         """Have it committed with whatever else is ready, by this thread or by one that is at it."""
@@ -251,17 +268,39 @@ class Ingest:
                 self._commit_all([one])
 
     def _write(self, batch: list[_Waiting]) -> None:
-        accepted = self._append([one.entry for one in batch])
-        if len(accepted) != len(batch):
-            raise StoreUnavailable("the journal answered for another number of entries than it was given")
-        added = self._index.add(
-            [
-                NewInstance(a.id, one.received.peer, one.stored, one.entry.received, one.header)
-                for a, one in zip(accepted, batch, strict=True)
-            ]
-        )
+        # nobody else brings anything between the look at what is held, the journal and the index: what an
+        # entry says of other bytes is so whoever sent the first ones, on whatever way
+        with self._index.turn() as turn:
+            held = turn.where_are([one.received.sop_instance for one in batch])
+            for one in batch:
+                self._judge(one, held.setdefault(one.received.sop_instance, one.stored))
+            accepted = self._append([one.entry for one in batch])
+            if len(accepted) != len(batch):
+                raise StoreUnavailable("the journal answered for another number of entries than it was given")
+            added = turn.add(
+                [
+                    NewInstance(
+                        a.id, one.received.peer, one.stored, one.entry.received, one.header, one.other
+                    )
+                    for a, one in zip(accepted, batch, strict=True)
+                ]
+            )
         for one, what in zip(batch, added, strict=True):
             one.added = what
+
+    def _judge(self, one: _Waiting, first: Stored) -> None:
+        """Mark an entry where other bytes came first: a worker parks it, whoever sent it."""
+        if one.other or first.address == one.stored.address:
+            return
+        if first.address != one.compared and same_dataset(self._objects, first, one.stored):
+            one.stored = first  # they came at one time, under two headers
+        else:
+            one.other = True
+        marks = (OTHER_BYTES,) if one.other else ()
+        body = header_copy(
+            one.head, address=one.stored.address, size=one.stored.size, aet=one.received.peer.aet, marks=marks
+        )
+        one.entry = replace(one.entry, body=body)
 
     def _fell(self, error: Exception) -> None:
         if not self._down:

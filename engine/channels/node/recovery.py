@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Protocol
 
 from engine.formats.dicom.attributes import INDEXED
-from engine.formats.dicom.header import beginning, is_dicom, object_of, read_header
+from engine.formats.dicom.header import OTHER_BYTES, beginning, is_dicom, marks_of, object_of, read_header
 from engine.formats.dicom.values import text_of
 from engine.journal.sql import UnreadableEntry
 from engine.kernel.errors import FormatError, HubError
@@ -114,7 +114,8 @@ def _instance(objects: Objects, entry: Entry) -> NewInstance | None:
         return None
     header.file_meta.TransferSyntaxUID = began.transfer_syntax  # a copy of a deflated object is inflated
     peer = Peer(entry.channel, entry.sender, entry.peer)
-    return NewInstance(entry.id, peer, Stored(*held), entry.received, header)
+    other = OTHER_BYTES in marks_of(entry.body)
+    return NewInstance(entry.id, peer, Stored(*held), entry.received, header, other)
 
 
 def sweep(index: Index, objects: Store, read: Callable[[int, int], list[Entry]], now: int) -> int:

@@ -2,8 +2,8 @@
 
 In: bytes of a Part 10 object, or its first ones. Out: a pydicom `Dataset` without pixels, or bytes. A
 header copy is a Part 10 file of our own that holds all elements before the pixel data as they were sent,
-and says in its private information (0002,0102) where the whole object is. Follows PS3.10 7.1 (file meta
-information).
+and says in its private information (0002,0102) where the whole object is, and what was noted of it.
+Follows PS3.10 7.1 (file meta information).
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from engine.kernel.errors import FormatError
 
 __all__ = [
     "LIMIT",
+    "OTHER_BYTES",
     "Beginning",
     "beginning",
     "dataset_header",
     "header_copy",
     "is_dicom",
+    "marks_of",
     "object_of",
     "pixel_offset",
     "read_header",
@@ -37,6 +39,9 @@ __all__ = [
 
 Dataset = Any
 LIMIT = 8 << 20
+OTHER_BYTES = "other-bytes"
+"""Mark of a header copy: other bytes were held under its SOP Instance UID when it came."""
+
 _FIRST = 256 << 10  # most headers are shorter
 _PREAMBLE = 132
 _MAX_META = 64 << 10
@@ -205,9 +210,21 @@ def object_of(dataset: Dataset) -> tuple[str, int] | None:
     meta = getattr(dataset, "file_meta", None)
     if meta is None or str(meta.get("PrivateInformationCreatorUID", "")) != uids.PRIVATE_CREATOR:
         return None
-    value = bytes(meta.get("PrivateInformation", b"") or b"")
-    address, _, size = value.rstrip(b"\0 ").partition(b" ")
+    address, size, *_ = [
+        *bytes(meta.get("PrivateInformation", b"") or b"").rstrip(b"\0 ").split(b" "),
+        b"",
+        b"",
+    ]
     return (address.decode("ascii"), int(size)) if size.isdigit() and address.isalnum() else None
+
+
+def marks_of(body: bytes) -> frozenset[str]:
+    """Return what was noted of an object in its header copy when it came, e.g. `other-bytes`."""
+    meta = beginning(body).meta
+    if _uid(meta.get(0x00020100, b"")) != uids.PRIVATE_CREATOR:
+        return frozenset()
+    words = meta.get(0x00020102, b"").rstrip(b"\0 ").split(b" ")[2:]
+    return frozenset(word.decode("ascii", "replace") for word in words)
 
 
 def dataset_header(sop_class: str, sop_instance: str, transfer_syntax: str, aet: str) -> bytes:
@@ -248,10 +265,13 @@ def _element(number: int, vr: bytes, value: str, pad: bytes) -> bytes:
     return b"\2\0" + number.to_bytes(2, "little") + vr + len(coded).to_bytes(2, "little") + coded
 
 
-def header_copy(prefix: bytes, *, address: str, size: int, aet: str, limit: int = LIMIT) -> bytes:
+def header_copy(
+    prefix: bytes, *, address: str, size: int, aet: str, limit: int = LIMIT, marks: Collection[str] = ()
+) -> bytes:
     """Make the header copy of an object of `size` bytes from its first ones: what is before its pixel data.
 
     Where there are no pixels it is all of the dataset, or as many whole elements as `limit` has room for.
+    `marks` are noted beside the address; a replay of the entry has them still.
     """
     began = beginning(prefix, size, limit)
     data, cut = began.data, began.start
@@ -267,5 +287,5 @@ def header_copy(prefix: bytes, *, address: str, size: int, aet: str, limit: int 
         elif element.tag == _SOP_INSTANCE:
             sop_instance = sop_instance or _uid(data[element.start : element.end])
     syntax = uids.EXPLICIT if uids.is_deflated(began.transfer_syntax) else began.transfer_syntax
-    private = f"{address} {size}".encode("ascii")
+    private = " ".join((address, str(size), *sorted(marks))).encode("ascii")
     return _file_header(sop_class, sop_instance, syntax, aet, private) + data[began.start : cut]
