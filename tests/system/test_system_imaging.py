@@ -13,6 +13,7 @@ from engine.store.sql import SqlStore
 ORDER = (
     b"MSH|^~\\&|RIS|NORTH|HUB|CDR|20261121080000-0500||OMI^O23^OMI_O23|OR1|P|2.5.1\r"
     b"PID|1||77^^^NORTH^MR||DOE^JO||19800101|F\r"
+    b"PV1|1|I|||||||||||||||||V77^^^NORTH\r"
     b"ORC|NW|P1^EHR||||||||||D12^QUILL^NORA^^^^^^NORTH\r"
     b"TQ1|1||||||20261121100000-0500||R\r"
     b"OBR|1|P1^EHR||24627-2^CT chest^LN\r"
@@ -111,6 +112,7 @@ def test_from_the_order_to_the_report(make_hub: Callable[..., Hub]) -> None:
             }
             assert study["subject"]["reference"] == reference["Patient"]
             assert study["basedOn"][0]["reference"] == reference["ServiceRequest"]
+            assert study["encounter"]["reference"] == order["encounter"]["reference"]
             assert sorted(s["numberOfInstances"] for s in study["series"]) == [30, 30]
             assert task["status"] == "completed"
             assert reference["ServiceRequest"] in _references(task)

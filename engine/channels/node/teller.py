@@ -109,6 +109,8 @@ def study_entry(tree: StudyTree, linked: Linked, retrieve: str, issuers: Issuers
     for name, key in (("patient", linked.patient), ("order", linked.order)):
         if key is not None:
             link[name] = {"system": key[0], "value": key[1]}
+    if linked.encounter_id:
+        link["encounter"] = linked.encounter_id
     whole = {
         "dicom study": 1,
         "uid": tree.study.uid,

@@ -53,6 +53,7 @@ _LINK = {
     "PatientValue": ("patient", "value"),
     "OrderSystem": ("order", "system"),
     "OrderValue": ("order", "value"),
+    "Encounter": ("encounter",),
 }
 
 Issuers = Mapping[str, str]
