@@ -99,11 +99,14 @@ def copy(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="without whose they are (PS3.15, basic profile)")
     ] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="what came under its UIDs with other bytes, instead")
+    ] = False,
 ) -> None:
     """Write the objects of a study into a folder."""
     from engine.cli.dicomheld import copy as run
 
-    raise typer.Exit(run(project_root(own=True), study, out, why, deidentify))
+    raise typer.Exit(run(project_root(own=True), study, out, why, deidentify, others))
 
 
 @dicom_app.command("queue")

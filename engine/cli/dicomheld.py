@@ -27,6 +27,7 @@ from engine.store.audit import Access
 __all__ = ["bind", "copy", "queue", "studies"]
 
 _PIECE = 1 << 20
+_MOST = 100_000
 
 
 @contextmanager
@@ -94,15 +95,24 @@ def bind(root: Path, uid: str, patient: str, order: str, why: str, undo: bool) -
     return 0
 
 
-def copy(root: Path, uid: str, out: Path, why: str, deidentify: bool) -> int:
-    """Write a study's objects into a folder; returns 1 where one could not be written."""
+def copy(root: Path, uid: str, out: Path, why: str, deidentify: bool, others: bool = False) -> int:
+    """Write a study's objects into a folder; returns 1 where one could not be written.
+
+    `others`: what came under the UIDs of its objects with other bytes, in their place.
+    """
     if not why.strip():
         raise HubError("a copy needs a reason", where="--why", remedy="say what it is for")
     refused = 0
     with _held(root) as (hub, imaging):
-        held = imaging.index.instances(study=uid, attributes=False)
+        if others:
+            rest = imaging.index.others(_MOST, study=uid)
+            held = [(f"entry{entry}", address) for entry, address, _ in rest]
+        else:
+            found = imaging.index.instances(study=uid, attributes=False)
+            held = [(f"{n:06}", one.address) for n, one in enumerate(found, 1)]
         if not held:
-            raise HubError("no such study is held", where=uid, remedy="hub dicom studies lists them")
+            what = "nothing came with other bytes for this study" if others else "no such study is held"
+            raise HubError(what, where=uid, remedy="hub dicom studies lists them")
         action = "imaging:copy-deidentified" if deidentify else "imaging:copy"
         hub.store.audit.record(Access(who(), action, "study", f"{uid} {why}"))
         out.mkdir(parents=True, exist_ok=True)
@@ -110,9 +120,9 @@ def copy(root: Path, uid: str, out: Path, why: str, deidentify: bool) -> int:
         def another(given: str) -> str:
             return study_uid_of(hub.keyring.mac16("deidentified uid", given))
 
-        for n, one in enumerate(held, 1):
-            path = out / f"{n:06}.dcm"
-            with imaging.objects.open(one.address) as stream, path.open("wb") as to:
+        for name, address in held:
+            path = out / f"{name}.dcm"
+            with imaging.objects.open(address) as stream, path.open("wb") as to:
                 try:
                     pieces = (
                         deidentified(stream, another)

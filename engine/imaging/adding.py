@@ -2,8 +2,9 @@
 
 In: objects that are on disk and in the journal, with their headers. Out: studies, series and instances, with
 what they are found by. What a study says first stays; what it left empty is filled in by later objects. Other
-bytes under a SOP Instance UID that is held are written down, never served. A study whose objects name two
-patients, or that shares a series with another study, keeps all its objects and is marked for a person.
+bytes under a SOP Instance UID that is held are written down, never served, and mark its study. A study whose
+objects name two patients, or that shares a series with another study, keeps all its objects and is marked for
+a person.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from engine.imaging.keys import (
 from engine.kernel.errors import FormatError
 from engine.kernel.imaging import Added, NewInstance
 
-__all__ = ["PATIENT_DIFFERS", "SERIES_SHARED", "Prepared", "add", "prepare", "sealed_json"]
+__all__ = ["OTHER_BYTES", "PATIENT_DIFFERS", "SERIES_SHARED", "Prepared", "add", "prepare", "sealed_json"]
 
 PATIENT_DIFFERS = "patient-differs-inside-study"
 SERIES_SHARED = "series-in-two-studies"
+OTHER_BYTES = "other-bytes"
+"""Marks of a study; the last one gives way to the others: what the study holds may still be one patient's."""
 _MODALITY, _CLASS, _SERIES_NUMBER, _NUMBER = "00080060", "00080016", "00200011", "00200013"
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _INTEGER = 1 << 31
@@ -73,10 +76,11 @@ class _Study:
 class _Batch:
     studies: dict[bytes, _Study] = field(default_factory=dict)
     series: dict[tuple[bytes, int], list[int]] = field(default_factory=dict)  # -> id, new instances
-    instances: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # -> entry, address
+    instances: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)  # -> address, study
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     others: list[tuple[Any, ...]] = field(default_factory=list)
     terms: set[tuple[int, int]] = field(default_factory=set)
+    disputed: set[int] = field(default_factory=set)  # studies with other bytes under a UID
 
 
 def prepare(keys: Keys, batch: Sequence[NewInstance]) -> list[Prepared]:
@@ -132,16 +136,21 @@ def add(session: Session, keys: Keys, prepared: Sequence[Prepared]) -> list[Adde
     for key, study in batch.studies.items():
         if study.changed:
             _update(session, keys, key, study)
+    session.many(
+        "UPDATE study SET mark = ? WHERE id = ? AND mark = ''",
+        [(OTHER_BYTES, number) for number in sorted(batch.disputed)],
+    )
     return said
 
 
 def _known(session: Session, keys: Keys, prepared: Sequence[Prepared]) -> _Batch:
     batch = _Batch()
-    for uid, entry, address in session.among(
-        "SELECT uid, entry, address FROM instance WHERE uid IN (...)",
+    for uid, address, study in session.among(
+        "SELECT i.uid, i.address, x.study FROM instance i JOIN series x ON x.id = i.series "
+        "WHERE i.uid IN (...)",
         list(dict.fromkeys(p.instance for p in prepared)),
     ):
-        batch.instances[bytes(uid)] = (entry, bytes(address))
+        batch.instances[bytes(uid)] = (bytes(address), study)
     for number, uid, sealed, series, instances, mark in session.among(
         "SELECT id, uid, sealed, series, instances, mark FROM study WHERE uid IN (...)",
         list(dict.fromkeys(p.study for p in prepared)),
@@ -160,14 +169,12 @@ def _take(session: Session, keys: Keys, batch: _Batch, one: Prepared) -> Added:
     new, address = one.new, bytes.fromhex(one.new.stored.address)
     study = batch.studies.get(one.study)
     known = batch.instances.get(one.instance)
-    if known is not None:
-        if known == (new.entry, address) or known[1] == address:
-            return Added("same", one.uid)
+    if known is not None and known[0] == address:
+        return Added("same", one.uid)
+    if known is not None or new.other:  # `other`: it does not take the place of what was held and is lost
         under = study.id if study is not None else 0
         batch.others.append((new.entry, one.instance, under, address, new.stored.size, new.received))
-        return Added("other", one.uid)
-    if new.other:  # what was held is gone: this one is still not what its entry says it is not
-        batch.others.append((new.entry, one.instance, 0, address, new.stored.size, new.received))
+        batch.disputed.add(known[1] if known is not None else under)
         return Added("other", one.uid)
     if study is None:
         study = batch.studies[one.study] = _new_study(session, keys, one)
@@ -178,7 +185,7 @@ def _take(session: Session, keys: Keys, batch: _Batch, one: Prepared) -> Added:
     if series is None:
         series = batch.series[one.series, study.id] = [_new_series(session, keys, one, study), 0]
         _shared(session, batch, one.series, study)
-    batch.instances[one.instance] = (new.entry, address)
+    batch.instances[one.instance] = (address, study.id)
     batch.rows.append(
         (
             series[0],
@@ -236,16 +243,21 @@ def _shared(session: Session, batch: _Batch, series: bytes, study: _Study) -> No
     others = [number for (uid, number) in batch.series if uid == series and number != study.id]
     if not others:
         return
-    study.mark = study.mark or SERIES_SHARED
+    _share(study)
     for number in others:
         inside = next((s for s in batch.studies.values() if s.id == number), None)
         if inside is not None:
-            inside.mark = inside.mark or SERIES_SHARED
+            _share(inside)
             inside.changed = inside.changed or study.changed or 1
         session.run(
-            "UPDATE study SET mark = ?, version = version + 1 WHERE id = ? AND mark = ''",
-            (SERIES_SHARED, number),
+            "UPDATE study SET mark = ?, version = version + 1 WHERE id = ? AND mark IN ('', ?)",
+            (SERIES_SHARED, number, OTHER_BYTES),
         )
+
+
+def _share(study: _Study) -> None:
+    if study.mark in ("", OTHER_BYTES):
+        study.mark = SERIES_SHARED
 
 
 def _compare(keys: Keys, batch: _Batch, study: _Study, model: Model) -> None:

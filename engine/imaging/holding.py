@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from engine.formats.dicom.jsonmodel import from_model
+from engine.imaging.adding import OTHER_BYTES
 from engine.imaging.database import Database, Session
 from engine.imaging.keys import Keys, Model, first
 from engine.kernel.imaging import HeldInstance, HeldStudy, StudyTree
@@ -168,7 +169,11 @@ class Holding:
         _, uid, sealed, channel, series, instances, changed, told, version, link, reason, mark, bound = row
         held = self.open("study", uid, sealed)
         by = "" if bound is None else self.open("bound", uid, bound)["who"]
-        if mark and not by:
+        if mark == OTHER_BYTES and not by:
+            reason = ", ".join(
+                filter(None, (reason, mark))
+            )  # it belongs where it belongs; somebody must look
+        elif mark and not by:
             link, reason = "mismatch", mark
         return HeldStudy(
             first(held["a"], _STUDY),

@@ -113,13 +113,24 @@ class SqlIndex:
             held += session.among("SELECT entry FROM other_bytes WHERE entry IN (...)", list(keys))
         return set(keys) - {entry for (entry,) in held}
 
-    def others(self, limit: int = 100, after: int = 0) -> list[tuple[int, str, str]]:
-        """Return what came under a UID that is held with other bytes: (entry, address, study)."""
+    def others(self, limit: int = 100, after: int = 0, study: str = "") -> list[tuple[int, str, str]]:
+        """Return what came under a UID that is held with other bytes: (entry, address, study it names).
+
+        With `study`, what names it, or came under a UID of it.
+        """
+        where, values = "", []
+        if study:
+            held = "SELECT i.uid FROM instance i JOIN series x ON x.id = i.series "
+            held += "JOIN study t ON t.id = x.study WHERE t.uid = ?"
+            where, values = (
+                f"AND (s.uid = ? OR o.instance IN ({held})) ",
+                [self._keys.uid("study", study)] * 2,
+            )
         with self._database.read() as session:
             rows = session.all(
                 "SELECT o.entry, o.address, s.uid, s.sealed FROM other_bytes o "
-                "LEFT JOIN study s ON s.id = o.study WHERE o.entry > ? ORDER BY o.entry LIMIT ?",
-                (after, limit),
+                f"LEFT JOIN study s ON s.id = o.study WHERE o.entry > ? {where}ORDER BY o.entry LIMIT ?",
+                (after, *values, limit),
             )
         said = []
         for entry, address, uid, sealed in rows:
@@ -128,6 +139,13 @@ class SqlIndex:
             )
             said.append((entry, bytes(address).hex(), study))
         return said
+
+    def disputed(self, sop_instances: Sequence[str]) -> set[str]:
+        """Return those of these UIDs under which other bytes came than those that are held."""
+        uids = {self._keys.uid("instance", sop): sop for sop in sop_instances}
+        with self._database.read() as session:
+            rows = session.among("SELECT instance FROM other_bytes WHERE instance IN (...)", list(uids))
+        return {uids[bytes(uid)] for (uid,) in rows}
 
     def where_is(self, sop_instance: str) -> Stored | None:
         """Return which object is held under a SOP Instance UID, without opening anything."""

@@ -100,6 +100,15 @@ def test_a_commitment_says_what_is_safe_and_what_is_not(index: SqlIndex, clock: 
     assert failed == [(*asked[1], 0x0112), (*asked[2], 0x0119)]
 
 
+def test_a_commitment_does_not_vouch_for_one_of_two_that_have_one_uid(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(1), new(2, number=2), new(3, address="ff" * 16)])
+    index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1)), (CT, uid(1, 1, 2))], clock.now)
+    reports = Reports()
+    Commitments(index, reports, NODES, clock, lambda: 0.0).tick()
+    ((_, _, safe, failed),) = reports.sent
+    assert safe == [(CT, uid(1, 1, 2))] and failed == [(CT, uid(1, 1, 1), 0x0110)]
+
+
 def test_a_peer_that_is_away_is_answered_later_also_after_a_restart(index: SqlIndex, clock: Clock) -> None:
     index.add([new(1)])
     index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1))], clock.now)

@@ -72,6 +72,33 @@ def test_other_bytes_are_written_down_and_never_served(index: SqlIndex) -> None:
     assert index.retention.used(["ff" * 16, "ee" * 16]) == {"ff" * 16}
 
 
+def test_other_bytes_put_the_study_on_the_list_and_leave_it_where_it_belongs(index: SqlIndex) -> None:
+    index.add([new(1), new(2, study=2)])
+    for study in (1, 2):
+        index.tell(uid(study), 1, 5, Linked("linked"))
+    index.add([new(3, address="ff" * 16, StudyInstanceUID=uid(2))])  # it names another study than is held
+    (waiting,) = index.reconcile()
+    assert (waiting.uid, waiting.link, waiting.reason) == (uid(1), "linked", "other-bytes")
+    assert waiting.told == waiting.version
+    assert index.disputed([uid(1, 1, 1), uid(2, 1, 1), "1.2"]) == {uid(1, 1, 1)}
+    assert (
+        [one[0] for one in index.others(study=uid(1))]
+        == [3]
+        == [one[0] for one in index.others(study=uid(2))]
+    )
+    assert index.others(study=uid(3)) == []
+
+
+def test_what_says_two_patients_outweighs_other_bytes(index: SqlIndex) -> None:
+    index.add([new(1), new(2, address="ff" * 16)])
+    index.add([new(3, study=2, SeriesInstanceUID=uid(1, 1))])
+    marked = index.study(uid(1))
+    assert marked is not None and (marked.link, marked.reason) == ("mismatch", "series-in-two-studies")
+    index.add([new(4, address="ee" * 16), new(5, number=2, PatientID="P9")])
+    marked = index.study(uid(1))
+    assert marked is not None and marked.reason == "patient-differs-inside-study"
+
+
 def test_an_object_without_its_uids_stops_its_batch_and_nothing_is_written(index: SqlIndex) -> None:
     with pytest.raises(FormatError):
         index.add([new(1), new(2, number=2, StudyInstanceUID=None)])

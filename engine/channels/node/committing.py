@@ -19,7 +19,7 @@ __all__ = ["Commitments", "Due", "judged"]
 
 log = logging.getLogger("hub.dicom")
 
-NO_SUCH_OBJECT, CLASS_CONFLICT = 0x0112, 0x0119
+PROCESSING_FAILURE, NO_SUCH_OBJECT, CLASS_CONFLICT = 0x0110, 0x0112, 0x0119
 """Failure reasons of PS3.3 C.14.1.1."""
 GIVEN_UP = 7 * 86_400_000
 AT_ONCE = 20
@@ -42,10 +42,16 @@ class Due(Protocol):
     def tries(self) -> int: ...
 
 
-class Book(Protocol):
-    """Where requests and objects are kept (`engine.imaging`)."""
+class Held(Protocol):
+    """What is held (`engine.imaging`)."""
 
     def look(self, sop_instance: str) -> HeldInstance | None: ...
+    def disputed(self, sop_instances: Sequence[str]) -> set[str]: ...
+
+
+class Book(Held, Protocol):
+    """Where requests are kept too."""
+
     def due_commitments(self, at: int) -> Sequence[Any]: ...
     def commitment_done(self, transaction: str, peer: Peer) -> None: ...
     def commitment_failed(self, transaction: str, peer: Peer, next_at: int) -> None: ...
@@ -78,7 +84,7 @@ class Commitments:
             if node is None or peer is None or not peer.host:
                 self._later(due, "nobody says where it listens any more")
                 continue
-            safe, failed = judged(self._book.look, due.references)
+            safe, failed = judged(self._book, due.references)
             try:
                 self._report(node, peer, due.transaction, safe, failed)
             except HubError as e:
@@ -106,17 +112,23 @@ class Commitments:
 
 
 def judged(
-    look: Callable[[str], HeldInstance | None], references: Sequence[Reference]
+    index: Held, references: Sequence[Reference]
 ) -> tuple[list[Reference], list[tuple[str, str, int]]]:
-    """Say which of these objects are safe here, and why the others are not."""
+    """Say which of these objects are safe here, and why the others are not.
+
+    Where other bytes came under the UID, nobody knows which of them the sender means to delete.
+    """
+    disputed = index.disputed([sop_instance for _, sop_instance in references])
     safe: list[Reference] = []
     failed: list[tuple[str, str, int]] = []
     for sop_class, sop_instance in references:
-        held = look(sop_instance)
+        held = index.look(sop_instance)
         if held is None:
             failed.append((sop_class, sop_instance, NO_SUCH_OBJECT))
         elif held.sop_class != sop_class:
             failed.append((sop_class, sop_instance, CLASS_CONFLICT))
+        elif sop_instance in disputed:
+            failed.append((sop_class, sop_instance, PROCESSING_FAILURE))
         else:
             safe.append((sop_class, sop_instance))
     return safe, failed
