@@ -161,11 +161,25 @@ class NodeUpperLayer(DULServiceProvider):  # type: ignore[misc]
 
     def _process_recv_primitive(self) -> bool:
         """Send and receive in turn: pynetdicom would hear no C-CANCEL while there is something to send."""
-        if self._has_sent and self.to_provider_queue.qsize() and self.socket.has_data():
+        in_turn = self._has_sent and self.to_provider_queue.qsize()
+        if in_turn and not self._holds_back and self.socket.has_data():
             self._has_sent = False
             return False
         self._has_sent = bool(super()._process_recv_primitive())
         return self._has_sent
+
+    def _is_transport_event(self) -> bool:
+        """Read on, unless what came before is to be answered first; an end is heard after that too."""
+        if self._holds_back:
+            self.assoc.dimse.wait()
+            return False
+        return bool(super()._is_transport_event())
+
+    @property
+    def _holds_back(self) -> bool:
+        # where nobody will answer, the other side's end must be read
+        transfers = self.state_machine.current_state == "Sta6" and not self.assoc._kill
+        return bool(transfers and self.assoc.dimse.is_full)
 
     def run_reactor(self) -> None:
         """Run the state machine to its end."""
@@ -211,6 +225,8 @@ class NodeAssociation(Association):  # type: ignore[misc]
         finally:
             self._is_paused = False
             self.dimse.cancel_req = {}
+            if isinstance(msg, C_STORE):
+                self.dimse.answered()
 
     def run_reactor(self) -> None:
         """Serve it to its end, and leave nothing half-received."""
@@ -218,6 +234,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
             super().run_reactor()
         except Exception as e:
             log.error("%s: an association failed: %s", self._server.name, type(e).__name__)
+            self.dul.socket.cut()  # `kill` waits for the other side's end
             self.kill()
         finally:
             self.dul.socket.cut()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+import threading
 
 import pydicom
 import pytest
@@ -13,6 +14,7 @@ from dicom_node import (
     EXPLICIT,
     IMPLICIT,
     MR,
+    Coming,
     Memory,
     Raw,
     associated,
@@ -210,6 +212,87 @@ def test_an_association_that_ends_in_the_middle_leaves_nothing(how: str):
         assert services.stored == []
         if how != "stop":
             assert echoes(node)
+
+
+def unfinished(services: Memory) -> list[Coming]:
+    """Return the objects that were begun, and neither kept nor given up."""
+    return [c for c in services.begun if not c.abandoned and c not in services.stored]
+
+
+def pipelined(first: int, last: int, size: int = 8) -> bytes:
+    """Write requests that do not wait for one another, a PDU for each command and dataset."""
+    return b"".join(
+        pdata((1, 3, c_store(f"1.2.{n}", message_id=n))) + pdata((1, 2, b"\0" * size))
+        for n in range(first, last)
+    )
+
+
+@pytest.mark.parametrize("how", ["abort", "close"])
+def test_objects_sent_without_waiting_for_answers_leave_nothing_when_the_association_ends(how: str):
+    services = Memory(may_store=threading.Event())
+    with serving(services) as (node, _):
+        with Raw(node) as raw:
+            raw.associate()
+            raw.send(pipelined(1, 21))
+            if how == "abort":
+                raw.send(ABORT)
+            assert services.written.wait(20)
+            if how == "close":
+                raw.socket.close()
+            services.may_store.set()
+            assert how == "close" or raw.ends()
+        assert until(lambda: node.associations == 0)
+        assert services.begun
+        assert unfinished(services) == []
+        assert echoes(node)
+
+
+def test_objects_sent_without_waiting_for_answers_are_read_one_by_one():
+    """Asynchronous operations are not negotiated (PS3.7 D.3.3.3): the rest waits in the connection."""
+    services = Memory(may_store=threading.Event())
+    with serving(services) as (node, _), Raw(node) as raw, associated(node, CT) as neighbour:
+        raw.associate()
+        raw.send(pipelined(1, 6, 1000))
+        assert services.written.wait(20)
+        echoed = threading.Thread(target=echoes, args=(node,))
+        echoed.start()
+        echoed.join(20)
+        assert len(services.begun) == 1 and neighbour.is_established
+        services.may_store.set()
+        assert [raw.status() for _ in range(5)] == [0] * 5
+    assert [s.received.sop_instance for s in services.stored] == [f"1.2.{n}" for n in range(1, 6)]
+
+
+def test_more_objects_in_one_pdu_than_may_wait_end_the_association():
+    services = Memory(may_store=threading.Event())
+    with serving(services) as (node, _), Raw(node) as raw:
+        raw.associate()
+        values = [((1, 3, c_store(f"1.2.{n}", message_id=n)), (1, 2, b"\0" * 8)) for n in range(1, 40)]
+        raw.send(pdata(*(value for pair in values for value in pair)))
+        assert services.written.wait(20)
+        services.may_store.set()
+        raw.ends()
+        assert until(lambda: node.associations == 0)
+        assert unfinished(services) == []
+        assert len(services.begun) == 1
+        assert echoes(node)
+
+
+def test_a_node_stops_while_an_object_waits_to_be_kept_and_others_wait_to_be_read():
+    services = Memory(may_store=threading.Event())
+    with serving(services) as (node, _), Raw(node) as raw:
+        raw.associate()
+        raw.send(pipelined(1, 6))
+        assert services.written.wait(20)
+        stopping = threading.Thread(target=node.stop, args=(0,))
+        stopping.start()
+        assert raw.ends()
+        services.may_store.set()
+        stopping.join(20)
+        assert not stopping.is_alive()
+        assert until(
+            lambda: [c for c in services.begun if not c.abandoned and c not in services.stored] == []
+        )
 
 
 def test_a_class_the_standard_does_not_list():
