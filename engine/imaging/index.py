@@ -105,6 +105,20 @@ class SqlIndex:
                 (str(entry), entry),
             )
 
+    def keep_leftovers(self, why: str) -> None:
+        """Have no object taken for a leftover any more: what the journal named is not known for certain."""
+        with self._database.write(durable=True) as session:
+            session.run(
+                "INSERT INTO meta (item, value) VALUES ('keep leftovers', ?) ON CONFLICT (item) DO NOTHING",
+                (why,),
+            )
+
+    def leftovers_kept(self) -> str:
+        """Return why no object may be taken for a leftover; "" where one may."""
+        with self._database.read() as session:
+            row = session.one("SELECT value FROM meta WHERE item = 'keep leftovers'")
+        return "" if row is None else str(row[0])
+
     def missing(self, entries: Sequence[tuple[int, str]]) -> set[int]:
         """Return those journal entries (id, SOP instance) that nothing is held by."""
         keys = {entry: self._keys.uid("instance", sop) for entry, sop in entries}

@@ -3,8 +3,8 @@
 In: objects in pieces. Out: `FOLDER/ab/ab...` once the file and its folder are on disk. What is on its way is
 in `FOLDER/incoming`, locked by whoever writes it, so that the next start of any process can tell a leftover
 of a crash from a neighbour's. The same bytes have the same name: what is brought again takes the place of the
-file that is there, whose time then says that somebody counts on it (see `discard`). Several processes may use
-one folder.
+file that is there, whose time then says that somebody counts on it (see `discard`). What nobody seems to
+count on is put aside in `FOLDER/leftover` first. Several processes may use one folder.
 """
 
 from __future__ import annotations
@@ -143,6 +143,8 @@ class FolderObjects:
         try:
             new = not root.exists()
             self._spool = Spool(root / "incoming", reserve_bytes)
+            self._aside = root / "leftover"
+            self._aside.mkdir(mode=0o700, exist_ok=True)
             for number in range(256):
                 (root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
             _sync(root)
@@ -222,16 +224,63 @@ class FolderObjects:
             os.fsync(folder)
         return True
 
+    def touch(self, address: str) -> bool:
+        """Count on an object as if it were brought now; says whether it is there."""
+        path = self._path(address)
+        with locked(path.parent):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
+
     def addresses(self, before: int) -> Iterator[str]:
         """Return the addresses of what nobody has brought since `before` (ms)."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            for found in os.scandir(folder):
-                try:
-                    old = found.stat().st_mtime_ns // 1_000_000 < before
-                except FileNotFoundError:
-                    continue
-                if old and len(found.name) == _ADDRESS:
-                    yield found.name
+            yield from _old(folder, before)
+
+    def put_aside(self, address: str, before: int) -> bool:
+        """Put an object that nobody has brought since `before` (ms) aside; says whether it was."""
+        path = self._path(address)
+        with locked(path.parent) as folder, locked(self._aside) as aside:
+            try:
+                if path.stat().st_mtime_ns // 1_000_000 >= before:
+                    return False
+                os.utime(path)  # when it was put aside
+                os.rename(path, self._aside / address)
+            except FileNotFoundError:
+                return False
+            os.fsync(aside)
+            os.fsync(folder)
+        return True
+
+    def leftovers(self, before: int) -> Iterator[str]:
+        """Return the addresses of what was put aside before then (ms)."""
+        return _old(self._aside, before)
+
+    def bring_back(self, address: str) -> bool:
+        """Put an object back that was put aside; says whether there was one."""
+        path = self._path(address)
+        with locked(path.parent) as folder, locked(self._aside) as aside:
+            try:
+                os.utime(self._aside / address)
+                os.rename(self._aside / address, path)
+            except FileNotFoundError:
+                return False
+            os.fsync(folder)
+            os.fsync(aside)
+        return True
+
+    def remove_leftover(self, address: str) -> bool:
+        """Remove an object that was put aside for good; says whether there was one."""
+        self._path(address)
+        with locked(self._aside) as aside:
+            try:
+                (self._aside / address).unlink()
+            except FileNotFoundError:
+                return False
+            os.fsync(aside)
+        return True
 
     def disk_free(self) -> int | None:
         """Return the free bytes of the disk."""
@@ -244,6 +293,16 @@ class FolderObjects:
         if len(address) != _ADDRESS or not set(address) <= set("0123456789abcdef"):
             raise MissingObject(address if address.isalnum() else "of another kind")
         return self.root / address[:2] / address
+
+
+def _old(folder: Path, before: int) -> Iterator[str]:
+    for found in os.scandir(folder):
+        try:
+            old = found.stat().st_mtime_ns // 1_000_000 < before
+        except FileNotFoundError:
+            continue
+        if old and len(found.name) == _ADDRESS:
+            yield found.name
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 In: objects in pieces, sealed into a file of the local spool, sent when they are whole. Out: `PREFIXab/ab...`
 in the bucket, durable when the server has answered 200; long ones go up in parts. The bucket sees sealed
-bytes and keyed names only. Reading asks for ranges. Follows the Amazon S3 REST API; path-style addresses.
+bytes and keyed names only. What nobody seems to count on is put aside under `PREFIXleftover/` first. Reading
+asks for ranges. Follows the Amazon S3 REST API; path-style addresses.
 """
 
 from __future__ import annotations
@@ -129,24 +130,85 @@ class S3Objects:
         """Remove an object that nobody has brought since `before` (ms); says whether it is gone."""
         name = self._name(address)
         with locked(self._locks / address[:2]):
-            answer = self._ask("HEAD", name, expect=(200, 404))
-            if answer.status_code == 404:
+            since = self._since(name)
+            if since is None:
                 return True
-            if parsedate_to_datetime(answer.headers["last-modified"]).timestamp() * 1000 >= before:
+            if since >= before:
                 return False
             self._ask("DELETE", name, expect=(200, 204))
         return True
 
+    def touch(self, address: str) -> bool:
+        """Count on an object as if it were brought now; says whether it is there."""
+        name = self._name(address)
+        with locked(self._locks / address[:2]):
+            return self._copy(name, name)
+
     def addresses(self, before: int) -> Iterator[str]:
         """Return the addresses of what nobody has brought since `before` (ms)."""
-        query = {"list-type": "2", "prefix": self._prefix}
+        return (a for a, name in self._old(self._prefix, before) if name == self._name(a))
+
+    def put_aside(self, address: str, before: int) -> bool:
+        """Put an object that nobody has brought since `before` (ms) aside; says whether it was."""
+        name = self._name(address)
+        with locked(self._locks / address[:2]):
+            since = self._since(name)
+            if since is None or since >= before or not self._copy(name, self._aside(address)):
+                return False
+            self._ask("DELETE", name, expect=(200, 204))
+        return True
+
+    def leftovers(self, before: int) -> Iterator[str]:
+        """Return the addresses of what was put aside before then (ms)."""
+        return (address for address, _ in self._old(f"{self._prefix}leftover/", before))
+
+    def bring_back(self, address: str) -> bool:
+        """Put an object back that was put aside; says whether there was one."""
+        name = self._name(address)
+        with locked(self._locks / address[:2]):
+            if not self._copy(self._aside(address), name):
+                return False
+            self._ask("DELETE", self._aside(address), expect=(200, 204))
+        return True
+
+    def remove_leftover(self, address: str) -> bool:
+        """Remove an object that was put aside for good; says whether there was one."""
+        name = self._aside(address)
+        with locked(self._locks / address[:2]):
+            if self._since(name) is None:
+                return False
+            self._ask("DELETE", name, expect=(200, 204))
+        return True
+
+    def _aside(self, address: str) -> str:
+        return f"{self._prefix}leftover/{self._name(address)[-32:]}"
+
+    def _since(self, name: str) -> float | None:
+        """Return since when the service has something of that name, ms; None where it has nothing."""
+        answer = self._ask("HEAD", name, expect=(200, 404))
+        if answer.status_code == 404:
+            return None
+        return parsedate_to_datetime(answer.headers["last-modified"]).timestamp() * 1000
+
+    def _copy(self, name: str, to: str) -> bool:
+        """Have the service copy something, onto itself too; says whether there was anything."""
+        source = quote(f"/{self._bucket}/{name}", safe="/~")
+        headers = {"x-amz-copy-source": source, "x-amz-metadata-directive": "REPLACE"}
+        answer = self._ask("PUT", to, headers=headers, expect=(200, 404))
+        if b"<Error>" in answer.content and answer.status_code == 200:  # said after the 200 of a long wait
+            raise OSError(errno.EIO, "an object could not be copied within the bucket")
+        return answer.status_code == 200
+
+    def _old(self, prefix: str, before: int) -> Iterator[tuple[str, str]]:
+        query = {"list-type": "2", "prefix": prefix}
         while True:
             root = ElementTree.fromstring(self._ask("GET", "", query=query).content)
             for found in root.iterfind("{*}Contents"):
                 changed = datetime.fromisoformat(found.findtext("{*}LastModified", ""))
-                address = found.findtext("{*}Key", "").rpartition("/")[2]
+                name = found.findtext("{*}Key", "")
+                address = name.rpartition("/")[2]
                 if changed.timestamp() * 1000 < before and len(address) == 32:
-                    yield address
+                    yield address, name
             token = root.findtext("{*}NextContinuationToken", "")
             if not token:
                 return

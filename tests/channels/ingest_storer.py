@@ -18,7 +18,7 @@ from typing import Any
 
 from ingest_samples import Parts, bring, encoded, image, received
 
-from engine.imaging.index import SqlIndex
+from engine.imaging.turn import Turn
 from engine.journal.sql import SqlJournal
 
 LARGEST_PIECE = 131_072
@@ -84,7 +84,7 @@ def one_object(folder: Path, number: int) -> None:
     for name in ("open", "write", "fsync", "rename", "utime"):
         dying.around(os, name)
     dying.around(SqlJournal, "append")
-    dying.around(SqlIndex, "add")
+    dying.around(Turn, "add")
     if bring(parts.ingest, image(number=number, pixels=40_000), piece=100_000) == 0:
         dying.left = 0
         say(f"ack 1 {number}")

@@ -18,10 +18,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from engine.channels.node.ingest import Ingest, message_type
-from engine.channels.node.recovery import catch_up, sweep
+from engine.channels.node.recovery import sweep
 from engine.formats.dicom.header import OTHER_BYTES, marks_of, object_of, read_header
 from engine.kernel.errors import StoreUnavailable
-from engine.kernel.imaging import Added, NewInstance, Peer, Stored
+from engine.kernel.imaging import Added, NewInstance, Peer
 from engine.kernel.message import Accepted, NewEntry
 
 LATER = 1 << 60
@@ -152,20 +152,6 @@ def test_one_image_under_two_headers_may_race_too(parts: Parts) -> None:
     assert gathered(parts, (image(), CT01, {}), (image(), PACS, {"data": file, "is_file": True})) == [0, 0]
     one, two = (read_header(BytesIO(e.body)) for e in parts.journal.read(1, 10))
     assert object_of(one) == object_of(two) and parts.index.others() == []
-
-
-def test_other_bytes_never_take_the_place_of_what_is_lost(parts: Parts, tmp_path: Path) -> None:
-    bring(parts.ingest, image())
-    bring(parts.ingest, image(PatientID="P9"))
-    parts.objects.delete(parts.index.look(uid(1, 1, 1)).address)  # type: ignore[union-attr]
-    parts.close()
-    for path in tmp_path.glob("imaging.db*"):
-        path.unlink()
-    again = Parts(tmp_path)
-    catch_up(again.index, again.objects, again.journal.read)
-    assert again.index.look(uid(1, 1, 1)) is None and [entry for entry, *_ in again.index.others()] == [2]
-    assert catch_up(again.index, again.objects, again.journal.read) == 0
-    again.close()
 
 
 @pytest.mark.parametrize(
@@ -311,61 +297,6 @@ def test_many_threads_lose_nothing(parts: Parts) -> None:
     assert parts.index.counts()["instances"] == 60 == parts.journal.head()
     study = parts.index.study(uid(1))
     assert study is not None and (study.series, study.instances) == (4, 60)
-
-
-def test_an_index_that_is_lost_is_made_again_from_the_journal(parts: Parts, tmp_path: Path) -> None:
-    for number in range(1, 4):
-        bring(parts.ingest, image(number=number))
-    bring(parts.ingest, image(number=2, pixels=4096))
-    parts.journal.append(
-        [NewEntry("lab", b"MSH|^~\\&|...", 1), NewEntry("lab", bytes(128) + b"DICMnot at all", 2)]
-    )
-    step = image(SOPClassUID="1.2.840.10008.3.1.2.3.3", SOPInstanceUID=uid(7), pixels=0)
-    step.PerformedProcedureStepStatus = "IN PROGRESS"
-    body = as_file(step)
-    parts.journal.append([NewEntry("imaging", body, 3, sender="CT01", control_id=uid(7))])
-    before = [parts.index.look(uid(1, 1, n)) for n in range(1, 4)]
-    parts.objects.delete(before[2].address)  # type: ignore[union-attr]
-    parts.close()
-    for path in tmp_path.glob("imaging.db*"):
-        path.unlink()
-    again = Parts(tmp_path)
-    assert catch_up(again.index, again.objects, again.journal.read) == 3
-    assert again.index.watermark() == again.journal.head()
-    assert [again.index.look(uid(1, 1, n)) for n in range(1, 4)] == [*before[:2], None]  # its object is gone
-    assert [entry for entry, *_ in again.index.others()] == [4]
-    known = again.index.step(uid(7))
-    assert known is not None and known.status == "IN PROGRESS" and "SOPInstanceUID" not in known.dataset
-    assert catch_up(again.index, again.objects, again.journal.read) == 0
-    again.close()
-
-
-def test_what_no_entry_names_is_swept_and_what_one_names_is_not(parts: Parts) -> None:
-    bring(parts.ingest, image())
-    arriving = parts.ingest.begin(received(image(number=2)))
-    arriving.write(encoded(image(number=2)))
-    orphan = parts.objects.keep(arriving.arriving)  # type: ignore[attr-defined]  # the process dies here
-    unindexed = Ingest(parts.objects, NoIndex(), parts.journal.append)
-    assert bring(unindexed, image(number=3)) == 0xA700  # ... or here
-    assert sweep(parts.index, parts.objects, parts.journal.read, 0) == 0  # too young
-    assert sweep(parts.index, parts.objects, parts.journal.read, LATER) == 1
-    assert list(parts.objects.addresses(LATER)).count(orphan.address) == 0
-    assert read_object(parts, uid(1, 1, 3)).endswith(encoded(image(number=3)))
-
-
-class NoIndex:
-    @contextmanager
-    def turn(self) -> Iterator[NoIndex]:
-        yield self
-
-    def where_are(self, sop_instances: Sequence[str]) -> dict[str, Stored]:
-        return {}
-
-    def add(self, batch: Sequence[NewInstance]) -> list[Added]:
-        raise StoreUnavailable("gone")
-
-    def where_is(self, sop_instance: str) -> None:
-        return None
 
 
 def test_an_object_without_pixels_is_whole_in_the_journal(parts: Parts) -> None:

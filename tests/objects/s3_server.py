@@ -91,6 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, headers={"last-modified": format_datetime(self.server.times[name], usegmt=True)})
 
     def _put(self, name: str, query: dict[str, str], body: bytes) -> None:
+        source = unquote(self.headers.get("x-amz-copy-source", "")).removeprefix(f"/{BUCKET}/")
+        if source and source not in self.server.held:
+            return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        if source:
+            # the service refuses a copy onto itself that changes nothing
+            if source == name and self.headers.get("x-amz-metadata-directive") != "REPLACE":
+                return self._answer(400, b"<Error><Code>InvalidRequest</Code></Error>")
+            self._hold(name, self.server.held[source])
+            return self._answer(200, b"<CopyObjectResult/>")
         if "uploadId" in query:
             self.server.uploads[query["uploadId"]][int(query["partNumber"])] = body
         else:

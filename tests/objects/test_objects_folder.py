@@ -205,3 +205,27 @@ def test_threads_that_bring_the_same_bytes_all_find_them(objects: FolderObjects)
         thread.join()
     assert sorted(found) == sorted(b"object %d" % n for n in range(10) for _ in range(4))
     assert len(files(objects.root)) == 10
+
+
+def test_what_is_put_aside_can_be_brought_back(objects: FolderObjects) -> None:
+    address = put(objects, b"an object")
+    moment = now_ms() + 60_000
+    assert not objects.put_aside(address, 0) and list(objects.addresses(LATER)) == [address]
+    assert objects.put_aside(address, moment) and not objects.put_aside(address, moment)
+    assert list(objects.addresses(LATER)) == [] and list(objects.leftovers(0)) == []
+    assert list(objects.leftovers(moment)) == [address]
+    with pytest.raises(MissingObject):
+        objects.open(address)
+    assert objects.bring_back(address) and not objects.bring_back(address)
+    assert objects.open(address).read() == b"an object"
+    assert objects.put_aside(address, moment) and objects.remove_leftover(address)
+    assert not objects.remove_leftover(address) and not objects.bring_back(address)
+
+
+def test_what_is_touched_is_counted_on(objects: FolderObjects) -> None:
+    address = put(objects, b"an object")
+    os.utime(objects.root / address[:2] / address, (1, 1))
+    assert objects.touch(address)
+    assert not objects.discard(address, 2_000_000)
+    objects.delete(address)
+    assert not objects.touch(address)

@@ -195,3 +195,20 @@ def test_a_bucket_without_a_name_or_key_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="names no bucket"):
         S3Objects(url, keyring, region=REGION, access_key=ACCESS, secret_key=secret, spool=tmp_path)
+
+
+def test_what_is_put_aside_can_be_brought_back(objects: S3Objects, bucket: Bucket) -> None:
+    address, other = put(objects, b"an object"), put(objects, b"another")
+    bucket.times = dict.fromkeys(bucket.times, datetime.now(UTC) - timedelta(days=2))
+    moment = (datetime.now(UTC) - timedelta(days=1)).timestamp() * 1000
+    assert objects.touch(other) and not objects.put_aside(other, int(moment))
+    assert objects.put_aside(address, int(moment)) and not objects.put_aside(address, int(moment))
+    assert list(objects.addresses(LATER)) == [other]
+    assert list(objects.leftovers(LATER)) == [address] and list(objects.leftovers(int(moment))) == []
+    with pytest.raises(MissingObject):
+        objects.open(address)
+    assert not objects.touch(address)
+    assert objects.bring_back(address) and not objects.bring_back(address)
+    assert objects.open(address).read() == b"an object"
+    assert objects.put_aside(address, LATER) and objects.remove_leftover(address)
+    assert not objects.remove_leftover(address) and len(bucket.held) == 1

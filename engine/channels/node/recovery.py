@@ -1,8 +1,9 @@
 """What a crash left undone: entries that the index was not told of, objects that no entry names.
 
 In: the journal after the index's watermark, the object store. Out: an index that has all that was
-acknowledged, and the disk space of what never was. Both may be run while objects come in, by any process, as
-often as wanted.
+acknowledged, and the disk space of what never was: put aside first, removed a month later, and not at all
+where the journal may have named more than can be read of it. Both may be run while objects come in, by any
+process, as often as wanted.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from engine.formats.dicom.attributes import INDEXED
 from engine.formats.dicom.header import OTHER_BYTES, beginning, is_dicom, marks_of, object_of, read_header
 from engine.formats.dicom.values import text_of
 from engine.journal.sql import UnreadableEntry
-from engine.kernel.errors import FormatError, HubError
+from engine.kernel.errors import FormatError
 from engine.kernel.imaging import Added, NewInstance, Objects, Peer, Step, Stored
 from engine.kernel.message import Entry
+from engine.objects.folder import MissingObject
 
-__all__ = ["GRACE", "catch_up", "sweep"]
+__all__ = ["ASIDE", "GRACE", "catch_up", "sweep"]
 
 log = logging.getLogger("hub.dicom")
 
 GRACE = 3_600_000
 """Milliseconds an object is spared after it came: its entry may be on its way."""
+
+ASIDE = 30 * 86_400_000
+"""Milliseconds a leftover is kept aside before it is removed."""
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 _TOGETHER = 200
@@ -42,23 +47,36 @@ class Index(Protocol):
     def add(self, batch: Sequence[NewInstance]) -> list[Added]: ...
     def put_step(self, step: Step) -> None: ...
     def used(self, addresses: Sequence[str]) -> set[str]: ...
+    def keep_leftovers(self, why: str) -> None: ...
+    def leftovers_kept(self) -> str: ...
 
 
 class Store(Objects, Protocol):
     """What is needed of the object store."""
 
     def addresses(self, before: int) -> Iterator[str]: ...
-    def discard(self, address: str, before: int) -> bool: ...
+    def put_aside(self, address: str, before: int) -> bool: ...
+    def leftovers(self, before: int) -> Iterator[str]: ...
+    def bring_back(self, address: str) -> bool: ...
+    def remove_leftover(self, address: str) -> bool: ...
 
 
-def catch_up(index: Index, objects: Objects, read: Callable[[int, int], list[Entry]]) -> int:
-    """Index what the journal has after the watermark; return how many entries were missing."""
+def catch_up(index: Index, objects: Store, read: Callable[[int, int], list[Entry]]) -> int:
+    """Index what the journal has after the watermark; return how many entries were missing.
+
+    Raises HubError where an object is there and cannot be opened: the watermark stays before its entry.
+    """
     found, after = 0, index.watermark()
+    if after and _older(read, after):
+        log.error("the journal ends before entry %d, which the index of imaging has seen", after)
+        index.keep_leftovers("an older journal was put in place than the index of imaging has seen")
+        return 0
     while True:
         try:
             entries = read(after, _TOGETHER)
         except UnreadableEntry as e:
             log.error("entry %d cannot be read; what it held of imaging is not indexed", e.entry)
+            index.keep_leftovers(f"entry {e.entry} of the journal could not be read")
             after = e.entry
             index.advance(after)
             continue
@@ -69,7 +87,14 @@ def catch_up(index: Index, objects: Objects, read: Callable[[int, int], list[Ent
         index.advance(after)
 
 
-def _index(index: Index, objects: Objects, entries: list[Entry]) -> int:
+def _older(read: Callable[[int, int], list[Entry]], seen: int) -> bool:
+    try:
+        return not read(seen - 1, 1)
+    except UnreadableEntry:
+        return False
+
+
+def _index(index: Index, objects: Store, entries: list[Entry]) -> int:
     steps = [e for e in entries if _sop_class(e) == MPPS]
     for entry in steps:
         index.put_step(_step(entry))
@@ -97,19 +122,21 @@ def _step(entry: Entry) -> Step:
     return Step(uid, status, dataset, entry.id)
 
 
-def _instance(objects: Objects, entry: Entry) -> NewInstance | None:
+def _instance(objects: Store, entry: Entry) -> NewInstance | None:
     """Make of an entry what the index was to be told; None where its object is gone, or it has none."""
     try:
         header = read_header(BytesIO(entry.body), len(entry.body), only=INDEXED)
-        held = object_of(header)
-        if held is None:
-            return None
-        if not all(text_of(header, keyword) for keyword in _NEEDED):
-            return None
-        with objects.open(held[0]) as opened:
+    except FormatError as e:
+        log.warning("entry %d is not indexed: %s", entry.id, e.what)
+        return None  # a damaged file that another channel took: the ingest journals none
+    held = object_of(header)
+    if held is None or not all(text_of(header, keyword) for keyword in _NEEDED):
+        return None
+    try:
+        with _opened(objects, held[0]) as opened:
             began = beginning(opened.read(_HEAD), held[1])
-    except HubError as e:
-        # forgotten by the retention rules, or damaged: what is not there is not served
+    except MissingObject as e:
+        # forgotten by the retention rules: what is not there is not served
         log.warning("entry %d is not indexed: %s", entry.id, e.what)
         return None
     header.file_meta.TransferSyntaxUID = began.transfer_syntax  # a copy of a deflated object is inflated
@@ -118,19 +145,39 @@ def _instance(objects: Objects, entry: Entry) -> NewInstance | None:
     return NewInstance(entry.id, peer, Stored(*held), entry.received, header, other)
 
 
+def _opened(objects: Store, address: str) -> BinaryIO:
+    try:
+        return objects.open(address)
+    except MissingObject:
+        if not objects.bring_back(address):
+            raise
+        return objects.open(address)
+
+
 def sweep(index: Index, objects: Store, read: Callable[[int, int], list[Entry]], now: int) -> int:
-    """Remove objects that nothing names and nobody brought for an hour; return how many went."""
+    """Put objects aside that nothing names and nobody brought for an hour; return how many.
+
+    What has been aside for a month is removed, unless something names it by now.
+    """
     catch_up(index, objects, read)  # an entry that was not indexed yet counts
+    if why := index.leftovers_kept():
+        log.warning("no object is taken for a leftover: %s", why)
+        return 0
+    for address in list(objects.leftovers(now - ASIDE)):
+        if index.used([address]):
+            objects.bring_back(address)
+        else:
+            objects.remove_leftover(address)
     gone, before = 0, now - GRACE
     part: list[str] = []
     for address in objects.addresses(before):
         part.append(address)
         if len(part) == _TOGETHER:
-            gone += _discard(index, objects, part, before)
+            gone += _put_aside(index, objects, part, before)
             part = []
-    return gone + _discard(index, objects, part, before)
+    return gone + _put_aside(index, objects, part, before)
 
 
-def _discard(index: Index, objects: Store, addresses: list[str], before: int) -> int:
+def _put_aside(index: Index, objects: Store, addresses: list[str], before: int) -> int:
     used = index.used(addresses)
-    return sum(objects.discard(address, before) for address in addresses if address not in used)
+    return sum(objects.put_aside(address, before) for address in addresses if address not in used)
