@@ -48,6 +48,10 @@ CAUSES = {
         "Same number, but another birth date or name",
         "Compare with the patient on file; somebody must decide who it is.",
     ),
+    "order-of-another-patient": (
+        "A step of imaging names one patient and the order of another",
+        "Compare both; the number of the patient, or of the order, was picked wrongly at the modality.",
+    ),
     "duplicate-key": (
         "Two different things under one number",
         "Ask the sender which one it means, or name the identifier that tells them apart in the site file.",

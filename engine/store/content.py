@@ -138,10 +138,9 @@ def add_version(
     plain = jsonio.dumps(body)
     sent = _rewritten(plain, made)
     if _LOGICAL in sent:
-        sent, waits, several = linked(sent, row, patient, state)
+        sent, waits, doubts = linked(sent, row, patient, state)
         made.pending += [(token, row) for token in waits]
-        text = "more than one {} has the identifier; none was linked"
-        made.flags += [Flag("several-match", draft.name, text.format(kind)) for kind in several]
+        made.flags += [Flag(code, draft.name, text, work) for code, text, work in doubts]
         patient = patient or state.patient_of(jsonio.loads(sent))
     visit = None
     if draft.happened is not None and draft.type == "Encounter":

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.kernel.message import Draft, Flag
-from engine.store.meant import having
+from engine.store.meant import ORDERS, having
 from engine.store.people import disagreement
 from engine.store.plan import Prepared
 from engine.store.state import Park, Row, State
@@ -28,7 +28,8 @@ _ENDED = frozenset({"cancelled", "completed", "entered-in-error", "revoked"})
 def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> tuple[Prepared, list[Flag]]:
     """Find what the drafts of a work that may make nothing speak of; leave out those that find nothing.
 
-    Raises Park where a patient is known under the number, and is clearly another person.
+    Raises Park where a patient is known under the number, and is clearly another person, or where an order
+    is another patient's.
     """
     drafts = prepared.work.drafts
     if all(draft.write != "known" for draft in drafts):
@@ -38,11 +39,17 @@ def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> 
     made: list[Draft] = []
     keys: list[list[bytes]] = []
     unknown: set[tuple[str, str]] = set()
+    people: list[tuple[Draft, Row | None]] = []
+    orders: list[tuple[Draft, Row]] = []
     for place, draft in enumerate(drafts):
         if draft.write != "known":
             found = None
         else:
             found = _meant(draft, state, flags)
+            if draft.type == "Patient":
+                people.append((draft, found))
+            elif found is not None and draft.type in ORDERS:
+                orders.append((draft, found))
             if found is None:
                 if draft.type == "Patient":
                     unknown |= set(draft.keys)
@@ -57,6 +64,9 @@ def only_known(prepared: Prepared, state: State, *, confirmed: bool = False) -> 
         kept.append(place)
         made.append(draft)
         keys.append(prepared.keys[place] if found is None else [found.key])
+    for order in orders:
+        for person in people:
+            _check_order(*order, *person, state)
     if unknown:
         made = [replace(draft, body=_unlinked(draft.body, unknown)) for draft in made]
         filed = any(draft.type in _RESULTS for draft in made)
@@ -117,6 +127,35 @@ def _check(draft: Draft, row: Row, confirmed: bool) -> None:
     if different:
         text = f"same identifier, other {different} than the patient on file"
         raise Park(Flag("patient-mismatch", draft.name, text, work=True))
+
+
+def _check_order(order: Draft, found: Row, person: Draft, known: Row | None, state: State) -> None:
+    """Park what goes on with an order that is not of the patient who is spoken of; of one who is not known,
+    the order's patient has neither the number nor anything else that differs.
+    """
+    if found.patient is None:
+        return
+    if known is None:
+        state.load_rids([found.patient])
+        owner = state.by_rid[found.patient]
+        state.load_current([owner])
+        body = owner.body.value if owner.body is not None else {}
+        same = _has_number(body, person.body) and not disagreement(person.body, body)
+    else:
+        same = known.rid == found.patient
+    if not same:
+        text = "the order is another patient's: the number of the patient, or of the order, is wrong"
+        raise Park(Flag("order-of-another-patient", order.name, text, work=True))
+
+
+def _has_number(patient: dict[str, Any], said: dict[str, Any]) -> bool:
+    """Say whether a patient has a number that is said, of its issuer where both sides name one by a URI."""
+    return any(
+        one.get("value") == number.get("value")
+        and (not number.get("system") or one.get("system") in (None, number["system"]))
+        for number in said.get("identifier") or ()
+        for one in patient.get("identifier") or ()
+    )
 
 
 def _changing(draft: Draft, row: Row, flags: list[Flag]) -> Draft | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from engine.fhir import jsonio
 from engine.store.columns import identifiers
 from engine.store.content import Version
-from engine.store.meant import STUDY, meant, patients_first, wanted
+from engine.store.meant import OF_ONE_PATIENT, meant, patients_first, wanted
 from engine.store.pack import Body
 from engine.store.references import logical
 from engine.store.state import Row
@@ -45,8 +45,9 @@ def settle_pending(writer: Writer) -> None:
     for entry, versions in by_entry.items():
         writer.write(entry, versions, None, OP_RELINK)
         for version in versions:
-            if version.row.type == STUDY:  # a study that is somebody's now: reports waited for that
-                writer.named |= {(STUDY, *pair): entry for pair in identifiers(version.shape)}
+            kind = version.row.type
+            if kind in OF_ONE_PATIENT:  # an order or a study that is somebody's now: others waited for that
+                writer.named |= {(kind, *pair): entry for pair in identifiers(version.shape)}
     settle_pending(writer)
 
 
@@ -61,7 +62,7 @@ def _set(row: Row, writer: Writer) -> Version | None:
         name = wanted(reference)
         if name is None:
             continue
-        targets = meant(writer.state, reference, row, about)
+        targets = meant(writer.state, reference, row, about, value)
         if len(targets) == 1:
             reference["reference"] = f"{name[0]}/{targets[0].id}"
             found = True

@@ -17,7 +17,7 @@ from engine.store.columns import codings, concept_of, identifiers, span_of
 from engine.store.content import Version
 from engine.store.gaps import Ledger, note_gaps, note_tables
 from engine.store.keys import Keys
-from engine.store.meant import STUDY
+from engine.store.meant import OF_ONE_PATIENT
 from engine.store.pack import Body, seal_pack
 from engine.store.state import Row, State
 from engine.store.tables import ENTRY_ERA, OP_CREATE, OP_DELETE, OP_UPDATE, PACK_SLOTS, RID_ERA
@@ -145,11 +145,11 @@ class Writer:
         row.date_from, row.date_to = span_of(kind, value)
         if "identifier" in value:
             known = set(identifiers(before.value)) if before is not None else ()
-            whose = kind == STUDY and before is not None and _whose(before.value) != _whose(value)
+            whose = kind in OF_ONE_PATIENT and before is not None and _whose(before.value) != _whose(value)
             for pair in identifiers(value):
                 if pair not in known:
                     self._identified(row, *pair, entry)
-                elif whose:  # a report waited for it to be its patient's
+                elif whose:  # another waited for it to be its patient's
                     self.named[kind, *pair] = entry
 
     def _identified(self, row: Row, system: str, value: str, entry: int) -> None:

@@ -280,6 +280,68 @@ def test_a_number_that_is_another_person_s_parks_what_comes_under_it(node: Node,
     assert not node.all("Task") and not node.all("Observation") and not node.all("DocumentReference")
 
 
+OTHER = """MSH|^~\\&|ADT|NORTH|HUB|CDR|20260501100000-0500||ADT^A28^ADT_A05|A1|P|2.5.1
+EVN|A28|20260501100000-0500
+PID|1||100888^^^NORTH&2.16.840.1.113883.19.4.7&ISO^MR||EXAMPLE^ROBIN||19900101|F
+"""
+
+
+def robins(name: str) -> bytes:
+    """Give a sample as another patient's, in the same study."""
+    dataset = dcmread(SAMPLES / name)
+    dataset.PatientID, dataset.PatientName, dataset.PatientBirthDate = "100888", "EXAMPLE^ROBIN", "19900101"
+    out = BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", ["mpps_in_progress.dcm", "mpps_completed.dcm"])
+def test_a_step_of_one_patient_leaves_the_order_of_another(node: Node, name: str, known: bool) -> None:
+    node.say(ORDER)
+    if known:
+        node.say(OTHER, "adt")
+    before = node.one("ServiceRequest"), len(node.all("Task"))
+    done = node.tell(robins(name))
+    assert (done.status, done.cause) == ("parked", "order-of-another-patient")
+    assert (node.one("ServiceRequest"), len(node.all("Task"))) == before
+
+
+def test_a_step_given_up_of_one_patient_is_not_linked_to_the_order_of_another(node: Node) -> None:
+    node.say(ORDER)
+    node.say(OTHER, "adt")
+    done = node.tell(robins("mpps_in_progress.dcm").replace(b"IN PROGRESS ", b"DISCONTINUED"))
+    assert flags(done)["order-of-another-patient"] is True
+    (task,) = (t for t in node.all("Task") if t["status"] == "failed")
+    assert "reference" in task["for"] and "reference" not in task["focus"]
+    assert all("reference" not in one for one in task["basedOn"])
+
+
+def test_a_report_of_one_patient_is_not_based_on_the_order_of_another(node: Node) -> None:
+    node.say(ORDER)
+    node.say(OTHER, "adt")
+    done = node.tell(robins("sr_measurements.dcm"))
+    assert flags(done)["order-of-another-patient"] is True
+    report = node.one("DiagnosticReport")
+    assert "reference" in report["subject"] and "reference" not in report["basedOn"][0]
+    node.say(ORDER.replace("24627-2^CT chest", "24627-2^CT of the chest"))  # nor when the order is told again
+    assert "reference" not in node.one("DiagnosticReport")["basedOn"][0]
+
+
+def test_a_report_that_came_before_the_order_of_another_waits_on(node: Node) -> None:
+    node.say(OTHER, "adt")
+    node.tell(robins("sr_measurements.dcm"))
+    node.say(ORDER)
+    assert "reference" not in node.one("DiagnosticReport")["basedOn"][0]
+
+
+def test_a_report_of_a_patient_who_is_not_known_is_based_on_no_order(node: Node) -> None:
+    node.say(ORDER)
+    done = node.tell(robins("sr_measurements.dcm"))
+    assert flags(done)["patient-not-known"] is True
+    assert "reference" not in node.one("DiagnosticReport")["basedOn"][0]
+
+
 def test_a_report_told_again_is_the_same(node: Node) -> None:
     node.tell("sr_measurements.dcm")
     first = node.tell("sr_measurements.dcm")
