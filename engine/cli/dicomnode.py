@@ -85,7 +85,7 @@ class _Process:
         )
         self._links = Links(self.store, index, nodes, words)
         teller = Teller(index, self.journal.append, self._links.of, nodes, retrieve_url(config), now_ms)
-        commitments = Commitments(index, self._report, nodes, now_ms, random.random)
+        commitments = Commitments(index, objects.open, self._report, nodes, now_ms, random.random)
         forwarding = Forwarding(index, index.look, self._send, nodes, now_ms, random.random)
         self._answering = Round("storage commitments", commitments.tick, ANSWER)
         self._rounds = [

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.imaging import HeldInstance, HeldStudy, Linked, Peer
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+from engine.objects.folder import MissingObject
+from engine.objects.sealed import DamagedObject
 from engine.security.keys import Keyring
 from engine.store.audit import Access
 
@@ -88,12 +91,16 @@ class Reports:
         self.sent.append((peer.ae_title, transaction, list(safe), list(failed)))
 
 
+def opens(address: str) -> BytesIO:
+    return BytesIO()
+
+
 def test_a_commitment_says_what_is_safe_and_what_is_not(index: SqlIndex, clock: Clock) -> None:
     index.add([new(1)])
     asked = [(CT, uid(1, 1, 1)), (CT, uid(9, 9, 9)), ("1.2.840.10008.5.1.4.1.1.4", uid(1, 1, 1))]
     index.add_commitment("1.5", CT01, asked, clock.now)
     reports = Reports()
-    commitments = Commitments(index, reports, NODES, clock, lambda: 0.0)
+    commitments = Commitments(index, opens, reports, NODES, clock, lambda: 0.0)
     assert commitments.tick() == 1 and commitments.tick() == 0
     ((title, transaction, safe, failed),) = reports.sent
     assert (title, transaction, safe) == ("CT01", "1.5", [asked[0]])
@@ -104,18 +111,44 @@ def test_a_commitment_does_not_vouch_for_one_of_two_that_have_one_uid(index: Sql
     index.add([new(1), new(2, number=2), new(3, address="ff" * 16)])
     index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1)), (CT, uid(1, 1, 2))], clock.now)
     reports = Reports()
-    Commitments(index, reports, NODES, clock, lambda: 0.0).tick()
+    Commitments(index, opens, reports, NODES, clock, lambda: 0.0).tick()
     ((_, _, safe, failed),) = reports.sent
     assert safe == [(CT, uid(1, 1, 2))] and failed == [(CT, uid(1, 1, 1), 0x0110)]
+
+
+def test_a_commitment_looks_at_the_objects(index: SqlIndex, clock: Clock) -> None:
+    index.add([new(n, number=n) for n in (1, 2, 3)])
+    first, second, third = ((CT, uid(1, 1, n)) for n in (1, 2, 3))
+    index.add_commitment("1.5", CT01, [first, second, third], clock.now)
+    held = {index.look(sop).address: sop for _, sop in (first, second, third)}  # type: ignore[union-attr]
+    away = [HubError("cannot be read"), OSError(5, "Input/output error")]
+
+    def open(address: str) -> BytesIO:
+        if away:
+            raise away.pop()
+        if held[address] == second[1]:
+            raise MissingObject(address)
+        if held[address] == third[1]:
+            raise DamagedObject("this object cannot be opened")
+        return BytesIO()
+
+    reports = Reports()
+    commitments = Commitments(index, open, reports, NODES, clock, lambda: 0.0)
+    for tries in (1, 2):  # not known now: nothing is said of any
+        assert commitments.tick() == 0 and reports.sent == []
+        clock.now += wait_ms(tries, 0.0)
+    assert commitments.tick() == 1
+    ((_, _, safe, failed),) = reports.sent
+    assert safe == [first] and failed == [(*second, 0x0112), (*third, 0x0110)]
 
 
 def test_a_peer_that_is_away_is_answered_later_also_after_a_restart(index: SqlIndex, clock: Clock) -> None:
     index.add([new(1)])
     index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1))], clock.now)
     reports = Reports(away=True)
-    assert Commitments(index, reports, NODES, clock, lambda: 0.0).tick() == 0
+    assert Commitments(index, opens, reports, NODES, clock, lambda: 0.0).tick() == 0
     reports.away = False
-    again = Commitments(index, reports, NODES, clock, lambda: 0.0)
+    again = Commitments(index, opens, reports, NODES, clock, lambda: 0.0)
     assert again.tick() == 0  # not at once
     clock.now += wait_ms(1, 0.0)
     assert again.tick() == 1 and len(reports.sent) == 1
@@ -123,7 +156,7 @@ def test_a_peer_that_is_away_is_answered_later_also_after_a_restart(index: SqlIn
 
 def test_a_peer_that_stays_away_is_given_up_after_a_week(index: SqlIndex, clock: Clock) -> None:
     index.add_commitment("1.5", CT01, [(CT, uid(1, 1, 1))], clock.now)
-    commitments = Commitments(index, Reports(away=True), NODES, clock, lambda: 0.0)
+    commitments = Commitments(index, opens, Reports(away=True), NODES, clock, lambda: 0.0)
     clock.now += GIVEN_UP + 1
     commitments.tick()
     assert index.counts()["commitments"] == 0

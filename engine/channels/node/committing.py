@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from engine.channels.node.again import wait_ms
 from engine.kernel.errors import HubError
 from engine.kernel.imaging import HeldInstance, Peer
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
+from engine.objects.folder import MissingObject
+from engine.objects.sealed import DamagedObject
 
 __all__ = ["Commitments", "Due", "judged"]
 
@@ -67,11 +69,14 @@ class Commitments:
     def __init__(
         self,
         book: Book,
+        open: Callable[[str], BinaryIO],
         report: Report,
         nodes: Mapping[str, DicomSettings],
         clock: Callable[[], int],
         chance: Callable[[], float],
     ) -> None:
+        """`open` opens an object by its address: what is answered for is looked at."""
+        self._open = open
         self._book, self._report, self._nodes = book, report, nodes
         self._clock, self._chance = clock, chance
 
@@ -84,11 +89,14 @@ class Commitments:
             if node is None or peer is None or not peer.host:
                 self._later(due, "nobody says where it listens any more")
                 continue
-            safe, failed = judged(self._book, due.references)
             try:
+                safe, failed = judged(self._book, self._open, due.references)
                 self._report(node, peer, due.transaction, safe, failed)
             except HubError as e:
                 self._later(due, e.what)
+                continue
+            except OSError as e:
+                self._later(due, f"the objects cannot be read: {e.strerror or type(e).__name__}")
                 continue
             self._book.commitment_done(due.transaction, due.peer)
             done += 1
@@ -112,10 +120,11 @@ class Commitments:
 
 
 def judged(
-    index: Held, references: Sequence[Reference]
+    index: Held, open: Callable[[str], BinaryIO], references: Sequence[Reference]
 ) -> tuple[list[Reference], list[tuple[str, str, int]]]:
     """Say which of these objects are safe here, and why the others are not.
 
+    Raises HubError or OSError where that cannot be known now: the object store is away.
     Where other bytes came under the UID, nobody knows which of them the sender means to delete.
     """
     disputed = index.disputed([sop_instance for _, sop_instance in references])
@@ -129,6 +138,21 @@ def judged(
             failed.append((sop_class, sop_instance, CLASS_CONFLICT))
         elif sop_instance in disputed:
             failed.append((sop_class, sop_instance, PROCESSING_FAILURE))
+        elif reason := _lost(open, held.address):
+            failed.append((sop_class, sop_instance, reason))
         else:
             safe.append((sop_class, sop_instance))
     return safe, failed
+
+
+def _lost(open: Callable[[str], BinaryIO], address: str) -> int:
+    """Return why an object that the index names is not safe; its header and last piece are checked."""
+    try:
+        open(address).close()
+    except MissingObject:
+        log.error("object %s is named by the index of imaging, and is not there", address)
+        return NO_SUCH_OBJECT
+    except DamagedObject:
+        log.error("object %s is damaged", address)
+        return PROCESSING_FAILURE
+    return 0
