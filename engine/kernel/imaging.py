@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from engine.kernel.errors import HubError
+
 __all__ = [
     "Added",
     "Arriving",
@@ -18,6 +20,7 @@ __all__ = [
     "Linked",
     "NewInstance",
     "NodeServices",
+    "NotUnique",
     "Objects",
     "Peer",
     "Received",
@@ -27,6 +30,10 @@ __all__ = [
 ]
 
 Dataset = Any
+
+
+class NotUnique(HubError):
+    """A unique key of a retrieval that names more than one."""
 
 
 class Peer(NamedTuple):
@@ -185,7 +192,10 @@ class NodeServices(Protocol):
         """Answer a C-FIND of the modality worklist (PS3.4 K.6.1)."""
 
     def retrieve(self, peer: Peer, level: str, query: Dataset) -> Sequence[HeldInstance]:
-        """Return what a C-MOVE or C-GET asks for (PS3.4 C.4.2, C.4.3), and record that it was asked for."""
+        """Return what a C-MOVE or C-GET asks for (PS3.4 C.4.2, C.4.3), and record that it was asked for.
+
+        Raises NotUnique where a Patient ID is several persons'.
+        """
 
     def open(self, address: str) -> BinaryIO:
         """Open an object: a whole Part 10 file."""

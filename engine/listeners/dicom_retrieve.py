@@ -20,8 +20,9 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.dsutils import decode, encode
 
 from engine.formats.dicom.uids import EXPLICIT, IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, IMPLICIT
+from engine.formats.dicom.values import texts_of
 from engine.kernel.errors import HubError
-from engine.kernel.imaging import HeldInstance, NodeServices, Peer
+from engine.kernel.imaging import HeldInstance, NodeServices, NotUnique, Peer
 from engine.listeners.dicom_metrics import NodeMetrics
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
 from engine.listeners.dicom_tls import client_context
@@ -112,13 +113,15 @@ class Retrieval:
         try:
             query = decode(request.Identifier, syntax.is_implicit_VR, syntax.is_little_endian)
             level = str(query.get("QueryRetrieveLevel", "") or "").strip()
-            known = bool(query.get(_KEYS[level]))
+            known = _is_whole(query, level)
         except Exception:  # pydicom raises whatever the bytes lead it to
             raise _Refused(DOES_NOT_MATCH) from None
         if not known:
             raise _Refused(DOES_NOT_MATCH)  # never all there is
         try:
             wanted = self._services.retrieve(self._peer_of(assoc), level, query)
+        except NotUnique:
+            raise _Refused(DOES_NOT_MATCH) from None
         except Exception as e:
             log.error("channel %s: a retrieval failed: %s", self._channel, type(e).__name__)
             raise _Refused(CANNOT_COUNT if isinstance(e, (HubError, OSError)) else CANNOT_PROCESS) from None
@@ -190,6 +193,18 @@ class _Refused(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"{status:04X}")
         self.status = status
+
+
+def _is_whole(query: Any, level: str) -> bool:
+    """Say whether the unique key of a level is there, and those above it and the issuer have no wildcards.
+
+    There is one patient at a time, of the others there may be lists (PS3.4 C.4.2.1.4). Raises KeyError.
+    """
+    own = texts_of(query, _KEYS[level])
+    above = list(_KEYS.values())[: list(_KEYS).index(level) + 1]
+    said = [text for keyword in (*above, "IssuerOfPatientID") for text in texts_of(query, keyword)]
+    one = level != "PATIENT" or len(own) == 1
+    return bool(own) and one and not any(set(text) & set("*?") for text in said)
 
 
 def _respond(assoc: Any, request: Any, context: Any, status: int, counts: _Counts | None) -> None:

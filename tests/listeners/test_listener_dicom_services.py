@@ -15,6 +15,7 @@ from dicom_node import (
     IMPLICIT,
     MPPS,
     MR,
+    PATIENT_GET,
     STUDY_FIND,
     STUDY_GET,
     STUDY_MOVE,
@@ -29,6 +30,7 @@ from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 
 from engine.kernel.errors import StoreUnavailable
+from engine.kernel.imaging import NotUnique
 
 J2K = "1.2.840.10008.1.2.4.91"
 
@@ -175,6 +177,53 @@ def test_c_get_sends_objects_as_they_are_held():
     assert {uid: one[1] for uid, one in viewer.got.items()} == {
         uid: dataset_of(services, uid) for uid in (ct, jpeg)
     }
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        query("PATIENT", PatientID="*"),
+        query("PATIENT", PatientID="?1"),
+        query("PATIENT", PatientID="P*"),
+        query("PATIENT", PatientID="P1\\P2"),
+        query("PATIENT", PatientID="\\"),
+        query("PATIENT", PatientID="  "),
+        query("PATIENT", PatientID=""),
+        query("PATIENT", PatientID="P1", IssuerOfPatientID="*"),
+        query("STUDY", PatientID="*", StudyInstanceUID="1.2"),
+        query("STUDY", StudyInstanceUID="*"),
+        query("SERIES", StudyInstanceUID="1.2.*", SeriesInstanceUID="1.2"),
+        query("IMAGE", SOPInstanceUID="1.2\\?"),
+    ],
+    ids=lambda ds: " ".join(str(e.value) for e in ds),
+)
+def test_a_retrieval_is_by_whole_unique_keys(asked: Dataset):
+    """Whoever asks for `*` would be given all there is (PS3.4 C.4.2.1.4)."""
+    services = Memory()
+    held_files(services, "CT_small.dcm")
+    with serving(services) as (node, _), associated(node, (PATIENT_GET, [EXPLICIT])) as assoc:
+        assert [s.Status for s, _ in assoc.send_c_get(asked, PATIENT_GET)] == [0xA900]
+    assert services.asked == []
+
+
+def test_lists_of_unique_keys_and_one_patient_are_asked_for():
+    services = Memory()
+    asked = [
+        query("PATIENT", PatientID="P1 "),
+        query("PATIENT", PatientID="P1", IssuerOfPatientID="NORTH"),
+        query("STUDY", PatientID="", StudyInstanceUID="1.2\\1.3"),
+    ]
+    with serving(services) as (node, _), associated(node, (PATIENT_GET, [EXPLICIT])) as assoc:
+        for one in asked:
+            assert [s.Status for s, _ in assoc.send_c_get(one, PATIENT_GET)] == [0x0000]
+    assert [a[2] for a in services.asked] == ["PATIENT", "PATIENT", "STUDY"]
+
+
+def test_a_key_that_names_more_than_one_does_not_match():
+    services = Memory(fails=NotUnique("this number is of several issuers"))
+    with serving(services) as (node, _), associated(node, (PATIENT_GET, [EXPLICIT])) as assoc:
+        answers = list(assoc.send_c_get(query("PATIENT", PatientID="P1"), PATIENT_GET))
+    assert [s.Status for s, _ in answers] == [0xA900]
 
 
 def test_c_get_writes_native_objects_anew_and_counts_compressed_ones_that_are_not_taken():

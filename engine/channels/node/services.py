@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, Protocol
 
+from pydicom.dataset import Dataset
+
 from engine.formats.dicom.matching import answer
-from engine.kernel.imaging import Arriving, HeldInstance, Objects, Peer, Received
+from engine.formats.dicom.values import items_of, text_of
+from engine.kernel.imaging import Arriving, HeldInstance, NotUnique, Objects, Peer, Received
 from engine.listeners.dicom_settings import DicomSettings
 from engine.store.audit import Access
 
@@ -93,13 +96,17 @@ class Services:
         yield from self._lists.answers(query)
 
     def retrieve(self, peer: Peer, level: str, query: Any) -> Sequence[HeldInstance]:
-        """Return what a C-MOVE or C-GET asks for: by unique keys alone (PS3.4 C.4.2.1.4)."""
+        """Return what a C-MOVE or C-GET asks for: by unique keys alone (PS3.4 C.4.2.1.4).
+
+        Raises NotUnique where a Patient ID is several issuers'.
+        """
         study, series = _uids(query, "StudyInstanceUID"), _uids(query, "SeriesInstanceUID")
         sop = _uids(query, "SOPInstanceUID")
         self._note(peer, "retrieve", level.lower(), _asked(query))
-        if level == "PATIENT" and not study:
-            studies = [str(found.StudyInstanceUID) for found in self._holds.search("STUDY", _patient(query))]
-            return [one for uid in studies for one in self._holds.instances(study=uid)]
+        if level == "PATIENT":
+            study = tuple(uid for uid in self._studies_of(query) if not study or uid in study)
+            if not study:
+                return []
         if level == "STUDY":
             series, sop = (), ()
         elif level == "SERIES":
@@ -110,6 +117,28 @@ class Services:
                 if uid or part or sop:
                     found += self._holds.instances(study=uid, series=part, sop=sop)
         return found
+
+    def _studies_of(self, query: Any) -> list[str]:
+        """Return the studies of one patient: a number is unique with its issuer only (PS3.3 C.7.1.1)."""
+        number, issuer = text_of(query, "PatientID"), text_of(query, "IssuerOfPatientID")
+        asked = Dataset()
+        asked.PatientID, asked.StudyInstanceUID = number, ""
+        studies = [
+            (self._issuer_of(held), text_of(held, "StudyInstanceUID"))
+            for held in self._holds.search("STUDY", asked)
+            if text_of(held, "PatientID") == number  # whole, whatever a query would match
+        ]
+        if not issuer and len({by for by, _ in studies}) > 1:
+            raise NotUnique(
+                "this number is of several issuers", where="(0010,0020)", remedy="say the issuer: (0010,0021)"
+            )
+        return [uid for by, uid in studies if by == (issuer or by)]
+
+    def _issuer_of(self, held: Any) -> str:
+        said = [text_of(held, "IssuerOfPatientID")]
+        for item in items_of(held, "IssuerOfPatientIDQualifiersSequence"):
+            said.append(text_of(item, "UniversalEntityID"))
+        return next((one for one in said if one), self._settings.issuers.patient)
 
     def open(self, address: str) -> BinaryIO:
         """Open an object."""
@@ -145,17 +174,6 @@ def _uids(query: Any, keyword: str) -> tuple[str, ...]:
         if hasattr(value, "__iter__") and not isinstance(value, str)
         else (str(value),)
     )
-
-
-def _patient(query: Any) -> Any:
-    from pydicom.dataset import Dataset
-
-    out = Dataset()
-    out.PatientID = query.get("PatientID", "")
-    if query.get("IssuerOfPatientID"):
-        out.IssuerOfPatientID = query.IssuerOfPatientID
-    out.StudyInstanceUID = ""
-    return out
 
 
 def _asked(query: Any) -> str:
