@@ -22,7 +22,7 @@ from engine.channels.node.forwarding import Forwarding
 from engine.channels.node.ingest import Ingest
 from engine.channels.node.keys import order_keys
 from engine.channels.node.linked import Links
-from engine.channels.node.opening import Imaging, nodes_of, open_imaging, retrieve_url, target_of
+from engine.channels.node.opening import Imaging, nodes_of, open_imaging, retrieve_url, takes_of, target_of
 from engine.channels.node.recovery import catch_up, sweep
 from engine.channels.node.rounds import Round
 from engine.channels.node.services import Services
@@ -82,6 +82,7 @@ class _Process:
             self.journal.append,
             max_object_bytes=max(n.max_object_mb for n in nodes.values()) << 20,
             issuer=lambda channel: nodes[channel].issuers.patient if channel in nodes else "",
+            takes=takes_of(nodes),
         )
         self._links = Links(self.store, index, nodes, words)
         teller = Teller(index, self.journal.append, self._links.of, nodes, retrieve_url(config), now_ms)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from engine.channels.definition import Channel
 from engine.channels.node.ingest import Ingest
-from engine.channels.node.opening import Imaging, nodes_of, open_imaging
+from engine.channels.node.opening import Imaging, nodes_of, open_imaging, takes_of
 from engine.console.dicomweb import DicomWeb
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -35,5 +35,6 @@ def open_dicomweb(
         journal.append,
         max_object_bytes=most,
         issuer=lambda channel: nodes[channel].issuers.patient if channel in nodes else "",
+        takes=takes_of(nodes),
     )
     return DicomWeb(imaging.index, imaging.objects, ingest, name, most), imaging

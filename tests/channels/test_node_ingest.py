@@ -18,11 +18,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from engine.channels.node.ingest import Ingest, message_type
+from engine.channels.node.opening import takes_of
 from engine.channels.node.recovery import sweep
 from engine.formats.dicom.header import OTHER_BYTES, marks_of, object_of, read_header
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.imaging import Added, NewInstance, Peer
 from engine.kernel.message import Accepted, NewEntry
+from engine.listeners.dicom_settings import DicomSettings
 
 LATER = 1 << 60
 
@@ -172,6 +174,35 @@ def test_what_cannot_be_filed_is_refused_and_leaves_nothing(
     data = encoded(dataset) if dataset.SOPInstanceUID != "1.2" else encoded(image(SOPInstanceUID=None))
     assert bring(parts.ingest, dataset, data=data, **told) == status
     assert parts.files() == [] and parts.journal.head() == 0 and parts.index.counts()["instances"] == 0
+
+
+STEP, PRIVATE = "1.2.840.10008.3.1.2.3.3", "1.3.6.1.4.1.9590.100.1.0.1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sop_class", "status"),
+    [
+        ({}, STEP, 0x0122),
+        ({}, PRIVATE, 0x0122),
+        ({}, CT, 0),
+        ({"unknown_classes": "accept"}, PRIVATE, 0),
+        ({"unknown_classes": "accept"}, STEP, 0x0122),
+        ({"unknown_classes": "accept"}, "1.2.840.10008.5.1.4.31", 0x0122),
+    ],
+)
+@pytest.mark.parametrize("channel", ["imaging", "elsewhere"])
+def test_objects_of_classes_that_the_node_does_not_take_are_refused_on_every_way(
+    tmp_path: Path, settings: dict[str, Any], sop_class: str, status: int, channel: str
+) -> None:
+    node = DicomSettings(port=0, ae_title="HUB", **settings)
+    parts = Parts(tmp_path, takes=takes_of({"imaging": node}))
+    if channel == "elsewhere" and sop_class == PRIVATE:
+        status = 0x0122
+    file = as_file(image(SOPClassUID=sop_class))
+    peer = Peer(channel, "token")
+    assert bring(parts.ingest, image(SOPClassUID=sop_class), peer, data=file, is_file=True) == status
+    assert parts.journal.head() == len(parts.files()) == (0 if status else 1)
+    parts.close()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 50, b"GET / HTTP/1.1\r\n\r\n" * 30, encoded(image())[:300]])

@@ -64,7 +64,13 @@ def test_an_index_that_is_lost_is_made_again_from_the_journal(parts: Parts, tmp_
     step = image(SOPClassUID="1.2.840.10008.3.1.2.3.3", SOPInstanceUID=uid(7), pixels=0)
     step.PerformedProcedureStepStatus = "IN PROGRESS"
     body = as_file(step)
-    parts.journal.append([NewEntry("imaging", body, 3, sender="CT01", control_id=uid(7))])
+    parts.journal.append(
+        [
+            NewEntry(
+                "imaging", body, 3, sender="CT01", control_id=uid(7), message_type="dicom mpps in progress"
+            )
+        ]
+    )
     before = [parts.index.look(uid(1, 1, n)) for n in range(1, 4)]
     parts.objects.delete(before[2].address)  # type: ignore[union-attr]
     parts.close()
@@ -106,6 +112,14 @@ def test_other_bytes_never_take_the_place_of_what_is_lost(parts: Parts, tmp_path
     assert again.index.look(uid(1, 1, 1)) is None and [entry for entry, *_ in again.index.others()] == [2]
     assert catch_up(again.index, again.objects, again.journal.read) == 0
     again.close()
+
+
+def test_an_object_that_says_it_is_a_step_is_none(parts: Parts) -> None:
+    said = {"SOPClassUID": "1.2.840.10008.3.1.2.3.3", "PerformedProcedureStepStatus": "COMPLETED"}
+    body = as_file(image(pixels=0, **said))
+    parts.journal.append([NewEntry("imaging", body, 3, control_id=uid(1, 1, 1), message_type="dicom CT")])
+    catch_up(parts.index, parts.objects, parts.journal.read)
+    assert parts.index.step(uid(1, 1, 1)) is None
 
 
 def bare(parts: Parts) -> None:

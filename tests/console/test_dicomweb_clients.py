@@ -80,6 +80,19 @@ def test_what_a_client_stores_is_in_the_journal(site: Site) -> None:
     assert {entry.control_id for entry in entries} >= {f"{SERIES}.{n}" for n in range(1, 6)}
 
 
+def test_an_object_of_a_class_that_is_not_taken_is_refused(site: Site) -> None:
+    step = sample("CT_small.dcm", SOPClassUID="1.2.840.10008.3.1.2.3.3", SOPInstanceUID="1.2.3.66")
+    said = pydicom.dcmread(BytesIO(step))
+    said.file_meta.MediaStorageSOPClassUID = said.SOPClassUID
+    out = BytesIO()
+    said.save_as(out)
+    headers = {"Content-Type": KIND, "Accept": "*/*"}
+    answer = site.http.post(f"{site.url}/studies", content=body_of(out.getvalue()), headers=headers)
+    assert answer.status_code == 409
+    (item,) = answer.json()["00081198"]["Value"]
+    assert (item["00081155"]["Value"], item["00081197"]["Value"]) == (["1.2.3.66"], [0x0122])
+
+
 def test_a_client_searches(site: Site) -> None:
     (study,) = site.client.search_for_studies(
         search_filters={"PatientID": "CT1"}, fields=["StudyDescription"]

@@ -41,7 +41,8 @@ __all__ = ["Index", "Ingest", "message_type"]
 
 log = logging.getLogger("hub.dicom")
 
-SUCCESS, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
+SUCCESS, CLASS_NOT_SUPPORTED = 0x0000, 0x0122
+OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0xA700, 0xA900, 0xC000
 _TOGETHER = 64  # objects of one commit at most
 _LOOKS = (64 << 10, 512 << 10, 2 << 20)  # bytes after which it is asked whether the pixel data has begun
 
@@ -136,10 +137,15 @@ class Ingest:
         *,
         max_object_bytes: int = 4 << 30,
         issuer: Callable[[str], str] = lambda channel: "",
+        takes: Callable[[str, str], bool] = lambda channel, sop_class: uids.is_storage(sop_class),
         clock: Callable[[], int] = now_ms,
         seen: Callable[[str, str, int], None] = lambda channel, outcome, size: None,
     ) -> None:
-        """`issuer` says whose patient numbers come without one; `seen` is told each outcome and size."""
+        """`issuer` says whose patient numbers come without one, `takes` which SOP classes a channel takes.
+
+        `seen` is told each outcome and size.
+        """
+        self._takes = takes
         self._objects, self._index, self._append = objects, index, append
         self._limit, self._issuer, self._clock, self._seen = max_object_bytes, issuer, clock, seen
         self._turn = threading.Condition()
@@ -179,6 +185,10 @@ class Ingest:
         return status
 
     def _store(self, received: Received, arriving: _Incoming) -> tuple[str, int]:
+        if not self._takes(received.peer.channel, received.sop_class):
+            # over an association it is not negotiated (PS3.7 9.1.1.1.9); STOW-RS has no such step
+            log.warning("channel %s: an object is refused: its SOP class is not taken", received.peer.channel)
+            return "class-not-taken", CLASS_NOT_SUPPORTED
         head = arriving.head()
         complete = len(head) == arriving.size  # else its end is not a damage
         header = read_header(BytesIO(head), len(head) + complete, only=INDEXED)

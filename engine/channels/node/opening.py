@@ -6,21 +6,23 @@ with its own certificate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.channels.definition import Channel
 from engine.destinations.dicom import Target
+from engine.formats.dicom.uids import is_storage
 from engine.imaging.index import SqlIndex
 from engine.kernel.config import Config
 from engine.kernel.imaging import Objects
+from engine.listeners.dicom_policy import Policy
 from engine.listeners.dicom_settings import DicomPeer, DicomSettings
 from engine.listeners.dicom_tls import client_context
 from engine.objects.folder import FolderObjects
 from engine.security.keys import Keyring
 
-__all__ = ["Imaging", "nodes_of", "open_imaging", "open_objects", "retrieve_url", "target_of"]
+__all__ = ["Imaging", "nodes_of", "open_imaging", "open_objects", "retrieve_url", "takes_of", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,17 @@ def open_imaging(config: Config, keyring: Keyring) -> Imaging:
     except BaseException:
         objects.close()  # type: ignore[attr-defined]
         raise
+
+
+def takes_of(nodes: Mapping[str, DicomSettings]) -> Callable[[str, str], bool]:
+    """Return what says whether a channel takes objects of a SOP class, on whatever way they come."""
+    policies = {name: Policy(node) for name, node in nodes.items()}
+
+    def takes(channel: str, sop_class: str) -> bool:
+        policy = policies.get(channel)
+        return is_storage(sop_class) if policy is None else policy.takes_class(sop_class)
+
+    return takes
 
 
 def target_of(node: DicomSettings, peer: DicomPeer) -> Target:

@@ -95,7 +95,8 @@ def _older(read: Callable[[int, int], list[Entry]], seen: int) -> bool:
 
 
 def _index(index: Index, objects: Store, entries: list[Entry]) -> int:
-    steps = [e for e in entries if _sop_class(e) == MPPS]
+    # an object of that class is no step, whatever it says: only what N-CREATE and N-SET journaled is
+    steps = [e for e in entries if e.message_type.startswith("dicom mpps") and _sop_class(e) == MPPS]
     for entry in steps:
         index.put_step(_step(entry))
     known = {e.id for e in steps}
