@@ -22,7 +22,7 @@ from engine.fhir.validate import validate
 from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child
 from engine.formats.dicom.document import Dicom
-from engine.formats.dicom.header import OTHER_BYTES, marks_of
+from engine.formats.dicom.header import LIMIT, OTHER_BYTES, TOO_LONG, marks_of
 from engine.formats.ncpdp.message import Script
 from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
@@ -117,11 +117,15 @@ def _held_back(entry: Entry, document: Dicom) -> Flag | None:
         return None
     # the journal's word counts too, where the index was not told of the first: but an image is only shown
     told = entry.conflicts_with is not None and document.kind != "instance"
-    if told or OTHER_BYTES in marks_of(document.raw):
+    marks = marks_of(document.raw)
+    if told or OTHER_BYTES in marks:
         text = (
             "other bytes came first under this SOP Instance UID; these are kept, and nothing is made of them"
         )
         return Flag("other-bytes", NUMBERS["dicom"], text, True)
+    if document.kind != "instance" and (TOO_LONG in marks or len(document.raw) >= LIMIT):
+        text = "the journal has its beginning only, and half a report is none: map it from the object"
+        return Flag("too-long", NUMBERS["dicom"], text, True)
     return None
 
 

@@ -32,6 +32,10 @@ CAUSES = {
         "No document of a package can be filed",
         "Its flags say why; have it sent again.",
     ),
+    "too-long": (
+        "A report of DICOM that is longer than the journal keeps of one",
+        "hub dicom copy STUDY writes the object out, hub convert maps it.",
+    ),
     "other-bytes": (
         "Other bytes came first under this SOP Instance UID",
         "hub dicom copy STUDY --others writes them out; ask the sender which object it means.",

@@ -17,6 +17,7 @@ from engine.store.content import Plan
 from engine.store.database import Session
 from engine.store.keys import Keys
 from engine.store.known import only_known
+from engine.store.links import performed_before
 from engine.store.meant import STUDY
 from engine.store.moves import record_moves, record_parts
 from engine.store.pack import Bodies
@@ -83,6 +84,7 @@ def apply_one(prepared: Prepared, state: State, writer: Writer, confirmed: Colle
         prepared, flags = only_known(prepared, state, confirmed=sure)
         made = plan(prepared, state, confirmed=sure)
         made.flags += flags
+        made.flags += performed_before(made, writer)
     except Park as problem:
         state.next_rid = before
         return parked(work, problem.flag, state.at)

@@ -2,22 +2,56 @@
 
 In: the identifiers that resources were given in this transaction, and the resources known to wait for one.
 Out: new versions of those, their references set. They keep their position: a link found is no statement about
-a result.
+a result. Nor is it one about the order: one that comes after a step of it was completed stays as it was sent,
+since nobody knows whether other steps are to come, and a flag says which entry completed it.
 """
 
 from __future__ import annotations
 
 from engine.fhir import jsonio
+from engine.kernel.message import Flag
 from engine.store.columns import identifiers
-from engine.store.content import Version
+from engine.store.content import Plan, Version
 from engine.store.meant import OF_ONE_PATIENT, meant, patients_first, wanted
 from engine.store.pack import Body
 from engine.store.references import logical
-from engine.store.state import Row
+from engine.store.state import Row, State
+from engine.store.study_uids import ENDED, is_imaging
 from engine.store.tables import OP_RELINK
 from engine.store.writer import Writer
 
-__all__ = ["settle_pending"]
+__all__ = ["performed_before", "settle_pending"]
+
+
+def performed_before(made: Plan, writer: Writer) -> list[Flag]:
+    """Flag imaging orders that come after a step of theirs was completed: their status does not say so."""
+    flags = []
+    for version in made.versions:
+        if version.row.type != "ServiceRequest" or version.patient is None or not is_imaging(version.shape):
+            continue
+        before = set(identifiers(version.before.value)) if version.before is not None else set()
+        new = [pair for pair in identifiers(version.shape) if pair[0] and pair not in before]
+        if not new or version.shape.get("status") in ENDED:
+            continue
+        if writer.waits:
+            writer.flush()
+        for task in _waiting(new, writer.state):
+            said = task.body.value.get("status") if task.body is not None else None
+            if task.type == "Task" and task.patient == version.patient.rid and said == "completed":
+                text = f"entry {task.position} completed a step of it before it came: is the order done too?"
+                flags.append(Flag("performed-before", "ServiceRequest", text, work=True))
+    return flags
+
+
+def _waiting(numbers: list[tuple[str, str]], state: State) -> list[Row]:
+    """Return what waits for an order of one of these numbers, with bodies."""
+    macs = [state.keys.token("ServiceRequest", *pair) for pair in numbers]
+    sql = "SELECT rid FROM pending_reference WHERE mac IN (...)"
+    found = sorted({rid for (rid,) in state.session.among(sql, macs)})
+    state.load_rids(found)
+    rows = [state.by_rid[rid] for rid in found]
+    state.load_current(rows)
+    return rows
 
 
 def settle_pending(writer: Writer) -> None:

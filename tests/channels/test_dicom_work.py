@@ -14,6 +14,7 @@ from hub_project import HERE, Hub, shipped_maps
 from imaging_orders import Json, Ward
 from pydicom import dcmread
 
+from engine.channels import otherwork
 from engine.channels.replay import ask_replay
 from engine.formats.dicom.header import OTHER_BYTES, header_copy
 from engine.kernel.clock import now_ms
@@ -249,6 +250,33 @@ def test_no_order_is_made_of_a_step(node: Node) -> None:
     assert node.one("Task")["status"] == "completed"
 
 
+@pytest.mark.parametrize("name", ["mpps_in_progress.dcm", "mpps_completed.dcm"])
+def test_an_order_that_comes_after_its_step_keeps_its_status_and_people_are_told(
+    node: Node, name: str
+) -> None:
+    node.say(REGISTERED, "adt")
+    step = node.tell(name)
+    done = node.say(ORDER)
+    ended = name == "mpps_completed.dcm"
+    assert [
+        (f.work, f"entry {step.entry} " in f.text) for f in done.flags if f.code == "performed-before"
+    ] == [(True, True)] * ended
+    order = node.one("ServiceRequest")
+    assert order["status"] == "active"
+    task = next(t for t in node.all("Task") if "owner" in t)
+    assert task["focus"]["reference"] == f"ServiceRequest/{order['id']}"
+    assert not [f for f in node.say(ORDER).flags if f.code == "performed-before"]  # said once
+    assert node.one("ServiceRequest")["status"] == "active"
+    node.say(ORDER.replace("ORC|NW|P1^EHR|||", "ORC|SC|P1^EHR|||CM"))  # whoever placed it says it
+    assert node.one("ServiceRequest")["status"] == "completed"
+
+
+def test_an_order_of_another_patient_is_not_said_to_be_performed(node: Node) -> None:
+    node.say(OTHER, "adt")
+    node.tell(robins("mpps_completed.dcm"))
+    assert "performed-before" not in flags(node.say(ORDER))
+
+
 def test_a_revoked_order_stays_revoked(node: Node) -> None:
     node.say(ORDER)
     node.say(ORDER.replace("ORC|NW", "ORC|OC"))
@@ -446,3 +474,23 @@ def test_a_report_that_the_journal_knows_with_other_bytes_is_parked_unmarked_too
         last = node.hub.journal.append([new])[0].id
         node.hub.work()
     assert node.store.outcome(last).cause == "other-bytes"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["sr_measurements.dcm", "key_objects.dcm", "ct_1.dcm"])
+def test_a_report_of_which_the_journal_has_a_part_is_parked(node: Node, name: str) -> None:
+    data = (SAMPLES / name).read_bytes()
+    body = header_copy(data[:-100], address="ab" * 16, size=len(data), aet="CT01", limit=len(data) - 600)
+    done = node.tell(body)
+    if name == "ct_1.dcm":  # nothing is made of an image alone
+        assert done.status == "done"
+        return
+    assert (done.status, done.cause) == ("parked", "too-long")
+    assert node.all("DiagnosticReport") == node.all("DocumentReference") == node.all("Observation") == []
+
+
+def test_a_report_as_long_as_what_is_read_of_one_is_parked(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = copied("sr_measurements.dcm", {})
+    monkeypatch.setattr(otherwork, "LIMIT", len(body))
+    assert node.tell(body).cause == "too-long"

@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from engine.channels.node.ingest import Ingest, message_type
 from engine.channels.node.opening import takes_of
 from engine.channels.node.recovery import sweep
-from engine.formats.dicom.header import OTHER_BYTES, marks_of, object_of, read_header
+from engine.formats.dicom.header import OTHER_BYTES, TOO_LONG, marks_of, object_of, read_header
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.imaging import Added, NewInstance, Peer
 from engine.kernel.message import Accepted, NewEntry
@@ -335,6 +335,18 @@ def test_an_object_without_pixels_is_whole_in_the_journal(parts: Parts) -> None:
     assert bring(parts.ingest, report, piece=100_000) == 0
     (entry,) = parts.journal.read(0, 10)
     assert entry.body.endswith(encoded(report))
+
+
+@pytest.mark.parametrize("pixels", [0, 2048])
+@pytest.mark.parametrize("element", ["TextValue", "two"])
+def test_an_entry_says_where_it_has_not_all_of_a_report(parts: Parts, pixels: int, element: str) -> None:
+    long = {"TextValue": "x" * (9 << 20)}
+    if element == "two":
+        long = {"TextValue": "x" * (5 << 20), "ImageComments": "x" * (5 << 20)}
+    assert bring(parts.ingest, image(Modality="SR", pixels=pixels, **long), piece=1 << 20) == 0
+    assert bring(parts.ingest, image(number=2, Modality="SR", pixels=pixels), piece=1 << 20) == 0
+    cut, whole = (marks_of(e.body) for e in parts.journal.read(0, 10))
+    assert (cut, whole) == ({TOO_LONG}, frozenset())
 
 
 def test_lists_call_objects_by_their_modality() -> None:

@@ -26,6 +26,7 @@ from engine.kernel.errors import FormatError
 __all__ = [
     "LIMIT",
     "OTHER_BYTES",
+    "TOO_LONG",
     "Beginning",
     "beginning",
     "dataset_header",
@@ -41,6 +42,8 @@ Dataset = Any
 LIMIT = 8 << 20
 OTHER_BYTES = "other-bytes"
 """Mark of a header copy: other bytes were held under its SOP Instance UID when it came."""
+TOO_LONG = "too-long"
+"""Mark of a header copy: the dataset goes on behind it, and not with pixel data."""
 
 _FIRST = 256 << 10  # most headers are shorter
 _PREAMBLE = 132
@@ -271,7 +274,7 @@ def header_copy(
     """Make the header copy of an object of `size` bytes from its first ones: what is before its pixel data.
 
     Where there are no pixels it is all of the dataset, or as many whole elements as `limit` has room for.
-    `marks` are noted beside the address; a replay of the entry has them still.
+    `marks` are noted beside the address, and `too-long` where room was short; a replay has them still.
     """
     began = beginning(prefix, size, limit)
     data, cut = began.data, began.start
@@ -280,12 +283,15 @@ def header_copy(
         if element.tag in PIXELS:
             break
         if element.end - began.start > limit:
+            marks = {*marks, TOO_LONG}
             break
         cut = element.end + 8 if element.undefined else element.end
         if element.tag == _SOP_CLASS:
             sop_class = sop_class or _uid(data[element.start : element.end])
         elif element.tag == _SOP_INSTANCE:
             sop_instance = sop_instance or _uid(data[element.start : element.end])
+    else:
+        marks = marks if began.whole else {*marks, TOO_LONG}
     syntax = uids.EXPLICIT if uids.is_deflated(began.transfer_syntax) else began.transfer_syntax
     private = " ".join((address, str(size), *sorted(marks))).encode("ascii")
     return _file_header(sop_class, sop_instance, syntax, aet, private) + data[began.start : cut]
