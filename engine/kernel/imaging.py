@@ -85,6 +85,9 @@ class Objects(Protocol):
     def open(self, address: str) -> BinaryIO:
         """Open an object to read: seekable, memory bounded. Raises HubError where it is gone or damaged."""
 
+    def touch(self, address: str) -> bool:
+        """Count on an object as if it were brought now; says whether it is there."""
+
     def delete(self, address: str) -> bool:
         """Remove an object; says whether there was one."""
 

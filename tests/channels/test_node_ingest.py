@@ -22,7 +22,7 @@ from engine.channels.node.opening import takes_of
 from engine.channels.node.recovery import sweep
 from engine.formats.dicom.header import OTHER_BYTES, TOO_LONG, marks_of, object_of, read_header
 from engine.kernel.errors import StoreUnavailable
-from engine.kernel.imaging import Added, NewInstance, Peer
+from engine.kernel.imaging import Added, NewInstance, Peer, Stored
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.dicom_settings import DicomSettings
 
@@ -91,6 +91,51 @@ def test_the_same_object_again_is_quiet_whoever_brings_it(parts: Parts) -> None:
     )  # the first sender's again is its first entry; PACS has its own
     assert sweep(parts.index, parts.objects, parts.journal.read, LATER) == 1  # the file of the last one
     assert read_object(parts, uid(1, 1, 1)).endswith(encoded(image()))
+
+
+def test_an_object_that_is_named_again_is_not_discarded_meanwhile(parts: Parts) -> None:
+    file = as_file(image(), ImplementationVersionName="ANOTHER")
+    assert bring(parts.ingest, image()) == 0
+    held = parts.index.look(uid(1, 1, 1))
+    assert held is not None
+    os.utime(parts.objects.root / held.address[:2] / held.address, (1, 1))
+    append = parts.journal.append
+    addresses: list[str] = []
+
+    def forgotten(entries: Sequence[NewEntry]) -> list[Accepted]:
+        for address in addresses:  # what retention decided on before discards it only now
+            assert not parts.objects.discard(address, 3_600_000)
+        return append(entries)
+
+    class Forgetting:
+        """An index that the retention rules are at work on, just after it was asked."""
+
+        turn = parts.index.turn
+
+        def where_is(self, sop_instance: str) -> Stored | None:
+            found = parts.index.where_is(sop_instance)
+            addresses.extend(parts.index.forget(uid(1)))
+            return found
+
+    ingest = Ingest(parts.objects, Forgetting(), forgotten)
+    assert bring(ingest, image(), PACS, data=file, is_file=True) == 0
+    assert addresses == [held.address]
+    assert read_object(parts, uid(1, 1, 1)).endswith(encoded(image()))
+
+
+def test_an_object_that_is_gone_is_not_named_again(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = as_file(image(), ImplementationVersionName="ANOTHER")
+    assert bring(parts.ingest, image()) == 0
+    real = parts.objects.touch
+
+    def gone(address: str) -> bool:
+        for one in parts.index.forget(uid(1)):
+            parts.objects.delete(one)
+        return real(address)
+
+    monkeypatch.setattr(parts.objects, "touch", gone)
+    assert bring(parts.ingest, image(), PACS, data=file, is_file=True) == 0
+    assert read_object(parts, uid(1, 1, 1)) == file
 
 
 def test_other_bytes_under_a_known_uid_are_kept_and_not_served(parts: Parts) -> None:

@@ -234,7 +234,9 @@ class Ingest:
             return stored, ""
         if not same_dataset(self._objects, held, stored):
             return stored, held.address
-        return held, ""  # what was just kept is named by nothing: `sweep` removes it
+        if not self._objects.touch(held.address):
+            return stored, held.address  # discarded by the retention rules in between
+        return held, ""  # what was just kept is named by nothing: `sweep` puts it aside
 
     def _commit(self, mine: _Waiting) -> Added:
         """Have it committed with whatever else is ready, by this thread or by one that is at it."""
