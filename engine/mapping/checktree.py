@@ -40,7 +40,7 @@ observationMedia precondition criterion preconditionReference lotNumberText appr
 
 _PRIVATE = re.compile(r"x[0-9a-f]{8}")
 _OF_STUDIES = "Study Series Instance Step Report KeyObjects Object Retrieve Issuers Patient Accession"
-_OF_LINKS = "Link State Reason By PatientSystem PatientValue OrderSystem OrderValue"
+_OF_LINKS = "Link State Reason By PatientSystem PatientValue OrderSystem OrderValue Encounter"
 
 
 @cache
