@@ -24,8 +24,10 @@ __all__ = ["UID_SYSTEM", "assigned_of", "is_imaging", "settle_study_uid", "study
 UID_SYSTEM = "urn:dicom:uid"
 HUB = ("urn:hub:own", "study-uid", "assigned")
 """The claim on an identifier that the hub gave: sender, map and label of nobody."""
-IMAGING = "363679005"
-SNOMED = "http://snomed.info/sct"
+IMAGING = frozenset(
+    {("http://terminology.hl7.org/CodeSystem/v2-0074", "IMG"), ("http://snomed.info/sct", "363679005")}
+)
+"""The categories that say so: the one our maps give, and the one that FHIR's own examples give."""
 PROCEDURE = "Requested Procedure ID"
 ENDED = frozenset({"completed", "entered-in-error", "revoked", "unknown"})
 
@@ -33,7 +35,7 @@ ENDED = frozenset({"completed", "entered-in-error", "revoked", "unknown"})
 def is_imaging(order: dict[str, Any]) -> bool:
     """Say whether an order is one for images."""
     return any(
-        coding.get("code") == IMAGING and coding.get("system") == SNOMED
+        (coding.get("system"), coding.get("code")) in IMAGING
         for category in order.get("category") or ()
         for coding in category.get("coding") or ()
     )

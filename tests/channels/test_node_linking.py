@@ -281,3 +281,9 @@ def test_an_attribute_of_the_wrong_kind_says_nothing(ward: Ward, maps: Maps, tag
             del one[tag]
     odd.add_new(tag, *(("SQ", Sequence([Dataset()])) if tag == 0x00100020 else ("LO", "X")))
     assert found(ward, maps, odd) == found(ward, maps, plain)
+
+
+def test_what_the_object_says_of_its_issuer_goes_before_what_the_node_is_told(ward: Ward, maps: Maps) -> None:
+    south = study(IssuerOfPatientIDQualifiersSequence=issuer(local="SOUTH"))
+    said = found(ward, maps, south, Issuers(patient="NORTH"))
+    assert said.patient is None and said.patient_id == ""

@@ -225,9 +225,10 @@ class _Search:
         said = self._issuer_in(items_of(dataset, "IssuerOfPatientIDQualifiersSequence"))
         if said is not None and said.system:
             return said
-        for name in (_text(dataset, "IssuerOfPatientID"), self._issuers.patient):
-            if name:
-                return self._named(name)
+        if name := _text(dataset, "IssuerOfPatientID"):
+            return self._named(name)
+        if said is None and self._issuers.patient:
+            return self._named(self._issuers.patient)
         return said
 
     def _issuer_in(self, sequence: Any) -> Issuer | None:
