@@ -271,6 +271,10 @@ def _line(channel: Channel) -> ChannelFigures:
         http = channel.http.http
         host = f"[{http.host}]" if ":" in http.host else http.host
         address = f"{'https' if http.tls else 'http'}://{host}:{http.port}{http.path}"
+    elif channel.dicom is not None:
+        node = channel.dicom.dicom
+        host = f"[{node.host}]" if ":" in node.host else node.host
+        address = f"dicom://{node.ae_title}@{host}:{node.port}"
     elif channel.folder is not None:
         address = channel.folder.folder.path.as_uri()
     elif channel.sftp is not None:

@@ -100,8 +100,10 @@ def test_a_message_shown_is_text() -> None:
 def test_doctor_shows_what_is_held_and_no_secret(tmp_path: Path) -> None:
     import shutil
 
+    from engine.channels.definition import load_channels
     from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
     from engine.cli.doctor import examine
+    from engine.console.figures import Gauge
     from engine.kernel.config import load_config
 
     root = tmp_path / "hub"
@@ -115,8 +117,12 @@ def test_doctor_shows_what_is_held_and_no_secret(tmp_path: Path) -> None:
     config = load_config(root)
     prepare_folder(config)
     keyring = open_keyring(config)
-    open_journal(config, keyring).close()
     open_store(config, keyring).close()
+    journal = open_journal(config, keyring)
+    gauge = Gauge(load_channels(root), journal, config.core_url)
+    assert [c.address for c in gauge.now().channels] == ["dicom://HUB@127.0.0.1:11112"]
+    gauge.close()
+    journal.close()
     found = examine(root)
     shown = {(f.topic, f.name): f.value for f in found}
     assert shown[("imaging", "held")] == "0 studies, 0 instances"
