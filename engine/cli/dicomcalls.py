@@ -15,7 +15,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from engine.channels.definition import load_channels
-from engine.channels.node.opening import nodes_of, target_of
+from engine.channels.node.opening import nodes_of
+from engine.channels.node.targets import target_of
 from engine.cli.printing import print_json
 from engine.destinations.dicom import Outgoing, Target, store
 from engine.destinations.dicom import echo as c_echo

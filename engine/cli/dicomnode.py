@@ -19,14 +19,14 @@ from zoneinfo import ZoneInfo
 from engine.channels.definition import Channel
 from engine.channels.node.committing import Commitments
 from engine.channels.node.forwarding import Forwarding
-from engine.channels.node.ingest import Ingest
 from engine.channels.node.keys import order_keys
 from engine.channels.node.linked import Links
-from engine.channels.node.opening import Imaging, nodes_of, open_imaging, retrieve_url, takes_of, target_of
+from engine.channels.node.opening import Imaging, nodes_of, open_imaging, open_ingest, retrieve_url
 from engine.channels.node.recovery import catch_up, sweep
 from engine.channels.node.rounds import Round
 from engine.channels.node.services import Services
 from engine.channels.node.steps import Steps
+from engine.channels.node.targets import target_of
 from engine.channels.node.teller import Teller
 from engine.channels.node.telling import StatusOut
 from engine.channels.node.worklist import Worklist
@@ -76,14 +76,7 @@ class _Process:
         self.metrics = NodeMetrics()
         index, objects = self.imaging.index, self.imaging.objects
         catch_up(index, objects, self.journal.read)
-        self._ingest = Ingest(
-            objects,
-            index,
-            self.journal.append,
-            max_object_bytes=max(n.max_object_mb for n in nodes.values()) << 20,
-            issuer=lambda channel: nodes[channel].issuers.patient if channel in nodes else "",
-            takes=takes_of(nodes),
-        )
+        self._ingest = open_ingest(self.imaging, nodes, self.journal.append)
         self._links = Links(self.store, index, nodes, words)
         teller = Teller(index, self.journal.append, self._links.of, nodes, retrieve_url(config), now_ms)
         commitments = Commitments(index, objects.open, self._report, nodes, now_ms, random.random)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.channels.definition import Channel
-from engine.channels.node.ingest import Ingest
-from engine.channels.node.opening import Imaging, nodes_of, open_imaging, takes_of
+from engine.channels.node.opening import Imaging, nodes_of, open_imaging, open_ingest
 from engine.console.dicomweb import DicomWeb
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -28,13 +27,5 @@ def open_dicomweb(
         return None, None
     name, node = next(iter(nodes.items()))
     imaging = open_imaging(config, keyring)
-    most = node.max_object_mb << 20
-    ingest = Ingest(
-        imaging.objects,
-        imaging.index,
-        journal.append,
-        max_object_bytes=most,
-        issuer=lambda channel: nodes[channel].issuers.patient if channel in nodes else "",
-        takes=takes_of(nodes),
-    )
-    return DicomWeb(imaging.index, imaging.objects, ingest, name, most), imaging
+    ingest = open_ingest(imaging, nodes, journal.append)
+    return DicomWeb(imaging.index, imaging.objects, ingest, name, node.max_object_mb << 20), imaging

@@ -44,7 +44,7 @@ class DicomNode:
         self.metrics = metrics or NodeMetrics()
         self._channel, self._settings = channel, settings
         self._policy = Policy(settings)
-        self._answers = Answers(channel, settings, self._policy, services, self.metrics)
+        self._answers = Answers(channel, settings, services, self.metrics)
         self._retrieval = Retrieval(channel, settings, services, self.metrics, self._answers.peer_of)
         self._server: NodeServer | None = None
         self._lock, self._now = threading.Lock(), 0

@@ -19,7 +19,7 @@ from engine.formats.dicom.uids import is_uid
 from engine.kernel.errors import HubError, place_of
 from engine.kernel.imaging import NodeServices, Peer, Received
 from engine.listeners.dicom_metrics import NodeMetrics
-from engine.listeners.dicom_policy import COMMITMENT_INSTANCE, SERVICES, WORKLIST, Policy
+from engine.listeners.dicom_policy import COMMITMENT_INSTANCE, SERVICES, WORKLIST
 from engine.listeners.dicom_receiving import ObjectSink
 from engine.listeners.dicom_settings import DicomSettings
 
@@ -41,11 +41,10 @@ class Answers:
         self,
         channel: str,
         settings: DicomSettings,
-        policy: Policy,
         services: NodeServices,
         metrics: NodeMetrics,
     ) -> None:
-        self._channel, self._settings, self._policy = channel, settings, policy
+        self._channel, self._settings = channel, settings
         self._services, self._metrics = services, metrics
 
     def handlers(self) -> list[Any]:
@@ -82,7 +81,7 @@ class Answers:
         """Say why an object is not even begun."""
         if context is None or not context.as_scp or "store" not in association.may:
             return NOT_AUTHORIZED, "this system may not store"
-        if not self._policy.takes_class(received.sop_class):
+        if not self._settings.takes_class(received.sop_class):
             return CLASS_NOT_SUPPORTED, "this SOP class is not taken"
         if not is_uid(received.sop_instance):
             return INVALID_INSTANCE, "the SOP Instance UID is no UID"

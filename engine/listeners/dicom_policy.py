@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pynetdicom import build_context
 
-from engine.formats.dicom.uids import EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES, is_storage, keyword_of
+from engine.formats.dicom.uids import EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES
 from engine.listeners.allow import AllowList
 from engine.listeners.dicom_settings import DicomSettings
 
@@ -91,12 +91,6 @@ class Policy:
             return CALLED
         return self.may(calling, address) or CALLING
 
-    def takes_class(self, sop_class: str) -> bool:
-        """Say whether objects of a SOP class are taken."""
-        return is_storage(sop_class) or (
-            self._settings.unknown_classes == "accept" and not keyword_of(sop_class)
-        )
-
     def contexts(self, proposed: Iterable[str], may: frozenset[str]) -> list[Any]:
         """Return the contexts this node supports, of the abstract syntaxes a caller proposes."""
         out = []
@@ -104,7 +98,7 @@ class Policy:
             service = SERVICES.get(abstract)
             if abstract == VERIFICATION or service in may:
                 out.append(build_context(abstract, _PLAIN))
-            elif service is None and self.takes_class(abstract) and {"store", "retrieve"} & may:
+            elif service is None and self._settings.takes_class(abstract) and {"store", "retrieve"} & may:
                 context = build_context(abstract, list(TRANSFER_SYNTAXES))
                 # without roles the one who calls stores; with them it may be sent what it asks for (C-GET)
                 context.scu_role, context.scp_role = "store" in may, "retrieve" in may

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.formats.dicom.uids import is_storage, keyword_of
 from engine.listeners.allow import Networks
 from engine.listeners.receiving import ReceivingChannel
 from engine.listeners.tls import TlsSettings
@@ -164,6 +165,10 @@ class DicomSettings(BaseModel):
     def below(self, root: Path) -> DicomSettings:
         """Return the same with relative names of files made full."""
         return self if self.tls is None else self.model_copy(update={"tls": self.tls.below(root)})
+
+    def takes_class(self, sop_class: str) -> bool:
+        """Say whether objects of a SOP class are taken."""
+        return is_storage(sop_class) or (self.unknown_classes == "accept" and not keyword_of(sop_class))
 
     def peer(self, ae_title: str) -> DicomPeer | None:
         """Return what is known of a calling AE title."""

@@ -33,7 +33,7 @@ from engine.formats.dicom.header import (
 )
 from engine.formats.dicom.values import text_of
 from engine.kernel.clock import now_ms
-from engine.kernel.errors import FormatError, StoreUnavailable
+from engine.kernel.errors import FormatError, StoreUnavailable, place_of
 from engine.kernel.imaging import Added, Arriving, NewInstance, Objects, Received, Stored
 from engine.kernel.message import Accepted, NewEntry
 
@@ -275,7 +275,11 @@ class Ingest:
                 _fail(batch, e)
                 return
             # one object that is choked on must not cost its neighbours their answers
-            log.exception("%d objects could not be written down together; trying them one by one", len(batch))
+            log.error(
+                "%d objects could not be written down together (%s); trying them one by one",
+                len(batch),
+                place_of(e),
+            )
             for one in batch:
                 self._commit_all([one])
 

@@ -1,28 +1,26 @@
-"""Open what imaging needs of a project: where objects are kept, what is held; the nodes and who they call.
+"""Open what imaging needs of a project: where objects are kept, what is held, the way of objects to both.
 
-In: the settings, the keys, the channels. Out: both stores, made at the first start; targets of a node's peers
-with its own certificate.
+In: the settings, the keys, the channels. Out: both stores, made at the first start; the nodes by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.channels.definition import Channel
-from engine.destinations.dicom import Target
+from engine.channels.node.ingest import Ingest
 from engine.formats.dicom.uids import is_storage
 from engine.imaging.index import SqlIndex
 from engine.kernel.config import Config
 from engine.kernel.imaging import Objects
-from engine.listeners.dicom_policy import Policy
-from engine.listeners.dicom_settings import DicomPeer, DicomSettings
-from engine.listeners.dicom_tls import client_context
+from engine.kernel.message import Accepted, NewEntry
+from engine.listeners.dicom_settings import DicomSettings
 from engine.objects.folder import FolderObjects
 from engine.security.keys import Keyring
 
-__all__ = ["Imaging", "nodes_of", "open_imaging", "open_objects", "retrieve_url", "takes_of", "target_of"]
+__all__ = ["Imaging", "nodes_of", "open_imaging", "open_ingest", "open_objects", "retrieve_url", "takes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +71,30 @@ def open_imaging(config: Config, keyring: Keyring) -> Imaging:
 
 
 def takes_of(nodes: Mapping[str, DicomSettings]) -> Callable[[str, str], bool]:
-    """Return what says whether a channel takes objects of a SOP class, on whatever way they come."""
-    policies = {name: Policy(node) for name, node in nodes.items()}
+    """Return what says whether a channel takes objects of a SOP class; without a node, storage only."""
 
     def takes(channel: str, sop_class: str) -> bool:
-        policy = policies.get(channel)
-        return is_storage(sop_class) if policy is None else policy.takes_class(sop_class)
+        node = nodes.get(channel)
+        return is_storage(sop_class) if node is None else node.takes_class(sop_class)
 
     return takes
 
 
-def target_of(node: DicomSettings, peer: DicomPeer) -> Target:
-    """Say how a node calls one of its peers. Raises ConfigError where a certificate cannot be used."""
-    tls = client_context(node.tls) if peer.tls else None
-    return Target(peer.host, peer.port, peer.ae_title, node.ae_title, tls, node.idle_seconds)
+def open_ingest(
+    imaging: Imaging,
+    nodes: Mapping[str, DicomSettings],
+    append: Callable[[Sequence[NewEntry]], list[Accepted]],
+) -> Ingest:
+    """Return the way of objects to the disk, under the rules of the nodes, on whatever way they come."""
+
+    def issuer(channel: str) -> str:
+        node = nodes.get(channel)
+        return node.issuers.patient if node is not None else ""
+
+    most = max(node.max_object_mb for node in nodes.values()) << 20
+    return Ingest(
+        imaging.objects, imaging.index, append, max_object_bytes=most, issuer=issuer, takes=takes_of(nodes)
+    )
 
 
 def retrieve_url(config: Config) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydicom.sr import _concepts_dict, _snomed_dict
-
 __all__ = ["body_part", "ct_of_rt", "side"]
 
 _PARTS = {
@@ -88,6 +86,9 @@ _RT = frozenset({"SRT", "SNM3", "99SDM"})
 
 @cache
 def _concept(keyword: str) -> tuple[str, str] | None:
+    # here and not above: half a second and 80 MB, which every process and command would pay for
+    from pydicom.sr import _concepts_dict
+
     found = _concepts_dict.concepts["SCT"].get(keyword)
     if found is None or len(found) != 1:  # several codes for one keyword: which one is meant is not said
         return None
@@ -109,4 +110,8 @@ def side(term: str) -> tuple[str, str] | None:
 
 def ct_of_rt(code: str, scheme: str) -> str:
     """Return the SNOMED CT code of a SNOMED RT one; empty where DICOM's tables have none."""
-    return str(_snomed_dict.mapping["SRT"].get(code, "")) if scheme in _RT else ""
+    if scheme not in _RT:
+        return ""
+    from pydicom.sr import _snomed_dict
+
+    return str(_snomed_dict.mapping["SRT"].get(code, ""))
