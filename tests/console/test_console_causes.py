@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hub_project import HERE
 
-from engine.console.status import CAUSES
+from engine.channels.causes import CAUSES
 
 NOT_CAUSES = {
     "late": "a note on what was written or left out; its function gives it back to the caller's flags",

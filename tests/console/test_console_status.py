@@ -14,9 +14,10 @@ from hub_project import HERE, TOKEN
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from engine.channels.causes import CAUSES
 from engine.channels.replay import ask_replay
 from engine.console.exposition import merged
-from engine.console.status import CAUSES, ago
+from engine.console.status import ago
 
 PAGES = ("/", "/status.json", "/healthz", "/metrics")
 PATIENT_DATA = (

@@ -14,9 +14,9 @@ import pytest
 import typer
 from docs_pages import DOCS, PAGES, ROOT, Block, all_blocks, blocks, prose
 
+from engine.channels.causes import CAUSES
 from engine.channels.definition import WORDS
 from engine.cli.main import app
-from engine.console.status import CAUSES
 
 README = ROOT / "README.md"
 EVERYWHERE = [*PAGES, README]
