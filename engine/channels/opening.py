@@ -1,5 +1,5 @@
-"""Open what a process needs of a project: the key, the journal, the core store; refuse a pair that does not
-fit."""
+"""Open what a process needs of a project: the key, the journal, the core store, what people do; refuse a pair
+that does not fit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.security.keys import Keyring
+from engine.staff.staff import Staff
 from engine.store.sql import SqlStore
 
-__all__ = ["check_pair", "open_journal", "open_keyring", "open_store", "prepare_folder"]
+__all__ = ["check_pair", "open_journal", "open_keyring", "open_staff", "open_store", "prepare_folder"]
 
 
 def prepare_folder(config: Config) -> None:
@@ -53,6 +54,11 @@ def open_journal(config: Config, keyring: Keyring) -> SqlJournal:
 def open_store(config: Config, keyring: Keyring) -> SqlStore:
     """Open the core store."""
     return SqlStore.open(config.core_url, keyring)
+
+
+def open_staff(config: Config, keyring: Keyring) -> Staff:
+    """Open what people do: accounts, sessions, keys, notes, drafts."""
+    return Staff.open(config.staff_url, keyring)
 
 
 def check_pair(journal: SqlJournal, store: SqlStore) -> None:

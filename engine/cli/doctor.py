@@ -104,7 +104,7 @@ def _settings(config: Config) -> Iterator[Finding]:
             continue
         value = getattr(config, name)
         origin = "config.yaml" if name in config.model_fields_set else "default"
-        if name in ("journal", "core", "imaging"):
+        if name in ("journal", "core", "imaging", "staff"):
             from sqlalchemy.engine import make_url
 
             value = make_url(getattr(config, f"{name}_url")).render_as_string(hide_password=True)

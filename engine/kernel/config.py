@@ -198,6 +198,12 @@ class Config(BaseModel):
         description="Database of what is held of imaging. Empty: SQLite in the data folder.",
         examples=["postgresql://hub@db/hub"],
     )
+    staff: str = Field(
+        default="",
+        description="Database of accounts, notes, drafts and what else people do. Empty: SQLite in the data "
+        "folder.",
+        examples=["postgresql://hub@db/hub"],
+    )
     objects: ObjectSettings = Field(
         default=ObjectSettings(),
         description="Where DICOM objects are kept, sealed.",
@@ -279,6 +285,11 @@ class Config(BaseModel):
     def imaging_url(self) -> str:
         """The database URL of what is held of imaging."""
         return self.imaging or f"sqlite:///{self.data_dir / 'imaging.db'}"
+
+    @property
+    def staff_url(self) -> str:
+        """The database URL of what people do."""
+        return self.staff or f"sqlite:///{self.data_dir / 'staff.db'}"
 
     @property
     def objects_dir(self) -> Path:

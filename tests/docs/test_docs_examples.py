@@ -226,7 +226,8 @@ def test_the_backup_shown_fits_together_and_the_other_order_is_refused(tmp_path:
     hub = _Hub(data)
     hub.receive(1)
     core, journal = (
-        block.text.replace('("core", "imaging", "journal")', f'("{one}",)') for one in ("core", "journal")
+        block.text.replace('("staff", "core", "imaging", "journal")', f'("{one}",)')
+        for one in ("core", "journal")
     )
     assert core != block.text
     _backup(data, right, core)
