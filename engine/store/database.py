@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ _CHUNK = 500  # values in one IN (...); a few fixed sizes keep the statement cac
 
 class Conflict(HubError):
     """A row that the constraints of the store refuse: the content is at fault, not the database."""
+
+
+class _Undo(Exception):
+    """Nothing of this transaction is to stay."""
 
 
 def engine_for(url: str) -> Engine:
@@ -182,6 +186,13 @@ class Database:
                 if translated is error:
                     raise
                 raise translated from error
+
+    @contextmanager
+    def undone(self) -> Iterator[Session]:
+        """Open the write transaction for what is only tried: it is rolled back at the end."""
+        with suppress(_Undo), self.write() as session:
+            yield session
+            raise _Undo
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -27,10 +27,12 @@ from engine.store.pack import Bodies
 from engine.store.plan import Prepared, prepare
 from engine.store.provenance import entry_of, provenance, provenance_about
 from engine.store.read import Change, Reader, StoredVersion
+from engine.store.rehearsal import Rehearsal, rehearse
 from engine.store.rerun import Stopped, rerun
 from engine.store.search import Page, SearchError, search
 from engine.store.state import State, Types
 from engine.store.writer import Writer
+from engine.store.written import Wrote, wrote
 
 __all__ = ["SqlStore"]
 
@@ -124,6 +126,14 @@ class SqlStore:
                 if before is None or before.status != "done":
                     writer.outcome(stopped.outcome, stopped.work, reason)
             return [stopped.outcome]
+
+    def rehearse(self, works: Sequence[Work], *, again: bool = False) -> Rehearsal:
+        """Work out what works would write, and write nothing; `again`: as `rerun` does, else as `apply`.
+
+        Raises StoreUnavailable.
+        """
+        prepared = [prepare(work, self._keys) for work in works]
+        return rehearse(prepared, self._database, self._keys, (self._types, self._bodies), again)
 
     def _one_by_one_if_needed(
         self, batch: Sequence[Prepared], write: Callable[[Sequence[Prepared]], list[Outcome]]
@@ -252,6 +262,10 @@ class SqlStore:
     def written_by(self, entry: int) -> list[tuple[str, str, int, str]]:
         """Return (type, id, version, op) of everything an entry wrote."""
         return self._read(lambda reader: reader.written_by(entry))
+
+    def wrote(self, *entries: int, most: int = 200, at: int | None = None) -> list[Wrote]:
+        """Return what entries wrote, each with what was there before; `most` of it; `at`: at that moment."""
+        return self._read(lambda reader: wrote(reader, entries, most, at))
 
     def entries_touching(self, resources: Sequence[tuple[str, str]], after: int) -> list[tuple[int, int]]:
         """Return (position, newest entry) of all that spoke of these resources (type, id) after a position,
