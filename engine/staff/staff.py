@@ -11,6 +11,7 @@ from collections.abc import Callable
 from engine.kernel.clock import now_ms
 from engine.security.keys import Keyring
 from engine.staff.database import Database
+from engine.staff.drafts import DraftRows
 
 __all__ = ["Staff"]
 
@@ -31,6 +32,11 @@ class Staff:
             database.close()
             raise
         return cls(database, keyring, now)
+
+    @property
+    def drafts(self) -> DraftRows:
+        """The rows of drafts and changes."""
+        return DraftRows(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""
