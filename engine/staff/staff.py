@@ -12,6 +12,7 @@ from engine.kernel.clock import now_ms
 from engine.security.keys import Keyring
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
+from engine.staff.hours import Hours
 
 __all__ = ["Staff"]
 
@@ -37,6 +38,11 @@ class Staff:
     def drafts(self) -> DraftRows:
         """The rows of drafts and changes."""
         return DraftRows(self.database, self.keyring, self.now)
+
+    @property
+    def hours(self) -> Hours:
+        """How many messages each channel received in each hour."""
+        return Hours(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""
