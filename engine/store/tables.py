@@ -25,7 +25,10 @@ from sqlalchemy import (
 __all__ = [
     "ALIAS",
     "AUDIT",
+    "AUDIT_BEGIN",
     "AUDIT_HEAD",
+    "AUDIT_NAMED",
+    "AUDIT_NAMED_UPTO",
     "CLOCK",
     "CONCEPT",
     "DELIVERY",
@@ -310,6 +313,8 @@ AUDIT = Table(
     Column("what", Text, nullable=False),
     Column("detail", LargeBinary),  # sealed: a query may hold patient data
     Column("hash", LargeBinary, nullable=False),
+    Index("audit_by_who", "who", "id"),
+    Index("audit_by_action", "action", "id"),
 )
 
 AUDIT_HEAD = Table(
@@ -318,4 +323,29 @@ AUDIT_HEAD = Table(
     Column("one", SmallInteger, primary_key=True, autoincrement=False),
     Column("id", BIG, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+)
+
+AUDIT_BEGIN = Table(
+    "audit_begin",  # at most one row: where the chain begins since old rows were taken out
+    METADATA,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    Column("row", BIG, nullable=False),  # the last that was taken out
+    Column("at", BIG, nullable=False),
+    Column("hash", LargeBinary, nullable=False),  # of that row
+    Column("seal", LargeBinary, nullable=False),  # keyed hash of all this: nobody without the key makes one
+)
+
+AUDIT_NAMED = Table(
+    "audit_named",  # what an audit row names, as keyed hashes; see store/auditnames.py
+    METADATA,
+    Column("mac", BIG, primary_key=True, autoincrement=False),
+    Column("row", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+AUDIT_NAMED_UPTO = Table(
+    "audit_named_upto",  # one row: the newest audit row that was read for it
+    METADATA,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    Column("row", BIG, nullable=False),
 )
