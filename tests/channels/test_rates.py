@@ -105,7 +105,7 @@ def test_an_older_journal_in_its_place_is_gone_on_from(feed: Feed) -> None:
     ],
 )
 def test_the_same_hour_of_the_weeks_before(feed: Feed, weeks: list[int], expected: Usual) -> None:
-    began = (NOW - (len(weeks) + 1) * WEEK) // HOUR - 1
+    began = (NOW - (len(weeks) + 1) * WEEK) // HOUR
     counts = {("lab", (NOW - n * WEEK) // HOUR): count for n, count in enumerate(weeks, 1)}
     feed.staff.hours.add(0, 0, {("lab", began): 1, ("other", (NOW - 2 * DAY) // HOUR): 99, **counts})
     rates = feed.rates()
