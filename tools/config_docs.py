@@ -28,6 +28,12 @@ from engine.kernel.config import (  # noqa: E402
     TerminologySettings,
     WebTlsSettings,
 )
+from engine.kernel.web_settings import (  # noqa: E402
+    IssuerSettings,
+    OidcSettings,
+    RoleClaim,
+    SignInSettings,
+)
 from engine.listeners.accepting import AckScript, AckX12  # noqa: E402
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
 from engine.listeners.dicom_settings import (  # noqa: E402
@@ -51,6 +57,10 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml, `objects:`", "objects.", ObjectSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),
     ("config.yaml, `console: {tls: ...}`", "console.tls.", WebTlsSettings),
+    ("config.yaml, `console: {sign_in: ...}`", "console.sign_in.", SignInSettings),
+    ("config.yaml, `console: {oidc: ...}`", "console.oidc.", OidcSettings),
+    ("A line of its `roles:`", "", RoleClaim),
+    ("A line of `console: {issuers: ...}`", "", IssuerSettings),
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
@@ -96,6 +106,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(a) for a in inside if a is not type(None))
     if origin is tuple:
         return f"list of {_kind(inside[0])}"
+    if origin is dict:
+        return "lines below it"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "`accept` lines" if annotation is Accepts else "see below"
     return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}[
@@ -109,7 +121,7 @@ def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "must be set"
     value = field.default
-    if value is None or value in ("", ()) or isinstance(value, BaseModel):
+    if value is None or value in ("", (), {}) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, tuple):
         return "`[" + ", ".join(map(str, value)) + "]`"

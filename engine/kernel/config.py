@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.kernel.errors import ConfigError
+from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
 __all__ = [
@@ -27,42 +28,6 @@ __all__ = [
     "load_config",
     "one_line",
 ]
-
-
-class WebTlsSettings(BaseModel):
-    """TLS 1.2 or 1.3 for the web side."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    certificate: Path = Field(
-        description="PEM file: the certificate, then any intermediate ones.", examples=["tls/web.pem"]
-    )
-    key: Path = Field(description="PEM file: the private key of the certificate.", examples=["tls/web.key"])
-
-
-class ConsoleSettings(BaseModel):
-    """The web side: status page, FHIR endpoint, feed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    listen: str = Field(
-        default="127.0.0.1:8080",
-        description="Address and port of the web pages and the FHIR endpoint. For others than this machine "
-        "set `tls`, or put a proxy with TLS before it and say so with `proxy`.",
-        examples=["10.20.0.5:8443"],
-    )
-    tls: WebTlsSettings | None = Field(
-        default=None,
-        description="Certificate of the web side. Empty: plain HTTP.",
-        examples=[{"certificate": "tls/web.pem", "key": "tls/web.key"}],
-    )
-    proxy: str = Field(
-        default="",
-        description="Address that people type where a proxy with TLS passes requests on. Links begin with "
-        "it, and every page then asks for the token.",
-        examples=["https://hub.mercy.example"],
-        pattern=r"^(https://[^/\s]+(/[^\s?#]*)?)?$",
-    )
 
 
 class KeepSettings(BaseModel):
