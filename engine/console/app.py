@@ -30,12 +30,16 @@ from engine.channels.opening import open_journal, open_store
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.dicomweb_open import open_dicomweb
+from engine.console.door import Door, Seats
 from engine.console.endpoint import Endpoint
 from engine.console.exchange import Ask, Reply
 from engine.console.figures import Gauge
 from engine.console.guard import Guard
+from engine.console.hub import Hub
 from engine.console.open_pages import add_open_pages
 from engine.console.recorder import Recorder
+from engine.console.rendering import Rendering
+from engine.console.site import add_pages
 from engine.console.terminology import TerminologyDesk
 from engine.console.tokens import Tokens
 from engine.journal.sql import SqlJournal
@@ -65,8 +69,10 @@ def create_app(
     token: str,
     stopping: Callable[[], bool] = lambda: False,
     dicomweb: DicomWeb | None = None,
+    console: tuple[Hub, Seats] | None = None,
 ) -> Guard:
-    """Make the ASGI application; `token` is the text of the token file."""
+    """Make the ASGI application; `token` is the text of the token file. Without `console` there are no pages
+    for people."""
     tokens, recorder = Tokens.read(token), Recorder(store.audit)
     desk = Desk(store, tokens, Endpoint(store, keyring, config.hub, TerminologyDesk(config)), recorder)
     app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
@@ -74,6 +80,9 @@ def create_app(
     add_open_pages(app, config, gauge, tokens, guard)
     if dicomweb is not None:
         add_dicomweb(app, dicomweb, tokens, recorder, config.console.proxy)
+    if console is not None:
+        hub, seats = console
+        add_pages(Door(app, hub, seats, Rendering(hub)), stopping)
     waiting = 0
 
     @app.api_route("/fhir", methods=_METHODS)

@@ -24,6 +24,7 @@ from engine.console.answers import Answer, Goto, Refused
 from engine.console.hub import Hub
 from engine.console.intake import Given, read_form
 from engine.console.rendering import Rendering
+from engine.console.streams import add_stream
 from engine.console.visit import Seat, Visit
 from engine.kernel.errors import HubError, StoreUnavailable, place_of
 from engine.security.access import OPEN, PERMISSIONS, PHI
@@ -41,8 +42,11 @@ PageFunction = Callable[[Visit], Answer]
 class Seats(Protocol):
     """What knows sessions."""
 
-    def seat(self, cookie: str) -> Seat | None:
-        """Return whose session a cookie is, None where there is none (any more)."""
+    def seat(self, cookie: str, *, stirs: bool = True) -> Seat | None:
+        """Return whose session a cookie is, None where there is none (any more).
+
+        `stirs`: a person did something, so the session goes on; what a page asks by itself does not count.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,15 @@ class Way:
     twin: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    needs: str
+    json: bool
+    records: bool
+    most: int
+    stirs: bool
+
+
 class Door:
     """Adds pages to an application."""
 
@@ -62,15 +75,17 @@ class Door:
         self.app, self.hub, self.rendering = app, hub, rendering
         self._seats = seats
         self.ways: list[Way] = []
+        self.stopping: Callable[[], bool] = lambda: False
 
     def get(
-        self, path: str, *, needs: str, twin: bool = True, records: bool | None = None
+        self, path: str, *, needs: str, twin: bool = True, records: bool | None = None, stirs: bool = True
     ) -> Callable[[PageFunction], PageFunction]:
         """Declare a page, and its JSON twin at `<path>.json`.
 
         `records`: whether it must note what was seen; as a rule where its permission shows patient data.
+        `stirs`: no for what pages ask by themselves.
         """
-        return self._way("GET", path, needs, twin, records, 0)
+        return self._way("GET", path, needs, twin, records, 0, stirs)
 
     def post(
         self, path: str, *, needs: str, twin: bool = False, records: bool | None = None, most: int = 1 << 20
@@ -79,7 +94,14 @@ class Door:
         return self._way("POST", path, needs, twin, records, most)
 
     def _way(
-        self, method: str, path: str, needs: str, twin: bool, records: bool | None, most: int
+        self,
+        method: str,
+        path: str,
+        needs: str,
+        twin: bool,
+        records: bool | None,
+        most: int,
+        stirs: bool = True,
     ) -> Callable[[PageFunction], PageFunction]:
         if needs not in PERMISSIONS:
             raise ValueError(f"{method} {path} needs {needs!r}, which is no permission")
@@ -88,19 +110,18 @@ class Door:
         def declared(page: PageFunction) -> PageFunction:
             for json in (False, True) if twin else (path.endswith(".json"),):
                 at = path if not twin or not json else f"{path}.json"
-                self._route(method, at, page, needs, json, must, most)
+                self._route(method, at, page, _Rule(needs, json, must, most, stirs))
             self.ways.append(Way(method, path, needs, twin))
+            self.rendering.paths.add(path)
             return page
 
         return declared
 
-    def _route(
-        self, method: str, path: str, page: PageFunction, needs: str, json: bool, must: bool, most: int
-    ) -> None:
+    def _route(self, method: str, path: str, page: PageFunction, rule: _Rule) -> None:
         async def answer(request: Request) -> Response:
-            return await self._answer(request, page, needs, json, must, most)
+            return await self._answer(request, page, rule)
 
-        answer.needs = needs  # type: ignore[attr-defined]
+        answer.needs = rule.needs  # type: ignore[attr-defined]
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in _PARAMETER.findall(path)
@@ -109,7 +130,7 @@ class Door:
             path,
             answer,
             methods=[method],
-            name=f"{page.__module__.rpartition('.')[2]}.{page.__name__}{'.json' if json else ''}",
+            name=f"{page.__module__.rpartition('.')[2]}.{page.__name__}{'.json' if rule.json else ''}",
             operation_id=f"{method.lower()} {path}",
             summary=(page.__doc__ or "").strip().splitlines()[0] if page.__doc__ else None,
             openapi_extra={"parameters": parameters} if parameters else None,
@@ -124,29 +145,31 @@ class Door:
             },
         )
 
-    async def _answer(
-        self, request: Request, page: PageFunction, needs: str, json: bool, must: bool, most: int
-    ) -> Response:
-        seat = await run_in_threadpool(self._seats.seat, request.cookies.get(COOKIE, ""))
-        visit = self._visit(request, seat, json)
+    async def _answer(self, request: Request, page: PageFunction, rule: _Rule) -> Response:
+        seat = await run_in_threadpool(self.seat, request, rule.stirs)
+        visit = self.visit(request, seat, rule.json)
         try:
-            if seat is None and needs != OPEN:
+            if seat is None and rule.needs != OPEN:
                 return self._stranger(visit)
-            given = await read_form(request, most) if request.method == "POST" else Given()
+            given = await read_form(request, rule.most) if request.method == "POST" else Given()
         except Refused as refused:
             return self.rendering.respond(visit, refused)
         visit.form, visit.forms, visit.files = given.last, given.every, given.files
-        return await run_in_threadpool(self._done, request, visit, page, needs, must)
+        return await run_in_threadpool(self._done, request, visit, page, rule)
 
-    def _done(self, request: Request, visit: Visit, page: PageFunction, needs: str, must: bool) -> Response:
+    def seat(self, request: Request, stirs: bool = True) -> Seat | None:
+        """Return whose session a request is of."""
+        return self._seats.seat(request.cookies.get(COOKIE, ""), stirs=stirs)
+
+    def _done(self, request: Request, visit: Visit, page: PageFunction, rule: _Rule) -> Response:
         try:
             answer: Answer
             try:
                 if request.method == "POST":
                     self._ours(request, visit)
-                visit.require(needs)
+                visit.require(rule.needs)
                 answer = page(visit)
-                if must and not visit.accesses:
+                if rule.records and not visit.accesses:
                     visit.saw(page.__name__, visit.url.partition("?")[0].strip("/") or "console")
             except Refused as refused:
                 answer = refused
@@ -187,7 +210,13 @@ class Door:
             return Response(status_code=401, headers={"HX-Redirect": f"/signin{back}"})
         return self.rendering.respond(visit, Goto(f"/signin{back}"))
 
-    def _visit(self, request: Request, seat: Seat | None, json: bool) -> Visit:
+    def live(self, path: str, *, needs: str, look: Callable[[Visit], str]) -> None:
+        """Declare a stream of server-sent events: what `look` gives (HTML), whenever it is another."""
+        add_stream(self, path, needs, look, lambda: self.stopping())
+        self.ways.append(Way("GET", path, needs, False))
+
+    def visit(self, request: Request, seat: Seat | None, json: bool = False) -> Visit:
+        """Return a request as page functions are given it."""
         query = dict(request.query_params)
         base = self.hub.config.console.proxy or str(request.base_url)
         url = request.url.path + (f"?{request.url.query}" if request.url.query else "")

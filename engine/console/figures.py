@@ -31,6 +31,7 @@ _KEPT = 1.0  # seconds
 _DAY = 86_400_000  # ms
 _e = tables.entry.c
 _WINDOWS, _WINDOW = 25, 2000
+_FEW = 500  # ids in one IN (...)
 _LOOKED_AT = 2000  # messages with work flags that are counted by code
 _NEWEST = 5  # entries named a code
 
@@ -48,6 +49,7 @@ class ChannelFigures:
     waiting: int = 0
     parked: int = 0
     unmapped: int = 0  # messages with a code that no table has, in the last 24 hours
+    oldest: int | None = None  # when the oldest that waits was received
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ class Gauge:
             lines.setdefault(name, ChannelFigures(name, known=False)).unmapped = count
         self._times(lines)
         waiting = sum(line.waiting for line in lines.values())
-        oldest = self._oldest(low, marks) if waiting else None
+        oldest = self._oldest(low, marks, lines) if waiting else None
         at = now_ms()
         states = {n: State(c.parked, c.waiting, c.unmapped, c.last) for n, c in lines.items()}
         alarms = self.alarms.look(states, at)
@@ -247,18 +249,35 @@ class Gauge:
             found[channel] += count
         return found
 
-    def _oldest(self, low: int, marks: dict[int, int]) -> int | None:
-        """Return when the oldest entry that no watermark has passed was received."""
-        after = low
+    def _oldest(self, low: int, marks: dict[int, int], lines: dict[str, ChannelFigures]) -> int | None:
+        """Return when the oldest entry that no watermark has passed was received, and fill it in by channel:
+        of those that wait behind a very long queue of others, nothing is said."""
+        after, oldest = low, None
+        wanted = {name for name, line in lines.items() if line.waiting}
         for _ in range(_WINDOWS):
             heads = self._journal.heads(after, _WINDOW)
-            for entry, lanes in heads:
-                if any(marks.get(lane, 0) < entry for lane in lanes):
-                    return self._journal.oldest_after(entry - 1)
-            if len(heads) < _WINDOW:
-                return None
+            behind = [entry for entry, lanes in heads if any(marks.get(lane, 0) < entry for lane in lanes)]
+            for source, received in self._first_of(behind):
+                name = self._sources[source]
+                oldest = received if oldest is None else min(oldest, received)
+                lines[name].oldest = min(received, lines[name].oldest or received)
+                wanted.discard(name)
+            if len(heads) < _WINDOW or not wanted:
+                return oldest
             after = heads[-1][0]
-        return self._journal.oldest_after(after)
+        return oldest if oldest is not None else self._journal.oldest_after(after)
+
+    def _first_of(self, entries: Sequence[int]) -> list[tuple[int, int]]:
+        """Return (source, received) of the first of each source among these entries."""
+        if not entries:
+            return []
+        of = sa.and_(_e.id >= entries[0], _e.id <= entries[-1])
+        if len(entries) <= _FEW:
+            of = _e.id.in_(entries)
+        firsts = sa.select(sa.func.min(_e.id)).where(of).group_by(_e.source)
+        query = sa.select(_e.source, _e.received).where(_e.id.in_(firsts))
+        with reporting("journal"), self._journal.engine.connect() as connection:
+            return [(source, received) for source, received in connection.execute(query)]
 
 
 def _line(channel: Channel) -> ChannelFigures:

@@ -20,7 +20,7 @@ log = logging.getLogger("hub.console")
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = [
     (b"content-security-policy", _POLICY.encode()),
@@ -30,7 +30,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
-_AREAS = ("fhir", "feed", "dicomweb", "metrics", "healthz", "status.json", "static")
+_AREAS = ("fhir", "feed", "dicomweb", "metrics", "healthz", "status", "status.json", "static")
 
 
 class Guard:

@@ -1,4 +1,4 @@
-"""The routes without patient data: `/`, `/status.json`, `/healthz`, `/metrics` and the files they need.
+"""The routes without patient data: `/status`, `/status.json`, `/healthz`, `/metrics` and the files they need.
 
 In: requests. Out: HTML, JSON, Prometheus text. From this machine they need no token; from elsewhere they do
 (bearer, or as the password a browser asks for), except that `/healthz` always says whether all is well,
@@ -8,6 +8,7 @@ without the reasons.
 from __future__ import annotations
 
 import ipaddress
+import re
 import shutil
 from importlib.resources import files
 from typing import Any
@@ -27,7 +28,14 @@ from engine.kernel.errors import HubError
 
 __all__ = ["add_open_pages", "is_local"]
 
-_STATIC = {"hub.css": "text/css", "refresh.js": "text/javascript", "mark.svg": "image/svg+xml"}
+_FILE = re.compile(r"[A-Za-z0-9_-]+\.[a-z]+")
+
+_MEDIA = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
 
 
 def is_local(request: Request) -> bool:
@@ -69,7 +77,7 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
         except HubError:
             return None, found  # `found` holds the reason
 
-    @app.get("/")
+    @app.get("/status")
     async def status_page(request: Request) -> Response:
         if not allowed(request):
             return challenge()
@@ -108,8 +116,14 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
         return Response(await run_in_threadpool(text), headers={"Content-Type": exposition.MEDIA})
 
     @app.get("/static/{name}")
-    async def static(name: str) -> Response:
-        if name not in _STATIC:
+    async def static(name: str, v: str = "") -> Response:
+        media = _MEDIA.get(name[name.rfind(".") :])
+        if media is None or not _FILE.fullmatch(name):
             return Response("There is no such file.\n", 404, media_type="text/plain")
-        body = files("engine.console").joinpath("static", name).read_bytes()
-        return Response(body, headers={"Cache-Control": "no-cache"}, media_type=_STATIC[name])
+        try:
+            body = files("engine.console").joinpath("static", name).read_bytes()
+        except OSError:
+            return Response("There is no such file.\n", 404, media_type="text/plain")
+        # an address with a version names these bytes for ever
+        kept = "public, max-age=31536000, immutable" if v else "no-cache"
+        return Response(body, headers={"Cache-Control": kept}, media_type=media)

@@ -46,7 +46,7 @@ NAVIGATION = (
 """Key, path, word, permission ("": one of the admin pages'), second key after `g`."""
 
 _ADMIN = ("admin.users", "admin.keys", "admin.settings", "see.audit")
-_SAFE_FRAME = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+_SAFE_FRAME = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 _NOTICES = 500
 
 
@@ -72,6 +72,7 @@ class Rendering:
         self._hub = hub
         self._lock = threading.Lock()
         self._notices: OrderedDict[str, str] = OrderedDict()
+        self.paths: set[str] = set()  # what the door has, so that no page leads nowhere
         self.environment = Environment(
             loader=PackageLoader("engine.console", "templates"),
             autoescape=select_autoescape(default=True),
@@ -162,7 +163,8 @@ class Rendering:
             "hub_name": config.hub,
             "environment_name": config.environment,
             "profile": config.profile,
-            "navigation": _navigation(visit),
+            "navigation": _navigation(visit, self.paths),
+            "has": self.paths.__contains__,
             "here": visit.url.partition("?")[0],
             "url": visit.url,
             "theme": _theme(visit),
@@ -172,14 +174,14 @@ class Rendering:
         }
 
 
-def _navigation(visit: Visit) -> list[dict[str, Any]]:
+def _navigation(visit: Visit, paths: set[str]) -> list[dict[str, Any]]:
     if visit.seat is None:
         return []
     here = visit.url.partition("?")[0].split("/")[1]
     shown = []
     for key, path, word, needs, letter in NAVIGATION:
         wanted = _ADMIN if not needs else (needs,)
-        if any(visit.seat.person.may(permission) for permission in wanted):
+        if path in paths and any(visit.seat.person.may(permission) for permission in wanted):
             shown.append({"key": key, "path": path, "word": word, "letter": letter, "here": here == key})
     return shown
 

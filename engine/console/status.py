@@ -18,7 +18,7 @@ from engine.console.health import Health
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config
 
-__all__ = ["ago", "facts", "page"]
+__all__ = ["ago", "facts", "number", "page"]
 
 
 def facts(config: Config, figures: Figures | None, health: Health) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["ago"] = ago
-    made.filters["number"] = _number
+    made.filters["number"] = number
     made.filters["clock"] = lambda ms: iso(ms)[:19].replace("T", " ") + " UTC"
     return made
 
@@ -162,5 +162,6 @@ def ago(ms: int, now: int) -> str:
     return "just now"
 
 
-def _number(value: int) -> str:
+def number(value: int) -> str:
+    """Write a number with narrow spaces between its thousands."""
     return f"{value:,}".replace(",", "\u202f")

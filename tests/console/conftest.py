@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from console_people import Console, console_of
 from console_web import Web, web_side
 from hub_project import Hub, make_project
 
@@ -37,3 +38,33 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     yield made
     made.gauge.close()
     hub.close()
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """The console of a hub that has received something of most kinds. Tests only read it."""
+    project = Hub.open(make_project(tmp_path_factory.mktemp("console") / "project"))
+    project.take("adt", "adt/adt_a01_admit")
+    for name in ("potassium", "preliminary", "final", "corrected", "cmp", "sn"):
+        project.take("lab_oru", f"lab/oru_{name}")
+    project.receive("lab_oru", project.sample("lab/oru_rp"), "refused", "this channel does not accept it")
+    project.work()
+    made = console_of(project)
+    yield made
+    made.close()
+    project.close()
+
+
+@pytest.fixture
+def fresh_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Console]]:
+    """A maker of consoles of hubs without messages, for tests that change something."""
+    made: list[Console] = []
+
+    def maker() -> Console:
+        made.append(console_of(Hub.open(make_project(tmp_path_factory.mktemp("console") / "project"))))
+        return made[-1]
+
+    yield maker
+    for one in made:
+        one.close()
+        one.project.close()

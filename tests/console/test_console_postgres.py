@@ -31,7 +31,7 @@ def test_the_same_on_postgresql(postgres_database: str, tmp_path: Path) -> None:
         assert web.get("/fhir/Observation?code=2823-3")["entry"][0]["resource"]["id"] == id_
         assert web.get("/feed?limit=1000")["next"] == cursor_at(hub.store, hub.store.head())
         assert web.last_audit()[0][1] == "feed:read"
-        assert web.stranger.get("/").status_code == 200
+        assert web.stranger.get("/status").status_code == 200
         assert web.stranger.get("/fhir/Patient").status_code == 401
     finally:
         web.gauge.close()

@@ -19,7 +19,7 @@ from engine.channels.replay import ask_replay
 from engine.console.exposition import merged
 from engine.console.status import ago
 
-PAGES = ("/", "/status.json", "/healthz", "/metrics")
+PAGES = ("/status", "/status.json", "/healthz", "/metrics")
 PATIENT_DATA = (
     "100234",
     "Doe",
@@ -50,7 +50,7 @@ def alive(web: Web, age: float = 0) -> None:
 
 def test_the_page_says_how_each_channel_is(web: Web) -> None:
     alive(web)
-    html = web.stranger.get("/").text
+    html = web.stranger.get("/status").text
     for text in (
         "My Integration Hub",
         "lab_oru",
@@ -132,7 +132,7 @@ def test_what_was_written_and_needs_a_look(fresh: Any) -> None:
     (line,) = [f for f in now["flags"] if f["code"] == "unmapped-code"]
     assert (line["count"], line["channels"]) == (2, ["lab_oru"])
     assert [one["entry"] for one in line["newest"]] == [second, first]
-    html = web.stranger.get("/").text
+    html = web.stranger.get("/status").text
     assert "Written, and somebody should look" in html and f"hub msg show {second}" in html
     assert web.stranger.get("/healthz").json()["work"] == 2
     ask_replay(hub.journal, first, "somebody", "looked at")
@@ -149,7 +149,7 @@ def test_entries_of_a_channel_whose_file_is_gone_are_still_shown(fresh: Any) -> 
     web.hub.work()
     line = next(c for c in web.gauge.now().channels if c.name == "old_lab")
     assert (line.known, line.received, line.parked) == (False, 1, 1)
-    assert "its file is gone" in web.stranger.get("/").text
+    assert "its file is gone" in web.stranger.get("/status").text
 
 
 class _Page(HTMLParser):
@@ -170,7 +170,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_obeys_its_own_policy_and_loads_nothing_from_elsewhere(web: Web) -> None:
-    answer = web.stranger.get("/")
+    answer = web.stranger.get("/status")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     page = _Page()
@@ -203,13 +203,13 @@ def test_names_cannot_break_the_page(fresh: Any) -> None:
     from engine.console.app import create_app
 
     app = create_app(evil, web.hub.keyring, web.hub.store, web.gauge, TOKEN)
-    html = TestClient(app, BASE, client=("127.0.0.1", 1)).get("/").text
+    html = TestClient(app, BASE, client=("127.0.0.1", 1)).get("/status").text
     assert "<script>alert" not in html and "&lt;script&gt;alert" in html
 
 
 def test_from_elsewhere_the_pages_need_the_token(web: Web) -> None:
     alive(web)
-    for path in ("/", "/status.json", "/metrics"):
+    for path in ("/status", "/status.json", "/metrics"):
         answer = web.elsewhere.get(path)
         assert answer.status_code == 401 and "lab_oru" not in answer.text
         assert answer.headers["www-authenticate"].startswith("Basic")
@@ -221,10 +221,10 @@ def test_from_elsewhere_the_pages_need_the_token(web: Web) -> None:
 
 
 def test_a_proxy_on_this_machine_or_a_foreign_name_is_not_this_machine(web: Web) -> None:
-    assert web.stranger.get("/", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 401
-    assert web.stranger.get("/", headers={"Forwarded": "for=192.0.2.1"}).status_code == 401
-    assert web.stranger.get("/", headers={"Host": "evil.example"}).status_code == 401
-    assert web.stranger.get("/", headers={"Host": "localhost:8080"}).status_code == 200
+    assert web.stranger.get("/status", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 401
+    assert web.stranger.get("/status", headers={"Forwarded": "for=192.0.2.1"}).status_code == 401
+    assert web.stranger.get("/status", headers={"Host": "evil.example"}).status_code == 401
+    assert web.stranger.get("/status", headers={"Host": "localhost:8080"}).status_code == 200
 
 
 def test_health_is_good_while_everything_answers(web: Web) -> None:
@@ -244,7 +244,7 @@ def test_health_names_what_is_wrong(fresh: Any) -> None:
     assert len(reasons) == 2 and all("has not reported for 12" in r for r in reasons)
     alive(web)
     assert web.stranger.get("/healthz").status_code == 200
-    html = web.stranger.get("/").text
+    html = web.stranger.get("/status").text
     assert "Running" in html
 
 
@@ -269,7 +269,7 @@ def test_health_is_bad_when_a_database_does_not_answer(fresh: Any) -> None:
     web.gauge._last = None
     answer = web.stranger.get("/healthz")
     assert answer.status_code == 503 and answer.json()["reasons"]
-    assert "Needs help" in web.stranger.get("/").text
+    assert "Needs help" in web.stranger.get("/status").text
     assert 'hub_up{process="console"} 0' in web.stranger.get("/metrics").text
 
 
@@ -351,7 +351,7 @@ def test_an_alarm_of_a_channels_file_is_on_the_page_and_in_the_metrics(fresh: An
     assert ("lab_oru", "held > 10", 12) in alarms()
     assert ("lab_oru", "unmapped codes > 0", 1) in alarms()
     assert not [a for a in alarms() if a[0] == "adt"]
-    html = web.stranger.get("/").text
+    html = web.stranger.get("/status").text
     assert "Results are waiting for an analyst" in html and "an alarm is on" in html
     told = web.stranger.get("/status.json").json()["alerts"]
     assert {a["when"] for a in told} == {"held > 10", "unmapped codes > 0"}
@@ -368,9 +368,9 @@ def test_behind_a_declared_proxy_nobody_is_on_this_machine(web: Web) -> None:
 
     app = create_app(config, web.hub.keyring, web.hub.store, web.gauge, TOKEN)
     client = TestClient(app, BASE, client=("127.0.0.1", 1))
-    for path in ("/", "/status.json", "/metrics"):
+    for path in ("/status", "/status.json", "/metrics"):
         assert client.get(path).status_code == 401
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    assert "https://hub.example/fhir/Observation" in client.get("/", headers=bearer).text
+    assert "https://hub.example/fhir/Observation" in client.get("/status", headers=bearer).text
     links = client.get("/fhir/Observation?_count=1", headers=bearer).json()["link"]
     assert all(link["url"].startswith("https://hub.example/fhir/") for link in links)

@@ -5,7 +5,7 @@ const lost = document.getElementById("lost");
 async function refresh() {
   if (!document.hidden) {
     try {
-      const answer = await fetch("/", { headers: { accept: "text/html" } });
+      const answer = await fetch("/status", { headers: { accept: "text/html" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
       const live = document.getElementById("live");

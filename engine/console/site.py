@@ -1,0 +1,22 @@
+"""All pages of the console, in one list.
+
+In: the door, what the pages work with. Out: routes. A new page is a module with `add(door)` and its line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.console.door import Door
+from engine.console.pages import now
+
+__all__ = ["PAGES", "add_pages"]
+
+PAGES = (now,)
+
+
+def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Add every page."""
+    door.stopping = stopping
+    for page in PAGES:
+        page.add(door)
