@@ -1,7 +1,7 @@
 """What a page of the console answers with: plain records, turned into HTTP by the door.
 
-In: what a page found. Out: nothing here; `door.py` renders a Page as HTML or, at its `.json` twin, as the same
-facts.
+In: what a page found. Out: nothing here; `door.py` renders a Page as HTML or, at its `.json` twin, as the
+same facts.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
@@ -183,11 +183,15 @@ class Door:
             return self.rendering.respond(visit, answer)
         except StoreUnavailable as e:
             log.error("%s", e)
-            return self.rendering.respond(visit, Refused(503, "The audit cannot be written, so nothing is shown."))
+            return self.rendering.respond(
+                visit, Refused(503, "The audit cannot be written, so nothing is shown.")
+            )
         except Exception as e:
             place = place_of(e)
             log.error("internal error %s", place)
-            return self.rendering.respond(visit, Refused(500, f"A fault of the hub ({place}).", "Please report it."))
+            return self.rendering.respond(
+                visit, Refused(500, f"A fault of the hub ({place}).", "Please report it.")
+            )
 
     def _ours(self, request: Request, visit: Visit) -> None:
         """Refuse a form that no page of ours made (cross-site request forgery)."""

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from engine.console.capability import capability
+from engine.console.continuations import Continuation, Pages
 from engine.console.exchange import Ask, Reply
 from engine.console.negotiation import lenient, negotiate, split_general
-from engine.console.pages import Continuation, Pages
 from engine.console.parameters import parameters, searchable
 from engine.console.refusals import Refusal, named, outcome
 from engine.console.terminology import TerminologyDesk

@@ -104,7 +104,9 @@ class Rendering:
 
     def _page(self, visit: Visit, page: Page) -> Response:
         if visit.json:
-            return Response(jsonio.dumps_pretty(plain(page.facts)), page.status, page.headers, "application/json")
+            return Response(
+                jsonio.dumps_pretty(plain(page.facts)), page.status, page.headers, "application/json"
+            )
         part = bool(page.fragment) and visit.htmx
         html = self.html(visit, page.fragment if part else page.template, page.facts, page.title)
         headers = {**page.headers, "Vary": "HX-Request"}
@@ -134,8 +136,12 @@ class Rendering:
         facts = {"status": refused.status, "text": refused.text, "remedy": refused.remedy}
         headers = {"Retry-After": "5"} if refused.status == 503 else {}
         if visit.json:
-            return Response(jsonio.dumps({"error": refused.text, "remedy": refused.remedy}), refused.status,
-                            headers, "application/json")
+            return Response(
+                jsonio.dumps({"error": refused.text, "remedy": refused.remedy}),
+                refused.status,
+                headers,
+                "application/json",
+            )
         if visit.htmx:
             headers |= {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
         template = "notice.html" if visit.htmx else "refused.html"

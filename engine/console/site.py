@@ -1,6 +1,7 @@
 """All pages of the console, in one list.
 
-In: the door, what the pages work with. Out: routes. A new page is a module with `add(door)` and its line here.
+In: the door, what the pages work with. Out: routes. A new page is a module with `add(door)` and its
+line here.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ __all__ = ["Seat", "Upload", "Visit"]
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A person's session: `csrf` is what every form of theirs carries, `at` when they last proved who they are (ms)."""
+    """A person's session: `csrf` is what every form of theirs carries, `at` when they last proved who they
+    are (ms)."""
 
     person: Person
     csrf: str

@@ -44,7 +44,9 @@ PERMISSIONS: dict[str, str] = {
     "dicomweb.store": "store images as a program",
 }
 
-PHI = frozenset({"see.bodies", "see.studies", "edit.message", "see.audit", "export", "fhir.read", "dicomweb.read"})
+PHI = frozenset(
+    {"see.bodies", "see.studies", "edit.message", "see.audit", "export", "fhir.read", "dicomweb.read"}
+)
 """Permissions whose use shows patient data: every use is in the audit."""
 
 _VIEWER = frozenset({"see.status", "see.messages", "see.maps", "see.senders"})
@@ -109,7 +111,8 @@ class Person:
     def everywhere(self, permission: str) -> bool:
         """Say whether it holds for every channel, those to come and those that are gone included."""
         return any(
-            permission in ROLES.get(grant.role, frozenset()) and "*" in grant.channels for grant in self.grants
+            permission in ROLES.get(grant.role, frozenset()) and "*" in grant.channels
+            for grant in self.grants
         )
 
     def channels(self, permission: str, known: Iterable[str]) -> list[str]:

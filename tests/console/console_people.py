@@ -67,7 +67,9 @@ class Console:
     seated: Seated
     base: str = BASE
 
-    def as_(self, *roles: str, channels: tuple[str, ...] = ("*",), name: str = "", glass: tuple[str, ...] = ()) -> Someone:
+    def as_(
+        self, *roles: str, channels: tuple[str, ...] = ("*",), name: str = "", glass: tuple[str, ...] = ()
+    ) -> Someone:
         """Return somebody with these roles (on these channels)."""
         name = name or "-".join(roles) or "nobody"
         person = Person(name, name.title(), tuple(Grant(role, channels) for role in roles), glass)

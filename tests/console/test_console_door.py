@@ -1,4 +1,4 @@
-"""The door of the console: nobody passes without a session, a permission, a token of ours and an audit row."""
+"""The door of the console: nobody passes without a session, a permission, a token and an audit row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from engine.console.rendering import plain
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.security.access import PERMISSIONS, PHI, ROLES
 
-OUTSIDE = {"/fhir", "/fhir/{path:path}", "/feed", "/status", "/status.json", "/healthz", "/metrics", "/static/{name}"}
+OUTSIDE = {
+    "/fhir",
+    "/fhir/{path:path}",
+    "/feed",
+    "/status",
+    "/status.json",
+    "/healthz",
+    "/metrics",
+    "/static/{name}",
+}
 """Routes that ask for a token of their own, or need none: their own tests say so."""
 
 
@@ -87,7 +96,10 @@ def test_a_form_of_another_site_is_refused(console: Console) -> None:
 
 def test_a_form_has_its_limits(console: Console) -> None:
     someone = console.as_("viewer")
-    assert someone.client.post("/session/stir", data={"csrf": someone.csrf, "x": "y" * (1 << 21)}).status_code == 413
+    assert (
+        someone.client.post("/session/stir", data={"csrf": someone.csrf, "x": "y" * (1 << 21)}).status_code
+        == 413
+    )
     assert someone.client.post("/session/stir", json={}).status_code == 415
 
 
@@ -134,7 +146,9 @@ def odd(console: Console) -> Any:
     routes[:] = [r for r in routes if not getattr(r, "path", "").startswith("/odd/")]
 
 
-def test_what_shows_patient_data_is_in_the_audit_before_it_leaves(console: Console, odd: Any, monkeypatch: Any) -> None:
+def test_what_shows_patient_data_is_in_the_audit_before_it_leaves(
+    console: Console, odd: Any, monkeypatch: Any
+) -> None:
     def seen(visit: Any) -> Page:
         visit.require("see.bodies", "lab_oru")
         visit.saw("message", "entry/5", "what was asked")
@@ -197,7 +211,10 @@ def test_files_do_nothing_in_the_browser(console: Console, odd: Any) -> None:
     odd("file", "self", file)
     answer = console.as_("viewer").get("/odd/file")
     assert "sandbox" in answer.headers["content-security-policy"]
-    assert "\n" not in answer.headers["content-disposition"] and 'a"b' not in answer.headers["content-disposition"]
+    assert (
+        "\n" not in answer.headers["content-disposition"]
+        and 'a"b' not in answer.headers["content-disposition"]
+    )
 
 
 def test_sealed_links_open_here_only(console: Console) -> None:
