@@ -33,7 +33,7 @@ __all__ = ["COOKIE", "Door", "Seats", "Way"]
 
 log = logging.getLogger("hub.console")
 
-COOKIE = "hub_session"
+COOKIE = "hub-session"
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 
 PageFunction = Callable[[Visit], Answer]

@@ -166,7 +166,7 @@ class Rendering:
             "csrf": csrf,
             "csrf_token": seat.csrf if seat is not None else "",
             "title": title,
-            "hub_name": config.hub,
+            "brand": config.hub,
             "environment_name": config.environment,
             "profile": config.profile,
             "navigation": _navigation(visit, self.paths),
@@ -193,7 +193,7 @@ def _navigation(visit: Visit, paths: set[str]) -> list[dict[str, Any]]:
 
 
 def _theme(visit: Visit) -> str:
-    chosen = visit.cookies.get("hub_theme", "")
+    chosen = visit.cookies.get("hub-theme", "")
     return chosen if chosen in ("light", "dark") else ""
 
 

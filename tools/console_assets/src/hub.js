@@ -113,7 +113,7 @@ document.addEventListener("click", (e) => {
     const now = document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     const next = now === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = next;
-    document.cookie = `hub_theme=${next}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `hub-theme=${next}; path=/; max-age=31536000; samesite=lax`;
   }
 });
 document.addEventListener("submit", (e) => { // a double click sends a form once
