@@ -1,4 +1,4 @@
-"""`hub audit`: is the chain of the audit table whole, and who saw or did what.
+"""`hub audit`: is the chain of the audit table whole, who saw or did what, and rows as FHIR AuditEvents.
 
 In: filters. Out: rows, oldest first; that somebody looked is a row of its own, on disk before the first is
 shown. What a row says in its detail (a query, a reason) is opened and may hold patient data.
@@ -6,53 +6,45 @@ shown. What a row says in its detail (a query, a reason) is opened and may hold 
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from engine.channels.auditevents import bundle, ndjson
+from engine.channels.auditheads import copies, read_head
+from engine.channels.lookedat import looked_at, subject_of
 from engine.cli.opened import Opened
 from engine.fhir import jsonio
-from engine.kernel.clock import iso
+from engine.kernel.clock import iso, now_ms
 from engine.kernel.errors import ConfigError
-from engine.store.audit import Access, AuditRow
-from engine.store.search import SearchError
+from engine.store.audit import Access, AuditRow, Wanted
+from engine.store.auditchain import Verdict
 
-__all__ = ["Verdict", "print_rows", "show", "verify"]
+__all__ = ["as_json", "export", "print_rows", "show", "verify"]
 
 _PAGE = 1000
-_SLACK = 86_400_000  # ms a clock may have been set back while rows were written
-_ENTRIES = 10_000  # messages of one patient looked at
+_IN_A_BUNDLE = 10_000  # rows; more are for newline-delimited JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What verifying found: `rows` and `head` of a whole chain, or the first `broken` row."""
-
-    rows: int
-    head: str
-    broken: int | None
-
-    def __str__(self) -> str:
-        if self.broken is None:
-            return f"OK: {self.rows} rows, head {self.head}"
-        return (
-            f"BROKEN at row {self.broken}: it, or what should stand there, was changed, moved or taken out. "
-            "Keep the database as it is, and compare with a backup"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the same for programs."""
-        return {"ok": self.broken is None, "rows": self.rows, "head": self.head, "broken": self.broken}
+def verify(hub: Opened, head: str = "", progress: Callable[[int], None] = lambda rows: None) -> Verdict:
+    """Recompute every hash of the audit table and compare with the copies of its head. Raises ConfigError."""
+    known = copies(hub.config, hub.keyring)
+    if head:
+        known.append(read_head(head))
+    return hub.store.audit.prove(known, progress)
 
 
-def verify(hub: Opened) -> Verdict:
-    """Recompute every hash of the audit table."""
-    broken = hub.store.audit.verify()
-    rows, head = hub.store.audit.head()
-    return Verdict(rows, head.hex(), broken)
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict for programs."""
+    return {
+        "ok": verdict.whole,
+        "rows": verdict.rows,
+        "head": verdict.hash.hex(),
+        "begin": verdict.begin,
+        "broken": verdict.row,
+        "kind": verdict.kind,
+    }
 
 
 def show(
@@ -66,26 +58,60 @@ def show(
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """Return the newest rows that fit every filter, oldest first. Raises ConfigError, StoreUnavailable."""
-    start = _moment(since) if since else 0
+    wanted = Wanted(user, action, _moment(since) if since else None)
     asked = {"since": since, "user": user, "patient": patient, "action": action}
     detail = " ".join(f"{name}={value}" for name, value in asked.items() if value)
-    before = hub.store.audit.head()[0]
+    before = hub.store.audit.head()[0] + 1
     hub.store.audit.record(Access(who, "audit:show", "audit", detail))
-    about = _about(hub, patient) if patient else None
-    found: deque[AuditRow] = deque(maxlen=limit)
-    for row in _rows(hub, start):
-        if row.id > before:
-            break
-        if row.at < start or (user and row.who != user):
-            continue
-        if action and row.action != action and not row.action.startswith(f"{action}:"):
-            continue
-        if about is None or about(row):
-            found.append(row)
-    return [
-        {"row": r.id, "at": iso(r.at), "who": r.who, "action": r.action, "what": r.what, "detail": r.detail}
-        for r in found
-    ]
+    if patient:
+        subject = subject_of(hub.store, patient)
+        page = looked_at(hub.store, subject, wanted=wanted, before=before, limit=limit)
+        return [_line(row) | {"how": how} for row, how in reversed(page.rows)]
+    return [_line(row) for row in reversed(hub.store.audit.page(wanted, before, limit))]
+
+
+def export(hub: Opened, who: str, out: Path, *, since: str = "", as_bundle: bool = False) -> int:
+    """Write rows as AuditEvents to a file that is its owner's only; returns how many. Raises ConfigError."""
+    wanted = Wanted(since=_moment(since) if since else None)
+    hub.store.audit.record(Access(who, "audit:export", "audit", f"since={since} to {out.name}"))
+    count = 0
+
+    def counted() -> Iterator[AuditRow]:
+        nonlocal count
+        for row in hub.store.audit.since(wanted):
+            count += 1
+            yield row
+
+    name, base = hub.config.hub, hub.config.identity_base
+    if as_bundle:
+        rows = [row for row, _ in zip(counted(), range(_IN_A_BUNDLE + 1), strict=False)]
+        if len(rows) > _IN_A_BUNDLE:
+            raise ConfigError(
+                f"there are more than {_IN_A_BUNDLE:,} rows",
+                remedy="leave out --bundle, or say a later time with --since",
+            )
+        pieces = iter([jsonio.dumps(bundle(rows, name, base, now_ms()))])
+    else:
+        pieces = ndjson(counted(), name, base)
+    try:
+        out.touch(mode=0o600)
+        with out.open("wb") as f:
+            for piece in pieces:
+                f.write(piece)
+    except OSError as e:
+        raise ConfigError("cannot be written", where=str(out), why=e.strerror or "") from None
+    return count
+
+
+def _line(r: AuditRow) -> dict[str, Any]:
+    return {
+        "row": r.id,
+        "at": iso(r.at),
+        "who": r.who,
+        "action": r.action,
+        "what": r.what,
+        "detail": r.detail,
+    }
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
@@ -107,61 +133,3 @@ def _moment(text: str) -> int:
             f"--since {text} is not a time", remedy="write e.g. 2026-05-04 or 2026-05-04T08:30"
         ) from None
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _rows(hub: Opened, start: int) -> Iterator[AuditRow]:
-    """Give rows, oldest first, from about `start` on: found by halving, as times hardly ever run back."""
-    audit = hub.store.audit
-    low, high = 0, audit.head()[0]
-    while start and low < high:
-        middle = (low + high) // 2
-        page = audit.rows(middle, 1)
-        if page and page[0].at < start - _SLACK:
-            low = middle + 1
-        else:
-            high = middle
-    while page := audit.rows(low, _PAGE):
-        yield from page
-        low = page[-1].id
-
-
-def _about(hub: Opened, word: str) -> Callable[[AuditRow], bool]:
-    """Return a judge: is a row about the patient of this id, number or name?
-
-    It is when its detail holds the word, when it is about one of the patient's messages, or when a resource
-    it shows refers to the patient. A reading of the feed shows everybody and is left out.
-    """
-    store = hub.store
-    patients = {word.removeprefix("Patient/")}
-    try:
-        patients |= {one["id"] for one in store.search("Patient", [("identifier", word)], 100).resources}
-    except SearchError:
-        pass  # a word that cannot be an identifier: it may be a name
-    entries = {n for kind in ("patient", "name") for n in store.find(kind, word, _ENTRIES)}
-    entries.update(store.find("name", word.casefold(), _ENTRIES))
-    addresses = tuple(f'"Patient/{one}"'.encode() for one in patients)
-    known: dict[tuple[str, str], bool] = {}
-    asked = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
-
-    def refers(kind: str, id_: str) -> bool:
-        if (kind, id_) not in known:
-            versions = store.history(kind, id_) if kind != "Provenance" else []
-            texts = (jsonio.dumps(v.resource) for v in versions if v.resource is not None)
-            known[kind, id_] = any(address in text for text in texts for address in addresses)
-        return known[kind, id_]
-
-    def judge(row: AuditRow) -> bool:
-        kind, _, rest = row.what.partition("/")
-        id_ = rest.partition("/")[0]
-        if kind == "entry":
-            return id_.isdigit() and int(id_) in entries
-        if asked.search(row.detail) or (kind == "Patient" and id_ in patients):
-            return True
-        if id_:
-            return refers(kind, id_)
-        if row.action == "fhir:search":
-            _, _, ids = row.detail.rpartition(": ")
-            return any((kind == "Patient" and one in patients) or refers(kind, one) for one in ids.split())
-        return False
-
-    return judge

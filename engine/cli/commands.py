@@ -106,16 +106,36 @@ audit_app = typer.Typer(no_args_is_help=True, help="Who saw or did what.")
 
 
 @audit_app.command("verify")
-def audit_verify(json: Json = False) -> None:
+def audit_verify(
+    head: Annotated[str, typer.Option(help="compare with this head, ROW:HASH, as a notice said it")] = "",
+    json: Json = False,
+) -> None:
     """Recompute the chain of the audit table; exit 1 when a row was changed, moved or taken out."""
-    from engine.cli.audit import verify
+    from engine.cli.audit import as_json, verify
     from engine.cli.opened import opened
     from engine.cli.printing import print_json
 
     with opened(project_root(own=True)) as hub:
-        found = verify(hub)
-    print_json(found.as_json()) if json else print(found)
-    raise typer.Exit(0 if found.broken is None else 1)
+        found = verify(hub, head)
+    print_json(as_json(found)) if json else print(found)
+    raise typer.Exit(0 if found.whole else 1)
+
+
+@audit_app.command("export")
+def audit_export(
+    out: Annotated[Path, typer.Option(help="file to write")],
+    since: Annotated[str, typer.Option(help="from this time on, UTC, e.g. 2026-05-04")] = "",
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="one Bundle instead of newline-delimited JSON")
+    ] = False,
+) -> None:
+    """Write audit rows as FHIR AuditEvents. The export is recorded, too."""
+    from engine.cli.audit import export
+    from engine.cli.opened import opened, who
+
+    with opened(project_root(own=True)) as hub:
+        count = export(hub, who(), out, since=since, as_bundle=bundle)
+    print(f"{count} audit events written to {out}")
 
 
 @audit_app.command("show")

@@ -7,7 +7,7 @@ the chain and takes old rows out, `auditnames.py` finds the rows that name a pat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.store.keys import Keyring
 
 __all__ = ["Access", "Audit", "AuditRow", "Wanted"]
 
+_AT_ONCE = 1000
 _SLACK = 86_400_000  # ms a clock may have been set back while rows were written
 
 
@@ -58,6 +59,15 @@ class Wanted:
     action: str = ""
     since: int | None = None
     until: int | None = None
+
+    def fits(self, row: AuditRow) -> bool:
+        """Say whether a row is wanted."""
+        return (
+            (not self.who or row.who == self.who)
+            and (not self.action or row.action == self.action or row.action.startswith(f"{self.action}:"))
+            and (self.since is None or row.at >= self.since)
+            and (self.until is None or row.at < self.until)
+        )
 
 
 class Audit:
@@ -156,6 +166,18 @@ class Audit:
             given += [wanted.action, f"{wanted.action}:", f"{wanted.action};"]  # `;` comes after `:`
         return self._rows(f"{' AND '.join(where)} ORDER BY id DESC LIMIT ?", (*given, limit))
 
+    def since(self, wanted: Wanted = Wanted()) -> Iterator[AuditRow]:
+        """Give all rows that are wanted, opened, oldest first, up to the newest of this moment."""
+        upto = self.head()[0]
+        after = self.first_since(wanted.since - _SLACK) - 1 if wanted.since is not None else 0
+        while page := self.rows(after, _AT_ONCE):
+            for row in page:
+                if row.id > upto:
+                    return
+                if wanted.fits(row):
+                    yield row
+            after = page[-1].id
+
     def numbered(self, numbers: Sequence[int]) -> list[AuditRow]:
         """Return the rows of these numbers, opened, newest first; those that are gone are left out."""
         sql = "SELECT id, at, who, action, what, detail FROM audit WHERE id IN (...)"
@@ -193,7 +215,7 @@ class Audit:
 
 
 def opened(keyring: Keyring, number: int, detail: bytes | None) -> str:
-    """Return the detail of a row, unsealed; one that was altered says so, and the others can still be read."""
+    """Return the detail of a row, unsealed; one that was altered says so, and others can still be read."""
     if not detail:
         return ""
     try:

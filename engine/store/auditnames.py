@@ -24,7 +24,10 @@ _ID = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch
 
 
 def named(what: str, detail: str) -> set[str]:
-    """Return what a row names: its resource or entry, the resources it found, and every word asked for."""
+    """Return what a row names: its resource or entry, what it found, and every word asked for.
+
+    What a search found stands in its detail behind the last colon: ids of resources, numbers of entries.
+    """
     kind, _, rest = what.partition("/")
     id_ = rest.partition("/")[0]
     found = {f"{kind}/{id_}"} if id_ else set()
@@ -32,10 +35,13 @@ def named(what: str, detail: str) -> set[str]:
         found.add(f"word {word.casefold()}")
         if "/" in word:
             found.add("/".join(word.split("/")[:2]))
-        elif not id_ and kind and _ID(word):
-            found.add(f"{kind}/{word}")  # the ids that a search found stand in its detail
-        elif kind in ("entry", "messages") and word.isdigit():
-            found.add(f"entry/{word}")
+    _, colon, listed = detail.rpartition(": ")
+    if colon and not id_:
+        for word in _WORDS(listed)[:_MOST_WORDS]:
+            if word.isdigit():
+                found.add(f"entry/{word}")
+            if kind and _ID(word):
+                found.add(f"{kind}/{word}")
     return found
 
 

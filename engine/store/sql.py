@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Flag, Outcome, Work
 from engine.store import outcomes as _outcomes
+from engine.store.about import Held, held_about
 from engine.store.apply import apply_one, begin, done, load_for, parked
 from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
@@ -288,6 +289,10 @@ class SqlStore:
             return sorted(found.items())
 
         return self._read(ask)
+
+    def held_about(self, patients: Collection[str], most: int = 20_000) -> Held:
+        """Return what is held about Patients (ids) and all that a merge joined with them."""
+        return self._read(lambda reader: held_about(reader, patients, most))
 
     def outcome(self, entry: int) -> Outcome | None:
         """Return what became of an entry, or None if nothing has yet."""

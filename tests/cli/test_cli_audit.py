@@ -12,9 +12,11 @@ import pytest
 from hub_project import Hub, make_project
 from typer.testing import CliRunner
 
+from engine.channels.auditheads import copies, keep_head
 from engine.cli.audit import show, verify
 from engine.cli.main import app
 from engine.cli.opened import opened
+from engine.fhir.validate import validate
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.errors import ConfigError
 from engine.store.audit import Access
@@ -61,7 +63,7 @@ def test_a_whole_chain_is_ok_with_count_and_head(root: Path, run: CliRunner) -> 
     done = run.invoke(app, ["audit", "verify"])
     assert (done.exit_code, done.stdout) == (0, f"OK: {rows} rows, head {head.hex()}\n")
     said = json.loads(run.invoke(app, ["audit", "verify", "--json"]).stdout)
-    assert said == {"ok": True, "rows": 5, "head": head.hex(), "broken": None}
+    assert said == {"ok": True, "rows": 5, "head": head.hex(), "begin": 0, "broken": None, "kind": ""}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_looking_is_recorded_before_anything_is_shown(root: Path, run: CliRunner
     with opened(root) as hub:
         last = hub.store.audit.rows(5)[-1]
         assert (last.action, last.what, last.detail) == ("audit:show", "audit", "user=ann")
-        assert verify(hub).broken is None
+        assert verify(hub).whole
 
 
 def test_filters(root: Path) -> None:
@@ -131,3 +133,52 @@ def test_as_text_and_without_rows(root: Path, run: CliRunner) -> None:
     assert "no row fits" in run.invoke(app, ["audit", "show", "--user", "zoe"]).stdout
     text = run.invoke(app, ["audit", "show"]).stdout
     assert "fhir:search" in text and "identifier=999999" in text and "carl" in text
+
+
+def test_compared_with_a_head_that_was_kept_elsewhere(root: Path, run: CliRunner) -> None:
+    with opened(root) as hub:
+        row, head = hub.store.audit.head()
+    kept = f"{row}:{head.hex()}"
+    assert run.invoke(app, ["audit", "verify", "--head", kept]).exit_code == 0
+    wrong = run.invoke(app, ["audit", "verify", "--head", f"{row}:{'0' * 32}"])
+    assert wrong.exit_code == 1 and wrong.stdout.startswith(f"BROKEN at row {row}: ")
+    spoil(root, "DELETE FROM audit WHERE id = 5")
+    spoil(root, "UPDATE audit_head SET id = 4, hash = (SELECT hash FROM audit WHERE id = 4)")
+    assert run.invoke(app, ["audit", "verify"]).exit_code == 0  # the chain alone cannot know
+    cut = run.invoke(app, ["audit", "verify", "--head", kept])
+    assert cut.exit_code == 1 and cut.stdout.startswith("BROKEN at row 5: ")
+    with opened(root) as hub, pytest.raises(ConfigError, match="ROW:HASH"):
+        verify(hub, "five")
+
+
+def test_copies_in_the_data_folder_show_an_end_that_was_cut_off(root: Path, run: CliRunner) -> None:
+    with opened(root) as hub:
+        assert keep_head(hub.config, hub.keyring, hub.store, 10**12)
+        assert not keep_head(hub.config, hub.keyring, hub.store, 10**12 + 9 * 3_600_000)  # it did not move
+        hub.store.audit.record(Access("ann", "fhir:read", "Patient/1"))
+        assert not keep_head(hub.config, hub.keyring, hub.store, 10**12 + 60_000)  # not every minute
+        assert keep_head(hub.config, hub.keyring, hub.store, 10**12 + 2 * 3_600_000)
+        assert [row for row, _ in copies(hub.config, hub.keyring)] == [5, 6]
+    spoil(root, "DELETE FROM audit WHERE id = 6")
+    spoil(root, "UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)")
+    assert run.invoke(app, ["audit", "verify"]).stdout.startswith("BROKEN at row 6: ")
+    path = root / "var/audit.heads"
+    path.write_text(path.read_text().replace(" 6 ", " 5 "))
+    with opened(root) as hub, pytest.raises(ConfigError, match=r"audit\.heads:2"):
+        verify(hub)
+
+
+def test_export_as_audit_events(root: Path, run: CliRunner, tmp_path: Path) -> None:
+    out = tmp_path / "audit.ndjson"
+    done = run.invoke(app, ["audit", "export", "--out", str(out), "--since", "2001-01-01"])
+    assert done.exit_code == 0, done.output
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [e["id"] for e in events] == [f"audit-{n}" for n in range(1, 7)]  # the export is a row, too
+    assert events[-1]["subtype"][0]["code"] == "audit:export"
+    assert all(validate(e) == [] for e in events) and out.stat().st_mode & 0o077 == 0
+    run.invoke(app, ["audit", "export", "--out", str(out), "--bundle"])
+    assert len(json.loads(out.read_text())["entry"]) == 7
+    later = iso(now_ms() + 60_000)
+    assert (
+        "0 audit events" in run.invoke(app, ["audit", "export", "--out", str(out), "--since", later]).stdout
+    )
