@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
@@ -23,8 +24,9 @@ from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
 from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
-__all__ = ["TooWide", "ask_replay", "ask_replays", "origin_released", "rerun_set"]
+__all__ = ["TooWide", "ask_replay", "ask_replays", "due_replays", "origin_released", "rerun_set"]
 
+AT_ONCE = 100  # replays put into the journal in one transaction
 MOST = 2000  # entries that one replay may take along: they run in one transaction, all in memory
 
 
@@ -47,26 +49,11 @@ def ask_replay(
     """
     origin = journal.get(entry)
     if origin is None:
-        raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
-    if not why.strip():
-        raise HubError("a replay needs a reason", remedy="say it with --why")
-    edited = body is not None and body != origin.body
-    new = NewEntry(
-        channel=origin.channel,
-        body=body if body is not None else origin.body,
-        received=now_ms(),
-        sender=origin.sender,
-        peer=origin.peer,
-        control_id=origin.control_id,
-        message_type=origin.message_type,
-        charset=origin.charset,
-        kind="resend" if edited else "replay",
-        order_keys=_keys(origin, body, channels) if body is not None and edited else (),
-        lanes=origin.lanes,
-        parent=origin.id,
-        position=None if edited else origin.position,
-        reason=f"{who}: {why}",
-    )
+        raise _unknown(entry)
+    new = _again(origin, who, why)
+    if body is not None and body != origin.body:
+        keys = _keys(origin, body, channels)
+        new = replace(new, body=body, kind="resend", order_keys=keys, position=None)
     return journal.append([new])[0]
 
 
@@ -76,12 +63,49 @@ def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str)
     An entry whose body is gone or damaged is left out.
     """
     made: dict[int, int] = {}
-    for number in sorted(entries):
-        try:
-            made[number] = ask_replay(journal, number, who, why).id
-        except UnreadableEntry:
-            continue
+    numbers = sorted(entries)
+    for start in range(0, len(numbers), AT_ONCE):
+        origins = []
+        for number in numbers[start : start + AT_ONCE]:
+            with suppress(UnreadableEntry):
+                if (origin := journal.get(number)) is None:
+                    raise _unknown(number)
+                origins.append(origin)
+        accepted = journal.append([_again(origin, who, why) for origin in origins])
+        made |= {origin.id: one.id for origin, one in zip(origins, accepted, strict=True)}
     return made
+
+
+def due_replays(journal: SqlJournal, store: SqlStore) -> dict[int, int]:
+    """Return the entries whose replay is in the journal and not worked off: entry -> replay."""
+    marks = store.watermarks()
+    low = min((marks.get(n, 0) for n in range(journal.lanes)), default=0)
+    return {parent: entry for entry, parent in journal.search.again(low)}
+
+
+def _unknown(entry: int) -> HubError:
+    return HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
+
+
+def _again(origin: Entry, who: str, why: str) -> NewEntry:
+    """Return the replay of an entry."""
+    if not why.strip():
+        raise HubError("a replay needs a reason", remedy="say it with --why")
+    return NewEntry(
+        channel=origin.channel,
+        body=origin.body,
+        received=now_ms(),
+        sender=origin.sender,
+        peer=origin.peer,
+        control_id=origin.control_id,
+        message_type=origin.message_type,
+        charset=origin.charset,
+        kind="replay",
+        lanes=origin.lanes,
+        parent=origin.id,
+        position=origin.position,
+        reason=f"{who}: {why}",
+    )
 
 
 def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:

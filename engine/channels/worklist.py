@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.channels.renewal import announce
-from engine.channels.replay import ask_replays
+from engine.channels.replay import ask_replays, due_replays
 from engine.channels.tablerows import usual, write_rows_of
-from engine.journal.search import Filters
 from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -97,25 +96,12 @@ class Worklist:
         parked: list[int] = []
         flagged: list[int] = []
         back: list[int] = []
-        due = self._due()
+        due = due_replays(self.journal, self.store)
         for entry, held in self.store.gaps.waiting(numbers).items():
             if entry in due:
                 continue
             (flagged if not held else parked if held <= known else back).append(entry)
         return Waiting(tuple(parked), tuple(flagged), tuple(back))
-
-    def _due(self) -> set[int]:
-        """Return the entries whose replay is in the journal already and no worker has come to."""
-        marks = self.store.watermarks()
-        low = min((marks.get(n, 0) for n in range(self.journal.lanes)), default=0)
-        found: set[int] = set()
-        before: int | None = None
-        while page := self.journal.search.page(Filters(kind="replay"), before=before, limit=500):
-            found |= {line.parent for line in page if line.id > low and line.parent is not None}
-            before = page[-1].id
-            if before <= low:
-                break
-        return found
 
     # -- proposing -------------------------------------------------------------------------------------------
 

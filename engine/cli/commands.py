@@ -35,7 +35,7 @@ def msg_find(
     words: Annotated[
         list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")
     ] = None,
-    status: Annotated[str, typer.Option(help="waiting, done, parked or skipped")] = "",
+    status: Annotated[str, typer.Option(help="waiting, done, parked, skipped or closed")] = "",
     channel: Annotated[str, typer.Option(help="of this channel")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many, newest first")] = 20,
     json: Json = False,

@@ -27,7 +27,7 @@ from engine.store.audit import Access
 
 __all__ = ["STATES", "Found", "find", "readable", "replay", "show"]
 
-STATES = ("waiting", "done", "parked", "skipped")
+STATES = ("waiting", "done", "parked", "skipped", "closed")
 _KINDS = ("patient", "account", "order", "visit", "control", "claim", "document", "study")
 _MOST = 1000  # entries looked at for one word, newest first
 _PAGE = 200

@@ -7,7 +7,7 @@ shift nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,21 @@ class Search:
                 rows = [] if conditions is None else connection.execute(query.where(*conditions)).all()
             words = self._names.texts(n for row in rows for n in (row.source, row.type))
         return [self._line(row, words[row.source][1], words[row.type][1]) for row in rows]
+
+    def again(self, after: int) -> list[tuple[int, int]]:
+        """Return (entry, parent) of every replay and edited message after an entry, oldest first."""
+        query = sa.select(_e.id, _e.parent).where(_e.id > after, _e.parent.is_not(None)).order_by(_e.id)
+        with reporting("journal"), self._engine.connect() as connection:
+            return [(row.id, row.parent) for row in connection.execute(query)]
+
+    def received(self, entries: Sequence[int]) -> dict[int, int]:
+        """Return when entries were received, in ms."""
+        found: dict[int, int] = {}
+        with reporting("journal"), self._engine.connect() as connection:
+            for at in range(0, len(entries), _AT_ONCE):
+                query = sa.select(_e.id, _e.received).where(_e.id.in_(entries[at : at + _AT_ONCE]))
+                found |= {row.id: row.received for row in connection.execute(query)}
+        return found
 
     def _conditions(self, f: Filters, connection: Connection) -> list[sa.ColumnElement[bool]] | None:
         """Return what an entry must fulfil, or None when none can."""

@@ -222,7 +222,7 @@ class Outcome:
     """What became of one entry."""
 
     entry: int
-    status: str  # done | parked | skipped
+    status: str  # done | parked | skipped | closed (was parked; a person has said that it shall not run)
     cause: str = ""  # stable word, e.g. `ambiguous-patient`
     where: str = ""
     text: str = ""

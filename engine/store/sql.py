@@ -32,6 +32,7 @@ from engine.store.rehearsal import Rehearsal, rehearse
 from engine.store.rerun import Stopped, rerun
 from engine.store.search import Page, SearchError, search
 from engine.store.state import State, Types
+from engine.store.waiting import Waiting
 from engine.store.writer import Writer
 from engine.store.written import Wrote, wrote
 
@@ -52,6 +53,7 @@ class SqlStore:
         self._ledger = Ledger()
         self.audit = Audit(database, keyring)
         self.gaps = Gaps(database, self._keys)
+        self.waiting = Waiting(database, self._keys)
 
     @classmethod
     def open(cls, url: str, keyring: Keyring, *, cache_bytes: int = 64 << 20) -> SqlStore:
