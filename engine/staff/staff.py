@@ -13,6 +13,8 @@ from engine.security.keys import Keyring
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
 from engine.staff.hours import Hours
+from engine.staff.notes import Notes
+from engine.staff.releases import Releases
 
 __all__ = ["Staff"]
 
@@ -43,6 +45,16 @@ class Staff:
     def hours(self) -> Hours:
         """How many messages each channel received in each hour."""
         return Hours(self.database, self.keyring, self.now)
+
+    @property
+    def notes(self) -> Notes:
+        """What people say and decide about work."""
+        return Notes(self.database, self.keyring, self.now)
+
+    @property
+    def releases(self) -> Releases:
+        """What was let run again, or closed, for a cause."""
+        return Releases(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""

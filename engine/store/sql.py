@@ -19,6 +19,7 @@ from engine.store.about import Held, held_about
 from engine.store.apply import apply_one, begin, done, load_for, parked
 from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
+from engine.store.closing import Closing
 from engine.store.database import Database, Session
 from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text
@@ -53,7 +54,8 @@ class SqlStore:
         self._ledger = Ledger()
         self.audit = Audit(database, keyring)
         self.gaps = Gaps(database, self._keys)
-        self.waiting = Waiting(database, self._keys)
+        self.waiting = Waiting(database)
+        self.closing = Closing(database, self._keys)
 
     @classmethod
     def open(cls, url: str, keyring: Keyring, *, cache_bytes: int = 64 << 20) -> SqlStore:

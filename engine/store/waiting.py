@@ -1,9 +1,7 @@
 """What waits for a person in the core store: parked outcomes, work flags, and entries that wait for a code.
 
-In: how far somebody has looked already; entries to close. Out: narrow rows without patient data, in one
-snapshot; closed outcomes. A message is closed when a person has said that it shall not run: the outcome keeps
-its cause, and the journal keeps the message, so closing can be taken back and a closed message can be
-replayed. Only small indexes are read: of what is parked, of what has work flags, of what waits for a code.
+In: how far somebody has looked already. Out: narrow rows without patient data, in one snapshot. Only small
+indexes are read: of what is parked, of what has work flags, of what waits for a code.
 """
 
 from __future__ import annotations
@@ -12,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from engine.store.database import Database
 
-from engine.store.database import Database, Session
-from engine.store.keys import Keys
+__all__ = ["Look", "Waiting"]
 
-__all__ = ["CLOSED", "Look", "Waiting"]
-
-CLOSED = "closed"
 _PARKED = "SELECT entry, channel, sender, cause, place FROM outcome WHERE status = 'parked'"
 _FLAGGED = "SELECT entry, channel, sender, flags FROM outcome WHERE work IS NOT NULL"
 
@@ -40,9 +34,8 @@ class Look:
 class Waiting:
     """The outcomes of one store that a person has to do with."""
 
-    def __init__(self, database: Database, keys: Keys) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._keys = keys
 
     def look(
         self,
@@ -76,46 +69,8 @@ class Waiting:
         with self._database.read() as session:
             return dict(session.among("SELECT entry, status FROM outcome WHERE entry IN (...)", entries))
 
-    def close(self, entries: Sequence[int], reason: str) -> list[int]:
-        """Say that entries shall not run, and that their flags were seen; returns those it changed.
-
-        Their waiting for codes ends. Whatever was written stays as it is.
-        """
-        changed: list[int] = []
-        with self._database.write() as session:
-            for entry, position, status, work in self._standing(session, entries):
-                if status == "parked":
-                    sealed = self._keys.keyring.seal(reason.encode(), b"core:reason:%d" % entry)
-                    session.run(
-                        "UPDATE outcome SET status = ?, reason = ? WHERE entry = ?", (CLOSED, sealed, entry)
-                    )
-                elif status == "done" and work is not None:
-                    session.run("UPDATE outcome SET work = NULL WHERE entry = ?", (entry,))
-                else:
-                    continue
-                for waiting in {entry, position}:
-                    session.run("DELETE FROM gap_wait WHERE entry = ?", (waiting,))
-                changed.append(entry)
-        return changed
-
-    def reopen(self, entries: Sequence[int]) -> list[int]:
-        """Take a closing back: what was parked is parked again, its flags are work again."""
-        changed: list[int] = []
-        with self._database.write() as session:
-            for entry, _, status, work in self._standing(session, entries):
-                if status == CLOSED:
-                    session.run("UPDATE outcome SET status = 'parked' WHERE entry = ?", (entry,))
-                elif status == "done" and work is None:
-                    ((flags,),) = session.all("SELECT flags FROM outcome WHERE entry = ?", (entry,))
-                    count = sum(bool(flag[3]) for flag in orjson.loads(flags)) if flags else 0
-                    if not count:
-                        continue
-                    session.run("UPDATE outcome SET work = ? WHERE entry = ?", (count, entry))
-                else:
-                    continue
-                changed.append(entry)
-        return changed
-
-    def _standing(self, session: Session, entries: Sequence[int]) -> list[tuple[Any, ...]]:
-        sql = "SELECT entry, position, status, work FROM outcome WHERE entry IN (...)"
-        return sorted(session.among(sql, sorted(set(entries))))
+    def superseded(self, entries: Sequence[int]) -> int:
+        """Return how many of the entries met something newer that they did not overwrite."""
+        sql = "SELECT entry FROM outcome WHERE superseded > 0 AND status = 'done' AND entry IN (...)"
+        with self._database.read() as session:
+            return len(session.among(sql, entries))

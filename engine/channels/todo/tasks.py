@@ -29,7 +29,7 @@ __all__ = ["Task", "Tasks", "plain_place", "task_id"]
 
 _KEPT = (1.0, 30.0)  # seconds between looks, at least and at most
 _SHARE = 20  # a look takes at most this part of the time
-_INDICES = re.compile(r"\[\d+\]|\([^)]*\)")
+_INDICES = re.compile(r"\[\d+\]|\([^)]*\)| and \d+ more$")
 _OF_RESOURCE = re.compile(r"^([A-Z][A-Za-z]+)/.+$")
 _CODE = "unmapped-code"
 
