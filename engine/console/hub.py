@@ -21,6 +21,7 @@ import orjson
 
 from engine.channels.definition import Channel, load_channels
 from engine.channels.node.opening import Imaging
+from engine.channels.rates import Rates
 from engine.codes.store import CodeStore
 from engine.console.answers import Refused
 from engine.console.figures import Gauge
@@ -50,12 +51,16 @@ class Hub:
     gauge: Gauge
     first: Sequence[Channel]  # the channels as the hub started with them
     images: Imaging | None = None
+    rates: Rates = field(init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _looked: float = -1e9
     _stamp: tuple[int, int] = (0, 0)
     _channels: list[Channel] | None = None
     _maps: Maps | None = None
     _codes: CodeStore | None = None
+
+    def __post_init__(self) -> None:
+        self.rates = Rates(self.journal, self.staff.hours)
 
     def channels(self) -> Sequence[Channel]:
         """Return the channels as their files say now. Raises ConfigError where one cannot be read."""

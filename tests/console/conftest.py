@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from console_people import Console, console_of
+from console_people import Console, console_of, received
 from console_web import Web, web_side
 from hub_project import Hub, make_project
 
@@ -43,12 +43,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 @pytest.fixture(scope="session")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """The console of a hub that has received something of most kinds. Tests only read it."""
-    project = Hub.open(make_project(tmp_path_factory.mktemp("console") / "project"))
-    project.take("adt", "adt/adt_a01_admit")
-    for name in ("potassium", "preliminary", "final", "corrected", "cmp", "sn"):
-        project.take("lab_oru", f"lab/oru_{name}")
-    project.receive("lab_oru", project.sample("lab/oru_rp"), "refused", "this channel does not accept it")
-    project.work()
+    project = received(Hub.open(make_project(tmp_path_factory.mktemp("console") / "project")))
     made = console_of(project)
     yield made
     made.close()

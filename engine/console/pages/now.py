@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.channels.causes import CAUSES
+from engine.channels.rates import Pace, Rates
 from engine.console.answers import Goto, Page
 from engine.console.door import Door
 from engine.console.figures import ChannelFigures, Figures
@@ -18,8 +19,8 @@ from engine.console.visit import Visit
 __all__ = ["Line", "add", "lines_of"]
 
 _BEHIND = 60_000  # ms after which a message that still waits is a trouble
-_ORDER = ("alarm", "behind", "parked", "unmapped", "waiting", "ok", "silent", "gone")
-_OPEN_WORDS = {"gone": "its file is gone", "silent": "nothing yet"}
+_ORDER = ("alarm", "behind", "parked", "slow", "unmapped", "waiting", "ok", "silent", "gone")
+_WIDE, _HIGH = 120, 24  # of the little picture of the last hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +38,45 @@ class Line:
     parked: int
     unmapped: int
     oldest: int | None
+    pace: Pace  # messages of the last 60 minutes, and what is usual
+    minutes: list[int]  # of the last hour, oldest first
+
+    @property
+    def picture(self) -> str:
+        """Return the points of a line through the minutes."""
+        most = max(*self.minutes, 1)
+        step = _WIDE / (len(self.minutes) - 1)
+        return " ".join(
+            f"{i * step:.1f},{_HIGH - 1 - (_HIGH - 2) * n / most:.1f}" for i, n in enumerate(self.minutes)
+        )
 
 
 def lines_of(figures: Figures, visit: Visit) -> list[Line]:
     """Return the channels the person may see, those in trouble first."""
+    rates = visit.hub.rates
+    rates.look()
     alarms: dict[str, list[str]] = {}
     for alarm in figures.alarms:
         alarms.setdefault(alarm.channel, []).append(alarm.say or alarm.when)
     lines = [
-        _line(c, figures.at, alarms.get(c.name, []))
+        _line(c, figures.at, alarms.get(c.name, []), rates)
         for c in figures.channels
         if visit.may("see.status", c.name)
     ]
     return sorted(lines, key=lambda line: (_ORDER.index(line.word), line.name))
 
 
-def _line(c: ChannelFigures, now: int, alarms: list[str]) -> Line:
+def _line(c: ChannelFigures, now: int, alarms: list[str], rates: Rates) -> Line:
+    pace = rates.pace(c.name)
+    usual = pace.usual
     if alarms:
         word, why = "alarm", "; ".join(alarms)
     elif c.oldest is not None and now - c.oldest > _BEHIND:
         word, why = "behind", "messages wait for longer than a minute"
     elif c.parked:
         word, why = "parked", "messages wait for a person"
+    elif c.known and usual is not None and pace.count < usual.low:
+        word, why = "slow", "fewer messages than is usual for this hour"
     elif c.unmapped:
         word, why = "unmapped", "codes came that no table has"
     elif c.waiting:
@@ -68,7 +86,8 @@ def _line(c: ChannelFigures, now: int, alarms: list[str]) -> Line:
     else:
         word, why = ("ok", "") if c.last is not None else ("silent", "nothing has come yet")
     return Line(
-        c.name, c.purpose, c.address, word, why, c.last, c.received, c.waiting, c.parked, c.unmapped, c.oldest
+        *(c.name, c.purpose, c.address, word, why, c.last, c.received, c.waiting, c.parked, c.unmapped),
+        *(c.oldest, pace, rates.recent(c.name)),
     )
 
 

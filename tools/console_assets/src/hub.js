@@ -43,6 +43,7 @@ function live(root) {
         const fresh = new DOMParser().parseFromString(e.data, "text/html").body;
         place.replaceChildren(...fresh.childNodes);
         htmx.process(place);
+        reachable();
         if (inside) (document.getElementById(inside) ?? place.querySelector(`[href="${CSS.escape(inside)}"]`))?.focus();
         lost(false);
       });
@@ -141,6 +142,25 @@ if (idle) {
     else if (left < 60_000) say("You will be signed out in a minute. Press any key to stay.");
   }, 5_000);
 }
+
+// what scrolls can be scrolled by keys
+function reachable() {
+  for (const one of document.querySelectorAll(".wide, pre")) {
+    const scrolls = one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight;
+    if (scrolls) {
+      one.tabIndex = 0;
+      one.setAttribute("role", "region");
+      const name = one.querySelector("caption")?.textContent ?? one.closest("section")?.querySelector("h2, h3")?.textContent ?? "what does not fit";
+      if (!one.hasAttribute("aria-label")) one.setAttribute("aria-label", name.trim());
+    } else if (one.getAttribute("role") === "region") {
+      one.removeAttribute("tabindex");
+      one.removeAttribute("role");
+    }
+  }
+}
+addEventListener("resize", reachable);
+document.addEventListener("htmx:load", reachable);
+reachable();
 
 document.addEventListener("htmx:load", (e) => live(e.target.parentElement ?? document));
 live(document);

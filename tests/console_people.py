@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from console_web import BASE
 from hub_project import Hub as Project
 from starlette.testclient import TestClient
 
@@ -18,6 +17,8 @@ from engine.console.hub import Hub
 from engine.console.visit import Seat
 from engine.security.access import Grant, Person
 from engine.staff.staff import Staff
+
+BASE = "http://127.0.0.1:8080"
 
 
 @dataclass
@@ -114,3 +115,13 @@ def console_of(project: Project) -> Console:
 def text_of(page: str) -> str:
     """Return the words of a page, without its markup."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def received(project: Project) -> Project:
+    """Let a hub receive something of most kinds, and work it off."""
+    project.take("adt", "adt/adt_a01_admit")
+    for name in ("potassium", "preliminary", "final", "corrected", "cmp", "sn"):
+        project.take("lab_oru", f"lab/oru_{name}")
+    project.receive("lab_oru", project.sample("lab/oru_rp"), "refused", "this channel does not accept it")
+    project.work()
+    return project
