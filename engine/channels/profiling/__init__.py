@@ -1,0 +1,1 @@
+"""What each sender really sends, read off the journal: the living contract, its drift, its coverage."""
