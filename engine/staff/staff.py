@@ -15,6 +15,7 @@ from engine.staff.drafts import DraftRows
 from engine.staff.hours import Hours
 from engine.staff.notes import Notes
 from engine.staff.releases import Releases
+from engine.staff.senders import Senders
 
 __all__ = ["Staff"]
 
@@ -55,6 +56,11 @@ class Staff:
     def releases(self) -> Releases:
         """What was let run again, or closed, for a cause."""
         return Releases(self.database, self.keyring, self.now)
+
+    @property
+    def senders(self) -> Senders:
+        """What is known of senders."""
+        return Senders(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""

@@ -28,9 +28,10 @@ from engine.formats.hl7v2.delims import Delims
 from engine.formats.hl7v2.escapes import unescape
 from engine.formats.hl7v2.parse import HEADERS, Message, Segment
 
-__all__ = ["observe", "type_name"]
+__all__ = ["observe", "type_name", "type_of"]
 
 _TYPE = re.compile(r"[A-Z0-9]{3}(\^[A-Z0-9]{1,3})?").fullmatch
+_OTHER = re.compile(r"(x12|cda|ncpdp|dicom|xdm)( [A-Za-z0-9_ -]{1,30})?").fullmatch
 _VERSION = re.compile(r"\d(\.\d{1,2}){1,2}").fullmatch
 _LONGEST_CODE, _LONGEST_TEXT = 64, 80
 _USUAL = "2.5.1"
@@ -40,6 +41,14 @@ def type_name(code: str, event: str) -> str:
     """Return the name of a message type, `odd` for one whose words are none: a shifted field is no type."""
     name = f"{code}^{event}" if event else code
     return name if _TYPE(name) else "odd"
+
+
+def type_of(text: str) -> str:
+    """Return the name of a message type as the journal has it, of any format."""
+    if _OTHER(text):
+        return text
+    code, _, event = text.partition("^")
+    return type_name(code, event.partition("^")[0])
 
 
 def observe(message: Message, sender: SenderSeen, seen: TypeSeen, entry: int, received: int) -> None:
@@ -61,7 +70,7 @@ def observe(message: Message, sender: SenderSeen, seen: TypeSeen, entry: int, re
         times[segment.name] = times.get(segment.name, 0) + 1
         _segment(message, segment, version, sender, seen, (entry, received), odd)
     for name, count in times.items():
-        found = seen.segments.setdefault(name, SegmentSeen(first=received))
+        found = seen.segments.setdefault(name, SegmentSeen(first=received, first_entry=entry))
         found.messages += 1
         found.times += count
         found.most = max(found.most, count)

@@ -33,9 +33,9 @@ FADING = 1 / 50
 
 def count_up(counts: dict[str, int], word: str, most: int = 40) -> None:
     """Count a word; the ones beyond `most` are counted together."""
-    counts[word if word in counts or len(counts) < most else "others"] = (
-        counts.get(word if word in counts or len(counts) < most else "others", 0) + 1
-    )
+    if word not in counts and len(counts) >= most:
+        word = "others"
+    counts[word] = counts.get(word, 0) + 1
 
 
 @dataclass(slots=True)
@@ -121,6 +121,7 @@ class SegmentSeen:
     most: int = 0  # in one message
     first: int = 0
     last: int = 0
+    first_entry: int = 0
     last_entry: int = 0
     at: int = 0
 
