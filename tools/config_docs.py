@@ -25,6 +25,7 @@ from engine.kernel.config import (  # noqa: E402
     ConsoleSettings,
     KeepSettings,
     ObjectSettings,
+    SendersSettings,
     TerminologySettings,
     WebTlsSettings,
 )
@@ -62,6 +63,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `roles:`", "", RoleClaim),
     ("A line of `console: {issuers: ...}`", "", IssuerSettings),
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
+    ("config.yaml, `senders:`", "senders.", SendersSettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("HTTP, `receive: {http: ...}`", "", HttpSettings),

@@ -22,6 +22,7 @@ __all__ = [
     "Config",
     "ConsoleSettings",
     "KeepSettings",
+    "SendersSettings",
     "TerminologySettings",
     "WebTlsSettings",
     "default_workers",
@@ -89,6 +90,25 @@ class TerminologySettings(BaseModel):
     )
     timeout_seconds: float = Field(
         default=2.0, gt=0, le=30, description="Seconds that server has for an answer.", examples=[5]
+    )
+
+
+class SendersSettings(BaseModel):
+    """What is learned of senders from their messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    watch: bool = Field(
+        default=True,
+        description="Whether the web side counts what each sender sends: fields, lengths, codes, quirks.",
+        examples=[False],
+    )
+    share: int = Field(
+        default=10,
+        ge=1,
+        le=50,
+        description="Percent of its time that counting may take; with less it is longer behind.",
+        examples=[5],
     )
 
 
@@ -207,6 +227,9 @@ class Config(BaseModel):
     )
     terminology: TerminologySettings = Field(
         default=TerminologySettings(), description="Codes.", examples=[{"two_people": True}]
+    )
+    senders: SendersSettings = Field(
+        default=SendersSettings(), description="What is learned of senders.", examples=[{"watch": True}]
     )
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]

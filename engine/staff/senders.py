@@ -137,10 +137,10 @@ class Senders(Part):
         }
         done = c.execute(sa.update(SENDERS).where(SENDERS.c.id == id_).values(**values))
         if not done.rowcount:
-            name = self._seal([one.channel, one.sender], f"sender name:{id_}")
+            sealed = self._seal([one.channel, one.sender], f"sender name:{id_}")
             newest = sa.select(sa.func.max(CONTRACTS.c.id)).where(CONTRACTS.c.sender == id_)
             contract = c.execute(newest).scalar()
-            c.execute(sa.insert(SENDERS).values(id=id_, name=name, contract=contract, **values))
+            c.execute(sa.insert(SENDERS).values(id=id_, name=sealed, contract=contract, **values))
         for name, seen in one.types.items():
             mac = self._type(name)
             sealed = self._seal([name, seen], f"sender type:{id_}:{mac}")
@@ -190,7 +190,9 @@ class Senders(Part):
 
     def _line(self, row: Any) -> SenderLine:
         channel, sender = self._open(row.name, f"sender name:{row.id}")
-        who = self._open(row.said, f"sender contract:{row.id}:{row.version}")[0] if row.said is not None else ""
+        who = (
+            self._open(row.said, f"sender contract:{row.id}:{row.version}")[0] if row.said is not None else ""
+        )
         return SenderLine(
             row.id,
             channel,

@@ -1,7 +1,8 @@
 """The signed contract of a sender: freezing what is seen, and how far it has drifted since.
 
-In: what is kept of a sender, a person's name and note. Out: a version of the contract that never changes, the
-drift since, and a conformance profile (`mappings/profiles/NAME.yaml`) that a channel can hold messages against.
+In: what is kept of a sender, a person's name and note. Out: a version of the contract that never changes,
+the drift since, and a conformance profile (`mappings/profiles/NAME.yaml`) that a channel can hold messages
+against.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.formats.hl7v2.parse import HEADERS
 from engine.kernel.errors import HubError
 from engine.staff.senders import Senders
 
-__all__ = ["as_profile", "drift_count", "drift_of", "freeze", "snapshot", "signed_snapshot"]
+__all__ = ["as_profile", "drift_count", "drift_of", "freeze", "signed_snapshot", "snapshot"]
 
 _LEAST = 50  # messages that a rule of a profile rests on
 _MOST_CODES = 40

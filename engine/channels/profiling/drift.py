@@ -1,8 +1,9 @@
 """What is different since somebody signed: fields that stopped or began, new codes, longer than ever, quirks.
 
-In: what was seen when the contract was signed, and what is seen now. Out: `Drift` lines. That something stopped
-is said once chance has become unlikely: with what share of messages it came then, so many without it would
-happen less than once in a million. A code is a value: it is in `values` only, for those who may see bodies.
+In: what was seen when the contract was signed, and what is seen now. Out: `Drift` lines. That something
+stopped is said once chance has become unlikely: with what share of messages it came then, so many without
+it would happen less than once in a million. A code is a value: it is in `values` only, for those who may
+see bodies.
 """
 
 from __future__ import annotations
@@ -130,9 +131,7 @@ def _of_type(then: TypeSeen, now: TypeSeen) -> Iterator[Drift]:
             continue
         if stopped(old_place.messages, then.looked, now.looked - max(seen.at, then.looked)):
             quiet.add(place)
-            yield Drift(
-                "field stopped", place, f"{place} stopped", when=seen.last, entry=seen.last_entry
-            )
+            yield Drift("field stopped", place, f"{place} stopped", when=seen.last, entry=seen.last_entry)
             continue
         yield from _of_place(place, old_place, seen)
 
@@ -141,7 +140,7 @@ def _of_place(place: str, then: PlaceSeen, now: PlaceSeen) -> Iterator[Drift]:
     open_set = then.uncounted or len(then.codes) > MOST_CODES // 2
     new = [(key, code) for key, code in now.codes.items() if key not in then.codes]
     if then.codes and new and not open_set:
-        key, newest = max(new, key=lambda item: item[1].first)
+        newest = max((code for _, code in new), key=lambda code: code.first)
         values = tuple("^".join((c, code.text, s)).rstrip("^") for (c, s), code in new[:_SHOWN])
         text = f"{len(new)} new code{'s' if len(new) != 1 else ''} in {place}"
         yield Drift("new codes", place, text, when=newest.first, entry=newest.entry, values=values)

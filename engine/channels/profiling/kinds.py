@@ -1,8 +1,8 @@
 """What kind of data a value is: a number, a date to the day, text; and how lengths are counted.
 
-In: one value of a message, unescaped, and the datatype that the standard gives its place. Out: one word that
-holds nothing of the value. Dates are told from numbers by their datatype; where it is unknown, by being a date
-that exists. Follows HL7 v2.8.2 ch. 2A.21 (DT), 2A.22 (DTM), 2A.75 (TM).
+In: one value of a message, unescaped, and the datatype that the standard gives its place. Out: one word
+that holds nothing of the value. Dates are told from numbers by their datatype; where it is unknown, by
+being a date that exists. Follows HL7 v2.8.2 ch. 2A.21 (DT), 2A.22 (DTM), 2A.75 (TM).
 """
 
 from __future__ import annotations

@@ -117,6 +117,7 @@ def _segment(
             continue
         _present(place, seen.looked, when)
         place.segments += 1
+        place.times += len(reps)
         place.most = max(place.most, len(reps))
         for rep in reps:
             _repetition(message, rep, where, shape, place, seen, sender, when, odd)
@@ -152,13 +153,16 @@ def _repetition(
         if below is None:
             continue
         _present(below, seen.looked, when)
+        below.times += 1
         _length(below, text, delims, charset, when[0])
         datatype = shape.components[n - 1] if n <= len(shape.components) else ""
         value = unescape(text, delims, charset).strip()
         _value(below, value, datatype, n in coded, f"{where}.{n}", sender, odd)
         if n in coded and value != '""':
             coding = coded[n]
-            _code(below, value, _part(parts, coding.system, message), _part(parts, coding.text, message), when)
+            _code(
+                below, value, _part(parts, coding.system, message), _part(parts, coding.text, message), when
+            )
 
 
 def _part(parts: list[str], number: int, message: Message) -> str:
@@ -168,7 +172,6 @@ def _part(parts: list[str], number: int, message: Message) -> str:
 
 def _present(place: PlaceSeen, looked: int, when: tuple[int, int]) -> None:
     """Say that a message has this place; once a message."""
-    place.times += 1
     if place.at == looked:
         return
     entry, received = when

@@ -92,5 +92,6 @@ def _of_segment(segment: Segment, version: str, delims: Delims) -> Iterator[tupl
 def _escapes(delims: Delims) -> tuple[re.Pattern[str], re.Pattern[str]]:
     e = re.escape(delims.escape)
     own = rf"{e}Z[^{e}]*{e}"
-    known = rf"{e}(?:[FSTREPHN]|X(?:[0-9A-Fa-f]{{2}})+|\.[A-Za-z]{{2}}[ ]?[+-]?\d*|C[0-9A-Fa-f]{{4}}|M[0-9A-Fa-f]{{4,6}}){e}"
+    plain = r"[FSTREPHN]|X(?:[0-9A-Fa-f]{2})+|\.[A-Za-z]{2}[ ]?[+-]?\d*|C[0-9A-Fa-f]{4}|M[0-9A-Fa-f]{4,6}"
+    known = f"{e}(?:{plain}){e}"
     return re.compile(f"{known}|{own}"), re.compile(own)

@@ -1,7 +1,8 @@
 """Reads the new part of the journal into what is known of senders, a batch at a time.
 
-In: the journal, what was counted so far (`staff.db`). Out: the same, further on. A batch and the entry that it
-reaches are one transaction, so a reader may be killed at any moment, and two may run: one of them starts anew.
+In: the journal, what was counted so far (`staff.db`). Out: the same, further on. A batch and the entry
+that it reaches are one transaction, so a reader may be killed at any moment, and two may run: one of them
+starts anew.
 """
 
 from __future__ import annotations
@@ -195,4 +196,3 @@ def _count(sender: SenderSeen, head: Head) -> None:
     found = sender.types.setdefault(name, TypeCount(first=head.received))
     found.count += 1
     found.last, found.at = head.received, sender.messages
-

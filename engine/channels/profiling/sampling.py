@@ -1,8 +1,8 @@
 """Which messages are looked at: all of a quiet sender, an even sample of a busy one.
 
-In: the heads of new journal entries. Out: `Head`s, and the ids whose bodies are opened. Every head is counted,
-so numbers of messages are exact; what is said of fields rests on the sample, and pages say how large it is.
-A type that few messages are known of has more of them looked at.
+In: the heads of new journal entries. Out: `Head`s, and the ids whose bodies are opened. Every head is
+counted, so numbers of messages are exact; what is said of fields rests on the sample, and pages say how
+large it is. A type that few messages are known of has more of them looked at.
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ class PlaceSeen:
         """Read it back."""
         *plain, lengths, kinds, codes, uncounted = said
         known = {(code, system): CodeSeen(*rest) for code, system, *rest in codes}
-        return cls(*plain, dict(map(tuple, lengths)), kinds, known, uncounted)
+        everything: list[Any] = [*plain, dict(lengths), kinds, known, uncounted]
+        return cls(*everything)
 
 
 @dataclass(slots=True)
