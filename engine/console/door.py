@@ -108,7 +108,8 @@ class Door:
         must = needs in PHI if records is None else records
 
         def declared(page: PageFunction) -> PageFunction:
-            for json in (False, True) if twin else (path.endswith(".json"),):
+            # the twin first: `/work/{task}` would take `/work/1.json` for a task
+            for json in (True, False) if twin else (path.endswith(".json"),):
                 at = path if not twin or not json else f"{path}.json"
                 self._route(method, at, page, _Rule(needs, json, must, most, stirs))
             self.ways.append(Way(method, path, needs, twin))
