@@ -69,6 +69,13 @@ class Names:
         words = {row.id: self._words.get(row.id) or self._open(row.mac, row.sealed) for row in rows}
         return {n: source_of(text) for n, (kind, text) in words.items() if kind == "source"}
 
+    def types(self) -> dict[int, str]:
+        """Return every message type that ever came, by number; "" stands for those too odd for a name."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(tables.name)).all()
+        words = {row.id: self._words.get(row.id) or self._open(row.mac, row.sealed) for row in rows}
+        return {n: text for n, (kind, text) in words.items() if kind == "type"}
+
     def _make(self, missing: list[Word]) -> None:
         macs = {self._mac(word): word for word in missing}
         table = tables.name
@@ -82,7 +89,7 @@ class Names:
                         "\0".join(word).encode("utf-8", "surrogatepass"), b"name:" + mac
                     ),
                 }
-                for mac, word in macs.items()
+                for mac, word in sorted(macs.items())  # in one order everywhere: nobody waits in a ring
                 if mac not in found
             ]
             if new:

@@ -123,6 +123,18 @@ class Search:
                 found |= {row.id: row.received for row in connection.execute(query)}
         return found
 
+    def lines(self, entries: Sequence[int]) -> list[Line]:
+        """Return the lines of these entries, newest first; those that are not there are left out."""
+        rows: list[sa.Row[Any]] = []
+        with reporting("journal"):
+            with self._engine.connect() as connection:
+                for at in range(0, len(entries), _AT_ONCE):
+                    query = sa.select(tables.entry).where(_e.id.in_(entries[at : at + _AT_ONCE]))
+                    rows += connection.execute(query).all()
+            words = self._names.texts(n for row in rows for n in (row.source, row.type))
+        rows.sort(key=lambda row: -row.id)
+        return [self._line(row, words[row.source][1], words[row.type][1]) for row in rows]
+
     def _conditions(self, f: Filters, connection: Connection) -> list[sa.ColumnElement[bool]] | None:
         """Return what an entry must fulfil, or None when none can."""
         conditions: list[sa.ColumnElement[bool]] = []

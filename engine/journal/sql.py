@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.journal import database, schema, tables
 from engine.journal.appending import Batch, open_head, prepare
+from engine.journal.briefs import Briefs
 from engine.journal.checkpoint import Checkpoints
 from engine.journal.database import reporting
 from engine.journal.daykeys import DayKeys, KeyGone
@@ -92,6 +93,7 @@ class SqlJournal:
         self.names = Names(engine, keyring)
         self.keys = DayKeys(engine, keyring)
         self.search = Search(engine, self.names, keyring, self.open_head)
+        self.briefs = Briefs(engine)
         self.lanes = 0
         self._window = window
         self._log_limit = log_limit

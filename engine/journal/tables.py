@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 __all__ = ["KINDS", "REVISION", "body", "entry", "mark", "meta", "metadata", "name", "sealing_key", "tail"]
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: a journal that has it is opened without loading Alembic."""
 
 KINDS = ("message", "garbage", "replay", "resend", "refused", "answer")
@@ -42,7 +42,9 @@ entry = sa.Table(
     sa.Column("head", sa.LargeBinary),  # sealed; null once retention removed it
 )
 sa.Index("entry_control", entry.c.control, entry.c.hash)
-sa.Index("entry_source", entry.c.source, entry.c.id)
+sa.Index("entry_source", entry.c.source, entry.c.type, entry.c.id)
+_unusual = sa.text("kind > 0")  # replays, answers, what was refused: few beside the messages
+sa.Index("entry_kind", entry.c.kind, entry.c.id, sqlite_where=_unusual, postgresql_where=_unusual)
 
 body = sa.Table(
     "body",

@@ -21,6 +21,7 @@ from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
 from engine.store.closing import Closing
 from engine.store.database import Database, Session
+from engine.store.finding import Finding
 from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text
 from engine.store.links import settle_pending
@@ -56,6 +57,7 @@ class SqlStore:
         self.gaps = Gaps(database, self._keys)
         self.waiting = Waiting(database)
         self.closing = Closing(database, self._keys)
+        self.finding = Finding(database, self._keys)
 
     @classmethod
     def open(cls, url: str, keyring: Keyring, *, cache_bytes: int = 64 << 20) -> SqlStore:

@@ -53,6 +53,7 @@ __all__ = [
     "REVISION",
     "RID_ERA",
     "RTYPE",
+    "SEARCHED",
     "SEARCH_KEY",
     "TOKEN",
     "TOUCH",
@@ -62,10 +63,10 @@ METADATA = MetaData()
 BIG = BigInteger().with_variant(Integer(), "sqlite")  # INTEGER PRIMARY KEY is SQLite's own row number
 
 
-def _partial(name: str, first: str, *more: str) -> Index:
-    """Index only the rows where the first column is set."""
-    valued = text(f"{first} IS NOT NULL")
-    return Index(name, first, *more, sqlite_where=valued, postgresql_where=valued)
+def _partial(name: str, first: str, *more: str, valued: str = "") -> Index:
+    """Index only the rows where the first column is set, or the one named."""
+    set_ = text(f"{valued or first} IS NOT NULL")
+    return Index(name, first, *more, sqlite_where=set_, postgresql_where=set_)
 
 
 ENTRY_ERA, RID_ERA = 10, 13
@@ -232,6 +233,13 @@ OUTCOME = Table(
         sqlite_where=text("status = 'parked'"),
         postgresql_where=text("status = 'parked'"),
     ),
+    Index(
+        "outcome_why",
+        *("status", "channel", "cause", "entry"),
+        sqlite_where=text("status <> 'done'"),
+        postgresql_where=text("status <> 'done'"),
+    ),
+    _partial("outcome_flagged", "channel", "entry", valued="work"),
 )
 
 LANE = Table(
@@ -247,6 +255,15 @@ SEARCH_KEY = Table(
     Column("era", BIG, primary_key=True, autoincrement=False),
     Column("mac", BIG, primary_key=True, autoincrement=False),
     Column("entry", BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+SEARCHED = Table(
+    "searched",  # from which entry on a channel's messages ("" = all) have words of a kind or a place
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("first", BIG, nullable=False),
     sqlite_with_rowid=False,
 )
 
