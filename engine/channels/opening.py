@@ -58,7 +58,7 @@ def open_store(config: Config, keyring: Keyring) -> SqlStore:
 
 def open_staff(config: Config, keyring: Keyring) -> Staff:
     """Open what people do: accounts, sessions, keys, notes, drafts."""
-    return Staff.open(config.staff_url, keyring)
+    return Staff.open(config.staff_url, keyring, settings=config.console.sign_in)
 
 
 def check_pair(journal: SqlJournal, store: SqlStore) -> None:

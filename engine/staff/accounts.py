@@ -20,7 +20,7 @@ from engine.staff import passwords, second
 from engine.staff.database import Part
 from engine.staff.tables import ACCOUNTS, GRANTS, LINKS, RECOVERY, SESSIONS
 
-__all__ = ["Account", "Accounts", "checked", "load", "written"]
+__all__ = ["Account", "Accounts", "checked", "insert", "load", "written"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}").fullmatch
 _GLOB = re.compile(r"[A-Za-z0-9_.*?\[\]-]{1,64}").fullmatch
@@ -94,34 +94,23 @@ class Accounts(Part):
         subject: str = "",
     ) -> Account:
         """Make an account; without a password it needs a link or an issuer to sign in. Raises HubError."""
-        name, grants = written(name), checked(grants)
-        if not _NAME(name):
-            raise HubError(
-                "this cannot be the name of an account",
-                why="it takes letters, digits and . _ - + @, 64 at most, and begins with a letter or digit",
-            )
         kept = None
         if password is not None:
             passwords.judge(password, (name, display, email))
             kept = passwords.hashed(password)
         with self.database.write() as c:
-            if load(c, ACCOUNTS.c.name == name):
-                raise HubError(f"there is an account {name} already", remedy="take another name")
-            c.execute(
-                sa.insert(ACCOUNTS).values(
-                    name=name,
-                    display=display.strip() or name,
-                    email=email.strip(),
-                    password=kept,
-                    issuer=issuer,
-                    subject=subject,
-                    made=self.now(),
-                    made_by=by,
-                )
+            return insert(
+                c,
+                name,
+                grants,
+                self.now(),
+                by,
+                display=display,
+                email=email.strip(),
+                password=kept,
+                issuer=issuer,
+                subject=subject,
             )
-            (account,) = load(c, ACCOUNTS.c.name == name)
-            _put_grants(c, account.id, grants)
-            return load(c, ACCOUNTS.c.id == account.id)[0]
 
     def describe(self, number: int, display: str, email: str) -> None:
         """Change how a person is called and reached."""
@@ -131,14 +120,16 @@ class Accounts(Part):
         """Give a person these roles instead of those they had; their sessions end."""
         grants = checked(grants)
         with self.database.write() as c:
+            managed = _is_managed(c)
             c.execute(sa.delete(GRANTS).where(GRANTS.c.account == number))
             _put_grants(c, number, grants)
             _end_sessions(c, number)
-            _keep_an_admin(c)
+            _keep_managed(c, managed)
 
     def disable(self, number: int, disabled: bool = True) -> None:
         """Shut a person out at once, or let them in again."""
         with self.database.write() as c:
+            managed = _is_managed(c)
             c.execute(
                 sa.update(ACCOUNTS)
                 .where(ACCOUNTS.c.id == number)
@@ -146,7 +137,7 @@ class Accounts(Part):
             )
             _end_sessions(c, number)
             c.execute(sa.delete(LINKS).where(LINKS.c.account == number))
-            _keep_an_admin(c)
+            _keep_managed(c, managed)
 
     def unlock(self, number: int) -> None:
         """Let a person try again who has typed a wrong password too often."""
@@ -195,9 +186,7 @@ class Accounts(Part):
         codes = second.new_recovery_codes()
         with self.database.write() as c:
             sealed = self.keyring.seal(secret.encode(), b"totp:%d" % number)
-            c.execute(
-                sa.update(ACCOUNTS).where(ACCOUNTS.c.id == number).values(totp=sealed, totp_step=step)
-            )
+            c.execute(sa.update(ACCOUNTS).where(ACCOUNTS.c.id == number).values(totp=sealed, totp_step=step))
             c.execute(sa.delete(RECOVERY).where(RECOVERY.c.account == number))
             kept = [{"account": number, "hash": self.recovery_hash(number, one)} for one in codes]
             c.execute(sa.insert(RECOVERY), kept)
@@ -244,6 +233,25 @@ def checked(grants: Iterable[Grant]) -> tuple[Grant, ...]:
     return found
 
 
+def insert(
+    c: sa.Connection, name: str, grants: Iterable[Grant], at: int, by: str, *, display: str = "", **rest: Any
+) -> Account:
+    """Make an account, inside the caller's transaction. Raises HubError."""
+    name, grants = written(name), checked(grants)
+    if not _NAME(name):
+        raise HubError(
+            "this cannot be the name of an account",
+            why="it takes letters, digits and . _ - + @, 64 at most, and begins with a letter or digit",
+        )
+    if load(c, ACCOUNTS.c.name == name):
+        raise HubError(f"there is an account {name} already", remedy="take another name")
+    values = {"email": "", "made": at, "made_by": by, **rest}
+    c.execute(sa.insert(ACCOUNTS).values(name=name, display=display.strip() or name, **values))
+    (account,) = load(c, ACCOUNTS.c.name == name)
+    _put_grants(c, account.id, grants)
+    return load(c, ACCOUNTS.c.id == account.id)[0]
+
+
 def load(c: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Account]:
     """Return accounts with their grants, by name; inside the caller's transaction."""
     rows = c.execute(sa.select(ACCOUNTS).where(*where).order_by(ACCOUNTS.c.name)).all()
@@ -287,16 +295,21 @@ def _end_sessions(c: sa.Connection, number: int) -> None:
     c.execute(sa.delete(SESSIONS).where(SESSIONS.c.account == number))
 
 
-def _keep_an_admin(c: sa.Connection) -> None:
-    """Refuse what would leave nobody who can manage people."""
+def _is_managed(c: sa.Connection) -> bool:
+    """Say whether somebody can manage people."""
     manages = [role for role, may in ROLES.items() if "admin.users" in may]
-    left = (
+    able = (
         sa.select(ACCOUNTS.c.id)
         .join(GRANTS, GRANTS.c.account == ACCOUNTS.c.id)
         .where(ACCOUNTS.c.disabled == 0, GRANTS.c.role.in_(manages))
         .limit(1)
     )
-    if c.execute(left).first() is None:
+    return c.execute(able).first() is not None
+
+
+def _keep_managed(c: sa.Connection, before: bool) -> None:
+    """Refuse what would leave nobody who can manage people."""
+    if before and not _is_managed(c):
         raise HubError(
             "this would leave nobody with the role admin",
             remedy="give the role to somebody else first",

@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.kernel.clock import now_ms
+from engine.kernel.web_settings import SignInSettings
 from engine.security.keys import Keyring
+from engine.staff.accounts import Accounts
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
+from engine.staff.glass import Glass
 from engine.staff.hours import Hours
+from engine.staff.keys import ProgramKeys
+from engine.staff.links import Links
 from engine.staff.notes import Notes
 from engine.staff.releases import Releases
 from engine.staff.senders import Senders
+from engine.staff.sessions import Sessions
+from engine.staff.signin import SignIn
 
 __all__ = ["Staff"]
 
@@ -23,11 +30,24 @@ __all__ = ["Staff"]
 class Staff:
     """The database of what people do. Use `Staff.open`."""
 
-    def __init__(self, database: Database, keyring: Keyring, now: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        now: Callable[[], int] = now_ms,
+        settings: SignInSettings | None = None,
+    ) -> None:
         self.database, self.keyring, self.now = database, keyring, now
+        self.settings = settings or SignInSettings()
 
     @classmethod
-    def open(cls, url: str, keyring: Keyring, now: Callable[[], int] = now_ms) -> Staff:
+    def open(
+        cls,
+        url: str,
+        keyring: Keyring,
+        now: Callable[[], int] = now_ms,
+        settings: SignInSettings | None = None,
+    ) -> Staff:
         """Open it, making the tables that are missing; raises ConfigError or StoreUnavailable."""
         database = Database(url)
         try:
@@ -35,7 +55,37 @@ class Staff:
         except BaseException:
             database.close()
             raise
-        return cls(database, keyring, now)
+        return cls(database, keyring, now, settings)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The people of the hub and their roles."""
+        return Accounts(self.database, self.keyring, self.now)
+
+    @property
+    def links(self) -> Links:
+        """Links that let somebody in once."""
+        return Links(self.database, self.keyring, self.now)
+
+    @property
+    def signin(self) -> SignIn:
+        """Signing in with a password and a code."""
+        return SignIn(self.database, self.keyring, self.now, self.settings)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who is signed in."""
+        return Sessions(self.database, self.keyring, self.now, self.settings)
+
+    @property
+    def glass(self) -> Glass:
+        """Patient data that was opened in an emergency."""
+        return Glass(self.database, self.keyring, self.now)
+
+    @property
+    def keys(self) -> ProgramKeys:
+        """Keys of programs."""
+        return ProgramKeys(self.database, self.keyring, self.now)
 
     @property
     def drafts(self) -> DraftRows:
