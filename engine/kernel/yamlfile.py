@@ -29,12 +29,13 @@ class Text(str):
 
 
 class Map(dict[str, Any]):
-    """A mapping with its place; `key_lines` has the line of every key."""
+    """A mapping with its place; `key_lines` has the line of every key, `key_columns` its column."""
 
-    __slots__ = ("file", "key_lines", "line")
+    __slots__ = ("file", "key_columns", "key_lines", "line")
     file: str
     line: int
     key_lines: dict[str, int]
+    key_columns: dict[str, int]
 
 
 class Seq(list[Any]):
@@ -102,7 +103,7 @@ def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
         return seq
     assert isinstance(node, MappingNode)
     out = Map()
-    out.file, out.line, out.key_lines = name, line, {}
+    out.file, out.line, out.key_lines, out.key_columns = name, line, {}, {}
     for key_node, value_node in node.value:
         key_line = key_node.start_mark.line + 1
         if not isinstance(key_node, ScalarNode):
@@ -118,7 +119,7 @@ def _build(node: Node, name: str, open_nodes: set[int]) -> Any:
                 remedy="keep one of them",
             )
         out[key] = _build(value_node, name, inside)
-        out.key_lines[key] = key_line
+        out.key_lines[key], out.key_columns[key] = key_line, key.column
     return out
 
 

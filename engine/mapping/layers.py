@@ -31,7 +31,7 @@ def apply_change(
     reader = Reader(base.to, file, layer, has_child, parse)
     rows = list(base.rows)
     for key, value in change.items():
-        line = change.key_lines[key]
+        line, column = change.key_lines[key], change.key_columns[key]
         target = read_target(key, f"{file}:{line}")
         at = [i for i, r in enumerate(rows) if r.target == target]
         if isinstance(value, str) and value == "skip":
@@ -41,7 +41,7 @@ def apply_change(
                     where=f"{file}:{line}",
                     remedy=f"see {base.place.file}",
                 )
-            rows[at[0]] = Row(target, Place(file, line, layer), skip=f"by {layer}")
+            rows[at[0]] = Row(target, Place(file, line, layer, column), skip=f"by {layer}")
             continue
         if (
             at
@@ -51,7 +51,7 @@ def apply_change(
         ):
             rows[at[0]] = _cases(rows[at[0]], value, reader, target)
             continue
-        row = reader.row(target, value, (), line)
+        row = reader.row(target, value, (), line, column)
         if at:
             rows[at[0]] = row
         else:
@@ -63,7 +63,8 @@ def _cases(row: Row, change: Map, reader: Reader, target: tuple[Any, ...]) -> Ro
     cases = list(row.cases)
     choice = target[-1].name.endswith("[x]")
     for key, value in change.items():
-        new = reader.case(key, value, target, (), change.key_lines[key], choice)
+        spot = change.key_lines[key], change.key_columns[key]
+        new = reader.case(key, value, target, (), *spot, choice)
         at = next((i for i, c in enumerate(cases) if set(c.values) == set(new.values)), None)
         if at is None:
             # a narrower case: take its values out of the one that has them

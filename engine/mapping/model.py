@@ -37,6 +37,7 @@ class Place:
     file: str = ""
     line: int = 0
     layer: str = "standard"
+    column: int = field(default=0, compare=False, repr=False)  # tells rows of one line apart
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

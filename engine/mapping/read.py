@@ -26,10 +26,10 @@ from engine.mapping.model import (
     Row,
     Source,
     Step,
-    TestDef,
 )
+from engine.mapping.readtests import known_words, read_tests
 
-__all__ = ["HasChild", "Parse", "Reader", "known_words", "read_map", "read_target", "read_tests"]
+__all__ = ["HasChild", "Parse", "Reader", "read_map", "read_target"]
 
 HasChild = Callable[[str, tuple[str, ...], str], bool]
 """(root type, path names, child name) -> does the type at that path have that child element?"""
@@ -83,13 +83,15 @@ class Reader:
                 "rows must be `element: source` lines", where=f"{self.file}:{line_of(block, line)}"
             )
         return tuple(
-            self.row(self.target(k, f"{self.file}:{block.key_lines[k]}"), v, at, block.key_lines[k])
+            self.row(self.target(k, f"{self.file}:{block.key_lines[k]}"), v, at, *_spot(block, k))
             for k, v in block.items()
         )
 
-    def row(self, target: tuple[Step, ...], value: Any, at: tuple[Step, ...], line: int) -> Row:
+    def row(
+        self, target: tuple[Step, ...], value: Any, at: tuple[Step, ...], line: int, column: int = 0
+    ) -> Row:
         """Read one row; `at` is the path of the element that holds it."""
-        place = Place(self.file, line, self.layer)
+        place = Place(self.file, line, self.layer, column)
         where = str(place)
         if value is None:
             raise MapError(
@@ -133,7 +135,7 @@ class Reader:
             parts = words["join"] if isinstance(words["join"], Seq) else [words["join"]]
             source = Join(tuple(self.source(p, where) for p in parts), str(words.get("with", "")))
         children = tuple(
-            self.row(self.target(k, f"{self.file}:{m.key_lines[k]}"), v, path, m.key_lines[k])
+            self.row(self.target(k, f"{self.file}:{m.key_lines[k]}"), v, path, *_spot(m, k))
             for k, v in others
         )
         make = str(words.get("make", ""))
@@ -158,12 +160,12 @@ class Reader:
             code=str(words.get("code", "")),
             unmapped=unmapped,
             when=self.condition(words.get("when"), where),
-            default=self.inner(words.get("default"), path, place),
+            default=self.inner(words.get("default"), path, self.word_at(m, "default", place)),
             split=str(words.get("split", "")),
             each=str(words.get("each", "")),
             known_by=self.source(words["known_by"], where) if "known_by" in words else None,
             action=self.source(words["action"], where) if "action" in words else None,
-            failed=self.inner(words.get("failed"), at if choice else path, place),
+            failed=self.inner(words.get("failed"), at if choice else path, self.word_at(m, "failed", place)),
             make=make,
             make_rows=make_rows,
             children=children,
@@ -205,10 +207,12 @@ class Reader:
             target,
             place,
             by=self.source(words["by"], where),
-            cases=tuple(self.case(k, v, target, at, m.key_lines[k], choice) for k, v in others),
+            cases=tuple(self.case(k, v, target, at, *_spot(m, k), choice) for k, v in others),
             when=self.condition(words.get("when"), where),
-            failed=self.inner(words.get("failed"), at if choice else at + target, place),
-            default=self.inner(words.get("default"), at + target, place),
+            failed=self.inner(
+                words.get("failed"), at if choice else at + target, self.word_at(m, "failed", place)
+            ),
+            default=self.inner(words.get("default"), at + target, self.word_at(m, "default", place)),
             each=str(words.get("each", "")),
             known_by=self.source(words["known_by"], where) if "known_by" in words else None,
             action=self.source(words["action"], where) if "action" in words else None,
@@ -220,11 +224,18 @@ class Reader:
         )
 
     def case(
-        self, key: str, value: Any, target: tuple[Step, ...], at: tuple[Step, ...], line: int, choice: bool
+        self,
+        key: str,
+        value: Any,
+        target: tuple[Step, ...],
+        at: tuple[Step, ...],
+        line: int,
+        column: int,
+        choice: bool,
     ) -> Case:
         """Read one case of a `by` table."""
         values = tuple(x.strip() for x in key.split("|"))
-        place = Place(self.file, line, self.layer)
+        place = Place(self.file, line, self.layer, column)
         if isinstance(value, Map) and choice:
             if "by" in value:
                 inner = self.long_row((target[-1],), value, at, place)
@@ -233,7 +244,7 @@ class Reader:
         row = (
             self.long_row((), value, at + target, place)
             if isinstance(value, Map)
-            else self.row((), value, at + target, line)
+            else self.row((), value, at + target, line, column)
         )
         return Case(values, (row,), place)
 
@@ -243,8 +254,8 @@ class Reader:
         rows: list[Row] = []
         when = self.condition(m.get("when"), str(place))
         for k, v in m.items():
-            line = m.key_lines[k]
-            here = Place(self.file, line, self.layer)
+            line, column = _spot(m, k)
+            here = Place(self.file, line, self.layer, column)
             if k == "when":
                 continue
             if k == "failed":
@@ -256,7 +267,7 @@ class Reader:
             elif k == "skip":
                 rows.append(Row((), here, skip=str(v), when=when))
             else:
-                row = self.row(self.target(k, f"{self.file}:{line}"), v, at, line)
+                row = self.row(self.target(k, f"{self.file}:{line}"), v, at, line, column)
                 rows.append(row if when is None else _guarded(row, when))
         return tuple(rows)
 
@@ -268,7 +279,14 @@ class Reader:
             if any(k in WORDS and k not in ("flag", "work", "skip") for k in value):
                 return (self.long_row((), value, path, place),)
             return self.siblings(value, path, place)
-        return (self.row((), value, path, place.line),)
+        return (self.row((), value, path, place.line, place.column),)
+
+    def word_at(self, m: Map, word: str, place: Place) -> Place:
+        """Return where `default:` or `failed:` stands in a row; the row's own place without it."""
+        if word not in m:
+            return place
+        line, column = _spot(m, word)
+        return Place(self.file, line, self.layer, column)
 
     def condition(self, value: Any, where: str) -> conditions.Condition | None:
         """Read `when:`."""
@@ -303,9 +321,15 @@ class Reader:
         return Locate(text)
 
 
+def _spot(m: Map, key: str) -> tuple[int, int]:
+    """Return line and column of a key."""
+    return m.key_lines[key], m.key_columns[key]
+
+
 def _only(m: Map, keys: Iterable[str]) -> Map:
     out = Map((k, m[k]) for k in keys)
     out.file, out.line, out.key_lines = m.file, m.line, {k: m.key_lines[k] for k in keys}
+    out.key_columns = m.key_columns
     return out
 
 
@@ -313,39 +337,6 @@ def _guarded(row: Row, when: conditions.Condition) -> Row:
     from dataclasses import replace
 
     return replace(row, when=when if row.when is None else conditions.And((when, row.when)))
-
-
-def known_words(m: Any, allowed: set[str], file: str) -> Map:
-    """Refuse words that are not of the language."""
-    if not isinstance(m, Map):
-        raise MapError("is not a map file", where=file, remedy="start with map:, from:, to:, rows:")
-    for k in m:
-        if k not in allowed:
-            raise MapError(
-                f"does not know the word {k!r}",
-                where=f"{file}:{m.key_lines[k]}",
-                remedy=f"known here: {', '.join(sorted(allowed))}",
-            )
-    return m
-
-
-def read_tests(block: Any, file: str, layer: str, map_name: str = "") -> tuple[TestDef, ...]:
-    """Read `tests:`."""
-    out = []
-    for n, t in enumerate(block or (), 1):
-        known_words(t, {"name", "in", "out", "map", "note", "message", "site"}, file)
-        expect = t.get("out")
-        pairs = tuple(expect.items()) if isinstance(expect, Map) else ((".", expect),)
-        out.append(
-            TestDef(
-                str(t.get("name") or f"test {n}"),
-                str(t.get("in") or ""),
-                pairs,
-                Place(file, t.line, layer),
-                str(t.get("map") or map_name),
-            )
-        )
-    return tuple(out)
 
 
 def read_map(m: Any, file: str, layer: str, has_child: HasChild, parse: Parse = conditions.parse) -> MapDef:

@@ -13,7 +13,8 @@ from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map, line_of
 from engine.mapping import conditions
 from engine.mapping.model import Case, Constant, MessageDef, Place, ResourceDef, Row, Source
-from engine.mapping.read import Parse, Reader, known_words, read_tests
+from engine.mapping.read import Parse, Reader
+from engine.mapping.readtests import known_words, read_tests
 
 __all__ = ["read_message"]
 
@@ -41,7 +42,7 @@ def read_message(m: Any, file: str, layer: str, parse: Parse = conditions.parse)
                 name=str(key),
                 per=() if per == "." else tuple(per.split("/")),
                 rows=tuple(str(x) for x in r.get("rows") or ()),
-                place=Place(file, line, layer),
+                place=Place(file, line, layer, m["resources"].key_columns[key]),
                 links=links,
                 when=reader.condition(r.get("when"), f"{file}:{line}"),
                 write=w,

@@ -17,7 +17,7 @@ from engine.kernel.errors import MapError
 from engine.kernel.yamlfile import Map, load, plain
 from engine.mapping.model import TestDef
 from engine.mapping.quantities import UnitWish, read_units
-from engine.mapping.read import read_tests
+from engine.mapping.readtests import read_tests
 
 __all__ = ["FORMATS", "Site", "Sites", "authority_of_site", "read_site", "read_sites"]
 

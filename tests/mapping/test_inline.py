@@ -10,7 +10,7 @@ import pytest
 from engine.kernel.yamlfile import loads
 from engine.mapping import model
 from engine.mapping.project import Maps
-from engine.mapping.read import read_tests
+from engine.mapping.readtests import read_tests
 from engine.mapping.tests_inline import run_all, run_test
 
 ROOT = Path(__file__).parents[2]

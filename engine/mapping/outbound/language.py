@@ -18,7 +18,8 @@ from engine.kernel.yamlfile import Map
 from engine.mapping.conditions import Condition
 from engine.mapping.model import Place, Row, Step
 from engine.mapping.outbound import conditions
-from engine.mapping.read import Reader, known_words
+from engine.mapping.read import Reader
+from engine.mapping.readtests import known_words
 
 __all__ = ["OutMap", "read_outbound"]
 
