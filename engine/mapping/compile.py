@@ -113,14 +113,14 @@ class Program:
 
         def written(rows: tuple[Row, ...]) -> list[str]:
             scratch = Emitter(self.library, [], False)
-            lines = self._body(scratch, rows, m.to, env, lab="lab")
+            lines = self._body(scratch, m, rows, env)
             self._needs(scratch)
             return lines
 
         steady, rows = ((), m.rows) if self.trace else steady_rows(m, written)
         first = written(steady) if steady else []
-        e = Emitter(self.library, self.rows, self.trace)
-        body = self._body(e, rows, m.to, env, lab="lab")
+        e = self.emitter(self.rows, self.trace)
+        body = self._body(e, m, rows, env)
         head = f"def M_{m.name}(s, g, x, o, lab):"
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
@@ -158,7 +158,7 @@ class Program:
         """The same for a map of a document's element: nothing of it is remembered between documents."""
         env = Env(m.source, "seg", paths={(): "o"})
         e = self.emitter(self.rows, self.trace)
-        body = self._body(e, m.rows, m.to, env, lab="lab")
+        body = self._body(e, m, m.rows, env)
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, env)
         self._needs(e)
@@ -171,8 +171,8 @@ class Program:
             out.append(f"    {variable(name)} = near(x, g, {name!r})")
         return out
 
-    def _body(self, e: Emitter, rows: tuple[Row, ...], to: str, env: Env, lab: str) -> list[str]:
-        e.block(rows, to, "o", lab, env, ())
+    def _body(self, e: Emitter, m: MapDef, rows: tuple[Row, ...], env: Env) -> list[str]:
+        e.block(rows, m.to, "o", "lab", env, ())
         return e.lines
 
     def _key_lines(self, m: MapDef, env: Env) -> list[str]:
@@ -313,7 +313,7 @@ class Program:
         """Write a Location chain: one resource per valued level, each part of the nearest valued one
         above."""
         self.space[f"D_{m.name}_{level}"] = None
-        e = Emitter(self.library, self.rows, self.trace)
+        e = self.emitter(self.rows, self.trace)
         env = Env(m.source, "dt", level=level, paths={(): "o"})
         e.base = "n0"
         e.put("n0 = x.fails")

@@ -23,6 +23,7 @@ from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.pieces import Piece, pieces
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.run import Identify, Run, TracedRun
+from engine.mapping.seen import Seen, watch
 from engine.mapping.treearrived import cda_arrived
 from engine.mapping.treerun import TracedTreeRun
 
@@ -53,6 +54,7 @@ class Conversion:
     site: str
     revision: str
     systems: dict[str, str]  # coding systems as the sender named them -> the URIs they became
+    seen: Seen | None = None  # of a watched run: what happened to every row
 
 
 def unkeyed(kind: str, system: str, value: str) -> str:
@@ -154,16 +156,18 @@ def trace_arrived(
     run: type[TracedRun] | None = None,
 ) -> Conversion:
     """Map a document or transaction set with the traced twin and report on every place in it."""
-    program = maps.program(site, trace=True)
+    kind = run or arrived.traced_run
+    program = maps.program(site, trace=True, watch=kind.watching)
     plan = _plan(arrived, program, map_)
-    x = (run or arrived.traced_run)(arrived, program.sender(arrived.authority), program.tables, {}, identify)
+    x = kind(arrived, program.sender(arrived.authority), program.tables, {}, identify)
+    seen = watch(x, program.program.rows)
     built = plan.build(arrived.scope, x, entry_key)
     found = arrived.report(built, x, program.program.rows, program.resolved, plan.message)
     for d in built.drafts:
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
     program.quantities.add(built)
-    return Conversion(built, found, site, program.revision, x.systems)
+    return Conversion(built, found, site, program.revision, x.systems, seen)
 
 
 def trace_pieces(
@@ -223,10 +227,11 @@ def trace_message(
 ) -> Conversion:
     """Map one message with the traced twin and report on every leaf; `map_` names a message map, else its
     type chooses one; `general` falls back on the map ANY, flagged."""
-    program = maps.program(site, trace=True)
+    program = maps.program(site, trace=True, watch=run.watching)
     plan, tree_ = _tree(message, program, general, map_)
     h = headers(message)
     x = run(message, program.sender(authority_of(h)), program.tables, {}, identify)
+    seen = watch(x, program.program.rows)
     if plan.message.name == "ANY":
         x.flag(
             "no-map",
@@ -246,4 +251,4 @@ def trace_message(
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
     program.quantities.add(built)
-    return Conversion(built, found, site, program.revision, x.systems)
+    return Conversion(built, found, site, program.revision, x.systems, seen)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.kernel.errors import MapError
-from engine.kernel.yamlfile import Map, load
+from engine.kernel.yamlfile import Map, load, loads
 from engine.mapping import conditions
 from engine.mapping import types as T
 from engine.mapping.dicom_values import FUNCTIONS
@@ -21,7 +22,7 @@ from engine.mapping.readmessage import read_message
 from engine.mapping.treeconditions import parse_tree
 from engine.mapping.x12types import X12
 
-__all__ = ["LANGUAGES", "Language", "read_file", "read_maps"]
+__all__ = ["LANGUAGES", "Language", "read_file", "read_maps", "read_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,15 @@ LANGUAGES = {
 
 def read_file(path: Path, shown: str, language: Language) -> MapDef | MessageDef:
     """Read one map file. Raises MapError or ConfigError with file:line."""
-    data = load(path, name=shown)
+    return _read(load(path, name=shown), shown, language)
+
+
+def read_text(text: str, shown: str, language: Language) -> MapDef | MessageDef:
+    """Read one map from a text that stands in no file yet. Raises MapError or ConfigError with file:line."""
+    return _read(loads(text, shown), shown, language)
+
+
+def _read(data: Any, shown: str, language: Language) -> MapDef | MessageDef:
     if not isinstance(data, Map) or "map" not in data:
         raise MapError("is not a map", where=shown, remedy="start the file with map: NAME")
     if "resources" in data:

@@ -27,6 +27,7 @@ from engine.mapping.layers import apply_change
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.quantities import Quantities, tables_with
 from engine.mapping.sites import Site, Sites, read_sites
+from engine.mapping.watch import WatchedProgram, take_over
 from engine.terminology.concepts import CodeService
 from engine.terminology.translate import Terminology
 
@@ -83,7 +84,8 @@ class Maps:
         self._beside: dict[str, Maps] = {language.format: self}
         self.identity_base = identity_base
         self.triggers = {t: m for m in messages.values() for t in m.triggers}
-        self._views: dict[tuple[str, bool], SiteProgram] = {}
+        self._views: dict[tuple[str, bool, bool], SiteProgram] = {}
+        self.base: Maps | None = None  # the maps these differ from in a few files (derived.py)
 
     @classmethod
     @uncollected()
@@ -154,12 +156,16 @@ class Maps:
                 return site
         return Site("standard")
 
-    def program(self, site: str = "standard", trace: bool = False) -> SiteProgram:
-        """Return the compiled view of one site."""
-        key = (site, trace)
+    def program(self, site: str = "standard", trace: bool = False, watch: bool = False) -> SiteProgram:
+        """Return the compiled view of one site; `watch`: its traced twin that reports of every row."""
+        key = (site, trace or watch, watch)
         if key not in self._views:
-            self._views[key] = SiteProgram(self, site, trace)
+            self._views[key] = SiteProgram(self, *key)
         return self._views[key]
+
+    def has(self, site: str) -> bool:
+        """Say whether there is such a site."""
+        return site in ("", "standard") or site in self.sites
 
     def chain(self, site: str) -> list[Site]:
         """Return the layers of a site, lowest first."""
@@ -181,7 +187,7 @@ class Maps:
 class SiteProgram:
     """The maps as one site sees them, compiled when first used."""
 
-    def __init__(self, maps: Maps, site: str, trace: bool) -> None:
+    def __init__(self, maps: Maps, site: str, trace: bool, watch: bool = False) -> None:
         self.maps, self.name, self.trace = maps, site, trace
         self.layers = maps.chain(site)
         resolved = dict(maps.maps)
@@ -224,7 +230,12 @@ class SiteProgram:
             tree=said.tree,
             functions=said.functions,
         )
-        self.program = Program(self.library, trace)
+        self.program = WatchedProgram(self.library) if watch else Program(self.library, trace)
+        kin = maps.base
+        if isinstance(self.program, WatchedProgram) and kin is not None and kin.has(site):
+            compiled = kin.program(site, watch=True).program
+            if isinstance(compiled, WatchedProgram) and maps.terminology is kin.terminology:
+                take_over(self.program, compiled)
         self._plans: dict[str, MessagePlan] = {}
         self._senders: dict[str, SenderView] = {}
         self._memories: dict[Any, tuple[dict[Any, Any], set[int]]] = {}

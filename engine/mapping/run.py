@@ -144,6 +144,7 @@ class TracedRun(Run):
     """The twin that remembers: used for lineage, `try` and `convert`, never on the hot path."""
 
     tracing = True
+    watching = False  # seen.py: it wants the program that reports of every row
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
