@@ -23,6 +23,7 @@ from engine.mapping.convert import Conversion, headers, trace_arrived, trace_mes
 from engine.mapping.lineage import Report, names_of, two_way
 from engine.mapping.project import Maps
 from engine.mapping.run import Identify, TracedRun
+from engine.mapping.seen import watching
 from engine.store.keys import public_id
 
 __all__ = ["Lineage", "lineage_of", "trace_body"]
@@ -51,10 +52,12 @@ def trace_body(
     identify: Identify = unkeyed,
     charset: str = "",
     plain: bool = False,
+    watch: bool = False,
 ) -> tuple[Conversion, str]:
     """Trace one body of any format as its channel maps it; returns what came of it, and the site.
 
-    `plain`: references as in a bundle that leaves the hub. Raises FormatError and MapError.
+    `plain`: references as in a bundle that leaves the hub; `watch`: tell of every row of the maps too.
+    Raises FormatError and MapError.
     """
     format = recognise(body)
     if format in ("", "hl7v2"):
@@ -64,6 +67,7 @@ def trace_body(
         if own and not charset:
             message = parse(body, charset=own)
         run = TracedRun if plain else stored_traced(TracedRun, channel.keeps_header)
+        run = watching(run) if watch else run
         done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=run)
         done.built.flags += [Flag(r.code, r.where, r.text) for r in message.repairs]
         return done, site
@@ -73,6 +77,7 @@ def trace_body(
     arrived, others = read.arrived[0], maps.of(format)
     site = channel.site if channel.site in others.sites else others.site_for(arrived.headers).name
     kind = arrived.traced_run if plain else stored_traced(arrived.traced_run, channel.keeps_header)
+    kind = watching(kind) if watch else kind
     done = trace_arrived(arrived, others, site, origin, identify, channel.map, kind)
     done.built.flags += [Flag(r.code, r.where, r.text) for r in arrived.repairs]
     return done, site

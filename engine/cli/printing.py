@@ -17,10 +17,10 @@ from engine.fhir import jsonio
 from engine.kernel.message import Flag
 
 if TYPE_CHECKING:  # a command pays for what it uses only
+    from engine.channels.trial import Trial
     from engine.cli.doctor import Finding
     from engine.cli.follow import Became
     from engine.cli.msg import Found
-    from engine.cli.trial import Trial
     from engine.destinations.mllp import Answer
 
 __all__ = [

@@ -121,6 +121,10 @@ class Maps:
         """The maps of all formats that were asked for so far."""
         return list(self._beside.values())
 
+    def opened_programs(self) -> list[SiteProgram]:
+        """The compiled views that were asked for so far."""
+        return list(self._views.values())
+
     def of(self, format: str) -> Maps:
         """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
         if format == self.language.format:

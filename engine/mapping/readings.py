@@ -16,7 +16,7 @@ from engine.mapping.locate import Location, locate
 from engine.mapping.model import First, Join, Locate, MapDef, MessageDef, Place, Row, Source
 from engine.mapping.sheettext import condition_text, source_text
 
-__all__ = ["Reading", "Why", "readings", "why_not"]
+__all__ = ["Reading", "Why", "forget", "readings", "why_not"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,12 @@ class _Asked:
 
 
 _asked: dict[tuple[int, int], _Asked] = {}
+
+
+def forget(maps: Mapping[str, MapDef]) -> None:
+    """Let go of what is remembered of maps that are out of use."""
+    for key in [k for k, asked in [*_asked.items()] if asked.maps is maps]:
+        _asked.pop(key, None)
 
 
 def why_not(
