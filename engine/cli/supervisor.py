@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError, HubError, trace_of
 
 __all__ = ["Child", "Supervisor", "only_one"]
 
@@ -169,8 +169,8 @@ class Supervisor:
         except HubError as e:
             log.error("%s: %s", child.name, e)
             code = SETTINGS if isinstance(e, ConfigError) else 1
-        except BaseException:
-            log.exception("%s stopped", child.name)
+        except BaseException as e:
+            log.error("%s stopped: %s", child.name, trace_of(e))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -5,7 +5,9 @@ Texts never hold patient data: an error names a field (`PID-5.1`) or a place (`f
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "FormatError", "HubError", "MapError", "StoreUnavailable", "place_of"]
+import traceback
+
+__all__ = ["ConfigError", "FormatError", "HubError", "MapError", "StoreUnavailable", "place_of", "trace_of"]
 
 
 class HubError(Exception):
@@ -57,3 +59,17 @@ def place_of(error: BaseException) -> str:
         tb = tb.tb_next
     at = f" at {tb.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{tb.tb_lineno}" if tb else ""
     return f"{type(error).__name__}{at}"
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the kinds of an error and of what caused it, each with its calls, innermost first, and no text."""
+    told = []
+    seen: BaseException | None = error
+    while seen is not None and len(told) < 5:
+        calls = [
+            f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
+            for frame in reversed(traceback.extract_tb(seen.__traceback__, lookup_lines=False))
+        ]
+        told.append(f"{type(seen).__name__} at {' < '.join(calls[:12]) or 'no place'}")
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "; because of ".join(told)

@@ -21,7 +21,7 @@ from engine.formats.hl7v2.header import Header, peek
 from engine.formats.hl7v2.query_refusal import query_refusal
 from engine.formats.hl7v2.split import MessageSlice, split_messages
 from engine.kernel.clock import now_ms
-from engine.kernel.errors import StoreUnavailable
+from engine.kernel.errors import HubError, StoreUnavailable, trace_of
 from engine.kernel.message import Accepted, NewEntry
 from engine.listeners.ack_rules import Decision, worst
 from engine.listeners.batches import BatchAnswer
@@ -252,7 +252,7 @@ class Intake:
             return
         except Exception as e:
             # One entry that the journal chokes on must not cost its neighbours their answers.
-            log.exception("the journal failed on %d entries; trying them one by one", len(entries))
+            log.error("the journal failed on %d entries; trying them one by one: %s", len(entries), trace_of(e))
             accepted = [self._append_alone(entry) for entry in entries]
             if not any(accepted):
                 self._refuse(frames, e)
@@ -280,9 +280,11 @@ class Intake:
     def _append_alone(self, entry: NewEntry) -> Accepted | None:
         try:
             return self._append([entry])[0]
-        except Exception:
-            log.exception(
-                "the journal refused an entry of channel %s; its sender gets no answer", entry.channel
+        except Exception as e:
+            log.error(
+                "the journal refused an entry of channel %s; its sender gets no answer: %s",
+                entry.channel,
+                trace_of(e),
             )
             return None
 
@@ -290,7 +292,7 @@ class Intake:
         if not self._down:
             self._down = True
             self._metrics.set("hub_mllp_store_down", 1)
-            log.critical("nothing is answered: %s", why)
+            log.critical("nothing is answered: %s", why if isinstance(why, HubError) else trace_of(why))
         for frame in frames:
             self._metrics.add("hub_mllp_unanswered_total", (("channel", frame.source.channel),))
             self._drop(frame.connection)
@@ -299,8 +301,8 @@ class Intake:
         self._behind.pop(connection, None)  # what is left of a long frame is sent again
         try:
             connection.abandon()
-        except Exception:
-            log.exception("a connection could not be closed")
+        except Exception as e:
+            log.error("a connection could not be closed: %s", trace_of(e))
 
     def _reply(self, frames: list[_Frame], accepted: list[Accepted | None]) -> None:
         acks: dict[Connection, list[bytes]] = {}
@@ -324,8 +326,8 @@ class Intake:
                 continue
             try:
                 ack = self._ack(frame, now)
-            except Exception:
-                log.exception("an answer could not be formed")
+            except Exception as e:
+                log.error("an answer could not be formed: %s", trace_of(e))
                 self._drop(connection)
                 continue
             counts[connection] = counts.get(connection, 0) + 1
@@ -335,8 +337,8 @@ class Intake:
         for connection, answers in acks.items():
             try:
                 connection.answer(answers, counts[connection])
-            except Exception:
-                log.exception("an answer could not be written")
+            except Exception as e:
+                log.error("an answer could not be written: %s", trace_of(e))
                 self._drop(connection)
         done = self._monotonic()
         for frame in frames:
@@ -347,8 +349,8 @@ class Intake:
     def _mail(self, mail: Mail, connection: Any, mine: list[Accepted | None], now: int) -> None:
         try:
             connection.answer_mail(mail.answer(mine, now))
-        except Exception:
-            log.exception("an answer could not be formed or written")
+        except Exception as e:
+            log.error("an answer could not be formed or written: %s", trace_of(e))
             self._drop(connection)
 
     def _ack(self, frame: _Frame, now: int) -> bytes:
