@@ -24,7 +24,17 @@ from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
 from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
-__all__ = ["TooWide", "ask_replay", "ask_replays", "due_replays", "origin_released", "rerun_set"]
+__all__ = [
+    "TooWide",
+    "ask_replay",
+    "ask_replays",
+    "due_replays",
+    "edited",
+    "held_before",
+    "origin_released",
+    "replayed",
+    "rerun_set",
+]
 
 AT_ONCE = 100  # replays put into the journal in one transaction
 MOST = 2000  # entries that one replay may take along: they run in one transaction, all in memory
@@ -50,11 +60,9 @@ def ask_replay(
     origin = journal.get(entry)
     if origin is None:
         raise _unknown(entry)
-    new = _again(origin, who, why)
     if body is not None and body != origin.body:
-        keys = _keys(origin, body, channels)
-        new = replace(new, body=body, kind="resend", order_keys=keys, position=None)
-    return journal.append([new])[0]
+        return journal.append([edited(origin, body, who, why, channels)])[0]
+    return journal.append([replayed(origin, who, why)])[0]
 
 
 def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str) -> dict[int, int]:
@@ -71,7 +79,7 @@ def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str)
                 if (origin := journal.get(number)) is None:
                     raise _unknown(number)
                 origins.append(origin)
-        accepted = journal.append([_again(origin, who, why) for origin in origins])
+        accepted = journal.append([replayed(origin, who, why) for origin in origins])
         made |= {origin.id: one.id for origin, one in zip(origins, accepted, strict=True)}
     return made
 
@@ -87,8 +95,8 @@ def _unknown(entry: int) -> HubError:
     return HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
 
 
-def _again(origin: Entry, who: str, why: str) -> NewEntry:
-    """Return the replay of an entry."""
+def replayed(origin: Entry, who: str, why: str) -> NewEntry:
+    """Return the replay of an entry: its bytes again, at its place. Raises HubError without a reason."""
     if not why.strip():
         raise HubError("a replay needs a reason", remedy="say it with --why")
     return NewEntry(
@@ -106,6 +114,13 @@ def _again(origin: Entry, who: str, why: str) -> NewEntry:
         position=origin.position,
         reason=f"{who}: {why}",
     )
+
+
+def edited(origin: Entry, body: bytes, who: str, why: str, channels: Iterable[Channel]) -> NewEntry:
+    """Return an edited message, which counts as a new one and names the entry it was made from."""
+    keys = _keys(origin, body, channels)
+    again = replayed(origin, who, why)
+    return replace(again, body=body, kind="resend", order_keys=keys, position=None)
 
 
 def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:
@@ -169,3 +184,23 @@ def origin_released(origin: int, candidates: list[int], journal: SqlJournal, sto
                 if outcome is not None and outcome.status != "parked":
                     return True
     return False
+
+
+def held_before(
+    words: Iterable[tuple[str, str]], position: int, journal: SqlJournal, store: SqlStore
+) -> Flag | None:
+    """Say whether an earlier entry of one of these patients is parked and nobody has run it again since."""
+    for kind, value in words:
+        if kind != "patient":
+            continue
+        found = store.find("patient", value, 1000)
+        for other in found:
+            if other >= position:
+                continue
+            outcome = store.outcome(other)
+            if outcome is None or outcome.status != "parked":
+                continue
+            if not origin_released(other, found, journal, store):
+                text = "an earlier message of this patient is parked, and the channel says park: key"
+                return Flag("waits-behind", "", text, True)
+    return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from engine.channels.deaths import NoSlot, Slot, killed
 from engine.channels.pipeline import Pipeline
 from engine.channels.renewal import Renewal
-from engine.channels.replay import TooWide, origin_released, rerun_set
+from engine.channels.replay import TooWide, held_before, rerun_set
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
@@ -262,26 +262,8 @@ class Worker:
     def _work(self, entry: Entry) -> Work:
         work = self.pipeline.work(entry)
         if self._parks_key(entry) and work.parked is None:
-            for kind, value in work.search:
-                if kind == "patient" and self._held_before(
-                    value, min(entry.position, entry.parent or entry.id)
-                ):
-                    text = "an earlier message of this patient is parked, and the channel says park: key"
-                    work.parked = Flag("waits-behind", "", text, True)
-                    work.drafts = []
-                    break
+            before = min(entry.position, entry.parent or entry.id)
+            held = held_before(work.search, before, self.journal, self.store)
+            if held is not None:
+                work.parked, work.drafts = held, []
         return work
-
-    def _held_before(self, patient: str, position: int) -> bool:
-        """Say whether an earlier entry of this patient is parked and nobody has run it again since."""
-        found = self.store.find("patient", patient, 1000)
-        for other in found:
-            if other < position:
-                outcome = self.store.outcome(other)
-                if (
-                    outcome is not None
-                    and outcome.status == "parked"
-                    and not origin_released(other, found, self.journal, self.store)
-                ):
-                    return True
-        return False

@@ -34,6 +34,10 @@ class Spans:
         self._charset = message.charset
         self._table: list[int] | None = None
         self._segment_bytes: dict[int, int] = {}
+        self._furthest = (
+            0,
+            0,
+        )  # (character, byte) of the furthest segment asked for: the next counts from it
         if message.charset not in SINGLE_BYTE_OR_UTF8:
             self._table = _offsets(message.raw[slice(*message.body_range)], message.charset)
 
@@ -85,8 +89,10 @@ class Spans:
             return self._base + self._table[position]
         before = self._segment_bytes.get(origin)
         if before is None:
-            before = len(self._text[:origin].encode(self._charset))
+            known, bytes_ = self._furthest if self._furthest[0] <= origin else (0, 0)
+            before = bytes_ + len(self._text[known:origin].encode(self._charset))
             self._segment_bytes[origin] = before
+            self._furthest = max(self._furthest, (origin, before))
         return self._base + before + len(self._text[origin:position].encode(self._charset))
 
 
