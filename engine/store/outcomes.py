@@ -7,16 +7,38 @@ are asked for, so a word finds entries and an entry never gives back its words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from engine.kernel.message import Flag, Outcome
 from engine.store.database import Session
 from engine.store.keys import Keys
+from engine.store.tables import ENTRY_ERA
 from engine.store.writer import outcome_columns
 
-__all__ = ["Record", "find", "outcome", "outcomes", "outcomes_of", "record", "watermarks"]
+__all__ = [
+    "Delivery",
+    "Record",
+    "deliveries",
+    "find",
+    "known",
+    "outcome",
+    "outcomes",
+    "outcomes_of",
+    "record",
+    "watermarks",
+]
+
+
+class Delivery(NamedTuple):
+    """What is to be sent of an entry, or was."""
+
+    destination: str
+    status: str  # pending | done | failed
+    attempts: int
+    at: int
+
 
 Record = tuple[Outcome, dict[str, Any]]
 _FILTERS = ("status", "cause", "channel", "sender")
@@ -94,3 +116,19 @@ def find(session: Session, keys: Keys, kind: str, value: str, limit: int) -> lis
         "ORDER BY k.entry DESC LIMIT ?"
     )
     return [entry for (entry,) in session.all(sql, (mac, limit))]
+
+
+def known(session: Session, keys: Keys, entries: Sequence[int], kind: str, value: str) -> set[int]:
+    """Return which of these entries are known under a word."""
+    mac = keys.search(kind, value)
+    eras = sorted({entry >> ENTRY_ERA for entry in entries})
+    if not eras:
+        return set()
+    where = f"era IN ({','.join(map(str, eras))}) AND mac = {mac} AND entry IN (...)"
+    return {n for (n,) in session.among(f"SELECT entry FROM search_key WHERE {where}", list(entries))}
+
+
+def deliveries(session: Session, entry: int) -> list[Delivery]:
+    """Return what is to be sent of an entry, or was, in order."""
+    sql = "SELECT destination, status, attempts, at FROM delivery WHERE id >= ? AND id < ? ORDER BY id"
+    return [Delivery(*row) for row in session.all(sql, (entry << 12, (entry + 1) << 12))]

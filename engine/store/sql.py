@@ -325,3 +325,15 @@ class SqlStore:
     def find(self, kind: str, value: str, limit: int = 100) -> list[int]:
         """Return the entries known under a word (`Work.search`), newest first."""
         return self._read(lambda reader: _outcomes.find(reader.session, self._keys, kind, value, limit))
+
+    def known(self, entries: Sequence[int], kind: str, value: str) -> set[int]:
+        """Return which of these entries are known under a word."""
+        return self._read(lambda reader: _outcomes.known(reader.session, self._keys, entries, kind, value))
+
+    def outcomes_of(self, entries: Sequence[int]) -> dict[int, Outcome]:
+        """Return the outcomes of these entries; those nobody has worked on are left out."""
+        return self._read(lambda reader: _outcomes.outcomes_of(reader.session, entries))
+
+    def deliveries(self, entry: int) -> list[_outcomes.Delivery]:
+        """Return what is to be sent of an entry, or was."""
+        return self._read(lambda reader: _outcomes.deliveries(reader.session, entry))
