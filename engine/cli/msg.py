@@ -12,20 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.channels.definition import load_channels
+from engine.channels.message.envelope import envelope, line_of
+from engine.channels.message.text import readable
 from engine.channels.replay import ask_replay
 from engine.cli.opened import Opened
-from engine.formats.content import recognise
-from engine.formats.dicom.document import parse as parse_dicom
-from engine.formats.hl7v2.header import peek
-from engine.formats.x12.segments import read_segments, text_of
-from engine.formats.xml.encoding import to_utf8
 from engine.journal.search import Filters, Line
 from engine.kernel.clock import iso
-from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.kernel.errors import ConfigError
 from engine.kernel.message import Accepted, Outcome
 from engine.store.audit import Access
 
-__all__ = ["STATES", "Found", "find", "readable", "replay", "show"]
+__all__ = ["STATES", "Found", "find", "replay", "show"]
 
 STATES = ("waiting", "done", "parked", "skipped", "closed")
 _KINDS = ("patient", "account", "order", "visit", "control", "claim", "document", "study")
@@ -61,13 +58,13 @@ def find(
     if words:
         hub.store.audit.record(Access(who, "msg:find", "messages", " ".join(words)))
         numbers = sorted(_known(hub, words), reverse=True)
-        return _filtered((_line(hub, n) for n in numbers), hub, status, channel, limit)
+        return _filtered((line_of(hub.journal, n) for n in numbers), hub, status, channel, limit)
     if status and status != "waiting":
         if channel:
             outcomes = hub.store.outcomes(newest_first=True, limit=limit, status=status, channel=channel)
         else:
             outcomes = hub.store.outcomes(newest_first=True, limit=limit, status=status)
-        return [_found(_line(hub, o.entry), o) for o in outcomes]
+        return [_found(line_of(hub.journal, o.entry), o) for o in outcomes]
     return _filtered(_newest(hub, channel), hub, status, channel, limit)
 
 
@@ -125,13 +122,6 @@ def _days(word: str) -> list[str]:
     return []
 
 
-def _line(hub: Opened, entry: int) -> Line:
-    page = hub.journal.search.page(before=entry + 1, limit=1)
-    if not page or page[0].id != entry:
-        raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
-    return page[0]
-
-
 def _found(line: Line, outcome: Outcome | None) -> Found:
     return Found(
         line.id,
@@ -150,7 +140,7 @@ def _found(line: Line, outcome: Outcome | None) -> Found:
 
 def show(hub: Opened, entry: int, who: str, *, phi: bool = False) -> dict[str, Any]:
     """Return all that is known of one message; with `phi` also its text, which is audited first."""
-    line = _line(hub, entry)
+    line = line_of(hub.journal, entry)
     outcome = hub.store.outcome(entry)
     made: dict[str, Any] = asdict(_found(line, outcome))
     made |= {"peer": line.peer, "bytes": line.size, "reason": line.reason}
@@ -160,19 +150,17 @@ def show(hub: Opened, entry: int, who: str, *, phi: bool = False) -> dict[str, A
         made["same_control_id_as"] = line.conflicts_with
     if line.deleted:
         made["deleted"] = True
+    about = envelope(hub.journal, hub.store, entry)
     if outcome is not None:
         made |= {
-            "revision": outcome.revision,
-            "written": outcome.written,
-            "unchanged": outcome.unchanged,
-            "superseded": outcome.superseded,
-            "flags": [asdict(flag) for flag in outcome.flags],
-            "worked": iso(outcome.at),
+            "revision": about.revision,
+            "written": about.written,
+            "unchanged": about.unchanged,
+            "superseded": about.superseded,
+            "flags": [asdict(flag) for flag in about.flags],
+            "worked": iso(about.worked),
         }
-    made["resources"] = [
-        {"type": kind, "id": id_, "version": version, "op": op}
-        for kind, id_, version, op in hub.store.written_by(entry)
-    ]
+    made["resources"] = [asdict(one) for one in about.resources]
     if phi:
         hub.store.audit.record(Access(who, "msg:open", f"entry/{entry}"))
         found = hub.journal.get(entry)
@@ -181,33 +169,9 @@ def show(hub: Opened, entry: int, who: str, *, phi: bool = False) -> dict[str, A
     return made
 
 
-def readable(body: bytes) -> str:
-    """Return a message for the eye: a segment or element a line, and nothing that a terminal would obey."""
-    format = recognise(body)
-    if format == "xdm":
-        return f"a package (zip) of {len(body):,} bytes"
-    if format == "dicom":
-        text = "\n".join(f"{leaf.place} = {leaf.value}" for leaf in parse_dicom(body).leaves())
-    elif format in ("cda", "ncpdp"):
-        try:
-            text = to_utf8(body).data.decode("utf-8", "replace").replace("\r\n", "\n")
-        except FormatError:
-            text = body.decode("utf-8", "replace")
-        text = text.replace("><", ">\n<")
-    elif format == "x12":
-        segments, trailer, _ = read_segments(body)
-        text = "\n".join(text_of(s.raw) + s.separators.segment.strip() for s in segments) + trailer.strip()
-    else:
-        text = body.decode(peek(body).codec or "utf-8", "replace")
-        text = text.replace("\r\n", "\r").replace("\n", "\r").rstrip("\r").replace("\r", "\n")
-    return "\n".join(
-        "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line) for line in text.split("\n")
-    )
-
-
 def replay(hub: Opened, entry: int, who: str, why: str, body: bytes | None = None) -> Accepted:
     """Ask for a message to be run again, as it is or edited; audited first."""
-    _line(hub, entry)
+    line_of(hub.journal, entry)
     hub.store.audit.record(Access(who, "msg:replay", f"entry/{entry}", why))
     channels = load_channels(hub.config.root) if body is not None else []
     return ask_replay(hub.journal, entry, who, why, body, channels)

@@ -13,18 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from engine.channels.arriving import read_body
 from engine.channels.definition import load_channels
+from engine.channels.message.values import charset_of, values_of
 from engine.channels.tracing import lineage_of
 from engine.cli.opened import Opened
-from engine.formats.content import recognise
-from engine.formats.hl7v2.leaves import leaves
-from engine.formats.hl7v2.parse import parse
-from engine.formats.x12.addresses import leaves as x12_leaves
-from engine.formats.x12.segments import text_of
 from engine.kernel.errors import HubError
-from engine.kernel.message import Entry
-from engine.mapping.from_x12 import arrivals
 from engine.mapping.project import Maps
 from engine.store.audit import Access
 
@@ -45,24 +38,10 @@ def show_lineage(hub: Opened, entry: int, who: str, revision: str, *, phi: bool 
     made = traced.as_json()
     made["same_revision"] = traced.revision == revision
     if phi:
-        values = _values(found, maps, traced.site)
+        values = values_of(found, charset_of(maps, traced.site))
         for location, at in made["locations"].items():
             at["value"] = values.get(location, "")
     return made
-
-
-def _values(found: Entry, maps: Maps, site: str) -> dict[str, str]:
-    """Return what stands at every location of an entry."""
-    format = recognise(found.body)
-    if format in ("", "hl7v2"):
-        charset = next((s.charset for s in reversed(maps.chain(site)) if s.charset), "")
-        message = parse(found.body, charset=found.charset or charset)
-        return {leaf.address: leaf.value for leaf in leaves(message)}
-    if format == "x12":
-        segments = (s for sent in arrivals(found.body) for s in sent.segments)
-        return {leaf.address: text_of(leaf.value) for s in segments for leaf in x12_leaves(s)}
-    document = read_body(found.body, format).document
-    return {leaf.place: leaf.value for leaf in document.leaves()}
 
 
 def print_lineage(made: dict[str, Any]) -> None:

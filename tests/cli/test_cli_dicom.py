@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from engine.channels.message.text import readable
 from engine.cli.convert import convert_paths
-from engine.cli.msg import readable
 from engine.cli.parse import parse_paths
 from engine.cli.trial import try_file
 

@@ -9,9 +9,10 @@ import pytest
 from hub_project import Hub, make_project
 
 from engine.channels.definition import load_channels
+from engine.channels.message.text import readable
 from engine.cli.feed import changes
 from engine.cli.follow import channel_at, follow, follow_entry
-from engine.cli.msg import find, readable, replay, show
+from engine.cli.msg import find, replay, show
 from engine.cli.opened import Opened, opened
 from engine.kernel.errors import ConfigError, HubError
 from engine.store.cursor import FeedRestored, cursor_at

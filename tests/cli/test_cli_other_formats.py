@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.channels.definition import load_channels
+from engine.channels.message.text import readable
 from engine.channels.tracing import lineage_of
 from engine.cli.convert import convert_paths
-from engine.cli.msg import readable
 from engine.cli.parse import parse_paths
 from engine.cli.trial import try_file
 from engine.kernel.errors import HubError

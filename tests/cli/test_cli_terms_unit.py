@@ -62,7 +62,6 @@ def test_a_target_that_is_no_unit_is_an_error() -> None:
 
 def test_a_unit_that_contradicts_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terms_unit, "_says", lambda root, loinc: {"PROPERTY": "SCnc"})
-    assert (
-        "contradicts the code: the code is of property SCnc (substance concentration), which mg/dL"
-        in hub("mg/dL", "--loinc", "14749-6")
+    assert "contradicts the code: the code is of property SCnc (substance concentration), which mg/dL" in hub(
+        "mg/dL", "--loinc", "14749-6"
     )
