@@ -19,6 +19,7 @@ from engine.staff.hours import Hours
 from engine.staff.keys import ProgramKeys
 from engine.staff.links import Links
 from engine.staff.notes import Notes
+from engine.staff.once import Once
 from engine.staff.releases import Releases
 from engine.staff.senders import Senders
 from engine.staff.sessions import Sessions
@@ -111,6 +112,11 @@ class Staff:
     def senders(self) -> Senders:
         """What is known of senders."""
         return Senders(self.database, self.keyring, self.now)
+
+    @property
+    def once(self) -> Once:
+        """The forms that were sent and may do their work once."""
+        return Once(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""

@@ -141,9 +141,9 @@ def _raw(entry: Entry) -> Iterator[_Raw]:
     elif format == "cda":
         yield _Raw("/ClinicalDocument", "the document as a page", entry.body)
         document = cda.parse(entry.body)
-        for element in document.root.iter(f"{V3}nonXMLBody", f"{V3}observationMedia"):
-            tag = "text" if element.tag == f"{V3}nonXMLBody" else "value"
-            inner = element.find(f"{V3}{tag}")
+        for element in document.root.iter(f"{{{V3}}}nonXMLBody", f"{{{V3}}}observationMedia"):
+            tag = "text" if element.tag == f"{{{V3}}}nonXMLBody" else "value"
+            inner = element.find(f"{{{V3}}}{tag}")
             found = read_attachment(inner, MOST)
             if found is not None and inner is not None:
                 yield _of_cda(document.places.of(inner), found)
