@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from threading import Thread
-
-from conftest import Clock
+from typing import Any
 
 from engine.staff.staff import Staff
 
@@ -36,7 +35,7 @@ def test_of_many_at_one_time_one_is_first(both: Staff) -> None:
     assert sorted(firsts) == [False] * 7 + [True]
 
 
-def test_forms_are_forgotten_after_a_week(staff: Staff, clock: Clock) -> None:
+def test_forms_are_forgotten_after_a_week(staff: Staff, clock: Any) -> None:
     staff.once.begin("a")
     clock.forward(hours=24 * 6)
     assert staff.once.begin("a") is not None
