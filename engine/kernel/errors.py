@@ -62,14 +62,14 @@ def place_of(error: BaseException) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the kinds of an error and of what caused it, each with its calls, innermost first, and no text."""
+    """Return the kinds of an error and of what caused it, each with its calls, innermost first; no text."""
     told = []
     seen: BaseException | None = error
     while seen is not None and len(told) < 5:
-        calls = [
-            f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
-            for frame in reversed(traceback.extract_tb(seen.__traceback__, lookup_lines=False))
+        frames = [
+            f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{line} {frame.f_code.co_name}"
+            for frame, line in traceback.walk_tb(seen.__traceback__)
         ]
-        told.append(f"{type(seen).__name__} at {' < '.join(calls[:12]) or 'no place'}")
+        told.append(f"{type(seen).__name__} at {' < '.join(frames[:-13:-1]) or 'no place'}")
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return "; because of ".join(told)

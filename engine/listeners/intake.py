@@ -252,7 +252,7 @@ class Intake:
             return
         except Exception as e:
             # One entry that the journal chokes on must not cost its neighbours their answers.
-            log.error("the journal failed on %d entries; trying them one by one: %s", len(entries), trace_of(e))
+            log.error("the journal failed on %d entries; trying each alone: %s", len(entries), trace_of(e))
             accepted = [self._append_alone(entry) for entry in entries]
             if not any(accepted):
                 self._refuse(frames, e)
