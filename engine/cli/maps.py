@@ -18,45 +18,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.channels.definition import load_channels
-from engine.channels.test_files import run_channel_tests
+from engine.channels.checking import project_tests
 from engine.cli.printing import print_json
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
 from engine.kernel.errors import MapError
-from engine.mapping.languages import LANGUAGES
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.sheet import Line, condition_text, sheet, source_text
-from engine.mapping.tests_inline import run_all
 
 __all__ = ["map_python", "map_show", "open_program", "print_table", "run_tests", "set_by", "the_map"]
 
 
 def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = False) -> int:
     """Run the tests of a channel, a map or a site, or all of them; returns the exit code."""
-    maps = Maps.open(root, load_config(root).identity_base)
-    channels = load_channels(root)
-    every = [maps.of(format) for format in LANGUAGES]
-    known = {n for m in every for n in (*m.maps, *m.messages, *m.sites)} | {c.name for c in channels}
-    if name and name not in known:
-        near = get_close_matches(name, sorted(known), 3, 0.5)
-        raise MapError(
-            f"nothing is called {name}", remedy=f"did you mean {' or '.join(near)}?" if near else ""
-        )
     rows: list[dict[str, Any]] = []
     row: dict[str, Any]
-    for r in (r for m in every for r in run_all(m, name)):
-        of = r.map if r.site == "standard" else f"{r.map} as {r.site}"
-        rows.append({"of": of, "name": r.name, "place": str(r.place), "differences": list(r.differences)})
-    for c in run_channel_tests(root, maps, channels, name, accept):
-        row = {
-            "of": c.channel,
-            "name": c.name,
-            "place": c.place,
-            "differences": list(c.differences),
-        }
-        rows.append({**row, "accepted": c.accepted} if c.accepted else row)
+    for t in project_tests(root, load_config(root).identity_base, name, accept):
+        row = {"of": t.of, "name": t.name, "place": t.place, "differences": list(t.differences)}
+        rows.append({**row, "accepted": t.accepted} if t.accepted else row)
     failed = [r for r in rows if r["differences"]]
     if as_json:
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())

@@ -21,12 +21,17 @@ from engine.mapping.sites import Site, read_site
 from engine.terminology.tables import COLUMNS, read_system, read_table
 from engine.terminology.translate import Terminology
 
-__all__ = ["named", "open_what_can_be_read", "unreadable"]
+__all__ = ["named", "near", "open_what_can_be_read", "unreadable"]
 
 
 def named(place: object, what: str, name: str, known: Iterable[str]) -> Finding:
-    near = get_close_matches(name, sorted(known), 3, 0.5)
-    return finding("M19", place, what, " or ".join(near))
+    """Make a finding about a name that nothing has."""
+    return finding("M19", place, what, near(name, known))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return the names that may have been meant, `a or b`."""
+    return " or ".join(get_close_matches(name, sorted(known), 3, 0.5))
 
 
 def open_what_can_be_read(root: Path, identity_base: str = "urn:hub") -> tuple[Maps | None, list[Finding]]:
