@@ -38,6 +38,7 @@ class Program:
         self.library, self.trace = library, trace
         self.rows: list[Row] = []
         self.sources: dict[str, str] = {}
+        self.uses: dict[str, set[str]] = {}  # map -> maps that it calls, as far as it is written
         self._prepared: dict[str, Callable[[], None]] = {}
         self.space: dict[str, Any] = {**SPACE, "lit": lit, **(TRACED if trace else {})}
         self.space |= library.types.steps(trace)
@@ -96,7 +97,8 @@ class Program:
         exec(compile(source, file, "exec"), self.space)  # written by the emitter from typed rows only
         self.sources[name] = source
 
-    def _needs(self, e: Emitter) -> None:
+    def _needs(self, e: Emitter, of: str) -> None:
+        self.uses.setdefault(of, set()).update(name for name, _ in e.needs)
         for name, level in sorted(e.needs):
             m = self._map(name)
             if level == "m":  # a segment's or loop's map that runs where `each` finds one
@@ -114,7 +116,7 @@ class Program:
         def written(rows: tuple[Row, ...]) -> list[str]:
             scratch = Emitter(self.library, [], False)
             lines = self._body(scratch, m, rows, env)
-            self._needs(scratch)
+            self._needs(scratch, m.name)
             return lines
 
         steady, rows = ((), m.rows) if self.trace else steady_rows(m, written)
@@ -124,7 +126,7 @@ class Program:
         head = f"def M_{m.name}(s, g, x, o, lab):"
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, Env(m.source, "seg", fields={m.source: "f"}, paths={(): "o"}))
-        self._needs(e)
+        self._needs(e, m.name)
 
         def finish() -> None:
             if self.trace:
@@ -161,7 +163,7 @@ class Program:
         body = self._body(e, m, m.rows, env)
         self.space[f"M_{m.name}"] = None
         keys = self._key_lines(m, env)
-        self._needs(e)
+        self._needs(e, m.name)
         lines = [f"def M_{m.name}(s, g, x, o, lab):", *(body or ["    pass"]), "", *keys]
         return lambda: self._exec(m.name, lines)
 
@@ -188,7 +190,7 @@ class Program:
                 self._key_source(e, m, source, env)
             e.put(f"return x.keys_of({m.to!r}, out, {m.key_text or m.name!r})")
         head = f"def K_{m.name}(s, g, x, o, lab):"
-        self._needs(e)
+        self._needs(e, m.name)
         if self.library.tree:
             return [head, *e.lines]
         if not self.trace:
@@ -264,7 +266,7 @@ class Program:
             head = ["    n0 = x.fails"]
         if len(m.rows) >= 1 and T.definitions.is_primitive(m.to):
             lines = self._primitive(e, m, env)
-            self._needs(e)
+            self._needs(e, m.name)
             self._exec(
                 f"{m.name}_{level}",
                 [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *lines, "    return o.get('value')"],
@@ -273,14 +275,14 @@ class Program:
         if resource:
             e.block(m.rows, m.to, "o", "lab", env, ())
             keys = self._resource_key(m, env)
-            self._needs(e)
+            self._needs(e, m.name)
             self._exec(
                 f"{m.name}_{level}", [f"def R_{m.name}_{level}(c, x, o, lab):", *head, *e.lines, *keys]
             )
             self.space[f"D_{m.name}_{level}"] = self.space[f"R_{m.name}_{level}"]
             return
         e.filled(m.rows, m.to, "o", env, ())
-        self._needs(e)
+        self._needs(e, m.name)
         self._exec(
             f"{m.name}_{level}",
             [f"def D_{m.name}_{level}(c, x):", *head, "    o = {}", *e.lines, "    return o or None"],
@@ -306,7 +308,7 @@ class Program:
         for source in m.key:
             self._key_source(e, m, source, env)
         e.put(f"return x.made_keys({m.to!r}, out)")
-        self._needs(e)
+        self._needs(e, m.name)
         return e.lines
 
     def _compile_chain(self, m: MapDef, level: str) -> None:
@@ -334,7 +336,7 @@ class Program:
             e.put("else: x.drop(k)")
             e.depth -= 1
         e.put("return above")
-        self._needs(e)
+        self._needs(e, m.name)
         head = [
             f"def CH_{m.name}_{level}(c, x):",
             "    cs, rs, ss = x.cs, x.rs, x.ss",
