@@ -39,6 +39,7 @@ from engine.console.hub import Hub
 from engine.console.open_pages import add_open_pages
 from engine.console.recorder import Recorder
 from engine.console.rendering import Rendering
+from engine.console.seats import StaffSeats
 from engine.console.site import add_pages
 from engine.console.terminology import TerminologyDesk
 from engine.console.tokens import Tokens
@@ -46,6 +47,7 @@ from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError, HubError
 from engine.security.keys import Keyring
+from engine.staff.staff import Staff
 from engine.store.sql import SqlStore
 
 __all__ = ["create_app", "run_console", "tls_settings"]
@@ -186,15 +188,25 @@ def run_console(
     store: SqlStore | None = None
     gauge: Gauge | None = None
     imaging: Imaging | None = None
+    staff: Staff | None = None
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
         gauge = Gauge(channels, journal, config.core_url, config.data_dir / "alerts.json")
-        _watch(gauge)
         server: list[_Server] = []
         web, imaging = open_dicomweb(config, keyring, channels, journal)
+        staff = Staff.open(config.staff_url, keyring, settings=config.console.sign_in)
+        hub = Hub(config, keyring, journal, store, staff, gauge, channels, imaging)
+        _watch(hub)
         app = create_app(
-            config, keyring, store, gauge, token, lambda: bool(server) and server[0].should_exit, web
+            config,
+            keyring,
+            store,
+            gauge,
+            token,
+            lambda: bool(server) and server[0].should_exit,
+            web,
+            (hub, StaffSeats(staff)),
         )
         settings: dict[str, Any] = {
             "access_log": False,  # it would hold query strings
@@ -211,7 +223,7 @@ def run_console(
         server[0].run(sockets=[listening])
     finally:
         listening.close()
-        for one in (gauge, imaging, store, journal):
+        for one in (gauge, staff, imaging, store, journal):
             if one is not None:
                 one.close()
 
@@ -233,13 +245,15 @@ def tls_settings(config: Config) -> dict[str, Any]:
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
-def _watch(gauge: Gauge) -> None:
-    """Judge the alarms every few seconds, whether anybody looks at the page or not."""
+def _watch(hub: Hub) -> None:
+    """Count what comes and judge the alarms every few seconds, whether anybody looks at a page or not."""
+    gauge = hub.gauge
 
     def watch() -> None:
         while not gauge.closed:
             try:
                 gauge.now()
+                hub.rates.look()
             except HubError as e:
                 log.warning("alarms cannot be judged: %s", e.what)
             time.sleep(_ALARMS)

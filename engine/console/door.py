@@ -27,13 +27,15 @@ from engine.console.rendering import Rendering
 from engine.console.streams import add_stream
 from engine.console.visit import Seat, Visit
 from engine.kernel.errors import HubError, StoreUnavailable, place_of
-from engine.security.access import OPEN, PERMISSIONS, PHI
+from engine.security.access import OPEN, PERMISSIONS, PHI, SELF
 
 __all__ = ["COOKIE", "Door", "Seats", "Way"]
 
 log = logging.getLogger("hub.console")
 
 COOKIE = "hub-session"
+_NO_STORE = Refused(503, "The store does not answer.", "Try again in a moment.")
+_NO_AUDIT = Refused(503, "The audit cannot be written, so nothing is shown.")
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 
 PageFunction = Callable[[Visit], Answer]
@@ -147,7 +149,11 @@ class Door:
         )
 
     async def _answer(self, request: Request, page: PageFunction, rule: _Rule) -> Response:
-        seat = await run_in_threadpool(self.seat, request, rule.stirs)
+        try:
+            seat = await run_in_threadpool(self.seat, request, rule.stirs)
+        except StoreUnavailable as e:
+            log.error("%s", e)
+            return self.rendering.respond(self.visit(request, None, rule.json), _NO_STORE)
         visit = self.visit(request, seat, rule.json)
         try:
             if seat is None and rule.needs != OPEN:
@@ -168,6 +174,8 @@ class Door:
             try:
                 if request.method == "POST":
                     self._ours(request, visit)
+                if visit.seat is not None and visit.seat.must and rule.needs not in (OPEN, SELF):
+                    return self.rendering.respond(visit, _first(visit))
                 visit.require(rule.needs)
                 answer = page(visit)
                 if rule.records and not visit.accesses:
@@ -176,7 +184,7 @@ class Door:
                 answer = refused
             except StoreUnavailable as e:
                 log.error("%s", e)
-                answer = Refused(503, "The store does not answer.", "Try again in a moment.")
+                answer = _NO_STORE
             except HubError as e:
                 answer = Refused(409, str(e))
             if visit.accesses:
@@ -184,9 +192,7 @@ class Door:
             return self.rendering.respond(visit, answer)
         except StoreUnavailable as e:
             log.error("%s", e)
-            return self.rendering.respond(
-                visit, Refused(503, "The audit cannot be written, so nothing is shown.")
-            )
+            return self.rendering.respond(visit, _NO_AUDIT)
         except Exception as e:
             place = place_of(e)
             log.error("internal error %s", place)
@@ -238,3 +244,10 @@ class Door:
             json=json,
             base=base.rstrip("/"),
         )
+
+
+def _first(visit: Visit) -> Answer:
+    """Lead somebody to what they have to do before anything else."""
+    if visit.json or visit.method != "GET":
+        return Refused(403, "Your account asks for something first.", "Open /account.")
+    return Goto("/account")

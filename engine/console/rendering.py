@@ -176,7 +176,7 @@ class Rendering:
             "theme": _theme(visit),
             "notice": notice,
             "now": now_ms(),
-            "idle_minutes": getattr(config.console, "session_minutes", 15),
+            "idle_minutes": config.console.sign_in.idle_minutes,
         }
 
 

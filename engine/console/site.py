@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.console.door import Door
-from engine.console.pages import now
+from engine.console.pages import glass, now
 
 __all__ = ["PAGES", "add_pages"]
 
-PAGES = (now,)
+PAGES = (now, glass)
 
 
 def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:

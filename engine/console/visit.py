@@ -29,6 +29,8 @@ class Seat:
     csrf: str
     session: str = ""
     at: int = 0
+    account: int = 0
+    must: str = ""  # what they have to do before anything else
 
 
 @dataclass(frozen=True, slots=True)
