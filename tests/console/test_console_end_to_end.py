@@ -140,7 +140,7 @@ def test_a_stranger_sends_reads_follows_and_stops(running: Running) -> None:
 
     # the pages of operators
     wait("good health", lambda: httpx.get(f"{running.web}/healthz").status_code == 200)
-    assert "lab_oru" in httpx.get(running.web).text
+    assert "lab_oru" in httpx.get(running.web.rstrip("/") + "/status").text
     assert "hub_mllp_answer_seconds" in httpx.get(f"{running.web}/metrics").text
     assert httpx.get(f"{running.web}/fhir/Patient").status_code == 401
 
