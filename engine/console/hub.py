@@ -22,6 +22,8 @@ import orjson
 from engine.channels.definition import Channel, load_channels
 from engine.channels.node.opening import Imaging
 from engine.channels.rates import Rates
+from engine.channels.todo.releasing import Releasing
+from engine.channels.todo.tasks import Tasks
 from engine.codes.store import CodeStore
 from engine.console.answers import Refused
 from engine.console.figures import Gauge
@@ -58,6 +60,7 @@ class Hub:
     _channels: list[Channel] | None = None
     _maps: Maps | None = None
     _codes: CodeStore | None = None
+    _releasing: Releasing | None = None
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.journal, self.staff.hours)
@@ -90,6 +93,14 @@ class Hub:
             if self._codes is None:
                 self._codes = CodeStore(self.config.data_dir / "codes.db")
             return self._codes
+
+    def releasing(self) -> Releasing:
+        """Return the to-do list, with what releases and closes what is on it."""
+        with self._lock:
+            if self._releasing is None:
+                tasks = Tasks(self.journal, self.store)
+                self._releasing = Releasing(self.config, self.journal, self.store, self.staff, tasks)
+            return self._releasing
 
     def imaging(self) -> Imaging | None:
         """Return what is held of imaging; None where the project has no node."""

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.staff.database import Part
 from engine.staff.tables import METADATA, number
 
-__all__ = ["NOTES", "TASKS", "Note", "Notes", "Standing"]
+__all__ = ["NOTES", "TASKS", "About", "Note", "Notes", "Standing"]
 
 TASKS = sa.Table(
     "staff_task",
@@ -24,6 +24,10 @@ TASKS = sa.Table(
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("assignee", sa.Text, nullable=False, server_default=""),  # a person's name
     sa.Column("until", sa.BigInteger, nullable=False, server_default="0"),  # it sleeps so long
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("gap", sa.BigInteger, nullable=False),
 )
 
 NOTES = sa.Table(
@@ -44,12 +48,17 @@ sa.Index("staff_note_by_task", NOTES.c.task, NOTES.c.id)
 _AT_ONCE = 500
 
 
+About = tuple[str, str, str, int]
+"""What a task is about: channel, cause, place, number of the code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a task stands. Times are ms since the epoch."""
 
     assignee: str = ""
     until: int = 0
+    about: About = ("", "", "", 0)
 
     def asleep(self, now: int) -> bool:
         """Say whether it is snoozed at a moment."""
@@ -77,24 +86,27 @@ class Notes(Part):
         with self.database.read() as c:
             for at in range(0, len(tasks), _AT_ONCE):
                 some = sa.select(TASKS).where(TASKS.c.task.in_(tasks[at : at + _AT_ONCE]))
-                found |= {row.task: Standing(row.assignee, row.until) for row in c.execute(some)}
+                found |= {
+                    row.task: Standing(row.assignee, row.until, (row.channel, row.cause, row.place, row.gap))
+                    for row in c.execute(some)
+                }
         return found
 
-    def assign(self, task: str, who: str, to: str) -> None:
+    def assign(self, task: str, about: About, who: str, to: str) -> None:
         """Give a task to a person; nobody (""): it is free again."""
-        self._put(task, Note(self.now(), who, "assigned", to=to), {"assignee": to})
+        self._put(task, about, Note(self.now(), who, "assigned", to=to), {"assignee": to})
 
-    def snooze(self, task: str, who: str, until: int, text: str = "") -> None:
+    def snooze(self, task: str, about: About, who: str, until: int, text: str = "") -> None:
         """Let a task sleep until a time."""
-        self._put(task, Note(self.now(), who, "snoozed", until=until, text=text), {"until": until})
+        self._put(task, about, Note(self.now(), who, "snoozed", until=until, text=text), {"until": until})
 
-    def wake(self, task: str, who: str) -> None:
+    def wake(self, task: str, about: About, who: str) -> None:
         """Wake a task that sleeps."""
-        self._put(task, Note(self.now(), who, "woken"), {"until": 0})
+        self._put(task, about, Note(self.now(), who, "woken"), {"until": 0})
 
-    def comment(self, task: str, who: str, text: str) -> None:
+    def comment(self, task: str, about: About, who: str, text: str) -> None:
         """Add a comment."""
-        self._put(task, Note(self.now(), who, "comment", text=text), {})
+        self._put(task, about, Note(self.now(), who, "comment", text=text), {})
 
     def of(self, task: str, limit: int = 200) -> list[Note]:
         """Return the newest notes of a task, oldest first."""
@@ -106,7 +118,7 @@ class Notes(Part):
             for row in reversed(rows)
         ]
 
-    def _put(self, task: str, note: Note, standing: dict[str, object]) -> None:
+    def _put(self, task: str, about: About, note: Note, standing: dict[str, object]) -> None:
         text = self.keyring.seal(note.text.encode(), _place(task)) if note.text else None
         with self.database.write() as c:
             c.execute(
@@ -120,10 +132,12 @@ class Notes(Part):
                     text=text,
                 )
             )
-            if standing:
-                insert = (postgresql if self.database.postgres else sqlite).insert(TASKS)
-                row = insert.values(task=task, **standing)
-                c.execute(row.on_conflict_do_update(index_elements=[TASKS.c.task], set_=standing))
+            channel, cause, place, gap = about
+            insert = (postgresql if self.database.postgres else sqlite).insert(TASKS)
+            row = insert.values(task=task, channel=channel, cause=cause, place=place, gap=gap, **standing)
+            key = [TASKS.c.task]
+            told = row.on_conflict_do_update(index_elements=key, set_=standing) if standing else None
+            c.execute(row.on_conflict_do_nothing(index_elements=key) if told is None else told)
 
     def _open(self, task: str, sealed: bytes | None) -> str:
         return self.keyring.unseal(bytes(sealed), _place(task)).decode() if sealed else ""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.kernel.message import Outcome
 from engine.store.database import Database
+from engine.store.outcomes import outcomes_of
 
 __all__ = ["Look", "Waiting"]
 
@@ -68,6 +70,11 @@ class Waiting:
         """Return the status of those entries that have an outcome."""
         with self._database.read() as session:
             return dict(session.among("SELECT entry, status FROM outcome WHERE entry IN (...)", entries))
+
+    def outcomes(self, entries: Sequence[int]) -> dict[int, Outcome]:
+        """Return the outcomes of those entries that have one."""
+        with self._database.read() as session:
+            return outcomes_of(session, entries)
 
     def superseded(self, entries: Sequence[int]) -> int:
         """Return how many of the entries met something newer that they did not overwrite."""
