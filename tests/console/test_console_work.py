@@ -91,7 +91,7 @@ def test_one_takes_snoozes_and_comments(fresh_console: Callable[[], Console]) ->
     operator.post(f"{at}/comment", {"text": " "}, 400)
     told = operator.json(f"{at}.json")
     assert [(n["what"], n["to"]) for n in told["notes"]] == [
-        *[("assigned", "operator")] * 3, ("comment", ""), ("snoozed", ""), ("woken", ""),
+        *[("assigned", "operator")] * 2, ("comment", ""), ("snoozed", ""), ("woken", ""),
     ]  # fmt: skip
     assert "SECRETNAME" in operator.get(at).text
     assert ("operator", "console:work:notes", f"task/{row['id']}") in [r[:3] for r in console.audit(9)]
