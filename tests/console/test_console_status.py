@@ -192,7 +192,7 @@ def test_every_answer_carries_the_strict_headers(web: Web) -> None:
     for path in (*PAGES, "/fhir/metadata", "/fhir/Patient", "/feed", "/nowhere", "/static/hub.css"):
         headers = web.stranger.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
