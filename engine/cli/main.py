@@ -258,6 +258,38 @@ def schema(out: Annotated[Path, typer.Option(help="folder for the schemas")]) ->
     raise typer.Exit(write_schemas(project_root(), out))
 
 
+@app.command()
+def profile(
+    sender: Annotated[str, typer.Argument(help="a name, CHANNEL/NAME or an id; nothing = list all")] = "",
+    freeze: Annotated[bool, typer.Option("--freeze", help="sign what is seen as the contract")] = False,
+    note: Annotated[str, typer.Option(help="beside the signature")] = "",
+    drift: Annotated[bool, typer.Option("--drift", help="what is different since; exit 1 if any")] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="what the maps do with each field, from a sample")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="write it as a conformance profile, NAME.yaml")] = None,
+    show_phi: Annotated[
+        bool, typer.Option("--show-phi", help="codes too, which may be patient data; that is recorded")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what a sender really sends, sign it as the contract, and say how it has drifted since."""
+    from engine.cli import senders
+
+    root = project_root(own=True)
+    if not sender:
+        raise typer.Exit(senders.list_senders(root, json))
+    if freeze:
+        raise typer.Exit(senders.freeze_sender(root, sender, note))
+    if drift:
+        raise typer.Exit(senders.drift_since(root, sender, show_phi, json))
+    if coverage:
+        raise typer.Exit(senders.coverage_of(root, sender, json))
+    if out is not None:
+        raise typer.Exit(senders.write_profile(root, sender, out))
+    raise typer.Exit(senders.show_sender(root, sender, show_phi, json))
+
+
 app.add_typer(map_app, name="map")
 app.add_typer(terms_app, name="terms")
 app.add_typer(dicom_app, name="dicom")

@@ -16,6 +16,7 @@ from engine.channels.profiling.seen import (
     KEPT_ENTRIES,
     MOST_CODES,
     MOST_QUIRKS,
+    MOST_SEGMENTS,
     CodeSeen,
     PlaceSeen,
     QuirkSeen,
@@ -70,6 +71,8 @@ def observe(message: Message, sender: SenderSeen, seen: TypeSeen, entry: int, re
         times[segment.name] = times.get(segment.name, 0) + 1
         _segment(message, segment, version, sender, seen, (entry, received), odd)
     for name, count in times.items():
+        if name not in seen.segments and len(seen.segments) >= MOST_SEGMENTS:
+            continue
         found = seen.segments.setdefault(name, SegmentSeen(first=received, first_entry=entry))
         found.messages += 1
         found.times += count

@@ -14,6 +14,7 @@ __all__ = [
     "MOST_CODES",
     "MOST_PLACES",
     "MOST_QUIRKS",
+    "MOST_SEGMENTS",
     "MOST_TYPES",
     "CodeSeen",
     "PlaceSeen",
@@ -24,7 +25,7 @@ __all__ = [
     "count_up",
 ]
 
-MOST_TYPES, MOST_PLACES, MOST_CODES, MOST_QUIRKS = 80, 3000, 200, 200
+MOST_TYPES, MOST_PLACES, MOST_CODES, MOST_QUIRKS, MOST_SEGMENTS = 80, 3000, 200, 200, 300
 KEPT_ENTRIES = 60
 """Entries of a type that are remembered as examples, the newest."""
 FADING = 1 / 50
