@@ -94,7 +94,9 @@ class Hub:
         worker = Worker(journal, store, pipeline, renewal=Renewal(config, pipeline))
         return cls(root, config, keyring, channels, journal, store, worker)
 
-    def receive(self, channel: str, body: bytes, kind: str = "message", reason: str = "") -> int:
+    def receive(
+        self, channel: str, body: bytes, kind: str = "message", reason: str = "", sender: str = ""
+    ) -> int:
         """Put a message into the journal as a listener does; returns its entry."""
         header = peek(body)
         patient = next((line.split(b"|")[3] for line in body.split(b"\r") if line.startswith(b"PID|")), b"")
@@ -102,7 +104,7 @@ class Hub:
             channel,
             body,
             now_ms(),
-            sender=f"{header.sending_application}|{header.sending_facility}",
+            sender=sender or f"{header.sending_application}|{header.sending_facility}",
             peer="127.0.0.1",
             control_id=header.control_id,
             message_type=f"{header.code}^{header.event}",

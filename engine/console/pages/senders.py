@@ -1,8 +1,8 @@
 """Senders: what each really sends, how it has drifted since somebody signed, what the maps do with it.
 
-In: the counts that the watch keeps (`engine/channels/profiling`). Out: pages that cost no scan. Codes and the
-texts beside them can be patient data where a sender misuses a field: only who may see bodies is shown any, and
-that is in the audit. A sender's address is a keyed hash, as MSH-3 may hold anything.
+In: the counts that the watch keeps (`engine/channels/profiling`). Out: pages that cost no scan. Codes and
+the texts beside them can be patient data where a sender misuses a field: only who may see bodies is shown
+any, and that is in the audit. A sender's address is a keyed hash, as MSH-3 may hold anything.
 """
 
 from __future__ import annotations
