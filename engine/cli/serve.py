@@ -22,7 +22,14 @@ from pathlib import Path
 
 from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
-from engine.channels.opening import check_pair, open_journal, open_keyring, open_store, prepare_folder
+from engine.channels.opening import (
+    check_pair,
+    open_journal,
+    open_keyring,
+    open_staff,
+    open_store,
+    prepare_folder,
+)
 from engine.channels.pipeline import Pipeline
 from engine.channels.production import is_loopback, judge
 from engine.channels.renewal import Renewal
@@ -76,6 +83,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     maps.codes = CodeStore(config.data_dir / "codes.db")  # opens its file when first asked: in each worker
     agree(channels, maps)
     _first_open(config, keyring)
+    first = _first_link(config, keyring) if "console" in parts else ""
     token = _token(config)
     host, port = _address(config.console.listen)
     if listen is not None:
@@ -98,7 +106,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         _warm(maps, channels)
     children = _children(parts, config, channels, keyring, maps, host, port, token)
     return Supervisor(
-        children, lambda: _tell(parts, children, config, channels, (host, port), began, say)
+        children, lambda: _tell(parts, children, config, channels, (host, port), began, say, first)
     ).run()
 
 
@@ -113,6 +121,26 @@ def _first_open(config: Config, keyring: Keyring) -> None:
             store.close()
     finally:
         journal.close()
+
+
+def _first_link(config: Config, keyring: Keyring) -> str:
+    """Return the code of a link for the first account; empty where there is one, or people sign in elsewhere.
+
+    Raises ConfigError in production, where a link is nothing to print.
+    """
+    staff = open_staff(config, keyring)
+    try:
+        if config.console.oidc is not None or staff.accounts.any():
+            return ""
+        if config.profile == "production":
+            raise ConfigError(
+                "nobody could sign in: there is no account and no console: oidc:",
+                where=config.at("profile"),
+                remedy="type hub user add NAME --role admin, and open the link it prints once the hub runs",
+            )
+        return staff.links.for_first()
+    finally:
+        staff.close()
 
 
 def _warm(maps: Maps, channels: list[Channel]) -> None:
@@ -289,6 +317,7 @@ def _tell(
     web: tuple[str, int],
     began: float,
     say: Callable[[str], None],
+    first: str = "",
 ) -> None:
     """Print where everything is and what to type next."""
     c = config
@@ -308,6 +337,9 @@ def _tell(
         scheme = "https" if c.console.tls else "http"
         say(f"  {scheme}://{host}:{port}/{'':<14} status page; FHIR at /fhir, changes at /feed")
         say(f"  token: {c.token_file} (Authorization: Bearer ...)")
+        if first:
+            address = c.console.proxy or f"{scheme}://{host}:{port}"
+            say(f"  nobody has an account yet; this link makes the first, once:  {address}/welcome#{first}")
     if any(
         c.network is not None and not is_loopback(c.network.host) for c in channels if c.name in addresses
     ):

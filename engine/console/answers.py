@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "Download", "Fragment", "Goto", "Page", "Refused"]
+__all__ = ["Answer", "Download", "Fragment", "Goto", "Leave", "Page", "Refused"]
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Page:
     status: int = 200
     fragment: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    cookies: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,6 +49,14 @@ class Goto:
 
 
 @dataclass(slots=True)
+class Leave:
+    """Go to another site: where people sign in."""
+
+    url: str
+    cookies: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
 class Download:
     """A file. `inline` files are shown by the browser under a policy that lets them do nothing."""
 
@@ -66,4 +75,4 @@ class Refused(Exception):
     remedy: str = ""
 
 
-Answer = Page | Fragment | Goto | Download | Refused
+Answer = Page | Fragment | Goto | Leave | Download | Refused

@@ -242,6 +242,7 @@ class Door:
             query,
             cookies=request.cookies,
             peer=request.client.host if request.client else "",
+            agent=request.headers.get("user-agent", ""),
             htmx=request.headers.get("hx-request") == "true" and "hx-boosted" not in request.headers,
             json=json,
             base=base.rstrip("/"),

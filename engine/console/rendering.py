@@ -21,7 +21,7 @@ from markupsafe import Markup
 from starlette.responses import StreamingResponse
 
 from engine import __version__
-from engine.console.answers import Answer, Download, Fragment, Goto, Page, Refused
+from engine.console.answers import Answer, Download, Fragment, Goto, Leave, Page, Refused
 from engine.console.hub import Hub
 from engine.console.status import ago, number
 from engine.console.visit import Visit
@@ -93,6 +93,9 @@ class Rendering:
                 return Response(html, answer.status, answer.headers, "text/html; charset=utf-8")
             case Goto():
                 return self._goto(visit, answer)
+            case Leave():
+                leaving = Response(status_code=303, headers={"Location": answer.url})
+                return _with(visit, leaving, answer.cookies)
             case Download():
                 return _file(answer)
             case Refused():
@@ -110,7 +113,7 @@ class Rendering:
         part = bool(page.fragment) and visit.htmx
         html = self.html(visit, page.fragment if part else page.template, page.facts, page.title)
         headers = {**page.headers, "Vary": "HX-Request"}
-        return Response(html, page.status, headers, "text/html; charset=utf-8")
+        return _with(visit, Response(html, page.status, headers, "text/html; charset=utf-8"), page.cookies)
 
     def _goto(self, visit: Visit, answer: Goto) -> Response:
         if not answer.path.startswith("/") or answer.path.startswith(("//", "/\\")):
@@ -124,13 +127,7 @@ class Rendering:
             response = Response(status_code=204, headers={"HX-Redirect": answer.path})
         else:
             response = Response(status_code=303, headers={"Location": answer.path})
-        secure = visit.base.startswith("https:")
-        for name, value in answer.cookies:
-            if value:
-                response.set_cookie(name, value, httponly=True, secure=secure, samesite="lax", path="/")
-            else:
-                response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
-        return response
+        return _with(visit, response, answer.cookies)
 
     def _refused(self, visit: Visit, refused: Refused) -> Response:
         facts = {"status": refused.status, "text": refused.text, "remedy": refused.remedy}
@@ -178,6 +175,17 @@ class Rendering:
             "now": now_ms(),
             "idle_minutes": config.console.sign_in.idle_minutes,
         }
+
+
+def _with(visit: Visit, response: Response, cookies: tuple[tuple[str, str], ...]) -> Response:
+    """Set cookies, or take them away; no script reads them."""
+    secure = visit.base.startswith("https:")
+    for name, value in cookies:
+        if value:
+            response.set_cookie(name, value, httponly=True, secure=secure, samesite="lax", path="/")
+        else:
+            response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+    return response
 
 
 def _navigation(visit: Visit, paths: set[str]) -> list[dict[str, Any]]:

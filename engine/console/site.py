@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.console.door import Door
-from engine.console.pages import glass, now, senders, work, work_release
+from engine.console.pages import account, glass, now, senders, signin, work, work_release
 
 __all__ = ["PAGES", "add_pages"]
 
-PAGES = (now, glass, work_release, work, senders)
+PAGES = (now, glass, work_release, work, senders, signin, account)
 
 
 def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:

@@ -56,6 +56,7 @@ class Visit:
     files: Mapping[str, Upload] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     peer: str = ""
+    agent: str = ""
     htmx: bool = False
     json: bool = False
     base: str = ""  # e.g. http://127.0.0.1:8080

@@ -159,12 +159,6 @@ class Accounts(Part):
             _end_sessions(c, number)
             c.execute(sa.delete(LINKS).where(LINKS.c.account == number))
 
-    def has_password(self, number: int, password: str) -> bool:
-        """Say whether this is the person's password: for those who are signed in already."""
-        with self.database.read() as c:
-            kept = c.execute(sa.select(ACCOUNTS.c.password).where(ACCOUNTS.c.id == number)).scalar()
-        return kept is not None and passwords.right(kept, password)
-
     def bind(self, number: int, issuer: str, subject: str) -> None:
         """Say at which issuer the person signs in from now on."""
         self._set(number, issuer=issuer, subject=subject)

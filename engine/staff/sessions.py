@@ -115,9 +115,12 @@ class Sessions(Part):
 
     def prove(self, session: Session, how: str = "") -> str:
         """Note that the person has proven again who they are; returns the session's new cookie."""
+        return self.renew(session, proven=self.now(), **({"how": how} if how else {}))
+
+    def renew(self, session: Session, **values: Any) -> str:
+        """Give a session another cookie, because it may more than before; the old one is worth nothing."""
         cookie = secrets.token_urlsafe(32)
-        values = {"hash": self._hash(cookie), "proven": self.now(), "csrf": secrets.token_urlsafe(32)}
-        self._update(session.id, **values, **({"how": how} if how else {}))
+        self._update(session.id, hash=self._hash(cookie), csrf=secrets.token_urlsafe(32), **values)
         return cookie
 
     def of(self, account: int) -> list[Session]:

@@ -89,6 +89,14 @@ class SignIn(Part):
         self._in(account, address)
         return account, how
 
+    def known(self, account: Account, password: str, address: str) -> None:
+        """Judge the password of somebody who is signed in. Raises NotLetIn; tries count as at the sign-in."""
+        found, kept = self._try(ACCOUNTS.c.id == account.id, address)
+        if found is None or kept is None or not passwords.right(kept, password):
+            raise NotLetIn
+        with self.database.write() as c:
+            self._forgive(c, found, address)
+
     def second(self, number: int, code: str) -> bool:
         """Say whether a code of a person's authenticator is right, and let it be right only once."""
         with self.database.write() as c:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine.console.answers import Answer, Goto, Page, Refused
 from engine.console.door import Door
+from engine.console.letting_in import renewed, session_of
 from engine.console.visit import Visit
 
 __all__ = ["add"]
@@ -46,7 +47,8 @@ def add(door: Door) -> None:
         broken = visit.hub.staff.glass.break_(account, channels, visit.form.get("reason", ""), minutes)
         visit.saw("break-glass", " ".join(f"channel/{c}" for c in channels), broken.reason)
         told = f"Open for {minutes} minutes. Everything you see is recorded as an emergency."
-        return Goto(_inside(visit.form.get("back", "")) or "/now", told)
+        cookie = visit.hub.staff.sessions.renew(session_of(visit))
+        return Goto(_inside(visit.form.get("back", "")) or "/now", told, renewed(visit, cookie))
 
     @door.post("/glass/close", needs="break.glass")
     def close_glass(visit: Visit) -> Goto:

@@ -1,0 +1,302 @@
+"""Signing in and out, one's own account, links, and broken glass: by the pages people see."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyotp
+import pytest
+from console_signin import PASSWORD, Desk, desk_of, hidden
+from hub_project import Hub, make_project
+
+from engine.security.access import Grant
+
+
+@pytest.fixture
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Desk]]:
+    made: list[Desk] = []
+
+    def maker(**sign_in: Any) -> Desk:
+        root = make_project(tmp_path_factory.mktemp("hub") / "project")
+        if sign_in:
+            words = "".join(f"    {k}: {v}\n" for k, v in sign_in.items())
+            path = root / "config.yaml"
+            path.write_text(path.read_text() + f"console:\n  sign_in:\n{words}")
+        made.append(desk_of(Hub.open(root)))
+        return made[-1]
+
+    yield maker
+    for desk in made:
+        desk.close()
+
+
+@pytest.fixture
+def desk(make: Callable[..., Desk]) -> Desk:
+    return make()
+
+
+def jo(desk: Desk, *roles: str, name: str = "jlee") -> Any:
+    return desk.staff.accounts.add(
+        name, [Grant(role) for role in roles or ("viewer",)], "chief", display="Jo Lee", password=PASSWORD
+    )
+
+
+def code_of(desk: Desk, secret: str) -> str:
+    desk.clock.forward(30)
+    return pyotp.TOTP(secret).at(desk.clock.ms // 1000)
+
+
+def enrol(desk: Desk, browser: Any) -> tuple[str, list[str]]:
+    page = browser.get("/account/second")
+    secret = re.search(r"<code>([A-Z2-7 ]{30,})</code>", page.text)[1].replace(" ", "")  # type: ignore[index]
+    answer = browser.post(
+        "/account/second", 200, token=hidden(page, "token"), code=pyotp.TOTP(secret).at(desk.clock.ms // 1000)
+    )
+    return secret, re.findall(r"[a-z2-9]{5}-[a-z2-9]{5}", answer.text)
+
+
+def test_a_person_signs_in_looks_and_signs_out(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    assert browser.get("/now", 303).headers["location"] == "/signin"
+    browser.get("/signin?back=/senders")
+    answer = browser.post("/signin", name="JLee", password=PASSWORD, back="/senders")
+    assert answer.headers["location"] == "/senders"
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=lax" in cookie and "path=/" in cookie
+    assert desk.audit() == [("jlee", "console:signin", "account/1", "password 127.0.0.1")]
+    assert "Jo Lee" in browser.get("/now").text
+    assert browser.get("/signin", 303).headers["location"] == "/now"
+    browser.get("/account")
+    assert browser.post("/signout").headers["location"] == "/signedout"
+    assert browser.cookie == ""
+    browser.get("/now", 303)
+    assert desk.audit()[0][:3] == ("jlee", "console:signout", "account/1")
+
+
+def test_the_cookie_is_for_tls_only_where_there_is_tls(desk: Desk) -> None:
+    jo(desk)
+    from starlette.testclient import TestClient
+
+    client = TestClient(desk.app, "https://hub.example", follow_redirects=False)
+    answer = client.post("/signin", data={"name": "jlee", "password": PASSWORD})
+    assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    "back",
+    ["//evil.example", "https://evil.example", "/\\evil.example", "/signin", "javascript:x", "", "/a\r\nb"],
+)
+def test_signing_in_leads_nowhere_else(desk: Desk, back: str) -> None:
+    jo(desk)
+    answer = desk.browser().post("/signin", name="jlee", password=PASSWORD, back=back)
+    assert answer.headers["location"] == "/now"
+
+
+def test_refusals_say_one_thing_and_the_name_typed_is_written_nowhere(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    jo(desk)
+    browser = desk.browser()
+    with caplog.at_level(logging.DEBUG):
+        known, unknown = (
+            browser.sign_in(name, "hunter2 hunter2", 403).text for name in ("jlee", "my-secret-password")
+        )
+    strip = lambda text: re.sub(r'value="[^"]*"', "", text)  # noqa: E731
+    assert strip(known) == strip(unknown)
+    assert desk.audit()[0] == ("-", "console:signin-refused", "signin", "127.0.0.1")
+    ours = [r for r in caplog.records if r.name.startswith(("hub", "engine"))]
+    assert not [r for r in ours if "hunter2" in r.getMessage() or "my-secret" in r.getMessage()]
+
+
+def test_a_planted_session_is_not_taken_over(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    browser.client.cookies.set("hub_session", "a" * 43)
+    browser.sign_in("jlee")
+    assert browser.cookie != "a" * 43
+    thief = desk.browser()
+    thief.client.cookies.set("hub_session", "a" * 43)
+    thief.get("/now", 303)
+
+
+def test_a_session_ends_by_itself_and_polling_does_not_keep_it(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    desk.clock.forward(14 * 60)
+    browser.get("/account")
+    desk.clock.forward(16 * 60)
+    browser.get("/now", 303)
+
+
+def test_disabling_somebody_shuts_them_out_at_once(desk: Desk) -> None:
+    account = jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    browser.get("/now")
+    desk.staff.accounts.disable(account.id)
+    browser.get("/now", 303)
+    browser.sign_in("jlee", status=403)
+
+
+# -- links
+
+
+def test_the_first_account_is_made_by_the_link_that_was_printed(desk: Desk) -> None:
+    browser = desk.browser()
+    assert "Nobody has an account yet" in browser.get("/signin").text
+    link = desk.staff.links.for_first()
+    browser.get("/welcome")
+    assert "The first account" in browser.post("/welcome", 200, code=link).text
+    weak = browser.post(
+        "/welcome", 409, code=link, name="chief", password="password1234", again="password1234"
+    )
+    assert "easily guessed" in weak.text and "password1234" not in weak.text
+    other = browser.post("/welcome", 409, code=link, name="chief", password=PASSWORD, again="x")
+    assert "not the same" in other.text
+    browser.post("/welcome", name="chief", display="The Chief", code=link, password=PASSWORD, again=PASSWORD)
+    assert "The Chief" in browser.get("/now").text
+    assert [row[1] for row in desk.audit(2)] == ["console:link-used", "console:signin"]
+    assert desk.browser().post("/welcome", 403, code=link).status_code == 403
+    assert desk.audit()[0][1] == "console:link-refused"
+
+
+def test_a_link_does_not_stand_for_the_authenticator(desk: Desk) -> None:
+    account = jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    enrol(desk, browser)
+    link = desk.staff.links.for_account(account.id)
+    other = desk.browser()
+    answer = other.post("/welcome", code=link, password=PASSWORD, again=PASSWORD)
+    assert answer.headers["location"] == "/signin" and other.cookie == ""
+
+
+# -- the own account
+
+
+def test_an_authenticator_is_set_up_and_asked_for(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    before = browser.cookie
+    secret, codes = enrol(desk, browser)
+    assert len(codes) == 10 and browser.cookie != before
+    browser.post("/account/sessions", session="others")  # the form token of the new session is on the page
+    second = desk.browser()
+    step = hidden(second.sign_in("jlee", status=200), "step")
+    assert second.cookie == ""
+    assert second.post("/signin/code", 403, step=step, code="000000").status_code == 403
+    second.post("/signin/code", step=step, code=code_of(desk, secret), back="/account")
+    assert second.get("/account").status_code == 200
+    third = desk.browser()
+    step = hidden(third.sign_in("jlee", status=200), "step")
+    third.post("/signin/code", step=step, code=codes[0])
+    assert "9 recovery codes" in third.get("/account").text
+    third.post("/account/second/forget", code=code_of(desk, secret))
+    assert not desk.staff.accounts.named("jlee").second  # type: ignore[union-attr]
+    actions = [row[1].partition(":")[2] for row in desk.audit(12)]
+    assert {"authenticator-set", "authenticator-forgotten", "signin-refused"} <= set(actions)
+
+
+def test_a_dangerous_thing_asks_again_who_it_is(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    desk.clock.forward(11 * 60)
+    assert browser.get("/account/second", 303).headers["location"] == "/prove?back=/account/second"
+    browser.get("/prove?back=/account/second")
+    browser.post("/prove", 403, password="wrong", back="/account/second")
+    before = browser.cookie
+    answer = browser.post("/prove", password=PASSWORD, back="/account/second")
+    assert answer.headers["location"] == "/account/second" and browser.cookie != before
+    browser.get("/account/second")
+
+
+def test_changing_the_password_signs_out_everywhere_else(desk: Desk) -> None:
+    jo(desk)
+    here, there = desk.browser(), desk.browser()
+    here.sign_in("jlee")
+    there.sign_in("jlee")
+    there.get("/account")
+    here.get("/account")
+    new = "ladder quiet trombone"
+    assert "not right" in here.post("/account/password", 409, old="wrong", password=new, again=new).text
+    here.post("/account/password", old=PASSWORD, password=new, again=new)
+    here.get("/account")
+    there.get("/now", 303)
+    desk.browser().sign_in("jlee", new)
+
+
+def test_a_person_ends_a_session_of_theirs(desk: Desk) -> None:
+    jo(desk)
+    here, there = desk.browser(), desk.browser()
+    there.sign_in("jlee")
+    here.sign_in("jlee")
+    sessions = here.get("/account.json").json()["sessions"]
+    assert [s["here"] for s in sessions] == [True, False]
+    here.get("/account")
+    here.post("/account/sessions", session=str(sessions[1]["id"]))
+    there.get("/now", 303)
+    here.get("/now")
+
+
+def test_who_needs_a_second_factor_may_nothing_before(make: Callable[..., Desk]) -> None:
+    desk = make(second_factor="bodies")
+    jo(desk, "operator")
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    assert browser.get("/now", 303).headers["location"] == "/account"
+    assert browser.client.get("/now.json").status_code == 403
+    assert "second factor" in html.unescape(browser.get("/account").text)
+    enrol(desk, browser)
+    browser.get("/now")
+
+
+# -- broken glass
+
+
+def test_glass_is_broken_with_a_reason_and_told_to_others(desk: Desk) -> None:
+    jo(desk, "admin")
+    jo(desk, "operator", "auditor", name="second")
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    page = browser.get("/glass")
+    assert "lab_oru" in page.text
+    assert "reason" in browser.post("/glass", 409, channel="lab_oru", reason="because").text
+    before = browser.cookie
+    browser.post("/glass", channel="lab_oru", reason="Resuscitation in room 4, results missing")
+    assert browser.cookie != before
+    assert desk.audit()[0] == (
+        "jlee",
+        "console:glass-broken",
+        "glass/1",
+        "lab_oru: Resuscitation in room 4, results missing",
+    )
+    session = desk.staff.sessions.find(browser.cookie)
+    assert session is not None and session.person.may("see.bodies", "lab_oru")
+    assert "Break-glass is open for lab_oru" in browser.get("/now").text
+    other = desk.browser()
+    other.sign_in("second")
+    assert "Resuscitation" in other.get("/glass").text
+    other.post("/glass/1/acknowledge")
+    browser.get("/glass")
+    browser.post("/glass/close")
+    assert desk.staff.glass.open() == []
+    session = desk.staff.sessions.find(browser.cookie)
+    assert session is not None and not session.person.may("see.bodies", "lab_oru")
+
+
+def test_nobody_breaks_glass_beyond_the_channels_of_their_role(desk: Desk) -> None:
+    desk.staff.accounts.add("jlee", [Grant("operator", ("adt",))], "chief", password=PASSWORD)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    browser.get("/glass")
+    for channel in ("lab_oru", "*", "nothing"):
+        browser.post("/glass", 403, channel=channel, reason="Resuscitation in room 4")
+    assert desk.staff.glass.all() == []
