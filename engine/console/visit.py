@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.console.answers import Refused
-from engine.security.access import PERMISSIONS, Person
+from engine.security.access import OPEN, PERMISSIONS, Person
 from engine.store.audit import Access
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Visit:
     def may(self, permission: str, channel: str | None = None) -> bool:
         """Say whether the person may do something (on a channel)."""
         if self.seat is None:
-            return False
+            return permission == OPEN
         person = self.seat.person
         if person.by_role(permission, channel):
             return True
