@@ -17,7 +17,7 @@ from engine.channels.alerts import AlertRule, read_alert
 from engine.channels.filewords import FileWords
 from engine.channels.receiving import receiving
 from engine.kernel.errors import ConfigError
-from engine.kernel.yamlfile import Map, line_of, load, plain
+from engine.kernel.yamlfile import Map, line_of, load, loads, plain
 from engine.listeners.dicom_settings import DicomChannel, DicomSettings
 from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.listeners.http_settings import HttpChannel, HttpSettings
@@ -26,7 +26,7 @@ from engine.listeners.receiving import ReceivingChannel
 from engine.mapping.project import Maps
 from engine.mapping.sites import Sites, read_sites
 
-__all__ = ["WORDS", "Channel", "agree", "load_channels"]
+__all__ = ["WORDS", "Channel", "agree", "load_channels", "read_channel"]
 
 WORDS = {
     "channel",
@@ -122,6 +122,11 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
             ports[port] = channel.name
         out.append(channel)
     return out
+
+
+def read_channel(text: str, shown: str, root: Path, sites: Sites) -> Channel:
+    """Read one channel from a text that stands in no file yet. Raises ConfigError."""
+    return _read(loads(text, shown), shown, None, root, sites)
 
 
 def _apart(channel: Channel, others: Iterable[Channel]) -> None:

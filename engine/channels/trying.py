@@ -23,9 +23,11 @@ from engine.channels.trial import Trial, try_body
 from engine.fhir.diff import Difference, diff
 from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.kernel.message import Flag
+from engine.mapping.check import check_file
 from engine.mapping.derived import derived
 from engine.mapping.project import Maps
 from engine.mapping.readings import forget
+from engine.mapping.rules import Finding
 
 __all__ = [
     "Changed",
@@ -41,6 +43,7 @@ __all__ = [
 
 Texts = Mapping[str, str | None]
 _KEPT = 8  # changed maps that stay compiled: one a person who types
+_COMMON = frozenset({"is", "no", "of", "the", "has", "not", "there", "map", "row", "code", "table", "site"})
 _MAPS = re.compile(r"(?:mappings/(?!outbound/)|terminology/).+")
 
 
@@ -110,6 +113,11 @@ class Desk:
                 _forget(old, live)
             return made
 
+    def checked(self, maps: Maps, path: str) -> list[Finding]:
+        """Return what the linter says of one file."""
+        with self._lock:
+            return check_file(maps, path)
+
     def tried(
         self,
         body: bytes,
@@ -173,15 +181,16 @@ def fault_of(e: HubError, changed: Changed) -> Fault:
 
 
 def column_in(text: str, line: int, what: str) -> int:
-    """Return where on a line the thing stands that a finding names first, else where the line begins."""
+    """Return where on a line the thing stands that a finding names, else where the line begins."""
     lines = text.splitlines()
     if not 1 <= line <= len(lines):
         return 1
     shown = lines[line - 1]
     start = len(shown) - len(shown.lstrip())
-    for word in re.findall(r"[\w.()\[\]=#-]{2,}", what):
+    words = sorted(re.findall(r"[\w.()\[\]=#-]{2,}", what), key=len, reverse=True)
+    for word in words:
         at = shown.find(word, start)
-        if at >= 0 and word not in ("is", "no", "of", "the", "has", "not", "there", "map", "row"):
+        if at >= 0 and word not in _COMMON:
             return at + 1
     return start + 1
 

@@ -16,8 +16,8 @@ from engine.cli.schemafiles import channel_schema, config_schema
 from engine.fhir import definitions
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
-from engine.mapping import types as T
 from engine.mapping.model import MapDef
+from engine.mapping.names import element_paths, fields_of
 from engine.mapping.project import Maps
 from engine.mapping.read import UNMAPPED
 from engine.mapping.sites import Site
@@ -76,7 +76,7 @@ def map_schema(maps: Maps, m: MapDef) -> dict[str, Any]:
             },
             "ignore": {
                 "type": "array",
-                "items": {"type": "string", "examples": list(_fields(maps, m.source))},
+                "items": {"type": "string", "examples": list(fields_of(maps, m.source))},
             },
             "levels": {"type": "array"},
             "note": {"type": "string"},
@@ -140,59 +140,19 @@ def _test() -> dict[str, Any]:
     }
 
 
-def _paths(kind: str, depth: int = 2) -> dict[str, str]:
-    """Return element path -> one-line definition, two levels down; datatypes are not opened further."""
-    out: dict[str, str] = {}
-    if kind not in definitions.types():
-        return out
-    for name, e in definitions.elements(kind).items():
-        if name in ("id", "implicitRules"):
-            continue
-        names = [name] if not e.choice else [name, *(definitions.concrete_name(name, k) for k in e.types)]
-        for n in names:
-            out[n] = f"{e.short} ({e.min}..{'*' if e.repeats else e.max})"
-        target = T.child_of(kind, name)
-        if depth > 1 and target is not None and target.type and not target.primitive and not e.choice:
-            if (
-                target.type in ("Extension", "Meta", "Narrative", "Reference")
-                or target.type in definitions.resource_types()
-            ):
-                continue
-            out.update({f"{name}.{k}": v for k, v in _paths(target.type, depth - 1).items()})
-    return out
-
-
 def _elements(kind: str, row: dict[str, Any]) -> dict[str, Any]:
-    paths = _paths(kind) if not definitions.is_primitive(kind) else {"value": f"the {kind} itself"}
+    paths = element_paths(kind) if not definitions.is_primitive(kind) else {"value": f"the {kind} itself"}
     return {path: {"description": text, "allOf": [row]} for path, text in paths.items()}
 
 
 def _labelled(kind: str, row: dict[str, Any]) -> dict[str, Any]:
-    names = "|".join(sorted({p.split(".")[0] for p in _paths(kind, 1) if "[" not in p}))
+    names = "|".join(sorted({p.split(".")[0] for p in element_paths(kind, 1) if "[" not in p}))
     names = "value" if definitions.is_primitive(kind) else names
     return {rf"^({names})(\([A-Za-z0-9_ -]+\))?(\..+)?$": row} if names else {}
 
 
-def _fields(maps: Maps, source: str) -> dict[str, str]:
-    """Return location -> `Administrative Sex, IS, table 0001` for every field or component of a source."""
-    for site in maps.sites.values():
-        if source in site.segments:
-            return {f"{source}-{i}": f"{n}, {t}" for i, (n, t) in enumerate(site.segments[source], 1)}
-    out: dict[str, str] = {}
-    for v in T.VERSIONS:
-        segment = dictionary.version(v).segment(source)
-        parts: Any = segment.fields if segment is not None else dictionary.version(v).components(source)
-        mark = "-" if segment is not None else "."
-        for p in parts:
-            if getattr(p, "withdrawn", False) or p.datatype == "WD":
-                continue
-            table = f", table {p.table}" if p.table else ""
-            out.setdefault(f"{source}{mark}{p.number}", f"{p.name}, {p.datatype}{table}")
-    return out
-
-
 def _source(maps: Maps, source: str) -> dict[str, Any]:
-    fields = [{"const": k, "description": v} for k, v in _fields(maps, source).items()]
+    fields = [{"const": k, "description": v} for k, v in fields_of(maps, source).items()]
     return {
         "anyOf": [*fields, {"type": "string"}, {"type": "array", "items": {"$ref": "#/definitions/source"}}]
     }

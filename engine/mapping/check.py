@@ -29,7 +29,7 @@ from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.rules import Finding, finding, ordered
 from engine.mapping.sites import Site
 
-__all__ = ["check_maps"]
+__all__ = ["check_file", "check_maps"]
 
 
 def check_maps(maps: Maps, tests: bool = True) -> list[Finding]:
@@ -52,6 +52,49 @@ def check_other(maps: Maps) -> list[Finding]:
         found += check_paths(maps)
     found += _compiled(program, maps.maps, maps.messages, found)
     for site in maps.sites.values():
+        found += _site(site, maps, found)
+    return found
+
+
+def check_file(maps: Maps, file: str) -> list[Finding]:
+    """Check what one file holds (a map, a message map, a site), and what sites say of its rows; without the
+    rules that need all tests to run."""
+    found: list[Finding] = []
+    for own in maps.opened:
+        try:
+            found += _of_file(own, file)
+        except HubError as e:
+            found.append(unreadable(e, file, "M22"))
+    return ordered(found)
+
+
+def _of_file(maps: Maps, file: str) -> list[Finding]:
+    found: list[Finding] = []
+    defs = [m for m in maps.maps.values() if m.place.file == file]
+    messages = [m for m in maps.messages.values() if m.place.file == file]
+    sites = [s for s in maps.sites.values() if s.file == file]
+    if not defs and not messages and not sites:
+        return found
+    library = maps.program("standard").library
+    for m in defs:
+        if maps.language.format == "hl7v2":
+            found += check_map(m, library)
+        found += _tables(maps, [m])
+        for site in maps.sites.values():
+            if m.name in (site.change or {}) and maps.has(site.over or "standard"):
+                found += check_changes(site, maps.program(site.over or "standard").resolved)
+                try:
+                    maps.program(site.name)
+                except HubError as e:
+                    found.append(unreadable(e, site.file))
+    for message in messages:
+        if maps.language.format == "hl7v2":
+            found += check_message(message, maps, library.maps)
+    if messages and maps.language.format == "hl7v2":
+        found += [f for f in check_triggers(maps) if f.place.rpartition(":")[0] == file]
+    watched = maps.program("standard", watch=True)
+    found += _compiled(watched, [m.name for m in defs], [m.name for m in messages], found)
+    for site in sites:
         found += _site(site, maps, found)
     return found
 
