@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.channels.checking import project_tests
+from engine.channels.sheetbook import the_map
 from engine.cli.printing import print_json
 from engine.formats.hl7v2 import dictionary
 from engine.kernel.config import load_config
 from engine.kernel.errors import MapError
-from engine.mapping.model import MapDef, MessageDef
+from engine.mapping.model import MessageDef
 from engine.mapping.project import Maps, SiteProgram
 from engine.mapping.sheet import Line, condition_text, sheet, source_text
 
-__all__ = ["map_python", "map_show", "open_program", "print_table", "run_tests", "set_by", "the_map"]
+__all__ = ["map_python", "map_show", "open_program", "print_table", "run_tests", "set_by"]
 
 
 def run_tests(root: Path, name: str = "", accept: bool = False, as_json: bool = False) -> int:
@@ -58,15 +58,6 @@ def open_program(root: Path, site: str) -> SiteProgram:
     if site and site not in maps.sites and site != "standard":
         raise MapError(f"there is no site {site}", remedy=f"sites are: {', '.join(maps.sites) or 'none'}")
     return maps.program(site or "standard")
-
-
-def the_map(program: SiteProgram, name: str) -> MapDef:
-    """Return a map by its name. Raises MapError that says which names are near."""
-    found = program.resolved.get(name)
-    if found is None:
-        near = get_close_matches(name, sorted({*program.resolved, *program.maps.messages}), 3, 0.5)
-        raise MapError(f"there is no map {name}", remedy=f"did you mean {' or '.join(near)}?" if near else "")
-    return found
 
 
 def map_show(root: Path, name: str, site: str = "", as_json: bool = False) -> int:

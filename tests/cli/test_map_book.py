@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from engine.cli.mapbook import map_export, read_book
-from engine.cli.mapcells import COLUMNS, Cell, Grid, entries_of, flat
+from engine.channels.sheetbook import read_book
+from engine.channels.sheetcells import COLUMNS, Cell, Grid, entries_of, flat
+from engine.cli.mapbook import map_export
 from engine.cli.mapimport import map_import
 from engine.cli.maps import open_program
 from engine.kernel.errors import HubError
@@ -91,7 +92,7 @@ def test_maps_go_out_and_come_back_whole(shipped: Path, tmp_path: Path, capsys: 
     out = tmp_path / "book.xlsx"
     assert map_export(shipped, names, out, "acme_lab") == 0
     program = open_program(shipped, "acme_lab")
-    for grid in read_book(out):
+    for grid in read_book(out.read_bytes(), out.name):
         if "map" in grid.head:
             found, _ = entries_of(grid)
             of = program.resolved[grid.head["map"].text()]
