@@ -15,7 +15,7 @@ from engine.kernel.errors import HubError
 
 __all__ = ["audit_app", "key_app", "msg_app"]
 
-key_app = typer.Typer(no_args_is_help=True, help="The data key.")
+key_app = typer.Typer(no_args_is_help=True, help="Keys of programs, and the data key.")
 
 
 @key_app.command("rotate")

@@ -12,6 +12,7 @@ from engine import __version__
 from engine.cli.commands import audit_app, key_app, msg_app
 from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
+from engine.cli.peoplecommands import user_app
 from engine.cli.project import project_root
 from engine.cli.terms import terms_app
 from engine.kernel.errors import HubError
@@ -129,6 +130,7 @@ def keep(
 
 
 app.add_typer(key_app, name="key")
+app.add_typer(user_app, name="user")
 app.add_typer(msg_app, name="msg")
 app.add_typer(audit_app, name="audit")
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
