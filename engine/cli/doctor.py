@@ -24,12 +24,12 @@ from engine import __version__
 from engine.channels.definition import Channel, load_channels
 from engine.channels.node.opening import nodes_of, open_imaging
 from engine.channels.opening import check_pair
+from engine.channels.processes import processes
 from engine.channels.production import judge
 from engine.cli.opened import Opened, opened
 from engine.codes.store import CodeStore
 from engine.codes.systems import SHORT
 from engine.console.figures import Gauge
-from engine.console.health import processes
 from engine.journal.database import exists
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config, load_config

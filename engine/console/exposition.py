@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engine.channels.processes import STALE, age
 from engine.console.figures import Figures
-from engine.console.health import STALE, age
 from engine.listeners.metrics import Metrics
 
 __all__ = ["MEDIA", "backlog", "merged"]

@@ -10,14 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import orjson
 import sqlalchemy as sa
 
-from engine.channels.alerts import Alarm, Alarms, State
+from engine.channels.alerts import Alarm, State, judge
 from engine.channels.definition import Channel
 from engine.journal import tables
 from engine.journal.database import reporting
@@ -84,10 +83,17 @@ class Figures:
 
 
 class Gauge:
-    """Takes the figures; may be asked by several threads. `told` keeps what was said of alarms."""
+    """Takes the figures; may be asked by several threads.
+
+    `alarms` gives those that are on, as the watch knows them; without it this moment alone judges.
+    """
 
     def __init__(
-        self, channels: Sequence[Channel], journal: SqlJournal, core_url: str, told: Path | None = None
+        self,
+        channels: Sequence[Channel],
+        journal: SqlJournal,
+        core_url: str,
+        alarms: Callable[[], list[Alarm]] | None = None,
     ) -> None:
         self._channels = channels
         self._journal = journal
@@ -99,7 +105,8 @@ class Gauge:
         self._sources: dict[int, str] = {}  # source -> channel
         self._again: dict[int, list[int]] = {}  # entry -> its replays
         self._last: tuple[float, Figures] | None = None
-        self.alarms = Alarms({c.name: c.alerts for c in channels}, now_ms(), told)
+        self.alarms = alarms
+        self._began = now_ms()
         self._flagged: int | None = None  # outcomes up to this entry were looked at for codes
         self.closed = False
         self._codes: deque[tuple[int, str, int]] = deque()  # when, channel, messages
@@ -145,11 +152,23 @@ class Gauge:
         waiting = sum(line.waiting for line in lines.values())
         oldest = self._oldest(low, marks, lines) if waiting else None
         at = now_ms()
-        states = {n: State(c.parked, c.waiting, c.unmapped, c.last) for n, c in lines.items()}
-        alarms = self.alarms.look(states, at)
+        alarms = self.alarms() if self.alarms is not None else self._judged(lines, at)
         return Figures(
             at, head, position, waiting, oldest, list(lines.values()), parked, alarms, work, work_messages
         )
+
+    def states(self) -> dict[str, State]:
+        """Return what the alarms of every channel are judged by. Raises StoreUnavailable."""
+        return {c.name: _state(c) for c in self.now().channels}
+
+    def _judged(self, lines: dict[str, ChannelFigures], at: int) -> list[Alarm]:
+        on = []
+        for channel in self._channels:
+            for rule in channel.alerts:
+                value = judge(rule, _state(lines[channel.name]), self._began, at)
+                if value is not None:
+                    on.append(Alarm(channel.name, rule.when, rule.say, value, at))
+        return on
 
     def _count(self) -> int:
         """Count what arrived since the last look, by source, and note replays; returns the newest entry."""
@@ -278,6 +297,10 @@ class Gauge:
         query = sa.select(_e.source, _e.received).where(_e.id.in_(firsts))
         with reporting("journal"), self._journal.engine.connect() as connection:
             return [(source, received) for source, received in connection.execute(query)]
+
+
+def _state(c: ChannelFigures) -> State:
+    return State(c.parked, c.waiting, c.unmapped, c.last, c.oldest)
 
 
 def _line(channel: Channel) -> ChannelFigures:

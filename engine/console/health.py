@@ -6,22 +6,19 @@ when all is well. No patient data.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from engine.channels.processes import STALE, processes
 from engine.console.figures import Gauge
 from engine.kernel.config import Config
 from engine.kernel.errors import HubError
 
-__all__ = ["STALE", "Health", "health", "processes"]
+__all__ = ["Health", "health"]
 
 _TROUBLE = re.compile(r'^hub_files_trouble\{channel="([^"]*)"\} 1$', re.M)
-STALE = 30.0  # seconds; a worker renews its file every 2, listeners every 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +32,6 @@ class Health:
     def ok(self) -> bool:
         """Say whether all is well."""
         return not self.reasons
-
-
-def processes(config: Config) -> dict[str, float | None]:
-    """Return the processes of a whole hub and the age of their metrics files in seconds; None = no file."""
-    names = ["listeners", *(f"worker-{i}" for i in range(config.workers))]
-    if _files(config).exists():  # written as soon as there is a channel that takes files
-        names.append("files")
-    return {name: age(config.metrics_dir / f"{name}.prom") for name in names}
-
-
-def age(path: Path) -> float | None:
-    """Return the seconds since a file was written, None where there is none."""
-    try:
-        return max(0.0, time.time() - os.stat(path).st_mtime)
-    except OSError:
-        return None
 
 
 def health(config: Config, gauge: Gauge) -> Health:
@@ -90,14 +71,10 @@ def health(config: Config, gauge: Gauge) -> Health:
     return Health(tuple(reasons), facts)
 
 
-def _files(config: Config) -> Path:
-    return config.metrics_dir / "files.prom"
-
-
 def _in_trouble(config: Config) -> list[str]:
     """Return the channels whose folder, server or journal the files process cannot use now."""
     try:
-        text = _files(config).read_text("utf-8")
+        text = (config.metrics_dir / "files.prom").read_text("utf-8")
     except OSError:
         return []
     return _TROUBLE.findall(text)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.kernel.alert_settings import AlertSettings
 from engine.kernel.errors import ConfigError
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
@@ -228,8 +229,15 @@ class Config(BaseModel):
     terminology: TerminologySettings = Field(
         default=TerminologySettings(), description="Codes.", examples=[{"two_people": True}]
     )
+<<<<<<< HEAD
     senders: SendersSettings = Field(
         default=SendersSettings(), description="What is learned of senders.", examples=[{"watch": True}]
+=======
+    alerts: AlertSettings = Field(
+        default=AlertSettings(),
+        description="What is watched, and who is told.",
+        examples=[{"quiet_hours": "22:00-06:30"}],
+>>>>>>> 31e3b2e (wip alarms)
     )
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]

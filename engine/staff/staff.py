@@ -12,6 +12,8 @@ from engine.kernel.clock import now_ms
 from engine.kernel.web_settings import SignInSettings
 from engine.security.keys import Keyring
 from engine.staff.accounts import Accounts
+from engine.staff.alarms import Alarms
+from engine.staff.backups import Backups
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
 from engine.staff.glass import Glass
@@ -19,11 +21,13 @@ from engine.staff.hours import Hours
 from engine.staff.keys import ProgramKeys
 from engine.staff.links import Links
 from engine.staff.notes import Notes
+from engine.staff.notices import Notices
 from engine.staff.once import Once
 from engine.staff.releases import Releases
 from engine.staff.senders import Senders
 from engine.staff.sessions import Sessions
 from engine.staff.signin import SignIn
+from engine.staff.silences import Silences
 
 __all__ = ["Staff"]
 
@@ -117,6 +121,26 @@ class Staff:
     def once(self) -> Once:
         """The forms that were sent and may do their work once."""
         return Once(self.database, self.keyring, self.now)
+
+    @property
+    def alarms(self) -> Alarms:
+        """What was raised, acknowledged and cleared."""
+        return Alarms(self.database, self.keyring, self.now)
+
+    @property
+    def silences(self) -> Silences:
+        """Alarms of which nobody is told for a while."""
+        return Silences(self.database, self.keyring, self.now)
+
+    @property
+    def notices(self) -> Notices:
+        """Notices on their way to people."""
+        return Notices(self.database, self.keyring, self.now)
+
+    @property
+    def backups(self) -> Backups:
+        """Backups that were made or told of."""
+        return Backups(self.database, self.keyring, self.now)
 
     def close(self) -> None:
         """Close every connection."""

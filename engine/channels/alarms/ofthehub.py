@@ -1,0 +1,123 @@
+"""What is wrong of the hub itself: certificates, disk, processes, the audit, a broken glass, the backup.
+
+In: the settings, the data folder, what people did. Out: conditions. Nothing here opens a message.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+
+from engine.channels.alerts import duration_ms, span_words
+from engine.channels.certificates import certificates
+from engine.channels.definition import Channel
+from engine.channels.processes import STALE, processes, restarts
+from engine.kernel.config import Config
+from engine.staff.alarms import Condition
+from engine.staff.backups import Backup
+from engine.staff.glass import Broken
+from engine.store.auditchain import KINDS as DAMAGE
+from engine.store.auditchain import Verdict
+
+__all__ = ["audit", "backup", "database", "disk", "expiring", "glass", "running"]
+
+_RESTARTS = 600_000  # ms within which they count
+_LAST_DAYS = 7  # in which a certificate's end is urgent
+
+
+def expiring(config: Config, channels: Iterable[Channel], now: int) -> list[Condition]:
+    """Return the certificates that expire soon, or cannot be read."""
+    found = []
+    for one in certificates(config, channels):
+        key = f"certificate|{one.used_by}|{one.file}|{one.subject}"
+        days = one.days(now)
+        if days is None:
+            found.append(
+                Condition(key, "certificate", f"{one.used_by}: {one.file}: {one.trouble}", urgent=True)
+            )
+        elif days < config.alerts.certificate_days:
+            name = f"{one.subject} of {one.used_by}"
+            what = f"the certificate {name} expires in {days} days" if days >= 0 else f"{name} has expired"
+            say = f"Put a new one at {one.file}"
+            found.append(
+                Condition(key, "certificate", what, say=say, value=max(0, days), urgent=days < _LAST_DAYS)
+            )
+    return found
+
+
+def disk(config: Config) -> list[Condition]:
+    """Return the disks that fill up."""
+    found = []
+    folders = {config.data_dir, config.objects_dir if config.objects_dir.exists() else config.data_dir}
+    for folder in sorted(folders):
+        free = shutil.disk_usage(folder).free >> 20
+        if free < config.alerts.disk_free_mb:
+            urgent = free < max(config.disk_reserve_mb, config.alerts.disk_free_mb // 4)
+            what = f"{free:,} MB are free on the disk of {folder.name}/"
+            say = "Make room: below disk_reserve_mb no message is answered"
+            found.append(Condition(f"disk|{folder}", "disk", what, say=say, value=free, urgent=urgent))
+    return found
+
+
+def running(config: Config, now: int) -> list[Condition]:
+    """Return the processes that are not running, or start again and again."""
+    found = []
+    for name, seconds in processes(config).items():
+        if seconds is not None and seconds > STALE:
+            what = f"{name} has not reported for {span_words(seconds)}"
+            say = "Is it running? The log says why it stopped"
+            found.append(Condition(f"process|{name}", "process", what, "", say, int(seconds), True))
+    for name, count in restarts(config.data_dir, now - _RESTARTS).items():
+        if count >= config.alerts.restarts:
+            what = f"{name} started again {count} times in ten minutes"
+            found.append(
+                Condition(f"restarts|{name}", "restarts", what, "", "The log says why it ended", count, True)
+            )
+    return found
+
+
+def database(where: str, what: str) -> Condition:
+    """Return that a database does not answer."""
+    return Condition("database", "database", f"{what} ({where})" if where else what, urgent=True)
+
+
+def audit(verdict: Verdict | None, trouble: str = "") -> list[Condition]:
+    """Return that the chain of the audit is broken."""
+    if trouble:
+        return [Condition("audit|copies", "audit", trouble, say=_KEEP, urgent=True)]
+    if verdict is None or verdict.whole:
+        return []
+    what = f"the audit is broken at row {verdict.row}: {DAMAGE[verdict.kind]}"
+    return [Condition("audit|chain", "audit", what, say=_KEEP, value=verdict.row or 0, urgent=True)]
+
+
+_KEEP = "Keep the database as it is, and compare it with a backup"
+
+
+def glass(broken: Sequence[Broken]) -> list[Condition]:
+    """Return who broke the glass, for as long as nobody else has looked into it."""
+    return [
+        Condition(
+            f"glass|{one.id}",
+            "glass",
+            f"{one.person} broke the glass on {', '.join(one.channels)}",
+            say="Ask why, and acknowledge it",
+            value=one.id,
+            urgent=True,
+        )
+        for one in broken
+        if one.acknowledged is None
+    ]
+
+
+def backup(config: Config, newest: Backup | None, began: int, now: int) -> list[Condition]:
+    """Return that the newest backup is too old."""
+    if not config.alerts.backup:
+        return []
+    limit = duration_ms(config.alerts.backup, config.at("alerts.backup"))
+    old = now - (newest.at if newest is not None else began)
+    if old <= limit:
+        return []
+    what = f"the newest backup is {span_words(old / 1000)} old" if newest else "no backup was made yet"
+    say = "Run hub backup, or tell of yours with hub backup --told"
+    return [Condition("backup|old", "backup", what, say=say, value=old // 3_600_000)]
