@@ -17,7 +17,7 @@ from engine.kernel.errors import ConfigError
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
 
-__all__ = ["days_of", "keep", "rotate"]
+__all__ = ["AUDIT_LEAST", "days_of", "keep", "keep_audit", "rotate"]
 
 DAYS = {"day": 1, "week": 7, "month": 31, "year": 366}
 AUDIT_LEAST = 6 * 365
@@ -44,13 +44,7 @@ def keep(
     progress: Callable[[int], None] = lambda entries: None,
 ) -> Expiry:
     """Delete what the policy no longer covers, or say what would be deleted. Raises ConfigError."""
-    audit = days_of(config.keep.audit, "config.yaml: keep: audit")
-    if audit is not None and audit < AUDIT_LEAST:
-        raise ConfigError(
-            "the audit must stay 6 years at the least",
-            where="config.yaml: keep: audit",
-            remedy="write 6 years or more",
-        )
+    _audit_days(config)
     policy = Policy(days_of(config.keep.messages, "config.yaml: keep: messages"))
     marks = store.watermarks()
     processed = min((marks.get(n, 0) for n in range(journal.lanes)), default=0)
@@ -61,6 +55,23 @@ def keep(
     if dry_run:
         return plan(journal, policy, processed=processed, needed=needed, now=now)
     return expire(journal, policy, processed=processed, needed=needed, now=now, progress=progress)
+
+
+def keep_audit(config: Config, store: SqlStore, who: str, now: int) -> int:
+    """Take out audit rows that the policy no longer covers; returns how many. The chain stays provable."""
+    days = _audit_days(config)
+    return 0 if days is None else store.audit.remove_before(now - days * 86_400_000, who)
+
+
+def _audit_days(config: Config) -> int | None:
+    days = days_of(config.keep.audit, "config.yaml: keep: audit")
+    if days is not None and days < AUDIT_LEAST:
+        raise ConfigError(
+            "the audit must stay 6 years at the least",
+            where="config.yaml: keep: audit",
+            remedy="write 6 years or more",
+        )
+    return days
 
 
 def rotate(keyring: Keyring, journal: SqlJournal) -> tuple[int, int]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 from engine.channels.definition import Channel
+from engine.channels.keeping import AUDIT_LEAST, days_of
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.listeners.dicom_settings import DicomSettings
@@ -48,8 +50,41 @@ def weaknesses(
             "set console: tls:, or listen on 127.0.0.1 behind a proxy with TLS and declare it, "
             "console: proxy: https://...",
         )
+    yield from _notices(config)
+    audit = days_of(config.keep.audit, config.at("keep.audit"))
+    if audit is not None and audit < AUDIT_LEAST:
+        yield (
+            config.at("keep.audit"),
+            f"keep: audit: {config.keep.audit} is less than 6 years",
+            "write 6 years or more",
+        )
     for c in channels:
         yield from _way_in(c)
+
+
+def _notices(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Give what is weak of the ways people are told of alarms."""
+    mail = config.alerts.mail
+    if mail is not None and mail.security == "none" and not is_loopback(mail.host):
+        yield (
+            config.at("alerts.mail"),
+            f"alerts: mail: notices go to {mail.host} without TLS",
+            "write security: starttls, or tls",
+        )
+    for hook in config.alerts.webhooks:
+        address = urlsplit(hook.url)
+        if address.scheme == "http" and not is_loopback(address.hostname or ""):
+            yield (
+                config.at("alerts.webhooks"),
+                f"alerts: webhooks: {hook.name} is posted to without TLS",
+                "write https://",
+            )
+        if not hook.secret:
+            yield (
+                config.at("alerts.webhooks"),
+                f"alerts: webhooks: {hook.name} has no secret, so its receiver cannot know who posts",
+                "set secret: ${secret:...}",
+            )
 
 
 def _way_in(c: Channel) -> Iterator[tuple[str, str, str]]:

@@ -40,7 +40,8 @@ def is_wanted(config: Config) -> bool:
         days_of(config.keep.messages, "config.yaml: keep: messages"),
         days_of(config.keep.imaging, "config.yaml: keep: imaging"),
     )
-    return config.keep.at != "never" and any(limit is not None for limit in limits)
+    audit = "audit" in config.keep.model_fields_set and config.keep.audit != "forever"
+    return config.keep.at != "never" and (audit or any(limit is not None for limit in limits))
 
 
 def due_at(at: str, last: date | None, now: datetime) -> datetime:

@@ -74,6 +74,7 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "when": _said("e.g. held > 10", type="string"),
         "say": _said("what a person is told", type="string"),
         "at_most": _said("e.g. daily", type="string"),
+        "urgent": _said("told in quiet hours, too", type="boolean"),
     }
     known: dict[str, Any] = {
         "channel": _said("the channel's name: small letters, digits and _", type="string"),

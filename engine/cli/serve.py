@@ -31,6 +31,7 @@ from engine.channels.opening import (
     prepare_folder,
 )
 from engine.channels.pipeline import Pipeline
+from engine.channels.processes import ended
 from engine.channels.production import is_loopback, judge
 from engine.channels.renewal import Renewal
 from engine.channels.worker import Worker
@@ -106,7 +107,9 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         _warm(maps, channels)
     children = _children(parts, config, channels, keyring, maps, host, port, token)
     return Supervisor(
-        children, lambda: _tell(parts, children, config, channels, (host, port), began, say, first)
+        children,
+        lambda: _tell(parts, children, config, channels, (host, port), began, say, first),
+        partial(ended, config.data_dir),
     ).run()
 
 

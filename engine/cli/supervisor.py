@@ -101,8 +101,14 @@ def _call_this_process(name: str) -> None:
 class Supervisor:
     """Keeps the children up until it is told to stop."""
 
-    def __init__(self, children: Sequence[Child], all_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        all_ready: Callable[[], None],
+        died: Callable[[str, str], None] = lambda name, how: None,
+    ) -> None:
         self._children = children
+        self._died = died
         self._all_ready = all_ready
         self._told = False
         self._stopping = 0.0
@@ -224,6 +230,10 @@ class Supervisor:
                     log.error("%s ended (%s)", child.name, how)
                 continue
             log.error("%s ended (%s); it starts again in %.1f s", child.name, how, child.pause)
+            try:
+                self._died(child.name, how)
+            except OSError as e:  # a full disk: the log has said it
+                log.error("the end of %s cannot be written down: %s", child.name, e.strerror)
         return bool(self._stopping) and not any(c.pid for c in self._children)
 
     def _stop(self, *_: object) -> None:

@@ -13,8 +13,6 @@ import logging
 import signal
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +24,7 @@ from starlette.exceptions import HTTPException
 
 from engine.channels.definition import Channel
 from engine.channels.node.opening import Imaging
-from engine.channels.opening import open_journal, open_store
+from engine.channels.opening import open_journal, open_staff, open_store
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.dicomweb_open import open_dicomweb
@@ -43,9 +41,10 @@ from engine.console.seats import StaffSeats
 from engine.console.site import add_pages
 from engine.console.terminology import TerminologyDesk
 from engine.console.tokens import Tokens
+from engine.console.watching import Watching, watching
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError
 from engine.security.keys import Keyring
 from engine.staff.staff import Staff
 from engine.store.sql import SqlStore
@@ -54,7 +53,6 @@ __all__ = ["create_app", "run_console", "tls_settings"]
 
 log = logging.getLogger("hub.console")
 
-_ALARMS = 5.0  # seconds between looks at the alarms
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM, _MOST_PAIRS = 65_536, 100
@@ -186,23 +184,24 @@ def run_console(
     listening = _listen(host, port)
     journal: SqlJournal | None = None
     store: SqlStore | None = None
-    gauge: Gauge | None = None
-    imaging: Imaging | None = None
     staff: Staff | None = None
+    looking: Watching | None = None
+    imaging: Imaging | None = None
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
-        gauge = Gauge(channels, journal, config.core_url, config.data_dir / "alerts.json")
+        staff = open_staff(config, keyring)
+        looking = watching(config, keyring, journal, store, staff, channels)
+        looking.watch.start()
         server: list[_Server] = []
         web, imaging = open_dicomweb(config, keyring, channels, journal)
-        staff = Staff.open(config.staff_url, keyring, settings=config.console.sign_in)
-        hub = Hub(config, keyring, journal, store, staff, gauge, channels, imaging)
-        _watch(hub)
+        hub = Hub(config, keyring, journal, store, staff, looking.gauge, channels, imaging)
+        hub.rates = looking.rates
         app = create_app(
             config,
             keyring,
             store,
-            gauge,
+            looking.gauge,
             token,
             lambda: bool(server) and server[0].should_exit,
             web,
@@ -223,7 +222,7 @@ def run_console(
         server[0].run(sockets=[listening])
     finally:
         listening.close()
-        for one in (gauge, staff, imaging, store, journal):
+        for one in (looking, imaging, staff, store, journal):
             if one is not None:
                 one.close()
 
@@ -243,22 +242,6 @@ def tls_settings(config: Config) -> dict[str, Any]:
             why="it is no PEM file, or they do not fit" if isinstance(e, ssl.SSLError) else e.strerror or "",
         ) from None
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-
-
-def _watch(hub: Hub) -> None:
-    """Count what comes and judge the alarms every few seconds, whether anybody looks at a page or not."""
-    gauge = hub.gauge
-
-    def watch() -> None:
-        while not gauge.closed:
-            try:
-                gauge.now()
-                hub.rates.look()
-            except HubError as e:
-                log.warning("alarms cannot be judged: %s", e.what)
-            time.sleep(_ALARMS)
-
-    threading.Thread(target=watch, name="alarms", daemon=True).start()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -229,15 +229,13 @@ class Config(BaseModel):
     terminology: TerminologySettings = Field(
         default=TerminologySettings(), description="Codes.", examples=[{"two_people": True}]
     )
-<<<<<<< HEAD
     senders: SendersSettings = Field(
         default=SendersSettings(), description="What is learned of senders.", examples=[{"watch": True}]
-=======
+    )
     alerts: AlertSettings = Field(
         default=AlertSettings(),
         description="What is watched, and who is told.",
         examples=[{"quiet_hours": "22:00-06:30"}],
->>>>>>> 31e3b2e (wip alarms)
     )
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]

@@ -36,6 +36,7 @@ __all__ = ["States", "Watch"]
 log = logging.getLogger("hub.alert")
 
 _LOOK, _SEND = 5.0, 2.0  # seconds
+_STOP = 3.0  # seconds
 _RARELY = 300_000  # ms between looks at certificates and disks
 _OF_CHANNELS = ("held", "waiting", "oldest waiting", "unmapped codes", "silent", "unusual silence")
 
@@ -75,6 +76,7 @@ class Watch:
         self._rules: dict[str, tuple[AlertRule, ...]] = {}
         self._on: list[AlarmRow] = []
         self.stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def on(self) -> list[Alarm]:
         """Return the alarms of channels that were on at the last look."""
@@ -83,7 +85,15 @@ class Watch:
     def start(self) -> None:
         """Look and send until `stopping` is set."""
         for name, work, pause in (("alarms", self.look, _LOOK), ("notices", self.send, _SEND)):
-            threading.Thread(target=self._run, args=(name, work, pause), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(name, work, pause), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop looking and sending; a mail on its way is waited for, but not for long."""
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join(_STOP)
 
     def _run(self, name: str, work: Callable[[], None], pause: float) -> None:
         while not self.stopping.is_set():
