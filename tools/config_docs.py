@@ -20,6 +20,12 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.kernel.alert_settings import (  # noqa: E402
+    AlertLine,
+    AlertSettings,
+    MailSettings,
+    WebhookSettings,
+)
 from engine.kernel.config import (  # noqa: E402
     Config,
     ConsoleSettings,
@@ -64,6 +70,10 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of `console: {issuers: ...}`", "", IssuerSettings),
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
     ("config.yaml, `senders:`", "senders.", SendersSettings),
+    ("config.yaml, `alerts:`", "alerts.", AlertSettings),
+    ("A line of `alerts: {every_channel: ...}`, and of `alert:` in a channel's file", "", AlertLine),
+    ("config.yaml, `alerts: {mail: ...}`", "alerts.mail.", MailSettings),
+    ("A line of `alerts: {webhooks: ...}`", "", WebhookSettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("HTTP, `receive: {http: ...}`", "", HttpSettings),
@@ -117,12 +127,22 @@ def _kind(annotation: Any) -> str:
     ]
 
 
+def _yaml(words: dict[str, Any]) -> str:
+    return (
+        "{"
+        + ", ".join(f"{k}: {str(v).lower() if isinstance(v, bool) else v}" for k, v in words.items())
+        + "}"
+    )
+
+
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return ""  # the description says what it depends on
     if field.default is PydanticUndefined:
         return "must be set"
     value = field.default
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return "`" + "`, `".join(_yaml(one.model_dump(exclude_defaults=True)) for one in value) + "`"
     if value is None or value in ("", (), {}) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, tuple):

@@ -74,7 +74,7 @@ class Watch:
         self._rare: tuple[int, list[Condition]] = (0, [])
         self._audited: tuple[int, list[Condition]] = (0, [])
         self._rules: dict[str, tuple[AlertRule, ...]] = {}
-        self._on: list[AlarmRow] = []
+        self._on: list[AlarmRow] = staff.alarms.open()
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -109,6 +109,9 @@ class Watch:
         """Judge everything once. Raises HubError where the staff database does not answer."""
         now = self._now()
         judged = set(KINDS) - set(_OF_CHANNELS)
+        known = self._staff.alarms.open()
+        if any(a.kind == "audit" and a.acknowledged is None for a in known):
+            judged.discard("audit")  # what hides its traces does not end the alarm before somebody has seen it
         conditions = self._of_the_hub(now)
         try:
             self._rates.look()
