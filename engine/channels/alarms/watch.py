@@ -111,7 +111,9 @@ class Watch:
         judged = set(KINDS) - set(_OF_CHANNELS)
         known = self._staff.alarms.open()
         if any(a.kind == "audit" and a.acknowledged is None for a in known):
-            judged.discard("audit")  # what hides its traces does not end the alarm before somebody has seen it
+            judged.discard(
+                "audit"
+            )  # what hides its traces does not end the alarm before somebody has seen it
         conditions = self._of_the_hub(now)
         try:
             self._rates.look()
