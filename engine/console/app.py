@@ -9,7 +9,6 @@ hold identifiers.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import ssl
@@ -51,7 +50,6 @@ from engine.store.sql import SqlStore
 
 __all__ = ["create_app", "run_console", "tls_settings"]
 
-log = logging.getLogger("hub.console")
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FORM = "application/x-www-form-urlencoded"
