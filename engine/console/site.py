@@ -9,11 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.console.door import Door
-from engine.console.pages import account, glass, now, senders, signin, work, work_release
+from engine.console.pages import (
+    account,
+    glass,
+    message,
+    message_edit,
+    message_files,
+    now,
+    replay,
+    replay_many,
+    senders,
+    signin,
+    work,
+    work_release,
+)
 
 __all__ = ["PAGES", "add_pages"]
 
-PAGES = (now, glass, work_release, work, senders, signin, account)
+PAGES = (
+    now,
+    glass,
+    work_release,
+    work,
+    senders,
+    signin,
+    account,
+    message,
+    message_edit,
+    message_files,
+    replay,
+    replay_many,
+)
 
 
 def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:

@@ -47,6 +47,12 @@ class Once(Part):
             c.execute(sa.insert(ONCE).values(token=token, at=now, result=""))
         return None
 
+    def look(self, token: str) -> Before | None:
+        """Return what came of a form, without taking it."""
+        with self.database.read() as c:
+            row = c.execute(sa.select(ONCE.c.at, ONCE.c.result).where(ONCE.c.token == token)).one_or_none()
+        return Before(row.at, row.result) if row is not None else None
+
     def end(self, token: str, result: str) -> None:
         """Say what came of it."""
         with self.database.write() as c:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.channels.message.rehearsing import DryRun
-from engine.channels.replay import ask_replay
+from engine.channels.replay import AT_ONCE, ask_replays, due_replays
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import HubError
+from engine.store.sql import SqlStore
 
 __all__ = ["MOST", "Group", "Rehearsed", "release", "try_many"]
 
@@ -111,6 +112,7 @@ def try_many(
 
 def release(
     journal: SqlJournal,
+    store: SqlStore,
     entries: Iterable[int],
     who: str,
     why: str,
@@ -118,14 +120,14 @@ def release(
 ) -> dict[int, int]:
     """Ask for the replays, in the order of their origins; returns entry -> its replay.
 
-    An entry whose body is gone is left out.
+    An entry whose body is gone is left out, and one whose replay waits already.
     """
     made: dict[int, int] = {}
+    due = set(due_replays(journal, store))
     lines = journal.search.lines(list(entries))
-    for line in sorted(lines, key=lambda line: (line.position, line.id)):
-        try:
-            made[line.id] = ask_replay(journal, line.id, who, why).id
-        except UnreadableEntry:
-            continue
+    lines.sort(key=lambda line: (line.position, line.id))
+    numbers = [line.id for line in lines if line.id not in due and not line.deleted]
+    for at in range(0, len(numbers), AT_ONCE):
+        made |= ask_replays(journal, numbers[at : at + AT_ONCE], who, why)
         progress(len(made))
     return made

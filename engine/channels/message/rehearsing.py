@@ -9,6 +9,7 @@ the replay.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,11 +59,19 @@ class DryRun:
     superseded: int
     later: int  # entries that would run again behind it
     changes: tuple[Changed, ...]
+    was: str = "waiting"  # its state today
 
     @property
     def quiet(self) -> bool:
         """Whether it would be written and nothing would come out different."""
-        return self.state != "parked" and not self.changes
+        return self.state != "parked" and not self.changes and self.was != "parked"
+
+    @property
+    def digest(self) -> str:
+        """What tells this result from another one: who approved it approved no other."""
+        said = [(c.type, c.id, c.version, c.kind, str(c.before), str(c.after)) for c in self.changes]
+        told = repr((self.entry, self.state, self.cause, self.where, self.revision, said))
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def dry_run(
@@ -80,8 +89,16 @@ def dry_run(
     origin = journal.get(entry)
     if origin is None:
         raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
+    outcome = store.outcome(entry)
+    was = outcome.status if outcome is not None else "waiting"
     if body is not None and body != origin.body:
-        return _edited(origin, body, journal, store, pipeline, channels)
+        return replace(_edited(origin, body, journal, store, pipeline, channels), was=was)
+    return replace(_again(origin, journal, store, pipeline), was=was)
+
+
+def _again(origin: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeline) -> DryRun:
+    """Try a replay."""
+    entry = origin.id
     new = replayed(origin, "", "dry run")
     tried = Entry(
         id=_REPLAY,

@@ -10,16 +10,18 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from engine.channels.definition import Channel, load_channels
-from engine.channels.message.many import Rehearsed, try_many
+from engine.channels.message.many import Rehearsed, release, try_many
 from engine.channels.message.rehearsing import DryRun, dry_run
 from engine.channels.pipeline import Pipeline
 from engine.journal.sql import SqlJournal
 from engine.kernel.errors import HubError
+from engine.mapping.derived import derived
 from engine.mapping.project import Maps
 from engine.store.sql import SqlStore
 
@@ -46,13 +48,16 @@ class Tries:
                 self._live = maps, channels, Pipeline(maps, list(channels), self._mac)
             return self._live[2]
 
-    def of(self, root: Path, identity_base: str) -> Pipeline:
-        """Return the pipeline of a project in another folder. Raises MapError, ConfigError."""
+    def of(self, root: Path, live: Maps, texts: Mapping[str, str | None]) -> Pipeline:
+        """Return the pipeline of a draft's project in a folder of its own; `texts`: the files it changes.
+
+        Only what they reach is compiled anew. Raises MapError, ConfigError.
+        """
         with self._lock:
             name = str(root)
             found = self._drafts.pop(name, None)
             if found is None:
-                found = Pipeline(Maps.open(root, identity_base), load_channels(root), self._mac)
+                found = Pipeline(derived(live, texts, root), load_channels(root), self._mac)
             self._drafts[name] = found
             while len(self._drafts) > _KEPT:
                 self._drafts.popitem(last=False)
@@ -75,6 +80,10 @@ class Run:
     draft: int  # the draft it was tried with; 0 = what is in force
     result: Rehearsed
     stopped: threading.Event = field(default_factory=threading.Event)
+    released: dict[int, int] = field(default_factory=dict)  # entry -> its replay
+    asked: int = 0  # replays asked for so far
+    release_problem: str = ""
+    release_state: str = ""  # empty | running | ended
     _thread: threading.Thread | None = None
 
 
@@ -110,6 +119,24 @@ class Runs:
         with self._lock:
             run = self._runs.get(token)
             return run if run is not None and run.who == who else None
+
+    def release(self, run: Run, journal: SqlJournal, store: SqlStore, why: str) -> None:
+        """Ask for the replays of a run that has ended, those that would come out different, in the order of
+        origins.
+        """
+        run.release_state = "running"
+
+        def work() -> None:
+            try:
+                chosen = sorted(run.result.changing)
+                run.released = release(journal, store, chosen, run.who, why, partial(setattr, run, "asked"))
+            except HubError as e:
+                run.release_problem = str(e)
+            finally:
+                run.release_state = "ended"
+
+        run._thread = threading.Thread(target=work, name="release", daemon=True)
+        run._thread.start()
 
     def wait(self, run: Run, seconds: float) -> bool:
         """Wait for a run to end; returns whether it did."""

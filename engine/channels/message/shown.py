@@ -70,6 +70,7 @@ class Segment:
     begin: int
     end: int
     fields: tuple[Field, ...]
+    raw: str = ""  # its line as it was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _v2_segment(message: Message, segment: Any, group: str) -> Segment:
         values.append(_value(leaf.address, name, leaf.value, begin, end))
     close()
     begin, end = message.span(segment)
-    return Segment(here, group, begin, end, tuple(fields))
+    return Segment(here, group, begin, end, tuple(fields), visible(segment.text[:_LONGEST]))
 
 
 def _datatype(segment: Any, number: int, otherwise: str) -> str:
@@ -206,7 +207,8 @@ def _x12_segment(segment: Any) -> Segment:
         Field(f"{here}-{number:02d}", number, _reference(known, number), "", *_span(values), tuple(values))
         for number, values in by_number.items()
     )
-    return Segment(here, "", segment.offset, segment.offset + len(segment.raw), fields)
+    end = segment.offset + len(segment.raw)
+    return Segment(here, "", segment.offset, end, fields, visible(text_of(segment.raw[:_LONGEST])))
 
 
 def _reference(known: Sequence[Any], number: int) -> str:

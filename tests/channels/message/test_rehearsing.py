@@ -101,8 +101,9 @@ def test_a_day_is_tried_with_progress_and_released_in_order(used: Hub) -> None:
     assert new["Observation"] >= 1 and result.resources == sum(new.values())
     sample = next(g for g in result.groups.values() if g.element == "Observation").samples[0]
     assert sample[0] == refused and sample[1].startswith("Observation/")
-    made = release(used.journal, [refused, taken[0]], "ann", "a day")
+    made = release(used.journal, used.store, [refused, taken[0]], "ann", "a day")
     assert list(made) == [taken[0], refused]
+    assert release(used.journal, used.store, [refused, taken[1]], "ann", "again").keys() == {taken[1]}
     used.work()
     outcome = used.store.outcome(made[refused])
     assert outcome is not None and outcome.status == "done"
