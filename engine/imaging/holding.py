@@ -189,6 +189,32 @@ class Holding:
             by,
         )
 
+    def name_of(self, uid: str) -> str:
+        """Return what stands for a study in addresses: a keyed hash of its UID."""
+        return self._keys.uid("study", uid).hex()
+
+    def named(self, name: str) -> HeldStudy | None:
+        """Return the study that `name_of` gives this name."""
+        try:
+            key = bytes.fromhex(name)
+        except ValueError:
+            return None
+        return next(iter(self.studies("WHERE s.uid = ?", (key,))), None)
+
+    def series_of(self, uid: str) -> list[tuple[int, Any]]:
+        """Return the series of a study, without instances: (number of the index, dataset)."""
+        with self._database.read() as session:
+            found = session.one("SELECT id FROM study WHERE uid = ?", (self._keys.uid("study", uid),))
+            rows = self._series(session, found[0]) if found is not None else []
+        return [(x, from_model(model)) for x, model in rows]
+
+    def few(self, series: int, limit: int) -> list[HeldInstance]:
+        """Return the first instances of a series, by the index's own number of it, without attributes."""
+        with self._database.read() as session:
+            sql = f"{_INSTANCES}WHERE i.series = ? ORDER BY i.number, i.id LIMIT ?"
+            rows = session.all(sql, (series, limit))
+        return [held for _, held in self._held(rows, False)]
+
     def tree(self, uid: str) -> StudyTree | None:
         """Return all of one study, each dataset with the attributes of its own level alone."""
         key = self._keys.uid("study", uid)

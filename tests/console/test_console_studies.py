@@ -1,0 +1,164 @@
+"""The pages about studies: found by what is sealed in the address, shown, bound by hand, all of it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+from console_people import Console, console_of, received, text_of
+from hub_project import Hub, make_project
+from pydicom.data import get_testdata_file
+
+from engine.channels.node.opening import Imaging, open_imaging
+from engine.formats.dicom.header import read_header
+from engine.kernel.imaging import Linked, NewInstance, Peer
+
+CT01 = Peer("imaging", "CT01", "10.20.0.7", "HUB")
+ROOT = "1.2.826.0.1.3680043.10.1462.9"
+BOUND, OTHER = f"{ROOT}.1", f"{ROOT}.2"
+
+
+def keep(imaging: Imaging, study: str, number: int, **said: str) -> None:
+    """Hold one image of a study."""
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    values = {
+        "StudyInstanceUID": study,
+        "SeriesInstanceUID": f"{study}.1",
+        "SOPInstanceUID": f"{study}.1.{number}",
+        "StudyDate": "20260501",
+        "AccessionNumber": f"ACC{study[-1]}",
+        "Modality": "CT",
+        "ModalitiesInStudy": "CT",
+    }
+    for keyword, value in (values | said).items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    out = BytesIO()
+    dataset.save_as(out)
+    coming = imaging.objects.begin()
+    coming.write(out.getvalue())
+    stored = imaging.objects.keep(coming)
+    with imaging.objects.open(stored.address) as stream:
+        header = read_header(stream)
+    imaging.index.add([NewInstance(number, CT01, stored, 1_780_000_000_000, header)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A hub with two studies: one of the patient of the registration, one of nobody."""
+    project = received(Hub.open(make_project(tmp_path_factory.mktemp("studies") / "project")))
+    console = console_of(project)
+    console.hub.images = imaging = open_imaging(project.config, project.keyring)
+    number, name = NUMBER, "EVERYWOMAN^EVE"
+    keep(imaging, BOUND, 1, PatientID=number, PatientName=name, PatientBirthDate="", PatientSex="")
+    keep(imaging, OTHER, 2, PatientID="NOBODY", PatientName="<script>^Quill", PatientBirthDate="19600101")
+    for n, study in enumerate((BOUND, OTHER), 1):
+        imaging.index.tell(study, 1, n, Linked("unmatched", "no-order"))
+    yield console
+    imaging.close()
+    console.close()
+    project.close()
+
+
+NUMBER = "MRN"
+
+
+def at(console: Console, study: str = BOUND) -> str:
+    assert console.hub.images is not None
+    return f"/studies/{console.hub.images.index.holding.name_of(study)}"
+
+
+def test_the_list_has_every_study_and_is_recorded(made: Console) -> None:
+    told = made.as_("operator").json("/studies.json")
+    assert {s["uid"] for s in told["studies"]} == {BOUND, OTHER}
+    assert told["to_reconcile"] == 2
+    assert made.audit() == [("operator", "console:studies", "studies", "")]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ({"patient": "NOBODY"}, [OTHER]),
+        ({"accession": "ACC1"}, [BOUND]),
+        ({"name": "everywoman"}, [BOUND]),
+        ({"name": "Everywoman, Eve"}, [BOUND]),
+        ({"uid": OTHER}, [OTHER]),
+        ({"modality": "ct", "since": "2026-05-01", "until": "2026-05-02"}, [BOUND, OTHER]),
+        ({"modality": "MR"}, []),
+        ({"since": "2026-06-01"}, []),
+    ],
+)
+def test_a_search_is_sealed_in_the_address(made: Console, words: dict[str, str], found: list[str]) -> None:
+    someone = made.as_("operator")
+    where = someone.post("/studies", words).headers["location"]
+    for value in words.values():
+        assert value not in where
+    shown = someone.json(where.replace("/studies?", "/studies.json?"))["studies"]
+    assert sorted(s["uid"] for s in shown) == sorted(found)
+    who, action, what, detail = made.audit()[0]
+    assert (who, action, what) == ("operator", "console:studies", "studies")
+    assert all(value in detail for value in words.values())
+
+
+def test_what_is_no_date_is_said(made: Console) -> None:
+    someone = made.as_("operator")
+    where = someone.post("/studies", {"since": "yesterday"}).headers["location"]
+    assert "no date" in text_of(someone.get(where).text)
+
+
+def test_one_study_says_whose_it_may_be(made: Console) -> None:
+    told = made.as_("analyst").json(f"{at(made)}.json")
+    assert told["study"]["uid"] == BOUND and told["unsettled"]
+    assert told["study"]["why"] == ["nobody ordered it, or its order has not come; or its Patient ID has no issuer"]
+    assert [s["instances"] for s in told["series"]] == [1]
+    assert [(c["why"], c["against"]) for c in told["candidates"]] == [("has the Patient ID", "")]
+    assert made.audit()[0][:3] == ("analyst", "console:study", at(made).strip("/").replace("studies", "study"))
+    other = made.as_("analyst").get(at(made, OTHER)).text
+    assert "Nobody here has its numbers" in other and "<script>" not in other
+
+
+def test_a_series_has_a_picture_and_no_other_studys(made: Console) -> None:
+    someone = made.as_("operator")
+    number = someone.json(f"{at(made)}.json")["series"][0]["number"]
+    picture = someone.get(f"{at(made)}/picture/{number}")
+    assert picture.headers["content-type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"
+    assert "sandbox" in picture.headers["content-security-policy"]
+    for wrong in (number + 1, 999, "x", "../1"):
+        assert someone.client.get(f"{at(made)}/picture/{wrong}").status_code == 404
+
+
+def test_who_may_not_see_studies_sees_none(made: Console) -> None:
+    for role in ("viewer", "auditor", "admin"):
+        for path in ("/studies", at(made), f"{at(made)}/picture/1"):
+            assert made.as_(role).client.get(path).status_code == 403
+    elsewhere = made.as_("operator", channels=("lab_oru",))
+    assert elsewhere.json("/studies.json")["studies"] == []
+    elsewhere.get(at(made), 403)
+    made.as_("operator").get("/studies/" + "0" * 32, 404)
+    made.as_("operator").get("/studies/nothing", 404)
+
+
+def test_binding_asks_for_a_reason_and_holds(made: Console) -> None:
+    analyst, operator = made.as_("analyst"), made.as_("operator")
+    (one,) = analyst.json(f"{at(made)}.json")["candidates"]
+    operator.post(f"{at(made)}/bind", {"choice": one["patient"], "why": "armband"}, 403)
+    analyst.post(f"{at(made)}/bind", {"choice": one["patient"], "why": " "}, 409)
+    analyst.post(f"{at(made)}/bind", {"why": "armband"}, 409)
+    assert made.hub.images is not None and made.hub.images.index.bound(BOUND) is None
+    analyst.post(f"{at(made)}/bind", {"choice": one["patient"], "why": "armband checked"})
+    told = operator.json(f"{at(made)}.json")
+    assert told["bound"] == [one["patient"], "", "analyst", "armband checked"]
+    assert told["study"]["bound_by"] == "analyst" and not told["unsettled"]
+    waiting = operator.json("/studies.json?list=waiting")["studies"]
+    assert [s["uid"] for s in waiting] == [OTHER]
+    analyst.post(f"{at(made)}/unbind", {"why": "wrong armband"})
+    assert made.hub.images.index.bound(BOUND) is None
+    actions = [row[1] for row in made.audit(2)]
+    assert actions == ["imaging:unbind", "console:study unbound"]
+
+
+def test_a_hub_without_a_node_says_so(console: Console) -> None:
+    assert "keeps no images" in text_of(console.as_("operator").get("/studies").text)
