@@ -20,6 +20,7 @@ from engine.console.pages import (
     replay_many,
     senders,
     signin,
+    studies,
     work,
     work_release,
 )
@@ -39,6 +40,7 @@ PAGES = (
     message_files,
     replay,
     replay_many,
+    studies,
 )
 
 

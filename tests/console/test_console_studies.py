@@ -1,10 +1,9 @@
-"""The pages about studies: found by what is sealed in the address, shown, bound by hand, all of it recorded."""
+"""The pages about studies: found by what is sealed in the address, shown, bound by hand, all recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 
 import pydicom
 import pytest
@@ -52,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     project = received(Hub.open(make_project(tmp_path_factory.mktemp("studies") / "project")))
     console = console_of(project)
     console.hub.images = imaging = open_imaging(project.config, project.keyring)
-    number, name = NUMBER, "EVERYWOMAN^EVE"
+    number, name = NUMBER, "THISTLEDOWN^IMOGEN"
     keep(imaging, BOUND, 1, PatientID=number, PatientName=name, PatientBirthDate="", PatientSex="")
     keep(imaging, OTHER, 2, PatientID="NOBODY", PatientName="<script>^Quill", PatientBirthDate="19600101")
     for n, study in enumerate((BOUND, OTHER), 1):
@@ -63,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     project.close()
 
 
-NUMBER = "MRN"
+NUMBER = "1004217"
 
 
 def at(console: Console, study: str = BOUND) -> str:
@@ -83,8 +82,8 @@ def test_the_list_has_every_study_and_is_recorded(made: Console) -> None:
     [
         ({"patient": "NOBODY"}, [OTHER]),
         ({"accession": "ACC1"}, [BOUND]),
-        ({"name": "everywoman"}, [BOUND]),
-        ({"name": "Everywoman, Eve"}, [BOUND]),
+        ({"name": "thistledown"}, [BOUND]),
+        ({"name": "Thistledown, Imogen"}, [BOUND]),
         ({"uid": OTHER}, [OTHER]),
         ({"modality": "ct", "since": "2026-05-01", "until": "2026-05-02"}, [BOUND, OTHER]),
         ({"modality": "MR"}, []),
@@ -112,10 +111,16 @@ def test_what_is_no_date_is_said(made: Console) -> None:
 def test_one_study_says_whose_it_may_be(made: Console) -> None:
     told = made.as_("analyst").json(f"{at(made)}.json")
     assert told["study"]["uid"] == BOUND and told["unsettled"]
-    assert told["study"]["why"] == ["nobody ordered it, or its order has not come; or its Patient ID has no issuer"]
+    assert told["study"]["why"] == [
+        "nobody ordered it, or its order has not come; or its Patient ID has no issuer"
+    ]
     assert [s["instances"] for s in told["series"]] == [1]
     assert [(c["why"], c["against"]) for c in told["candidates"]] == [("has the Patient ID", "")]
-    assert made.audit()[0][:3] == ("analyst", "console:study", at(made).strip("/").replace("studies", "study"))
+    assert made.audit()[0][:3] == (
+        "analyst",
+        "console:study",
+        at(made).strip("/").replace("studies", "study"),
+    )
     other = made.as_("analyst").get(at(made, OTHER)).text
     assert "Nobody here has its numbers" in other and "<script>" not in other
 
