@@ -27,7 +27,7 @@ __all__ = [
     "settled",
 ]
 
-STATES = ("waiting", "done", "parked", "skipped", "flagged")
+STATES = ("waiting", "done", "parked", "skipped", "closed", "flagged")
 KINDS = ("message", "garbage", "replay", "resend", "refused", "answer")
 
 

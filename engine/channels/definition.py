@@ -16,7 +16,9 @@ from typing import Any
 from engine.channels.alerts import AlertRule, read_alert
 from engine.channels.filewords import FileWords
 from engine.channels.receiving import receiving
-from engine.kernel.errors import ConfigError
+from engine.channels.searchwords import MOST_PLACES, named_place
+from engine.formats.hl7v2.dictionary import segment_names
+from engine.kernel.errors import ConfigError, FormatError
 from engine.kernel.yamlfile import Map, line_of, load, loads, plain
 from engine.listeners.dicom_settings import DicomChannel, DicomSettings
 from engine.listeners.file_settings import FolderChannel, SftpChannel
@@ -46,6 +48,7 @@ WORDS = {
     "plain",
     "processing_id",
     "profile",
+    "search",
     "strict",
     "message_header",
     "note",
@@ -67,6 +70,7 @@ class Channel:
     map: str = ""  # "" = by message type
     on_error: str = "hold"  # hold | flag: what an invalid resource does
     park_key: bool = False  # a parked message makes later ones of its key wait
+    search: tuple[str, ...] = ()  # places whose values messages are found by, besides the usual ones
     keeps_header: bool = False  # a MessageHeader of every message goes into the store
     alerts: tuple[AlertRule, ...] = ()
     plain: str = ""  # why messages may come in without TLS
@@ -201,6 +205,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
         on_error=on_error,
         park_key=f.one_of("park", ("message", "key"), "message") == "key",
         keeps_header=f.one_of("message_header", ("keep", "leave out"), "leave out") == "keep",
+        search=_search(f),
         alerts=_alerts(f),
         plain=_plain(f),
         purpose=f.text("purpose"),
@@ -252,6 +257,40 @@ def _deliver(f: FileWords) -> None:
                 where=f.at("deliver"),
                 remedy=f"remove the line, or write deliver: {STORE}, where everything goes",
             )
+
+
+def _search(f: FileWords) -> tuple[str, ...]:
+    """Return the places that messages are found by."""
+    places: dict[str, None] = {}
+    for line in f.list_of("search"):
+        where = f"{f.file}:{line_of(line, f.m.key_lines['search'])}"
+        try:
+            place = named_place(str(line)) if isinstance(line, str) else ""
+        except FormatError as e:
+            raise ConfigError(
+                f"search: {line} is no place in a message", where=where, remedy=e.remedy
+            ) from None
+        if not place:
+            raise ConfigError(
+                "search: takes places of HL7 messages",
+                where=where,
+                remedy="write e.g. search: [OBR-20, ZPD-3.1]",
+            )
+        if place[:3] not in segment_names() and place[0] != "Z":
+            raise ConfigError(
+                f"search: HL7 has no segment {place[:3]}",
+                where=where,
+                remedy="segments of one's own begin with Z",
+            )
+        places[place] = None
+    if len(places) > MOST_PLACES:
+        raise ConfigError(
+            f"search: names {len(places)} places, {MOST_PLACES} are the most",
+            where=f.at("search"),
+            why="every value of every message costs a row",
+            remedy="keep those that people look for; a search can look into messages for others",
+        )
+    return tuple(places)
 
 
 def _alerts(f: FileWords) -> tuple[AlertRule, ...]:

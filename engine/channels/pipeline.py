@@ -20,12 +20,13 @@ from engine.channels.embedded import work_embedded
 from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.otherwork import fill_other, prepare_other
+from engine.channels.searchwords import declared_words, search_words
 from engine.channels.sightings import Sightings, tables_of
 from engine.channels.visits import tell_visits
 from engine.fhir.validate import validate
 from engine.formats.content import recognise
 from engine.formats.hl7v2.header import peek
-from engine.formats.hl7v2.parse import Delims, Message, parse
+from engine.formats.hl7v2.parse import Message, parse
 from engine.kernel.errors import FormatError, HubError, MapError
 from engine.kernel.message import Draft, Entry, Flag, Work
 from engine.mapping.build import Built
@@ -36,7 +37,7 @@ from engine.mapping.run import Run
 from engine.store.keys import public_id
 from engine.terminology.translate import Terminology
 
-__all__ = ["Pipeline", "search_words"]
+__all__ = ["Pipeline"]
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,8 @@ class Pipeline:
         if charset and not entry.charset:
             message = parse(entry.body, charset=charset)
         out.search = search_words(message)
+        if channel.search:
+            out.search += tuple(declared_words(message, channel.search))
         if entry.kind == "answer":
             out.note = "acknowledgement"  # an ACK is kept, and there is nothing to do
             return
@@ -296,54 +299,3 @@ def _deleted_result(message: Message) -> Flag | None:
                 text = "the value of a result is deleted, and its status does not say that it was wrong"
                 return Flag("delete-of-result", f"OBX[{s.n}]-5", text, True)
     return None
-
-
-def _texts(raw: str, d: Delims, component: int) -> list[str]:
-    """Return what a component of the repetitions of a raw field says."""
-    parts = [rep.split(d.component, component) for rep in raw.split(d.repetition)]
-    said = [p[component - 1].split(d.subcomponent, 1)[0].strip() for p in parts if len(p) >= component]
-    return [text for text in said if text and text != '""']
-
-
-WORDS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
-    ("patient", "PID", 3, (1,)),
-    ("patient", "PID", 2, (1,)),
-    ("patient", "PID", 4, (1,)),
-    ("patient", "MRG", 1, (1,)),
-    ("account", "PID", 18, (1,)),
-    ("name", "PID", 5, (1, 2)),
-    ("order", "ORC", 2, (1,)),
-    ("order", "ORC", 3, (1,)),
-    ("order", "OBR", 2, (1,)),
-    ("order", "OBR", 3, (1,)),
-    ("visit", "PV1", 19, (1,)),
-    ("control", "MSH", 10, (1,)),
-    ("birth", "PID", 7, (1,)),
-)
-SEARCHED = frozenset(segment for _, segment, _, _ in WORDS)
-
-
-def search_words(message: Message) -> tuple[tuple[str, str], ...]:
-    """Return (kind, value) of what a person looks a message up by.
-
-    Kinds: patient, account, name, birth, order, visit, control.
-    """
-    d = message.delims
-    standing: dict[str, list[list[str]]] = {}
-    for s in message.segments:
-        if s.name in SEARCHED:
-            standing.setdefault(s.name, []).append(s.fields)
-    out: dict[tuple[str, str], None] = {}
-    for kind, segment, field, components in WORDS:
-        raws = [f[field] for f in standing.get(segment, ()) if len(f) > field and f[field]]
-        for component in components if raws else ():
-            for raw in raws:
-                for text in _texts(raw, d, component):
-                    if kind == "name":
-                        out.update(((kind, word), None) for word in text.casefold().split())
-                    elif kind == "birth":
-                        if len(text) >= 8:
-                            out[kind, text[:8]] = None
-                    else:
-                        out[kind, text] = None
-    return tuple(out)

@@ -33,23 +33,29 @@ Json = Annotated[bool, typer.Option("--json", help="for programs")]
 @msg_app.command("find")
 def msg_find(
     words: Annotated[
-        list[str] | None, typer.Argument(help="a number, name, birth date or control id; all must fit")
+        list[str] | None,
+        typer.Argument(help="e.g. DOE, 100234, 'OBX-3.1=K and parked, yesterday'; docs/analysts/finding.md"),
     ] = None,
     status: Annotated[str, typer.Option(help="waiting, done, parked, skipped or closed")] = "",
     channel: Annotated[str, typer.Option(help="of this channel")] = "",
+    look: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="open so many messages for what no index answers")
+    ] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many, newest first")] = 20,
     json: Json = False,
 ) -> None:
     """List messages, newest first; without words all of them. Shows no patient data."""
     from dataclasses import asdict
 
-    from engine.cli.msg import find
+    from engine.cli.msg import search
     from engine.cli.opened import opened, who
-    from engine.cli.printing import print_found, print_json
+    from engine.cli.printing import print_found, print_json, print_left
 
     with opened(project_root(own=True)) as hub:
-        found = find(hub, words or [], who(), status=status, channel=channel, limit=limit)
+        asked = words or []
+        found, rest = search(hub, asked, who(), status=status, channel=channel, limit=limit, look=look)
     print_json([asdict(f) for f in found]) if json else print_found(found)
+    print_left(rest)
 
 
 @msg_app.command("show")

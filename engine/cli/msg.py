@@ -6,28 +6,30 @@ data; a body only when it is asked for, after its row in the audit table is on d
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
+from engine.channels.asked import All, Is
+from engine.channels.asking import read_query
 from engine.channels.definition import load_channels
+from engine.channels.findhits import Hit, hits_of
+from engine.channels.finding import Finder, Hits, Look
 from engine.channels.message.envelope import envelope, line_of
 from engine.channels.message.text import readable
 from engine.channels.replay import ask_replay
 from engine.cli.opened import Opened
-from engine.journal.search import Filters, Line
 from engine.kernel.clock import iso
 from engine.kernel.errors import ConfigError
-from engine.kernel.message import Accepted, Outcome
+from engine.kernel.message import Accepted
 from engine.store.audit import Access
 
-__all__ = ["STATES", "Found", "find", "replay", "show"]
+__all__ = ["STATES", "Found", "find", "replay", "search", "show"]
 
 STATES = ("waiting", "done", "parked", "skipped", "closed")
-_KINDS = ("patient", "account", "order", "visit", "control", "claim", "document", "study")
-_MOST = 1000  # entries looked at for one word, newest first
-_PAGE = 200
+_PAGES = 60  # portions of a search, each bounded, that one command goes through
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,101 +50,75 @@ class Found:
 
 
 def find(
-    hub: Opened, words: Sequence[str], who: str, *, status: str = "", channel: str = "", limit: int = 20
+    hub: Opened,
+    words: Sequence[str],
+    who: str,
+    *,
+    status: str = "",
+    channel: str = "",
+    limit: int = 20,
+    look: int = 0,
 ) -> list[Found]:
-    """Return the newest messages known under every word, in that state and channel. A search by words is
-    audited.
+    """Return the newest messages that fit a search, in that state and channel; `search` says more."""
+    return search(hub, words, who, status=status, channel=channel, limit=limit, look=look)[0]
+
+
+def search(
+    hub: Opened,
+    words: Sequence[str],
+    who: str,
+    *,
+    status: str = "",
+    channel: str = "",
+    limit: int = 20,
+    look: int = 0,
+) -> tuple[list[Found], Hits]:
+    """Return the newest messages that fit, and what there is to say of the search. One with words is audited.
+
+    `look`: messages that may be opened for conditions that no index answers.
     """
     if status and status not in STATES:
         raise ConfigError(f"--status {status}", remedy=f"use one of {', '.join(STATES)}")
-    if words:
-        hub.store.audit.record(Access(who, "msg:find", "messages", " ".join(words)))
-        numbers = sorted(_known(hub, words), reverse=True)
-        return _filtered((line_of(hub.journal, n) for n in numbers), hub, status, channel, limit)
-    if status and status != "waiting":
-        if channel:
-            outcomes = hub.store.outcomes(newest_first=True, limit=limit, status=status, channel=channel)
-        else:
-            outcomes = hub.store.outcomes(newest_first=True, limit=limit, status=status)
-        return [_found(line_of(hub.journal, o.entry), o) for o in outcomes]
-    return _filtered(_newest(hub, channel), hub, status, channel, limit)
-
-
-def _newest(hub: Opened, channel: str) -> Any:
-    before: int | None = None
-    looked_at = 0
-    while looked_at < 50 * _PAGE:
-        page = hub.journal.search.page(Filters(channel=channel or None), before=before, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        before = page[-1].id
-        looked_at += len(page)
-
-
-def _filtered(lines: Any, hub: Opened, status: str, channel: str, limit: int) -> list[Found]:
+    text = " ".join(words)
+    asked = [read_query(text, datetime.now())] if text.strip() else []
+    if asked:
+        hub.store.audit.record(Access(who, "msg:find", "messages", text))
+    asked += [Is("state", status)] if status else []
+    asked += [Is("channel", channel)] if channel else []
+    finder = Finder(hub.journal, hub.store)
+    made = Hits()
     found: list[Found] = []
-    for line in lines:
-        if channel and line.channel != channel:
-            continue
-        one = _found(line, hub.store.outcome(line.id))
-        if not status or one.status == status:
-            found.append(one)
-            if len(found) == limit:
-                break
-    return found
+    below: int | None = None
+    opened = looked = 0
+    while len(found) < limit:
+        page = finder.find(
+            All(tuple(asked)),
+            below=below,
+            limit=limit - len(found),
+            look=Look(min(_AT_ONCE, look - opened)) if look > opened else None,
+        )
+        found += [_found(hit) for hit in page.hits]
+        opened += page.opened if look else 0
+        looked += 1
+        made = made if below else page
+        below = page.next
+        if below is None or (look and opened >= look) or looked > _PAGES:
+            break
+    made.next, made.opened = below, opened
+    return found, made
 
 
-def _known(hub: Opened, words: Sequence[str]) -> set[int]:
-    """Return the entries known under every word, whatever kind of thing each word is."""
-    sets = []
-    for word in (part for given in words for part in given.split()):
-        entries = {n for kind in _KINDS for n in hub.store.find(kind, word, _MOST)}
-        entries.update(hub.store.find("name", word.casefold(), _MOST))
-        for day in _days(word):
-            entries.update(hub.store.find("birth", day, _MOST))
-        entries.update(hub.journal.search.by_control(word))
-        sets.append(entries)
-    return set.intersection(*sets) if sets else set()
-
-
-def _days(word: str) -> list[str]:
-    """Return a birth date as messages write it, `YYYYMMDD`; 03/04/1980 may be two."""
-    if re.fullmatch(r"\d{8}", word):
-        return [word]
-    if m := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", word):
-        return [f"{m[1]}{int(m[2]):02}{int(m[3]):02}"]
-    if m := re.fullmatch(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})", word):
-        one, two = int(m[1]), int(m[2])
-        return [
-            f"{m[3]}{month:02}{day:02}"
-            for month, day in {(one, two), (two, one)}
-            if month <= 12 and day <= 31
-        ]
-    return []
-
-
-def _found(line: Line, outcome: Outcome | None) -> Found:
-    return Found(
-        line.id,
-        iso(line.received),
-        line.channel,
-        line.message_type,
-        line.sender,
-        line.control_id,
-        line.kind,
-        outcome.status if outcome else "waiting",
-        outcome.cause if outcome else "",
-        outcome.where if outcome else "",
-        outcome.text if outcome else "",
-    )
+def _found(hit: Hit) -> Found:
+    names = (f.name for f in fields(Found))
+    return Found(**{name: getattr(hit, name) for name in names})
 
 
 def show(hub: Opened, entry: int, who: str, *, phi: bool = False) -> dict[str, Any]:
     """Return all that is known of one message; with `phi` also its text, which is audited first."""
     line = line_of(hub.journal, entry)
     outcome = hub.store.outcome(entry)
-    made: dict[str, Any] = asdict(_found(line, outcome))
+    (hit,) = hits_of(hub.journal, hub.store, [entry], lambda _: True, False)
+    made: dict[str, Any] = asdict(_found(hit))
     made |= {"peer": line.peer, "bytes": line.size, "reason": line.reason}
     if line.parent is not None:
         made["replay_of"] = line.parent

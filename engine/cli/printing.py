@@ -17,6 +17,7 @@ from engine.fhir import jsonio
 from engine.kernel.message import Flag
 
 if TYPE_CHECKING:  # a command pays for what it uses only
+    from engine.channels.finding import Hits
     from engine.channels.trial import Trial
     from engine.cli.doctor import Finding
     from engine.cli.follow import Became
@@ -30,6 +31,7 @@ __all__ = [
     "print_findings",
     "print_found",
     "print_json",
+    "print_left",
     "print_message",
     "print_trial",
 ]
@@ -49,6 +51,18 @@ def print_json(value: Any) -> None:
 
 def _state(status: str) -> str:
     return f"[{_COLOURS.get(status, 'default')}]{status}[/]"
+
+
+def print_left(rest: Hits) -> None:
+    """Say on standard error what the search did not look at."""
+    out = Console(highlight=False, soft_wrap=True, emoji=False, stderr=True)
+    if rest.to_look:
+        more = "more than " if rest.more_to_look else ""
+        out.print(
+            f"{more}{rest.to_look:,} messages would have to be opened for the rest: add --look {rest.to_look}"
+        )
+    if rest.opened and rest.next is not None:
+        out.print(f"opened {rest.opened:,} messages, down to entry {rest.next}")
 
 
 def print_found(found: Sequence[Found]) -> None:

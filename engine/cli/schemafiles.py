@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.channels.definition import STORE, WORDS
 from engine.channels.receiving import WAYS
+from engine.channels.searchwords import MOST_PLACES
 from engine.kernel.config import Config
 from engine.listeners.ack_rules import AckSettings
 from engine.mapping.project import Maps
@@ -107,6 +108,12 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "park": _said("key: later messages of a parked one's key wait", enum=["message", "key"]),
         "plain": _said("why there is no TLS: accepted because ...", type="string"),
         "authority": {"enum": ["demographics"]},
+        "search": _said(
+            "places whose values messages are found by, besides the usual ones",
+            type="array",
+            items={"type": "string", "examples": ["OBR-20", "ZPD-3.1"]},
+            maxItems=MOST_PLACES,
+        ),
         "message_header": {"enum": ["keep", "leave out"]},
         **rules,
     }

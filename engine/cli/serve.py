@@ -276,6 +276,7 @@ def _worker(
     slot = FileSlot(config.data_dir / f"worker-{index}.at")
     pipeline = Pipeline(maps, channels, keyring.mac16)
     worker = Worker(journal, store, pipeline, index, config.workers, slot, Renewal(config, pipeline))
+    store.finding.note_searched([(c.name, place) for c in channels for place in c.search], journal.head())
     metrics = WorkerMetrics(worker, config.metrics_dir / f"worker-{index}.prom")
     collecting = Collecting()
 

@@ -45,12 +45,10 @@ _HEADS = (
 _SIZES = (
     sa.select(_e.id, _e.size).where(_e.id > sa.bindparam("after")).order_by(_e.id).limit(sa.bindparam("n"))
 )
-_FULL = (
-    sa.select(tables.entry, _b.sealed)
-    .join_from(tables.entry, tables.body, _b.entry == _e.id, isouter=True)
-    .where(_e.id > sa.bindparam("after"), _e.id <= sa.bindparam("upto"))
-    .order_by(_e.id)
+_ANY = sa.select(tables.entry, _b.sealed).join_from(
+    tables.entry, tables.body, _b.entry == _e.id, isouter=True
 )
+_FULL = _ANY.where(_e.id > sa.bindparam("after"), _e.id <= sa.bindparam("upto")).order_by(_e.id)
 
 
 _NEWEST = sa.select(sa.func.max(_e.id))
@@ -186,6 +184,20 @@ class SqlJournal:
         with reporting(self.where), self.engine.connect() as connection:
             row = connection.execute(_FULL, {"after": entry - 1, "upto": entry}).one_or_none()
         return self._entry(row, self.names.texts((row.source, row.type, row.charset))) if row else None
+
+    def readable(self, entries: Sequence[int]) -> list[Entry]:
+        """Return those of these entries that can be opened, newest first."""
+        found: list[Entry] = []
+        query = _ANY.where(_e.id.in_(sorted(entries)[-1000:]))
+        with reporting(self.where), self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        words = self.names.texts(n for row in rows for n in (row.source, row.type, row.charset))
+        for row in rows:
+            try:
+                found.append(self._entry(row, words))
+            except UnreadableEntry:
+                continue
+        return sorted(found, key=lambda entry: -entry.id)
 
     def heads(self, after: int, limit: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return (id, lanes) of up to `limit` entries after id `after`, without opening anything."""

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import orjson
+
+from engine.kernel.message import Outcome
 from engine.kernel.newest import leaps, merged, newest_of, pieces
 from engine.store.database import Database, Session
 from engine.store.keys import Keys
+from engine.store.outcomes import outcomes_of
 from engine.store.tables import ENTRY_ERA
 
 __all__ = ["Finding", "Standing"]
@@ -30,6 +34,10 @@ class Standing(NamedTuple):
     work: bool
     flags: str  # JSON
 
+    def codes(self) -> list[str]:
+        """Return the codes of its flags."""
+        return [code for code, *_ in orjson.loads(self.flags)] if self.flags else []
+
 
 class Finding:
     """Looks entries up."""
@@ -38,18 +46,24 @@ class Finding:
         self._database = database
         self._keys = keys
 
-    def known(self, pairs: Iterable[Pair], *, above: int, below: int, limit: int) -> list[int]:
-        """Return the newest entries between two ids that are known under any of these (kind, word)."""
-        macs = self._macs(pairs)
+    def known(self, words: Sequence[Collection[Pair]], *, above: int, below: int, limit: int) -> list[int]:
+        """Return the newest entries between two ids that are known under a (kind, word) of each of these."""
+        macs = [self._macs(pairs) for pairs in words]
         found: list[int] = []
         with self._database.read() as session:
             ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM search_key")
             high, low = min(newest, (below - 1) >> ENTRY_ERA), max(0, (above + 1) >> ENTRY_ERA)
             for eras in _windows(high, low):
-                found += _in_eras(session, macs, eras, above, below, limit - len(found))
+                most = limit - len(found) if len(macs) == 1 else -1
+                here = _in_eras(session, macs[0], eras, above, below, most)
+                for more in macs[1:]:
+                    left = sorted({entry >> ENTRY_ERA for entry in here})
+                    both = set(_in_eras(session, more, left, above, below, -1)) if left else set()
+                    here = [entry for entry in here if entry in both]
+                found += here
                 if len(found) >= limit:
                     break
-        return found
+        return found[:limit]
 
     def among(self, pairs: Iterable[Pair], entries: Collection[int]) -> set[int]:
         """Return which of these entries are known under any of these (kind, word)."""
@@ -71,10 +85,15 @@ class Finding:
             n: Standing(status, cause or "", work is not None, f or "") for n, status, cause, work, f in rows
         }
 
+    def outcomes(self, entries: Sequence[int]) -> dict[int, Outcome]:
+        """Return the outcomes of these entries."""
+        with self._database.read() as session:
+            return outcomes_of(session, entries)
+
     def left(
         self, wanted: Callable[[str, str, str], bool], *, above: int, below: int, limit: int
     ) -> list[int]:
-        """Return the newest entries parked or skipped whose (status, channel, cause) is wanted."""
+        """Return the newest entries left without being written whose (status, channel, cause) is wanted."""
         with self._database.read() as session:
             found = session.all(leaps("outcome", ("status", "channel", "cause"), _LEFT))
             why = [one for one in found if wanted(*one)]

@@ -50,8 +50,11 @@ def test_words_newest_first_between_two_ids(store: SqlStore, filled: dict[int, W
         above, below = sorted(dice.choices([0, 1 << 62, *filled], k=2))
         limit = dice.choice((1, 5, 1000))
         fitting = [n for n, w in filled.items() if above < n < below and set(pairs) & set(w.search)]
-        found = store.finding.known(pairs, above=above, below=below, limit=limit)
+        found = store.finding.known([pairs], above=above, below=below, limit=limit)
         assert found == sorted(fitting, reverse=True)[:limit]
+        both = [n for n in fitting if ("name", "b") in filled[n].search]
+        found = store.finding.known([pairs, [("name", "b")]], above=above, below=below, limit=limit)
+        assert found == sorted(both, reverse=True)[:limit]
         some = dice.sample(sorted(filled), 30)
         assert store.finding.among(pairs, some) == {n for n in some if set(pairs) & set(filled[n].search)}
 
