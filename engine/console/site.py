@@ -11,6 +11,7 @@ from collections.abc import Callable
 from engine.console.door import Door
 from engine.console.pages import (
     account,
+    alerts,
     glass,
     message,
     message_edit,
@@ -29,6 +30,7 @@ __all__ = ["PAGES", "add_pages"]
 
 PAGES = (
     now,
+    alerts,
     glass,
     work_release,
     work,

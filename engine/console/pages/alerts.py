@@ -143,9 +143,7 @@ def silence(visit: Visit) -> Answer:
     if channel != "*":
         visit.require("alerts.edit", channel)
     minutes = _number(visit.form.get("minutes", "")) or 0
-    made = visit.hub.staff.silences.make(
-        channel, kind, minutes, visit.form.get("why", ""), visit.person.name
-    )
+    made = visit.hub.staff.silences.make(channel, kind, minutes, visit.form.get("why", ""), visit.person.name)
     visit.saw("alert:silence", f"silence/{made}", f"{channel} {kind} {minutes} minutes")
     return Goto("/alerts", "Nobody is told until it is over. The alarms are still shown here.")
 
