@@ -25,6 +25,7 @@ from engine.store.sql import SqlStore
 from engine.terminology.concepts import CodeService
 from engine.terminology.folder import TerminologyFolder
 from engine.terminology.tables import EQUIVALENCES, TRANSLATING
+from engine.terminology.translate import Hit, Terminology
 
 __all__ = ["Approved", "Waiting", "Worklist"]
 
@@ -89,6 +90,19 @@ class Worklist:
                 f"there is no code {number} on the list", remedy="hub terms gaps shows what there is"
             )
         return found
+
+    def terms(self) -> Terminology:
+        """Return the tables as they are on disk now. Raises ConfigError."""
+        return self._folder.now()
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables."""
+        return list(self._folder.now().tables)
+
+    def in_table(self, gap: Sighting) -> Hit | None:
+        """Return what the table of a code says of it today."""
+        table = self._folder.now().tables.get(gap.table)
+        return table.translate(gap.code, gap.system, gap.uri) if table is not None else None
 
     def waiting(self, numbers: Sequence[int]) -> Waiting:
         """Say what would run again if these codes were approved now."""
@@ -260,8 +274,8 @@ class Worklist:
         if not self.config.terminology.two_people:
             return
         draft = gap.proposal
-        writers = {p.who for p in gap.proposals if p.state == "draft" and draft and p.same_meaning(draft)}
-        if who in writers:
+        drafts = (p for p in gap.proposals if p.state == "draft" and draft and p.same_meaning(draft))
+        if _name(who) in {_name(p.who) for p in drafts}:  # `cli:ann` and ann at the console are one person
             raise HubError(
                 f"code {gap.id} needs a second person",
                 why=f"{who} wrote the draft, and config.yaml says terminology: two_people",
@@ -318,3 +332,7 @@ class Worklist:
                 f"code {gap.id} was changed by somebody else meanwhile",
                 remedy="look at it again: hub terms gaps",
             )
+
+
+def _name(who: str) -> str:
+    return who.rpartition(":")[2].casefold()

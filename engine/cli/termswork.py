@@ -17,15 +17,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from engine.channels.codevalues import sample_values
 from engine.channels.suggesting import Suggester
 from engine.channels.worklist import Approved, Waiting, Worklist
 from engine.cli.opened import Opened, opened
 from engine.codes.together import codes_of
-from engine.formats.hl7v2.escapes import unescape
-from engine.formats.hl7v2.parse import parse
-from engine.journal.sql import UnreadableEntry
 from engine.kernel.clock import iso
-from engine.kernel.errors import FormatError, HubError
+from engine.kernel.errors import HubError
 from engine.store.audit import Access
 from engine.store.gaps import Proposal, Sighting
 from engine.terminology.suggest import Suggestion
@@ -80,7 +78,7 @@ def listed(
     for one in found:
         line = as_json(one)
         if phi:
-            line["values"] = sample_values(hub, one)
+            line["values"] = sample_values(hub.journal, one)
         made.append(line)
     return made
 
@@ -94,26 +92,6 @@ def as_json(s: Sighting) -> dict[str, Any]:
     made["proposal"] = made["proposals"][-1] if s.proposal else None
     made["waiting"] = s.parked + s.flagged
     return made
-
-
-def sample_values(hub: Opened, s: Sighting) -> list[str]:
-    """Open the messages that a code names as samples, and return the results that stood beside it."""
-    found: list[str] = []
-    for entry, where in s.samples:
-        if not where.startswith("OBX["):
-            continue
-        try:
-            held = hub.journal.get(entry)
-            message = parse(held.body, charset=held.charset) if held is not None else None
-        except (UnreadableEntry, FormatError):
-            continue  # its body is gone by policy
-        number = int(where[4:].partition("]")[0])
-        segments = [x for x in message.segments if x.name == "OBX"] if message else []
-        if message is not None and 0 < number <= len(segments):
-            fields = segments[number - 1].fields
-            raw = fields[5] if len(fields) > 5 else ""
-            found.append(unescape(raw, message.delims, message.charset))
-    return list(dict.fromkeys(v for v in found if v))
 
 
 def suggested(

@@ -24,7 +24,9 @@ from engine.channels.node.opening import Imaging
 from engine.channels.rates import Rates
 from engine.channels.todo.releasing import Releasing
 from engine.channels.todo.tasks import Tasks
+from engine.channels.worklist import Worklist
 from engine.codes.store import CodeStore
+from engine.codes.together import codes_of
 from engine.console.answers import Refused
 from engine.console.figures import Gauge
 from engine.journal.sql import SqlJournal
@@ -61,6 +63,7 @@ class Hub:
     _maps: Maps | None = None
     _codes: CodeStore | None = None
     _releasing: Releasing | None = None
+    _worklist: Worklist | None = None
 
     def __post_init__(self) -> None:
         self.rates = Rates(self.journal, self.staff.hours)
@@ -101,6 +104,14 @@ class Hub:
                 tasks = Tasks(self.journal, self.store)
                 self._releasing = Releasing(self.config, self.journal, self.store, self.staff, tasks)
             return self._releasing
+
+    def worklist(self) -> Worklist:
+        """Return the codes that no table knows, and what people say of them."""
+        with self._lock:
+            if self._worklist is None:
+                codes = codes_of(self.config) if self.config.terminology.server else self.codes()
+                self._worklist = Worklist(self.config, self.journal, self.store, codes)
+            return self._worklist
 
     def imaging(self) -> Imaging | None:
         """Return what is held of imaging; None where the project has no node."""

@@ -12,6 +12,7 @@ from engine.console.door import Door
 from engine.console.pages import (
     account,
     alerts,
+    codes,
     glass,
     message,
     message_edit,
@@ -43,6 +44,7 @@ PAGES = (
     replay,
     replay_many,
     studies,
+    codes,
 )
 
 

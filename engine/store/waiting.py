@@ -76,6 +76,11 @@ class Waiting:
         with self._database.read() as session:
             return outcomes_of(session, entries)
 
+    def channels(self, entries: Sequence[int]) -> dict[int, str]:
+        """Return on which channel entries came that have an outcome."""
+        with self._database.read() as session:
+            return dict(session.among("SELECT entry, channel FROM outcome WHERE entry IN (...)", entries))
+
     def superseded(self, entries: Sequence[int]) -> int:
         """Return how many of the entries met something newer that they did not overwrite."""
         sql = "SELECT entry FROM outcome WHERE superseded > 0 AND status = 'done' AND entry IN (...)"
