@@ -18,10 +18,9 @@ from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from engine import __version__
 from engine.channels.definition import Channel, load_channels
+from engine.channels.inforce import in_force
 from engine.channels.node.opening import nodes_of, open_imaging
 from engine.channels.opening import check_pair
 from engine.channels.processes import processes
@@ -37,7 +36,6 @@ from engine.kernel.errors import HubError
 
 __all__ = ["Finding", "examine"]
 
-_SECRET = {"key", "root", "lines", "literal_key"}
 _FRESH = 8.0  # seconds; processes that run renew their metrics more often
 
 
@@ -99,22 +97,9 @@ def _wrong(topic: str, name: str, e: HubError) -> Finding:
 
 
 def _settings(config: Config) -> Iterator[Finding]:
-    for name in type(config).model_fields:
-        if name in _SECRET:
-            continue
-        value = getattr(config, name)
-        origin = "config.yaml" if name in config.model_fields_set else "default"
-        if name in ("journal", "core", "imaging", "staff"):
-            from sqlalchemy.engine import make_url
-
-            value = make_url(getattr(config, f"{name}_url")).render_as_string(hide_password=True)
-        elif isinstance(value, BaseModel):
-            secret = {k for k, field in type(value).model_fields.items() if not field.repr}
-            shown = {k: "set" if k in secret and v else v for k, v in value.model_dump().items()}
-            value = ", ".join(f"{k}: {v}" for k, v in shown.items())
-        yield Finding("config", name, f"{value} ({origin})")
-    supplied = "supplied" if config.key else f"file {config.key_file}"
-    yield Finding("config", "key", supplied)
+    for setting in in_force(config):
+        origin = "default" if setting.origin == "default" else "config.yaml"
+        yield Finding("config", setting.name, f"{setting.value} ({origin})".strip())
 
 
 def _codes(config: Config) -> Iterator[Finding]:

@@ -129,6 +129,18 @@ def keep(
     raise typer.Exit(keep_now(project_root(own=True), dry_run))
 
 
+@app.command()
+def backup(
+    to: Annotated[Path | None, typer.Option(help="folder; nothing = backups: of config.yaml")] = None,
+    told: Annotated[str, typer.Option(help="only note that somebody made a backup, and where")] = "",
+    verify: Annotated[Path | None, typer.Option(help="only verify the backup in this folder")] = None,
+) -> None:
+    """Copy the embedded databases beside the running hub, and verify the copies."""
+    from engine.cli.backup import backup_and_tell
+
+    raise typer.Exit(backup_and_tell(project_root(own=True), to, told, verify))
+
+
 app.add_typer(key_app, name="key")
 app.add_typer(user_app, name="user")
 app.add_typer(msg_app, name="msg")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.kernel.alert_settings import AlertSettings
+from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
@@ -23,6 +24,7 @@ __all__ = [
     "Config",
     "ConsoleSettings",
     "KeepSettings",
+    "ObjectSettings",
     "SendersSettings",
     "TerminologySettings",
     "WebTlsSettings",
@@ -30,34 +32,6 @@ __all__ = [
     "load_config",
     "one_line",
 ]
-
-
-class KeepSettings(BaseModel):
-    """How long things stay."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    messages: str = Field(
-        default="forever",
-        description="Raw message bodies: forever, or a time such as `7 years`.",
-        examples=["7 years"],
-    )
-    imaging: str = Field(
-        default="forever",
-        description="DICOM objects, from when they came: forever, or a time such as `10 years`. What is said "
-        "of a study in the core store stays.",
-        examples=["10 years"],
-    )
-    at: str = Field(
-        default="02:00",
-        description="Time of day, on this machine's clock, at which the running hub deletes what is past its "
-        "time; `never` leaves that to the command `hub keep`.",
-        examples=["03:30"],
-        pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|never)$",
-    )
-    audit: str = Field(
-        default="6 years", description="Who saw and did what; never less than 6 years.", examples=["10 years"]
-    )
 
 
 class TerminologySettings(BaseModel):
@@ -110,31 +84,6 @@ class SendersSettings(BaseModel):
         le=50,
         description="Percent of its time that counting may take; with less it is longer behind.",
         examples=[5],
-    )
-
-
-class ObjectSettings(BaseModel):
-    """Where DICOM objects are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: Path = Field(
-        default=Path("objects"),
-        description="A folder; relative ones start at the data folder.",
-        examples=["/srv/objects"],
-    )
-    s3: str = Field(
-        default="",
-        description="Address of a bucket of an S3-compatible store, instead of the folder.",
-        examples=["https://minio.mercy.example/hub-objects"],
-        pattern=r"^(https?://[^\s?#]+)?$",
-    )
-    region: str = Field(default="us-east-1", description="Its region.", examples=["eu-central-1"])
-    access_key: str = Field(
-        default="", description="Its access key.", examples=["${secret:S3_ACCESS}"], repr=False
-    )
-    secret_key: str = Field(
-        default="", description="Its secret key.", examples=["${secret:S3_SECRET}"], repr=False
     )
 
 
@@ -237,6 +186,12 @@ class Config(BaseModel):
         description="What is watched, and who is told.",
         examples=[{"quiet_hours": "22:00-06:30"}],
     )
+    backups: Path = Field(
+        default=Path("backups"),
+        description="Folder in which `hub backup` and the console put backups; relative ones start at the "
+        "data folder. Another disk is better.",
+        examples=["/backup/hub"],
+    )
     root: Path = Field(
         default=Path("."), description="Folder of config.yaml; set when it is read.", examples=["/srv/hub"]
     )
@@ -284,6 +239,11 @@ class Config(BaseModel):
     def staff_url(self) -> str:
         """The database URL of what people do."""
         return self.staff or f"sqlite:///{self.data_dir / 'staff.db'}"
+
+    @property
+    def backups_dir(self) -> Path:
+        """The folder of backups."""
+        return self.data_dir / self.backups
 
     @property
     def objects_dir(self) -> Path:
