@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from engine.channels.definition import Channel
 from engine.channels.node.opening import Imaging
 from engine.channels.opening import open_journal, open_staff, open_store
+from engine.channels.profiling.watch import Watch as SenderWatch
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.dicomweb_open import open_dicomweb
@@ -185,6 +186,7 @@ def run_console(
     staff: Staff | None = None
     looking: Watching | None = None
     imaging: Imaging | None = None
+    learning: SenderWatch | None = None
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
@@ -195,6 +197,8 @@ def run_console(
         web, imaging = open_dicomweb(config, keyring, channels, journal)
         hub = Hub(config, keyring, journal, store, staff, looking.gauge, channels, imaging)
         hub.rates = looking.rates
+        learning = SenderWatch(journal, staff.senders, hub.maps, hub.channels, config.senders)
+        learning.start()
         app = create_app(
             config,
             keyring,
@@ -220,7 +224,7 @@ def run_console(
         server[0].run(sockets=[listening])
     finally:
         listening.close()
-        for one in (looking, imaging, staff, store, journal):
+        for one in (learning, looking, imaging, staff, store, journal):
             if one is not None:
                 one.close()
 

@@ -133,4 +133,27 @@ def test_the_watch_counts_and_can_be_switched_off(lab: Lab, monkeypatch: pytest.
     watch = Watch(lab.journal, lab.staff.senders, no_maps, list, SendersSettings(watch=False))  # type: ignore[arg-type]
     watch.start()
     assert watch._thread is None
-    watch.stop()
+    watch.close()
+
+
+def test_the_watch_works_for_its_share_of_the_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.send(3)
+    watch = Watch(lab.journal, lab.staff.senders, dict, list, SendersSettings(share=10))  # type: ignore[arg-type]
+    rests: list[float] = []
+    monkeypatch.setattr(watch._stopping, "wait", lambda seconds: rests.append(seconds) or False)
+    clock = iter([0.0, 0.01, 0.05, 0.5, 0.5])
+    monkeypatch.setattr("engine.channels.profiling.watch.time.monotonic", lambda: next(clock))
+    watch._began = next(clock)
+    watch._pause()  # 10 ms: too short to stop for
+    assert rests == []
+    watch._pause()  # 50 ms of work are a tenth
+    assert rests == [pytest.approx(0.45)]
+
+
+def test_the_watch_ends_while_it_rests(lab: Lab) -> None:
+    watch = Watch(lab.journal, lab.staff.senders, dict, list, SendersSettings(share=1))  # type: ignore[arg-type]
+    watch._began -= 10  # it has worked for long: it would rest for minutes
+    watch.close()
+    with pytest.raises(Exception) as ended:
+        watch._pause()
+    assert type(ended.value).__name__ == "_Stopped"

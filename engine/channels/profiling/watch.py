@@ -59,7 +59,7 @@ class Watch:
             self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End soon: what was not kept is counted again next time."""
         self._stopping.set()
         if self._thread is not None:
