@@ -304,6 +304,17 @@ def profile(
     raise typer.Exit(senders.show_sender(root, sender, show_phi, json))
 
 
+@app.command()
+def where(
+    what: Annotated[str, typer.Argument(help="PID-18, a code, a coding system, a port, an address, a name")],
+    json: Json = False,
+) -> None:
+    """Say what feeds, touches or uses something: channels, sites, maps, tables, senders."""
+    from engine.cli.senders import where_is
+
+    raise typer.Exit(where_is(project_root(), what, json))
+
+
 app.add_typer(map_app, name="map")
 app.add_typer(terms_app, name="terms")
 app.add_typer(dicom_app, name="dicom")

@@ -27,15 +27,26 @@ from engine.channels.profiling.reading import Reading
 from engine.channels.profiling.views import quirk_rows, segment_rows, type_rows
 from engine.channels.profiling.watch import cover_sender
 from engine.channels.renewal import write_whole
+from engine.channels.whereused import where_used
 from engine.cli.opened import Opened, opened, who
 from engine.cli.printing import print_json
+from engine.journal.database import exists
 from engine.kernel.clock import iso
+from engine.kernel.config import load_config
 from engine.kernel.errors import HubError
 from engine.mapping.project import Maps
 from engine.staff.senders import SenderLine, Senders
 from engine.store.audit import Access
 
-__all__ = ["coverage_of", "drift_since", "freeze_sender", "list_senders", "show_sender", "write_profile"]
+__all__ = [
+    "coverage_of",
+    "drift_since",
+    "freeze_sender",
+    "list_senders",
+    "show_sender",
+    "where_is",
+    "write_profile",
+]
 
 _PATIENCE = 20.0  # seconds a command counts what is new before it shows what there is
 
@@ -209,3 +220,23 @@ def write_profile(root: Path, named: str, out: Path) -> int:
     write_whole(out, text.encode())
     print(f"{out}: read it, move it to mappings/profiles, name it in the channel (profile: {out.stem})")
     return 0
+
+
+def where_is(root: Path, what: str, as_json: bool) -> int:
+    """Say where something is used; returns 1 where it is not."""
+    config = load_config(root)
+    maps, channels = Maps.open(root, config.identity_base), load_channels(root)
+    if exists(config.journal_url):
+        with _senders(root) as (hub, senders):
+            hub.store.audit.record(Access(who(), "senders:where", "senders", what))
+            found = where_used(what, maps, channels, senders)
+    else:
+        found = where_used(what, maps, channels)
+    if as_json:
+        print_json([asdict(use) for use in found])
+    else:
+        for use in found:
+            print(f"{use.kind:<12} {use.name:<40} {use.text}{f'  ({use.where})' if use.where else ''}")
+        many = f"{len(found)} place{'s' if len(found) != 1 else ''}"
+        print(many if found else f"nothing uses {what}")
+    return 0 if found else 1

@@ -170,3 +170,19 @@ def test_signing_makes_a_version_and_drift_begins(
     profile = analyst.get(f"{at}/profile.yaml")
     assert "profile: quill" in profile.text
     console.as_("viewer").get(f"{at}/profile.yaml", 403)
+
+
+def test_where_something_is_used_and_codes_for_few(made: tuple[Console, str]) -> None:
+    console, at = made
+    viewer, operator = console.as_("viewer"), console.as_("operator")
+    where = viewer.post("/where", {"what": "PID-5"}).headers["location"]
+    assert "PID" not in where
+    told = viewer.json(where.replace("/where?", "/where.json?"))
+    assert {"sender": at.rpartition("/")[2], "kind": "sender"}.items() <= told["found"][-1].items()
+    assert any(use["name"].startswith("PID_Patient/") for use in told["found"])
+    code = viewer.post("/where", {"what": "ZTOP"}).headers["location"]
+    assert "Nothing here uses it" in text_of(viewer.get(code).text)
+    assert "20 times in OBX-3.1" in text_of(operator.get(code).text)
+    assert console.audit()[0][:3] == ("operator", "console:where", "senders")
+    scoped = console.as_("viewer", channels=("adt",)).json(where.replace("/where?", "/where.json?"))
+    assert not any(use["sender"] for use in scoped["found"] if use["name"] == "quill")
