@@ -23,6 +23,7 @@ from engine.console.pages import (
     senders,
     signin,
     studies,
+    where,
     work,
     work_release,
 )
@@ -45,6 +46,7 @@ PAGES = (
     replay_many,
     studies,
     codes,
+    where,
 )
 
 
