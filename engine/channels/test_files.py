@@ -37,7 +37,7 @@ from engine.mapping.project import Maps
 
 __all__ = ["ChannelResult", "run_channel_tests"]
 
-_WORDS = {"name", "send", "change", "expect", "expect_file", "note"}
+_WORDS = {"name", "send", "message", "change", "expect", "expect_file", "note"}
 _CHANGE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?[-.](\d+)(?:\.(\d+))?")
 _NEVER = ("Bundle.timestamp", "MessageHeader.meta.lastUpdated")
 
@@ -96,7 +96,7 @@ def _run(
 ) -> ChannelResult:
     place = f"{file}:{getattr(test, 'line', 0)}"
     _checked(test, file, place)
-    title = str(test.get("name") or test["send"])
+    title = str(test.get("name") or test.get("send") or "message")
     try:
         came = _send(root, pipeline, channel, test, place)
         found = [d for k, v in (test.get("expect") or {}).items() for d in _compare(came, str(k), v)]
@@ -113,9 +113,11 @@ def _run(
 
 
 def _checked(test: Any, file: str, place: str) -> None:
-    if not isinstance(test, Map) or "send" not in test:
+    if not isinstance(test, Map) or ("send" in test) is ("message" in test):
         raise ConfigError(
-            "a test needs send:", where=place, remedy="send: sample_messages/lab/oru_potassium.hl7"
+            "a test needs send: or message:",
+            where=place,
+            remedy="send: sample_messages/lab/oru_potassium.hl7, or message: | and the message itself",
         )
     for k in test:
         if k not in _WORDS:
@@ -130,12 +132,19 @@ def _checked(test: Any, file: str, place: str) -> None:
         )
 
 
-def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: str) -> _Came:
-    path = root / str(test["send"])
+def _data(root: Path, test: Map, place: str) -> bytes:
+    """Return the bytes of the message: of a file, or as it stands in the test, a segment a line."""
+    if "message" in test:
+        text = str(test["message"]).strip("\n")
+        return (text.replace("\n", "\r") if text.startswith("MSH") else text).encode()
     try:
-        data = path.read_bytes()
+        return (root / str(test["send"])).read_bytes()
     except OSError as e:
         raise ConfigError(f"{test['send']} cannot be read", where=place, why=e.strerror or "") from None
+
+
+def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: str) -> _Came:
+    data = _data(root, test, place)
     format = recognise(data)
     if format == "dicom":
         return _store(pipeline, channel, _replaced(data, test.get("change") or {}, place))

@@ -21,6 +21,8 @@ from engine.channels.definition import Channel
 from engine.channels.liverows import LiveMap, live_maps
 from engine.channels.trial import Trial, try_body
 from engine.fhir.diff import Difference, diff
+from engine.formats.hl7v2.charset import declared_codec
+from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.kernel.message import Flag
 from engine.mapping.check import check_file
@@ -208,19 +210,39 @@ def names_in(path: str, text: str, maps: Maps) -> list[str]:
 
 
 def body_of_text(text: str) -> tuple[str, bytes]:
-    """Return (format, bytes) of pasted text: lines of HL7 v2 end as its segments do. Raises FormatError."""
-    text = text.strip("\n\r\x0b\x1c ")
-    data = text.replace("\r\n", "\n").encode()
+    """Return (format, bytes) of pasted text: lines of HL7 v2 end as its segments do, its characters are
+    written as MSH-18 says. Raises FormatError."""
+    text = text.strip("\n\r\x0b\x1c ").replace("\r\n", "\n")
     if text.startswith("MSH"):
-        data = data.replace(b"\n", b"\r")
+        data = text.replace("\n", "\r").encode(_codec_of(text), "xmlcharrefreplace")
+    else:
+        data = text.encode()
     found = bodies_of(data)
-    if not found:
+    if not found or (found[0][0] == "hl7v2" and not text.startswith("MSH")):
         raise FormatError(
             "this is no message",
-            why="no line begins with MSH, and it is neither CDA nor X12 nor SCRIPT",
+            why="it does not begin with MSH, and it is neither CDA nor X12 nor SCRIPT",
             remedy="paste one message, whole, from its header on",
         )
     return found[0]
+
+
+def _codec_of(text: str) -> str:
+    """Return how a header says that its message is written."""
+    fields = text.splitlines()[0].split(text[3:4] or "|")
+    declared = fields[17] if len(fields) > 17 else ""
+    return (declared_codec(declared, text[5:6]) if declared.strip() else "") or "utf-8"
+
+
+def text_of_body(body: bytes, format: str, charset: str = "") -> str:
+    """Return a body as people read and edit it: one segment a line. Raises FormatError."""
+    if format == "hl7v2":
+        message = parse(body, charset=charset)
+        text = body.decode(message.charset, "replace")
+        return "\n".join(line for line in text.replace("\r\n", "\r").replace("\n", "\r").split("\r") if line)
+    if format in ("dicom", "xdm"):
+        raise FormatError("this is not text", why=f"it is {format}", remedy="look at it on its message page")
+    return body.decode("utf-8", "replace")
 
 
 def samples(root: Path) -> list[str]:

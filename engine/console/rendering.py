@@ -34,7 +34,7 @@ NAVIGATION = (
     ("now", "/now", "Now", "see.status", "n"),
     ("work", "/work", "Work", "see.messages", "w"),
     ("find", "/find", "Find", "see.messages", "f"),
-    ("bench", "/bench", "Bench", "see.maps", "b"),
+    ("bench", "/bench", "Bench", "draft", "b"),
     ("maps", "/maps", "Maps", "see.maps", "m"),
     ("codes", "/codes", "Codes", "see.maps", "c"),
     ("senders", "/senders", "Senders", "see.senders", "s"),

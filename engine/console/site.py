@@ -12,6 +12,7 @@ from engine.console.door import Door
 from engine.console.pages import (
     account,
     alerts,
+    bench,
     codes,
     glass,
     message,
@@ -36,6 +37,7 @@ PAGES = (
     glass,
     work_release,
     work,
+    bench,
     senders,
     signin,
     account,

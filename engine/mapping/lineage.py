@@ -31,6 +31,7 @@ __all__ = [
     "Unmapped",
     "ignored_by",
     "names_of",
+    "names_of_entries",
     "place_of_row",
     "report",
     "row_name",
@@ -108,6 +109,17 @@ def names_of(drafts: list[Draft]) -> list[str]:
     for d in drafts:
         out.append(f"{d.type}[{seen[d.type]}]" if total[d.type] > 1 else d.type)
         seen[d.type] += 1
+    return out
+
+
+def names_of_entries(resources: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Name resources as differences do: `Patient[0]`, by type and place among those of their type."""
+    seen: dict[str, int] = defaultdict(int)
+    out = []
+    for r in resources:
+        kind = str(r.get("resourceType", ""))
+        out.append(f"{kind}[{seen[kind]}]")
+        seen[kind] += 1
     return out
 
 

@@ -55,7 +55,8 @@ def test_a_cell_of_a_site_becomes_a_delta(maps: Maps) -> None:
 def test_what_a_cell_says_must_be_right(maps: Maps) -> None:
     rows, seen = grid(ROOT, maps, "standard", "PID_Patient")
     spot = row_of(rows, "gender").spot
-    for word, value in (("code", "NoSuchTable"), ("when", "PID-8 is F"), ("from", "PID-8-"), ("as", "Mar-93")):
+    wrong = (("code", "NoSuchTable"), ("when", "PID-8 is F"), ("from", "PID-8-"), ("as", "Mar-93"))
+    for word, value in wrong:
         with pytest.raises(MapError):
             edit_cell(ROOT, maps, "standard", "PID_Patient", spot, word, value, seen)
     with pytest.raises(MapError, match="no column"):

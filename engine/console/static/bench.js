@@ -1,0 +1,1 @@
+document.addEventListener("click",o=>{let t=o.target.closest("[data-line]");if(!t)return;let e=document.querySelector('hub-editor[language="yaml"]');e?.view&&(e.goto(Number(t.dataset.line)),e.view.focus())});
