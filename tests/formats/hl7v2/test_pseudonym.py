@@ -14,7 +14,7 @@ from engine.kernel.errors import FormatError
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_messages"
 KEY = b"k" * 32
 MESSAGE = """MSH|^~\\&|LIS|LAB|HUB|MERCY|20260501141000-0500||ORU^R01^ORU_R01|C77|P|2.5.1
-PID|1||100311^^^NORTH&2.16.1&ISO^MR~99-1^^^SSA^SS||Bell^Oscar^J||19551130|M|||9 Elm Row^^Leeds^IL^60001^USA||5550142
+PID|1||100311^^^NORTH&2.16.1&ISO^MR~99-1^^^SSA^SS||Bell^Oscar||19551130|M|||9 Elm^^Leeds^IL^60001^USA||5550142
 NTE|1|L|Oscar Bell called, ring 3125550142
 ORC|RE|ORD2^EHR|LAB2^LIS
 OBR|1|ORD2^EHR|LAB2^LIS|24323-8^Metabolic panel^LN|||20260501083000-0500|||||||||1902^Welby^Marcus
