@@ -64,13 +64,16 @@ def hits_of(
     entries: Sequence[int],
     opens: Callable[[str], bool],
     patients: bool,
+    everyone: bool = False,
 ) -> list[Hit]:
-    """Return entries as hits, newest first."""
+    """Return entries as hits, newest first. `patients`: with whose they are, as far as a page opens messages
+    for that; `everyone`: however many.
+    """
     lines = journal.search.lines(entries)
     outcomes = store.finding.outcomes(entries)
     hits = [_hit(line, outcomes.get(line.id), opens(line.channel)) for line in lines]
     if patients:
-        _say_whose(journal, hits, {line.id: line.size for line in lines if not line.deleted})
+        _say_whose(journal, hits, {line.id: line.size for line in lines if not line.deleted}, everyone)
     return hits
 
 
@@ -102,8 +105,8 @@ def _hit(line: Line, outcome: Outcome | None, opens: bool) -> Hit:
     return hit
 
 
-def _say_whose(journal: SqlJournal, hits: Sequence[Hit], sizes: dict[int, int]) -> None:
-    left, wanted = _MOST_BYTES, []
+def _say_whose(journal: SqlJournal, hits: Sequence[Hit], sizes: dict[int, int], everyone: bool) -> None:
+    left, wanted = (1 << 62 if everyone else _MOST_BYTES), []
     for hit in hits:
         size = sizes.get(hit.entry, LARGE + 1)
         if hit.opens and size <= min(LARGE, left):

@@ -24,6 +24,7 @@ from engine.staff.notes import Notes
 from engine.staff.notices import Notices
 from engine.staff.once import Once
 from engine.staff.releases import Releases
+from engine.staff.searches import Searches
 from engine.staff.senders import Senders
 from engine.staff.sessions import Sessions
 from engine.staff.signin import SignIn
@@ -111,6 +112,11 @@ class Staff:
     def releases(self) -> Releases:
         """What was let run again, or closed, for a cause."""
         return Releases(self.database, self.keyring, self.now)
+
+    @property
+    def searches(self) -> Searches:
+        """Searches that people keep."""
+        return Searches(self.database, self.keyring, self.now)
 
     @property
     def senders(self) -> Senders:
