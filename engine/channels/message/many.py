@@ -83,7 +83,7 @@ class Rehearsed:
             for key in keys:
                 group = self.groups.setdefault(key, Group(*key))
                 group.count += 1
-                if len(group.samples) < _SAMPLES:
+                if len(group.samples) < _SAMPLES and one.entry not in (n for n, _ in group.samples):
                     group.samples.append((one.entry, f"{change.type}/{change.id}"))
 
 

@@ -96,7 +96,10 @@ def tried(changes: Sequence[Changed]) -> list[Version]:
 def _differences(before: dict[str, Any] | None, after: dict[str, Any] | None) -> tuple[Wherefrom, ...]:
     if before is None or after is None:
         return ()
-    return tuple(Wherefrom(d.path, d.kind, _said(d.left), _said(d.right)) for d in diff(before, after))
+    return tuple(
+        Wherefrom(d.path, d.kind, _said(d.left), _said(d.right))
+        for d in diff(before, after, ignore=[f"{after.get('resourceType')}.meta.source"])
+    )
 
 
 def _said(value: Any) -> str:

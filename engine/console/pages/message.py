@@ -145,7 +145,14 @@ def add(door: Door) -> None:
         one = opened(visit)
         shown = _shown(visit, one) if not visit.htmx else None  # htmx asks for the trace alone
         listed = contents(one.body) if one.body is not None and one.about.bytes <= WHOLE else []
-        facts = {"shown": shown, "at_once": AT_ONCE, "contents": listed, **_answer(visit, desk, one)}
+        images = shown is not None and shown.format == "dicom" and visit.hub.imaging() is not None
+        facts = {
+            "shown": shown,
+            "at_once": AT_ONCE,
+            "contents": listed,
+            "pictured": images and visit.may("see.studies", one.about.channel),
+            **_answer(visit, desk, one),
+        }
         return replace(page_of(visit, one, "body", **facts), fragment="message_trace.html")
 
     @door.get("/message/{entry:int}/fhir", needs="see.messages")

@@ -6,6 +6,7 @@ in memory only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from engine.console.visit import Visit
 __all__ = ["Desk"]
 
 _DESKS: WeakKeyDictionary[Door, Desk] = WeakKeyDictionary()
+_NUMBERS = re.compile(r"(\d+)")
 _ROWS = 3000  # of lineage on one page
 
 
@@ -37,6 +39,11 @@ class Row:
     elements: tuple[str, ...]
     file: str
     line: int
+
+
+def _in_order(location: str) -> list[tuple[int, str]]:
+    """Return what sorts locations as a person counts: field 3 before field 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in _NUMBERS.split(location)]
 
 
 @dataclass(slots=True)
@@ -100,4 +107,5 @@ class Desk:
                 location, at["state"], at.get("why", ""), elements, row.get("file", ""), row.get("line", 0)
             )
             rows.append(made)
+        rows.sort(key=lambda row: _in_order(row.location))
         return rows[:_ROWS], counts
