@@ -14,46 +14,11 @@ from engine.console.pages import (
     alerts,
     bench,
     codes,
-    find,
-    find_keep,
-    glass,
-    message,
-    message_edit,
-    message_files,
-    now,
-    replay,
-    replay_many,
-    senders,
-    signin,
-    studies,
-    where,
-    work,
-    work_release,
-)
+from engine.console.pages import account, alerts, bench, codes, codes_lists, codes_tables, find, find_keep, glass, message, message_edit, message_files, now, replay, replay_many, senders, signin, studies, where, work, work_release
 
 __all__ = ["PAGES", "add_pages"]
 
-PAGES = (
-    now,
-    alerts,
-    glass,
-    find,
-    find_keep,
-    work_release,
-    work,
-    bench,
-    senders,
-    signin,
-    account,
-    message,
-    message_edit,
-    message_files,
-    replay,
-    replay_many,
-    studies,
-    codes,
-    where,
-)
+PAGES = (now, alerts, glass, find, find_keep, work_release, work, bench, senders, signin, account, message, message_edit, message_files, replay, replay_many, studies, codes_tables, codes_lists, codes, where)
 
 
 def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from console_people import Console, Someone, console_of, text_of
 from hub_project import Hub, make_project
+from openpyxl import load_workbook
 from test_console_work import form_of, look_again, oru
+
+from engine.cli.termsload import load_all
+from engine.codes.shipped import listed
 
 LOINC = "http://loinc.org"
 
@@ -137,3 +143,103 @@ def test_a_row_written_by_hand_is_released_at_the_codes_page(fresh_console: Call
     there = operator.post(f"/codes/{number}/release", form).headers["location"]
     console.project.work()
     assert operator.json(f"{there}.json")["progress"]["done"] == 3
+
+
+def test_tables_are_browsed_searched_and_tried(console: Console) -> None:
+    viewer = console.as_("viewer")
+    tables = {t["name"]: t for t in viewer.json("/codes/tables.json")["tables"]}
+    assert tables["AdministrativeSex"]["rows"] >= 4
+    found = viewer.json("/codes/tables/acme_lab_to_loinc.json?q=potassium")
+    assert found["rows"] and found["count"] < found["all"]
+    assert all("otassium" in r["source_display"] + r["target_display"] for r in found["rows"])
+    page = viewer.get("/codes/tables/acme_lab_to_loinc").text
+    assert found["version"] in page
+    tried = viewer.post("/codes/tables/try", {"table": "AdministrativeSex", "code": "F"}, 200)
+    assert "female" in text_of(tried.text)
+    unknown = viewer.post("/codes/tables/try", {"table": "AdministrativeSex", "code": "<b>"}, 200)
+    assert "does not know" in text_of(unknown.text) and "<b>" not in unknown.text.replace("<b>0", "")
+    viewer.post("/codes/tables/try", {"table": "../../config", "code": "F"}, 404)
+    viewer.get("/codes/tables/nowhere", 404)
+    viewer.get("/codes/tables/acme_lab_to_loinc/file", 403)
+    operator = console.as_("operator")
+    own = (console.hub.config.root / "terminology/maps/acme_lab_to_loinc.csv").read_bytes()
+    assert operator.get("/codes/tables/acme_lab_to_loinc/file").content == own
+    book = operator.get("/codes/tables/acme_lab_to_loinc/file?form=xlsx").content
+    sheet = load_workbook(io.BytesIO(book)).worksheets[0]
+    assert sheet.cell(1, 2).value == "source_code" and sheet.cell(2, 2).data_type == "s"
+    assert console.audit(1)[0][:3] == ("operator", "console:codes:table", "table/acme_lab_to_loinc")
+
+
+def test_code_systems_and_what_they_say(fresh_console: Callable[[], Console]) -> None:
+    console = fresh_console()
+    viewer = console.as_("viewer")
+    assert "No code system is loaded" in text_of(viewer.get("/codes/systems").text)
+    root = console.hub.config.root
+    load_all(
+        root, [(s.path, s.loader, s.asked) for s in listed(root) if s.path.name == "loinc"], None, False, True
+    )
+    (release,) = viewer.json("/codes/systems.json")["releases"]
+    assert release["system"] == LOINC and release["concepts"] > 50
+    told = viewer.json("/codes/systems.json?system=loinc&q=2823-3")
+    assert [c["code"] for c in told["found"]] == ["2823-3"] and "otassium" in told["found"][0]["display"]
+    words = viewer.json("/codes/systems.json?system=loinc&q=potassium")["found"]
+    assert "2823-3" in [c["code"] for c in words]
+    with_code(console)
+    analyst = console.as_("analyst")
+    number = number_of(analyst)
+    assert analyst.json(f"/codes/{number}.json")["suggestions"] is not None
+    for n in range(2):
+        console.project.receive("lab_oru", oru(50 + n, "OBX|1|NM|POTS^Potassium Serum^L||4|mmol/L|||||F"))
+    console.project.work()
+    row = next(r for r in analyst.json("/codes.json")["rows"] if r["code"] == "POTS")
+    best = analyst.json(f"/codes/{row['id']}.json")["suggestions"][0]
+    assert best["code"] == "2823-3" and best["score"] > 85 and best["reasons"]
+    analyst.post("/codes/suggest", {"number": str(row["id"])})
+    drafted = analyst.json("/codes.json?tab=draft")["rows"]
+    assert [(r["code"], r["proposal"]["code"]) for r in drafted] == [("POTS", "2823-3")]
+
+
+def test_lists_go_out_and_come_back(fresh_console: Callable[[], Console]) -> None:
+    console = with_code(fresh_console())
+    analyst = console.as_("analyst")
+    number = number_of(analyst)
+    given = analyst.post("/codes/export", {"form": "xlsx", "state": "all"}, 200)
+    book = load_workbook(io.BytesIO(given.content))
+    sheet = book.worksheets[0]
+    head = [c.value for c in sheet[1]]
+    at = next(
+        r for r in range(2, sheet.max_row + 1) if sheet.cell(r, head.index("field") + 1).value == "OBX-3"
+    )
+    assert sheet.cell(at, head.index("source_code") + 1).value == "ZZTOP"
+    assert console.audit(1)[0][1] == "console:codes:export"
+    sheet.cell(at, head.index("target_code") + 1).value = "2345-7"
+    out = io.BytesIO()
+    book.save(out)
+    files = {"file": ("codes.xlsx", out.getvalue())}
+    tried = analyst.post("/codes/import", {}, 200, files=files)
+    assert "1 would become drafts" in text_of(tried.text)
+    assert analyst.json(f"/codes/{number}.json")["row"]["state"] == "open"
+    analyst.post("/codes/import", {"sure": "yes"}, files=files)
+    assert analyst.json(f"/codes/{number}.json")["row"]["proposal"]["code"] == "2345-7"
+    sheet.cell(at, head.index("target_code") + 1).value = 93.3
+    out = io.BytesIO()
+    book.save(out)
+    damaged = analyst.post(
+        "/codes/import", {"sure": "yes"}, 409, files={"file": ("codes.xlsx", out.getvalue())}
+    )
+    assert "is no text but float" in text_of(damaged.text)
+    for name, data in (("codes.xlsx", b"no workbook"), ("codes.exe", b"x"), ("codes.csv", b"\xff\xfe")):
+        analyst.post("/codes/import", {"sure": "yes"}, 409, files={"file": (name, data)})
+    analyst.post("/codes/import", {}, 400)
+    console.as_("viewer").post("/codes/export", {"form": "csv"}, 403)
+    elsewhere = console.as_("analyst", channels=("adt",))
+    assert "ZZTOP" not in elsewhere.post("/codes/export", {"form": "csv"}, 200).text
+    refused = elsewhere.post("/codes/import", {"sure": "yes"}, 200, files=files)
+    assert "your roles do not cover its sender" in text_of(refused.text)
+
+
+@pytest.mark.parametrize("path", ["/codes", "/codes/tables", "/codes/systems", "/codes/lists"])
+def test_every_page_opens_for_each_role_that_may(console: Console, path: str) -> None:
+    for role in ("viewer", "operator", "analyst", "approver", "admin"):
+        assert "<h1>" in console.as_(role).get(path).text
+    console.as_("auditor").get(path, 403)

@@ -28,7 +28,7 @@ from engine.store.sql import SqlStore
 __all__ = ["Task", "Tasks", "plain_place", "task_id"]
 
 _KEPT = (1.0, 30.0)  # seconds between looks, at least and at most
-_SHARE = 20  # a look takes at most this part of the time
+_SHARE = 50  # a look takes at most this part of the time
 _INDICES = re.compile(r"\[\d+\]|\([^)]*\)| and \d+ more$")
 _OF_RESOURCE = re.compile(r"^([A-Z][A-Za-z]+)/.+$")
 _CODE = "unmapped-code"
@@ -93,6 +93,7 @@ class Tasks:
         self._lock = threading.Lock()
         self._forget()
         self._due = 0.0
+        self._changed = True
         self._tasks: dict[str, Task] = {}
         self._entries: dict[str, tuple[list[int], list[int]]] = {}
 
@@ -105,6 +106,7 @@ class Tasks:
         self._waits: list[tuple[int, int, int]] = []
         self._mark = (-1, 0, 0)
         self._runs = Runs()
+        self._changed = True
         self._late: set[int] = set()  # messages a run of which ended after the last look
 
     def all(self, fresh: bool = False) -> list[Task]:
@@ -148,10 +150,16 @@ class Tasks:
         now = time.monotonic()
         if not fresh and now < self._due:
             return
-        if not self._look():
-            self._forget()
-            self._look()
-        self._group()
+        try:
+            if not self._look():
+                self._forget()
+                self._look()
+        except BaseException:
+            self._forget()  # half a look is worth nothing
+            raise
+        if self._changed:
+            self._group()
+            self._changed = False
         took = time.monotonic() - now
         self._due = time.monotonic() + min(max(_KEPT[0], took * _SHARE), _KEPT[1])
 
@@ -166,14 +174,16 @@ class Tasks:
             self._parked[entry] = self._spot(channel, sender, cause or "", place or "")
         for entry, channel, sender, flags in look.flagged:
             self._flagged[entry] = self._spots_of(channel, sender, flags)
+        heard = self._runs.newest
+        news = bool(ended or look.parked or look.flagged or since < self._low or look.waits is not None)
         self._low, self._mark = look.low, look.mark
         if look.waits is not None:
             self._waits = look.waits
-        before = self._runs.newest
-        self._runs.told(self._journal.search.again(before))  # after the outcomes: none of them is unknown
+        self._runs.told(self._journal.search.again(heard))  # after the outcomes: none of them is unknown
         self._late = self._ended()
         new = {self._runs.root(row[0]) for row in (*look.parked, *look.flagged)}
-        self._runs.settle(ended | self._late | new if before else None, self._parked)
+        self._runs.settle(ended | self._late | new if heard else None, self._parked)
+        self._changed = self._changed or news or bool(self._late) or self._runs.newest != heard
         return (len(self._parked), len(self._flagged)) == (look.parked_count, look.flagged_count)
 
     def _ended(self) -> set[int]:
