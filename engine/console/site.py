@@ -14,11 +14,50 @@ from engine.console.pages import (
     alerts,
     bench,
     codes,
-from engine.console.pages import account, alerts, bench, codes, codes_lists, codes_tables, find, find_keep, glass, message, message_edit, message_files, now, replay, replay_many, senders, signin, studies, where, work, work_release
+    codes_lists,
+    codes_tables,
+    find,
+    find_keep,
+    glass,
+    message,
+    message_edit,
+    message_files,
+    now,
+    replay,
+    replay_many,
+    senders,
+    signin,
+    studies,
+    where,
+    work,
+    work_release,
+)
 
 __all__ = ["PAGES", "add_pages"]
 
-PAGES = (now, alerts, glass, find, find_keep, work_release, work, bench, senders, signin, account, message, message_edit, message_files, replay, replay_many, studies, codes_tables, codes_lists, codes, where)
+PAGES = (
+    now,
+    alerts,
+    glass,
+    find,
+    find_keep,
+    work_release,
+    work,
+    bench,
+    senders,
+    signin,
+    account,
+    message,
+    message_edit,
+    message_files,
+    replay,
+    replay_many,
+    studies,
+    where,
+    codes_tables,
+    codes_lists,
+    codes,
+)
 
 
 def add_pages(door: Door, stopping: Callable[[], bool] = lambda: False) -> None:
