@@ -25,6 +25,7 @@ from engine.channels.definition import Channel
 from engine.channels.node.opening import Imaging
 from engine.channels.opening import open_journal, open_staff, open_store
 from engine.channels.profiling.watch import Watch as SenderWatch
+from engine.console.callers import Callers
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.dicomweb_open import open_dicomweb
@@ -34,7 +35,9 @@ from engine.console.exchange import Ask, Reply
 from engine.console.figures import Gauge
 from engine.console.guard import Guard
 from engine.console.hub import Hub
+from engine.console.issuers import Issuers
 from engine.console.open_pages import add_open_pages
+from engine.console.providers import Web
 from engine.console.recorder import Recorder
 from engine.console.rendering import Rendering
 from engine.console.seats import StaffSeats
@@ -73,12 +76,14 @@ def create_app(
     """Make the ASGI application; `token` is the text of the token file. Without `console` there are no pages
     for people."""
     tokens, recorder = Tokens.read(token), Recorder(store.audit)
-    desk = Desk(store, tokens, Endpoint(store, keyring, config.hub, TerminologyDesk(config)), recorder)
+    callers = Callers(tokens, console[0].staff if console is not None else None, _issuers(config))
+    endpoint = Endpoint(store, keyring, config.hub, TerminologyDesk(config), bool(config.console.issuers))
+    desk = Desk(store, callers, endpoint, recorder)
     app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
     guard = Guard(app)
     add_open_pages(app, config, gauge, tokens, guard)
     if dicomweb is not None:
-        add_dicomweb(app, dicomweb, tokens, recorder, config.console.proxy)
+        add_dicomweb(app, dicomweb, callers, recorder, config.console.proxy)
     if console is not None:
         hub, seats = console
         add_pages(Door(app, hub, seats, Rendering(hub)), stopping)
@@ -117,6 +122,12 @@ def create_app(
         return _response(shape(status, text, {}))
 
     return guard
+
+
+def _issuers(config: Config) -> Issuers | None:
+    """Return the issuers whose access tokens are believed; none where none is set."""
+    settings = config.console.issuers
+    return Issuers(settings, config.root, Web(config.profile == "production")) if settings else None
 
 
 async def _ask(request: Request, path: tuple[str, ...], proxy: str = "") -> Ask:

@@ -17,11 +17,15 @@ from engine.kernel.clock import iso
 __all__ = ["INTERACTIONS", "capability"]
 
 INTERACTIONS = ("read", "vread", "history-instance", "search-type")
+_SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _PROVENANCE = ("read", "search-type")
 
 
-def capability(hub: str, base: str, started: int) -> dict[str, Any]:
-    """Return the CapabilityStatement; `started` is when this process began, ms since the epoch."""
+def capability(hub: str, base: str, started: int, issued: bool = False) -> dict[str, Any]:
+    """Return the CapabilityStatement; `started` is when this process began, ms since the epoch.
+
+    `issued`: whether the tokens of an issuer are believed (SMART App Launch).
+    """
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -41,13 +45,21 @@ def capability(hub: str, base: str, started: int) -> dict[str, Any]:
                     "and value sets are not stored as resources: their operations ask the releases and "
                     "tables of this hub, which metadata?mode=terminology lists."
                 ),
-                "security": {
-                    "cors": False,
-                    "description": "Authorization: Bearer <token>; this statement alone needs none",
-                },
+                "security": _security(base, issued),
                 "resource": [_resource(kind) for kind in searchable()],
             }
         ],
+    }
+
+
+def _security(base: str, issued: bool) -> dict[str, Any]:
+    text = "Authorization: Bearer <token>; this statement alone needs none"
+    if not issued:
+        return {"cors": False, "description": text}
+    return {
+        "cors": False,
+        "service": [{"coding": [{"system": _SERVICES, "code": "SMART-on-FHIR"}], "text": "SMART App Launch"}],
+        "description": f"{text}. Access tokens and scopes: {base}/.well-known/smart-configuration",
     }
 
 

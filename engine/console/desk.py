@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from engine.console.callers import Callers
 from engine.console.endpoint import Endpoint, refusal
 from engine.console.exchange import Ask, Reply
 from engine.console.feed import BadFeed, FeedAsk, read_feed
+from engine.console.providers import ProviderDown
 from engine.console.recorder import Recorder
 from engine.console.refusals import Refusal
-from engine.console.tokens import Tokens
+from engine.console.sight import Caller
+from engine.console.smart import smart_configuration
 from engine.fhir import jsonio
 from engine.kernel.errors import HubError, place_of
 from engine.store.sql import SqlStore
@@ -45,7 +48,7 @@ class Desk:
     """Everything that is guarded by a token."""
 
     store: SqlStore
-    tokens: Tokens
+    callers: Callers
     endpoint: Endpoint
     recorder: Recorder
 
@@ -53,53 +56,73 @@ class Desk:
         """Answer a request below `/fhir`."""
         if ask.path == ("metadata",) and ask.method in ("GET", "HEAD"):
             return self._safely(lambda: self.endpoint.metadata(ask), outcome_reply)
-        who = self.tokens.who(authorization)
-        if who is None:
-            return self._stranger("fhir", authorization, peer, outcome_reply)
+        if ask.path == (".well-known", "smart-configuration") and ask.method in ("GET", "HEAD"):
+            return self._safely(self._smart, problem)
 
-        def answered() -> Reply:
-            reply = self.endpoint.answer(ask)
+        def answered(caller: Caller) -> Reply:
+            reply = self.endpoint.answer(replace(ask, caller=caller))
             if reply.action == "refused":  # what was asked for may hold patient data: sealed, never plain
                 reply.detail = (
                     f"{ask.method} {'/'.join(ask.path)} {' '.join(f'{k}={v}' for k, v in ask.query)}"
                 )
-            self.recorder.access(who, "fhir", reply)
+            self.recorder.access(caller.who, "fhir", reply)
             return reply
 
-        return self._safely(answered, outcome_reply)
+        return self._known("fhir", authorization, peer, outcome_reply, answered)
 
     def feed(self, ask: Ask, authorization: str, peer: str, last: bool) -> Reply | None:
         """Answer a request for the feed; None: nothing new, ask again (never when `last`)."""
-        who = self.tokens.who(authorization)
-        if who is None:
-            return self._stranger("feed", authorization, peer, problem)
 
-        def answered() -> Reply | None:
+        def answered(caller: Caller) -> Reply | None:
             try:
                 asked = FeedAsk(ask)
+                asked.keep_to(caller)
                 reply, moved = read_feed(self.store, asked)
                 if not moved and asked.wait and not last:
                     return None
             except BadFeed as bad:
                 reply = problem(bad.status, bad.text, {})
-            self.recorder.access(who, "feed", reply)
+            except Refusal as refused:
+                reply = problem(refused.status, refused.text, refused.headers)
+            self.recorder.access(caller.who, "feed", reply)
             return reply
 
-        return self._safely(answered, problem)
+        return self._known("feed", authorization, peer, problem, answered)
+
+    def _known(
+        self,
+        area: str,
+        authorization: str,
+        peer: str,
+        shape: Shape,
+        answer: Callable[[Caller], R],
+    ) -> R | Reply:
+        """Answer somebody who is known; refuse a stranger."""
+
+        def answered() -> R | Reply:
+            caller = self.callers.who(authorization)
+            return self._stranger(area, authorization, peer, shape) if caller is None else answer(caller)
+
+        return self._safely(answered, shape)
+
+    def _smart(self) -> Reply:
+        found = smart_configuration(self.callers.issuers)
+        if found is None:
+            return problem(404, "no issuer is set: the tokens of this hub are its own", {})
+        return Reply(200, jsonio.dumps_pretty(found))
 
     def _stranger(self, area: str, authorization: str, peer: str, shape: Shape) -> Reply:
         challenge = 'Bearer realm="hub"' + (', error="invalid_token"' if authorization else "")
-
-        def refused() -> Reply:
-            self.recorder.stranger(area, peer)
-            return shape(401, "a bearer token is needed", {"WWW-Authenticate": challenge})
-
-        return self._safely(refused, shape)
+        self.recorder.stranger(area, peer)
+        return shape(401, "a bearer token is needed", {"WWW-Authenticate": challenge})
 
     def _safely(self, answer: Callable[[], R], shape: Shape) -> R | Reply:
         """Answer, or say that the hub cannot: nothing of what was found is shown then."""
         try:
             return answer()
+        except ProviderDown as e:
+            log.error("%s", e)
+            return shape(503, "the issuer of this token does not answer; try again", {"Retry-After": "10"})
         except HubError as e:
             log.error("%s", e)
             return shape(503, "the store does not answer; try again", {"Retry-After": "5"})

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from engine.console import dicomweb_frames as pixels
+from engine.console.callers import Callers
 from engine.console.desk import problem
 from engine.console.dicomweb_accept import json_wanted
 from engine.console.dicomweb_answer import Answer, uid
@@ -31,15 +32,17 @@ from engine.console.dicomweb_search import Finder, search
 from engine.console.dicomweb_store import Intake, Takes
 from engine.console.dicomweb_uri import as_rest
 from engine.console.exchange import Ask, Reply
+from engine.console.providers import ProviderDown
 from engine.console.recorder import Recorder
 from engine.console.refusals import Refusal
-from engine.console.tokens import Tokens
+from engine.console.sight import Caller
 from engine.kernel.errors import HubError, place_of
 from engine.kernel.imaging import HeldInstance, Peer
 
 __all__ = ["DicomWeb", "Index", "OpenObjects", "add_dicomweb"]
 
 log = logging.getLogger("hub.console")
+R = TypeVar("R")
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MOST_PAIRS = 100
@@ -152,14 +155,21 @@ class _Counter:
     """Who is it, what do they get, and the audit row before they get it."""
 
     web: DicomWeb
-    tokens: Tokens
+    callers: Callers
     recorder: Recorder
 
-    def who(self, authorization: str) -> str | None:
-        return self.tokens.who(authorization, basic=True)
+    def who(self, authorization: str, peer: str) -> Caller | Reply:
+        """Return who asks, or what a stranger is told."""
 
-    def get(self, ask: Ask, who: str) -> Reply:
+        def known() -> Caller | Reply:
+            caller = self.callers.who(authorization, basic=True)
+            return self.stranger(authorization, peer) if caller is None else caller
+
+        return self.safely(known)
+
+    def get(self, ask: Ask, caller: Caller) -> Reply:
         def answer() -> Reply:
+            caller.needs("dicomweb.read")
             if ask.method not in ("GET", "HEAD"):
                 stores = self.web.takes is not None and ask.path[:1] == ("studies",) and len(ask.path) < 3
                 allow = "GET, HEAD, POST" if stores else "GET, HEAD"
@@ -171,27 +181,28 @@ class _Counter:
                 reply.stream = chain(begun, reply.stream)
             return reply
 
-        return self.recorded(ask, who, answer)
+        return self.recorded(ask, caller.who, answer)
 
-    def begin(self, ask: Ask, who: str, peer: str) -> Intake | Reply:
+    def begin(self, ask: Ask, caller: Caller, peer: str) -> Intake | Reply:
         """Begin to store, or say why not before the body is read."""
         begun: list[Intake] = []
 
         def answer() -> Reply:
-            begun.append(self.web.intake(ask, who, peer))
+            caller.needs("dicomweb.store", self.web.channel)
+            begun.append(self.web.intake(ask, caller.who, peer))
             return Reply(200)
 
-        reply = self.recorded(ask, who, answer)
+        reply = self.recorded(ask, caller.who, answer)
         return begun[0] if begun else reply
 
-    def end(self, ask: Ask, who: str, intake: Intake) -> Reply:
+    def end(self, ask: Ask, caller: Caller, intake: Intake) -> Reply:
         """Answer what became of what was stored."""
 
         def answer() -> Reply:
             intake.close()
             return intake.answer(self.web.index, ask.base)
 
-        return self.recorded(ask, who, answer)
+        return self.recorded(ask, caller.who, answer)
 
     def recorded(self, ask: Ask, who: str, answer: Callable[[], Reply]) -> Reply:
         """Answer, and record it before anybody sees it; where that cannot be done, nobody does."""
@@ -213,16 +224,16 @@ class _Counter:
     def stranger(self, authorization: str, peer: str) -> Reply:
         error = ', error="invalid_token"' if authorization else ""
 
-        def refused() -> Reply:
-            self.recorder.stranger("dicomweb", peer)
-            challenge = f'Bearer realm="hub"{error}, Basic realm="hub"'
-            return problem(401, "a token is needed", {"WWW-Authenticate": challenge})
+        self.recorder.stranger("dicomweb", peer)
+        challenge = f'Bearer realm="hub"{error}, Basic realm="hub"'
+        return problem(401, "a token is needed", {"WWW-Authenticate": challenge})
 
-        return self.safely(refused)
-
-    def safely(self, answer: Callable[[], Reply]) -> Reply:
+    def safely(self, answer: Callable[[], R]) -> R | Reply:
         try:
             return answer()
+        except ProviderDown as e:
+            log.error("%s", e)
+            return problem(503, "the issuer of this token does not answer; try again", {"Retry-After": "10"})
         except HubError as e:
             log.error("%s", e)
             return problem(503, "the hub cannot get at what it holds; try again", {"Retry-After": "5"})
@@ -231,18 +242,18 @@ class _Counter:
             return problem(500, "a fault of the hub; its log says where", {})
 
 
-def add_dicomweb(app: FastAPI, web: DicomWeb, tokens: Tokens, recorder: Recorder, proxy: str = "") -> None:
+def add_dicomweb(app: FastAPI, web: DicomWeb, callers: Callers, recorder: Recorder, proxy: str = "") -> None:
     """Serve DICOMweb below `/dicomweb`; `proxy` is the address that people type, where there is one."""
-    counter = _Counter(web, tokens, recorder)
+    counter = _Counter(web, callers, recorder)
 
     @app.api_route("/dicomweb", methods=_METHODS)
     @app.api_route("/dicomweb/{path:path}", methods=_METHODS)
     async def dicomweb(request: Request, path: str = "") -> Response:
         authorization = request.headers.get("authorization", "")
         peer = request.client.host if request.client else ""
-        who = counter.who(authorization)
-        if who is None:
-            return _response(await run_in_threadpool(counter.stranger, authorization, peer))
+        who = await run_in_threadpool(counter.who, authorization, peer)
+        if isinstance(who, Reply):
+            return _response(who)
         ask = _ask(request, tuple(part for part in path.split("/") if part), proxy)
         if ask.method == "POST":
             return _response(await _stored(request, counter, ask, who, peer))
@@ -250,7 +261,7 @@ def add_dicomweb(app: FastAPI, web: DicomWeb, tokens: Tokens, recorder: Recorder
         return _response(reply, ask.method == "HEAD")
 
 
-async def _stored(request: Request, counter: _Counter, ask: Ask, who: str, peer: str) -> Reply:
+async def _stored(request: Request, counter: _Counter, ask: Ask, who: Caller, peer: str) -> Reply:
     """Pass a body on in pieces; what is on its way is forgotten where the body breaks off."""
     intake = await run_in_threadpool(counter.begin, ask, who, peer)
     if isinstance(intake, Reply):

@@ -21,12 +21,13 @@ from engine.console.exchange import Ask, Reply
 from engine.console.negotiation import lenient, negotiate, split_general
 from engine.console.parameters import parameters, searchable
 from engine.console.refusals import Refusal, named, outcome
+from engine.console.sight import searched, shows
 from engine.console.terminology import TerminologyDesk
 from engine.fhir import jsonio
 from engine.kernel.clock import iso, now_ms
 from engine.security.keys import Keyring
 from engine.store.read import StoredVersion
-from engine.store.search import SearchError
+from engine.store.search import Page, SearchError
 from engine.store.sql import SqlStore
 
 __all__ = ["MEDIA", "Endpoint"]
@@ -42,13 +43,19 @@ class Endpoint:
     """Answers FHIR requests from one store."""
 
     def __init__(
-        self, store: SqlStore, keyring: Keyring, hub: str, terminology: TerminologyDesk | None = None
+        self,
+        store: SqlStore,
+        keyring: Keyring,
+        hub: str,
+        terminology: TerminologyDesk | None = None,
+        issued: bool = False,
     ) -> None:
         self._store = store
         self._terminology = terminology
         self._pages = Pages(keyring)
         self._hub = hub
         self._started = now_ms()
+        self._issued = issued
 
     def answer(self, ask: Ask) -> Reply:
         """Answer one request; every refusal is an OperationOutcome. Raises only what the store raises."""
@@ -61,7 +68,7 @@ class Endpoint:
     def metadata(self, ask: Ask) -> Reply:
         """Answer with the CapabilityStatement."""
         try:
-            made = capability(self._hub, ask.base, self._started)
+            made = capability(self._hub, ask.base, self._started, self._issued)
             if ("mode", "terminology") in ask.query and self._terminology is not None:
                 made = self._terminology.capabilities(self._hub, ask.base, self._started)
             return _reply(200, made, negotiate(ask), "capabilities", "metadata")
@@ -104,9 +111,12 @@ class Endpoint:
 
     def _read(self, ask: Ask, kind: str, id_: str, pretty: bool) -> Reply:
         _only_general(ask, kind)
+        only = ask.caller.limit(kind, "r")
         found = self._store.read(kind, id_) if _ID(id_) else None
+        if found is not None and not self._shows(found, only):
+            raise Refusal(404, f"there is no {kind} with this id", what=f"{kind}/{id_}")
         if found is None:
-            if _ID(id_) and self._store.gone(kind, id_):
+            if _ID(id_) and self._store.gone(kind, id_) and self._versions(kind, id_, only):
                 raise Refusal(
                     410, f"this {kind} has been deleted; its versions are at _history", what=f"{kind}/{id_}"
                 )
@@ -116,7 +126,11 @@ class Endpoint:
     def _vread(self, ask: Ask, kind: str, id_: str, version: str, pretty: bool) -> Reply:
         _only_general(ask, kind)
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+        only = ask.caller.limit(kind, "r")
         found = self._store.vread(kind, id_, number) if number and _ID(id_) else None
+        if found is not None and only is not None:
+            seen = [v.version for v in self._versions(kind, id_, only)]
+            found = found if found.version in seen else None
         if found is None:
             raise Refusal(404, f"there is no such version of a {kind} with this id", what=kind)
         what = f"{kind}/{id_}/_history/{number}"
@@ -133,7 +147,7 @@ class Endpoint:
         pairs, _ = _known(pairs, {"_since"}, kind, lenient(ask))
         count = page.count if page else _count(ask.query)
         since = next((_instant(v) for k, v in pairs if k == "_since"), None)
-        versions = self._store.history(kind, id_) if _ID(id_) else []
+        versions = self._versions(kind, id_, ask.caller.limit(kind, "r")) if _ID(id_) else []
         if not versions:
             raise Refusal(404, f"there is no {kind} with this id", what=kind)
         total = [v for v in versions if since is None or v.at >= since]
@@ -157,6 +171,18 @@ class Endpoint:
             bundle["entry"] = [_version_entry(ask.base, v) for v in shown]
         return _reply(200, bundle, pretty, "history", f"{kind}/{id_}", f"versions {len(shown)}")
 
+    def _versions(self, kind: str, id_: str, only: str | None) -> list[StoredVersion]:
+        """Return the versions that may be seen, newest first; a deletion, where one before it may be."""
+        found = self._store.history(kind, id_)
+        if only is None:
+            return found
+        seen = [v for v in found if v.resource is None or self._shows(v.resource, only)]
+        oldest = min((v.version for v in seen if v.resource is not None), default=0)
+        return [v for v in seen if oldest and v.version >= oldest]
+
+    def _shows(self, found: dict[str, Any], only: str | None) -> bool:
+        return shows(found, only, self._store.read)
+
     # -- search
 
     def _search(self, ask: Ask, kind: str, query: Pairs, pretty: bool) -> Reply:
@@ -166,8 +192,9 @@ class Endpoint:
         count = page.count if page else _count(query)
         if kind == "Provenance" and not pairs:
             raise Refusal(400, "Provenance is searched by target=Type/id alone", code="required", what=kind)
+        only = ask.caller.limit(kind, "s")
         try:
-            found = self._store.search(kind, pairs, count, page.cursor if page else None)
+            found = self._found(kind, pairs, count, page.cursor if page else None, only)
         except SearchError as e:
             text = f"search parameter {named(e.where)}: {e.what}" if e.where else e.what
             raise Refusal(
@@ -199,6 +226,16 @@ class Endpoint:
         asked = " ".join(f"{k}={v}" for k, v in pairs)
         ids = " ".join(resource["id"] for resource in found.resources)
         return _reply(200, bundle, pretty, "search", kind, f"{asked} found {len(found.resources)}: {ids}")
+
+    def _found(self, kind: str, pairs: Pairs, count: int, cursor: str | None, only: str | None) -> Page:
+        """Search what the caller may see. Raises SearchError."""
+        if only is None or kind == "Provenance":
+            found = self._store.search(kind, pairs, count, cursor)
+        elif (own := searched(kind, only)) is not None:
+            found = self._store.search(kind, [*pairs, own], count, cursor)
+        else:
+            return Page([], None)
+        return Page([r for r in found.resources if self._shows(r, only)], found.cursor)
 
     def _opened(self, query: Pairs, scope: str) -> tuple[tuple[tuple[str, str], ...], Continuation | None]:
         """Return what is searched for: the parameters of the query, or those sealed in its `_page`."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.console.sight import NOBODY, Caller
+
 __all__ = ["Ask", "Reply"]
 
 
@@ -23,6 +25,7 @@ class Ask:
     form: tuple[tuple[str, str], ...] | None = None  # of a POST; None = the body is no form
     body: bytes = b""  # of a POST that is no form
     base: str = ""  # e.g. http://127.0.0.1:8080/fhir
+    caller: Caller = NOBODY  # who asks: sees nothing unless a desk says who it is
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.console.exchange import Ask, Reply
+from engine.console.sight import Caller, insufficient
 from engine.fhir import jsonio
 from engine.fhir.definitions import resource_types
 from engine.kernel.clock import iso
@@ -52,6 +53,13 @@ class FeedAsk:
             raise BadFeed("bodies: takes true or false")
         self.bodies = bodies == "true"
         self.lines = "application/x-ndjson" in ask.headers.get("accept", "")
+
+    def keep_to(self, caller: Caller) -> None:
+        """Refuse what the scopes do not give: the feed, and the bodies of each type. Raises Refusal."""
+        caller.needs("feed")
+        for kind in (sorted(self.types) or ["*"]) if self.bodies else []:
+            if caller.limit(kind, "r") is not None:  # one patient's: the feed is everybody's
+                raise insufficient(f"system/{kind}.r")
 
 
 def understand(ask: Ask) -> FeedAsk:

@@ -1,8 +1,8 @@
-"""Who may read: bearer tokens (RFC 6750), each with the name that the audit table shows.
+"""The token file: programs with a bearer token each (RFC 6750), by names that the audit table shows.
 
-In: the token file, one token a line, `name token` or a token alone (then its name is `token`); an
-Authorization header. Out: the name, or nothing. Only digests are kept, and all of them are compared in
-constant time.
+In: the file, one token a line: `name token`, with scopes behind it where it is not to have the usual ones, or
+a token alone (then its name is `token`, and it may store images, too). Out: callers. Only digests are kept,
+and all of them are compared in constant time.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import binascii
 import hashlib
 import hmac
 
+from engine.console.sight import Caller
 from engine.kernel.errors import ConfigError
+from engine.security.scopes import READING, Scopes
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "bearer"]
 
 _SHORTEST = 20
 
@@ -22,49 +24,64 @@ _SHORTEST = 20
 class Tokens:
     """The tokens of one hub."""
 
-    def __init__(self, named: dict[str, str]) -> None:
-        self._digests = [(name, _digest(token)) for name, token in named.items()]
+    def __init__(self, callers: list[tuple[str, Caller]]) -> None:
+        self._digests = [(caller, _digest(token)) for token, caller in callers]
 
     @classmethod
     def read(cls, text: str) -> Tokens:
         """Read the text of a token file. Raises ConfigError without repeating a token."""
-        named: dict[str, str] = {}
+        found: list[tuple[str, Caller]] = []
         for number, line in enumerate(text.splitlines(), 1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
-            name, token = ("token", words[0]) if len(words) == 1 else (words[0], words[1])
+            if len(words) == 1:
+                words = ["token", *words, *READING, "dicomweb.store"]
+            name, token, *scopes = words
             where = f"token file, line {number}"
-            if len(words) > 2 or name in named:
+            if name in (caller.who for _, caller in found):
                 raise ConfigError("is not a token", where=where, remedy="write `name token`, each name once")
+            if Scopes.unknown(scopes):
+                raise ConfigError(
+                    "has a word that is no scope",
+                    where=where,
+                    remedy="write `name token scope scope`, e.g. ehr ... system/*.rs feed dicomweb.store",
+                )
             if len(token) < _SHORTEST:
                 raise ConfigError(
                     f"this token has fewer than {_SHORTEST} characters",
                     where=where,
                     remedy="use a random one",
                 )
-            named[name] = token
-        if not named:
+            found.append((token, Caller(name, Scopes.read(scopes or READING))))
+        if not found:
             raise ConfigError("there is no token", where="token file", remedy="delete it: a start makes one")
-        return cls(named)
+        return cls(found)
+
+    def find(self, token: str) -> Caller | None:
+        """Return whose token this is."""
+        given, found = _digest(token), None
+        for caller, digest in self._digests:
+            if hmac.compare_digest(given, digest):
+                found = caller
+        return found
 
     def who(self, authorization: str, *, basic: bool = False) -> str | None:
         """Return whose token an Authorization header holds; `basic`: also as the password of a browser."""
-        scheme, _, rest = authorization.strip().partition(" ")
-        token = rest.strip()
-        if basic and scheme.lower() == "basic":
-            try:
-                token = base64.b64decode(token, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return None
-        elif scheme.lower() != "bearer":
-            return None
-        given = _digest(token)
-        found = None
-        for name, digest in self._digests:
-            if hmac.compare_digest(given, digest):
-                found = name
-        return found
+        found = self.find(bearer(authorization, basic=basic))
+        return found.who if found is not None else None
+
+
+def bearer(authorization: str, *, basic: bool = False) -> str:
+    """Return the token of an Authorization header, nothing where there is none."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    token = rest.strip()
+    if basic and scheme.lower() == "basic":
+        try:
+            return base64.b64decode(token, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return token if scheme.lower() == "bearer" else ""
 
 
 def _digest(token: str) -> bytes:

@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from starlette.testclient import TestClient
 
+from engine.console.callers import Callers
 from engine.console.dicomweb import DicomWeb, add_dicomweb
 from engine.console.guard import Guard
 from engine.console.recorder import Recorder
@@ -151,7 +152,7 @@ def make_side(folder: Path, **more: Any) -> Side:
     app = FastAPI(openapi_url=None)
     guard = Guard(app)
     web = DicomWeb(kept, kept, kept, "imaging", **more)
-    add_dicomweb(app, web, Tokens.read(TOKEN), Recorder(ledger))  # type: ignore[arg-type]
+    add_dicomweb(app, web, Callers(Tokens.read(TOKEN)), Recorder(ledger))  # type: ignore[arg-type]
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     client = TestClient(guard, BASE, headers=bearer, client=("127.0.0.1", 50000))
     stranger = TestClient(guard, BASE, client=("192.0.2.7", 50002))
