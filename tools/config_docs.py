@@ -27,6 +27,7 @@ from engine.kernel.alert_settings import (  # noqa: E402
     WebhookSettings,
 )
 from engine.kernel.config import (  # noqa: E402
+    ChangesSettings,
     Config,
     ConsoleSettings,
     KeepSettings,
@@ -69,6 +70,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `roles:`", "", RoleClaim),
     ("A line of `console: {issuers: ...}`", "", IssuerSettings),
     ("config.yaml, `terminology:`", "terminology.", TerminologySettings),
+    ("config.yaml, `changes:`", "changes.", ChangesSettings),
     ("config.yaml, `senders:`", "senders.", SendersSettings),
     ("config.yaml, `alerts:`", "alerts.", AlertSettings),
     ("A line of `alerts: {every_channel: ...}`, and of `alert:` in a channel's file", "", AlertLine),

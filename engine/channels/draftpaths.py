@@ -16,13 +16,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from engine.channels.renewal import FOLDERS
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 
 __all__ = ["FOLDERS", "LARGEST", "built", "forget", "live_text", "safe_path", "text_digest"]
 
-FOLDERS = ("channels", "mappings", "terminology")
-"""What a draft may change. Who may sign in, where data lies and which keys are used is no draft's matter."""
 LARGEST = 8 << 20  # bytes of one file
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _KINDS = (".yaml", ".csv", ".md")

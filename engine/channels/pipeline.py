@@ -81,6 +81,14 @@ class Pipeline:
         self._looked.clear()
         self._tables.clear()
 
+    def take(self, maps: Maps, channels: list[Channel]) -> None:
+        """Work with other maps and channels from here on."""
+        maps.codes = self.maps.codes
+        self.maps, self.channels = maps, {c.name: c for c in channels}
+        self._prepared.clear()
+        self._looked.clear()
+        self._tables.clear()
+
     def tables(self, format: str, site: str) -> str:
         """Name the code tables that a site's own layers ask in one format, with their versions."""
         key = format, site

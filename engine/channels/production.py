@@ -41,6 +41,12 @@ def weaknesses(
             "identity_base: is the default",
             "set a URL of your own before the first message, e.g. https://hub.mercy.example",
         )
+    if not config.changes.two_people:
+        yield (
+            config.at("changes.two_people"),
+            "changes: two_people: false lets one person alone change what messages become",
+            "remove the line: somebody else than its authors then approves a change",
+        )
     yield from _token(config)
     host = web_host or config.console.listen.rpartition(":")[0].strip("[]")
     if not is_loopback(host) and config.console.tls is None and not config.console.proxy:

@@ -1,36 +1,104 @@
-"""Code tables that people change while the hub runs: how a worker hears of it.
+"""Files that people change while the hub runs: how every process hears of it.
 
-Whoever changes a table writes the new digest of the terminology folder into one small file of the data
-folder, after the table is on disk. Every worker looks at that file (one stat) between taking entries from the
-journal and mapping them; so entries put into the journal after the file was written are mapped with the new
-tables, by every worker. A table that cannot be read leaves the old ones in force, and the log says so.
+Whoever changes a code table, or brings a change of maps and channels live, writes the new digest into one
+small file of the data folder, after the files themselves are on disk. Every worker looks at those files (two
+stats) between taking entries from the journal and mapping them; so entries put into the journal after the
+announcement are mapped with what is new, by every worker. What cannot be read or compiled leaves the old in
+force: the log says so, and so does a note that the worker leaves for the page of the change.
 """
 
 from __future__ import annotations
 
+import fcntl
+import gc
+import hashlib
 import logging
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import orjson
+
+from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.pipeline import Pipeline
+from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError, HubError, MapError
+from engine.mapping.project import Maps
 from engine.terminology.translate import Terminology
 
-__all__ = ["Renewal", "announce", "write_whole"]
+__all__ = [
+    "FOLDERS",
+    "Renewal",
+    "alone",
+    "announce",
+    "announce_project",
+    "announced_project",
+    "in_force",
+    "project_digest",
+    "tell",
+    "write_whole",
+]
 
 log = logging.getLogger(__name__)
+
+FOLDERS = ("channels", "mappings", "terminology")
+"""What of a project can change while the hub runs."""
 
 
 def _file(config: Config) -> Path:
     return config.data_dir / "terminology.digest"
 
 
+def _project_file(config: Config) -> Path:
+    return config.data_dir / "project.digest"
+
+
 def announce(config: Config, digest: str) -> None:
     """Tell every worker that the tables have changed. Raises ConfigError."""
     write_whole(_file(config), digest.encode() + b"\n")
+
+
+def announce_project(config: Config) -> str:
+    """Tell every process that maps, channels or tables have changed; returns their digest. Raises
+    ConfigError."""
+    digest = project_digest(config.root)
+    write_whole(_project_file(config), digest.encode() + b"\n")
+    return digest
+
+
+def announced_project(config: Config) -> str:
+    """Return the digest that was announced last; empty where nothing ever was."""
+    try:
+        return _project_file(config).read_text().strip()
+    except OSError:
+        return ""
+
+
+def project_digest(root: Path) -> str:
+    """Return the digest of all files of a project that can change while the hub runs."""
+    h = hashlib.sha256()
+    for top in FOLDERS:
+        for path in sorted((root / top).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                data = path.read_bytes()
+                h.update(f"{path.relative_to(root).as_posix()}|{len(data)}\n".encode())
+                h.update(data)
+    return h.hexdigest()
+
+
+@contextmanager
+def alone(config: Config, shared: bool = False) -> Iterator[None]:
+    """Keep others out who write the project's files, or (`shared`) only those who write while we read."""
+    path = config.data_dir / "terminology.lock"
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -58,29 +126,117 @@ def write_whole(path: Path, data: bytes) -> None:
         raise ConfigError("cannot be written", where=str(path), why=e.strerror or "") from None
 
 
-class Renewal:
-    """What one worker does about changed tables."""
+def tell(config: Config, process: str, digest: str, trouble: str = "") -> None:
+    """Leave a note of what a process has in force, for the page of a change."""
+    folder = config.data_dir / "inforce"
+    with suppress(OSError, ConfigError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        said = {"process": process, "digest": digest, "at": now_ms(), "trouble": trouble, "pid": os.getpid()}
+        write_whole(folder / f"{process}.json", orjson.dumps(said))
 
-    def __init__(self, config: Config, pipeline: Pipeline) -> None:
-        self._path = str(_file(config))
+
+def in_force(config: Config) -> list[dict[str, object]]:
+    """Return the notes of all processes that run."""
+    notes = []
+    for path in sorted((config.data_dir / "inforce").glob("*.json")):
+        with suppress(OSError, orjson.JSONDecodeError):
+            said = orjson.loads(path.read_bytes())
+            if Path(f"/proc/{said['pid']}").exists() or not Path("/proc").is_dir():
+                notes.append(said)
+    return notes
+
+
+class Renewal:
+    """What one worker does about changed files. `digest` is that of the project it began with."""
+
+    def __init__(
+        self,
+        config: Config,
+        pipeline: Pipeline,
+        digest: str = "",
+        process: str = "",
+        listen: str | None = None,
+    ) -> None:
+        self._config = config
+        self._path, self._project = str(_file(config)), str(_project_file(config))
         self._folder = config.root / "terminology"
         self._pipeline = pipeline
+        self._digest, self._process, self._listen = digest, process, listen
         self._mark: tuple[int, int] | None = None
+        self._project_mark = _mark_of(self._project) if digest in ("", announced_project(config)) else None
+        if process:
+            tell(config, process, digest)
 
     def look(self) -> None:
-        """Take over new tables, if there are any."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return
-        mark = found.st_ino, found.st_mtime_ns
-        if mark == self._mark:
+        """Take over what is new, if anything is."""
+        mark = _mark_of(self._project)
+        if mark is not None and mark != self._project_mark:
+            self._project_mark = mark
+            self._renew_project()
+        mark = _mark_of(self._path)
+        if mark is None or mark == self._mark:
             return
         self._mark = mark
         try:
             if Path(self._path).read_text().strip() == self._pipeline.maps.terminology.digest:
                 return
-            self._pipeline.renew(Terminology.open(self._folder))
+            try:
+                self._pipeline.renew(Terminology.open(self._folder))
+            except MapError:  # other tables than before: the maps are compiled again
+                self._renew_project()
+                return
             log.info("code tables renewed: %s", self._pipeline.maps.terminology.digest[:12])
         except (HubError, OSError) as e:
             log.error("code tables were changed and cannot be used; the old ones stay in force: %s", e)
+
+    def _renew_project(self) -> None:
+        try:
+            with alone(self._config, shared=True):
+                digest = project_digest(self._config.root)
+                if digest == self._digest:
+                    return
+                maps, channels = opened(self._config, self._listen)
+                warm(maps, self._pipeline.maps)
+            self._pipeline.take(maps, channels)
+        except (HubError, OSError) as e:
+            log.error("maps or channels were changed and cannot be used; the old ones stay in force: %s", e)
+            tell(self._config, self._process, self._digest, str(e))
+            return
+        self._digest = digest
+        log.info("maps and channels renewed: %s", digest[:12])
+        if gc.get_freeze_count():  # what is old was set aside from the collector, and can go now
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        if self._process:
+            tell(self._config, self._process, digest)
+
+
+def opened(config: Config, listen: str | None = None) -> tuple[Maps, list[Channel]]:
+    """Open maps and channels as they are on disk now. Raises HubError where they cannot be used together."""
+    maps = Maps.open(config.root, config.identity_base)
+    channels = load_channels(config.root, listen)
+    agree(channels, maps)
+    return maps, channels
+
+
+def warm(new: Maps, old: Maps) -> None:
+    """Compile what was in use, so that what cannot be compiled is found before it is in force. Raises
+    MapError."""
+    for maps in old.opened:
+        for program in maps.programs:
+            fresh = new.of(maps.language.format)
+            if program.name != "standard" and program.name not in fresh.sites:
+                continue
+            view = fresh.program(program.name)
+            for name in program.planned:
+                if name in fresh.messages:
+                    view.plan(name)
+
+
+def _mark_of(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -6,15 +6,12 @@ of them or none, written so that a reader sees the old or the new file and nothi
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.channels.renewal import announce, write_whole
+from engine.channels.renewal import alone, announce, write_whole
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.store.gaps import Proposal, Sighting
@@ -37,7 +34,7 @@ def write_rows_of(config: Config, rows: Sequence[Meaning], change: bool = False)
     `change`: also where a table says something else of a code today.
     """
     folder = config.root / "terminology"
-    with _alone(config):
+    with alone(config):
         files: dict[Path, bytes] = {}
         new: dict[tuple[Path, str, str], Proposal] = {}
         for gap, made in rows:
@@ -109,18 +106,6 @@ def _row(gap: Sighting, made: Proposal, rows: Sequence[TableRow]) -> TableRow:
         note,
         0,
     )
-
-
-@contextmanager
-def _alone(config: Config) -> Iterator[None]:
-    """Keep others who approve at the same time out."""
-    path = config.data_dir / "terminology.lock"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def usual(values: Sequence[str], otherwise: str) -> str:

@@ -21,6 +21,7 @@ from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
 __all__ = [
+    "ChangesSettings",
     "Config",
     "ConsoleSettings",
     "KeepSettings",
@@ -32,6 +33,19 @@ __all__ = [
     "load_config",
     "one_line",
 ]
+
+
+class ChangesSettings(BaseModel):
+    """Changes of channels, maps and code tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    two_people: bool = Field(
+        default=True,
+        description="Whether somebody else than its authors has to approve a change. The production profile "
+        "refuses `false`.",
+        examples=[False],
+    )
 
 
 class TerminologySettings(BaseModel):
@@ -177,6 +191,11 @@ class Config(BaseModel):
     )
     terminology: TerminologySettings = Field(
         default=TerminologySettings(), description="Codes.", examples=[{"two_people": True}]
+    )
+    changes: ChangesSettings = Field(
+        default=ChangesSettings(),
+        description="Changes of channels, maps and code tables.",
+        examples=[{"two_people": True}],
     )
     senders: SendersSettings = Field(
         default=SendersSettings(), description="What is learned of senders.", examples=[{"watch": True}]

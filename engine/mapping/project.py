@@ -125,6 +125,11 @@ class Maps:
         """The compiled views that were asked for so far."""
         return list(self._views.values())
 
+    @property
+    def programs(self) -> list[SiteProgram]:
+        """Return the views that were compiled so far and are not twins for tracing."""
+        return [view for (_, trace), view in self._views.items() if not trace]
+
     def of(self, format: str) -> Maps:
         """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
         if format == self.language.format:
@@ -264,6 +269,11 @@ class SiteProgram:
             with uncollected():
                 self._plans[name] = MessagePlan(self.program, message)
         return self._plans[name]
+
+    @property
+    def planned(self) -> list[str]:
+        """Return the message maps whose plans were made so far."""
+        return list(self._plans)
 
     def plan_for(self, code: str, event: str) -> MessagePlan | None:
         """Return the plan that serves MSH-9.1 and MSH-9.2, or None."""

@@ -14,6 +14,7 @@ from engine.security.keys import Keyring
 from engine.staff.accounts import Accounts
 from engine.staff.alarms import Alarms
 from engine.staff.backups import Backups
+from engine.staff.changes import ChangeRows
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
 from engine.staff.glass import Glass
@@ -92,6 +93,11 @@ class Staff:
     def keys(self) -> ProgramKeys:
         """Keys of programs."""
         return ProgramKeys(self.database, self.keyring, self.now)
+
+    @property
+    def changes(self) -> ChangeRows:
+        """What went live, and what was taken back."""
+        return ChangeRows(self.database, self.keyring, self.now)
 
     @property
     def drafts(self) -> DraftRows:
