@@ -18,7 +18,7 @@ from engine.channels.checking import Tested, check_project, project_tests
 from engine.channels.definition import Channel
 from engine.channels.drafts import Draft, Drafts
 from engine.channels.renewal import project_digest
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 from engine.kernel.yamlfile import Map, loads
 from engine.mapping.rules import Finding
 
@@ -27,7 +27,7 @@ __all__ = ["Checks", "approve", "ask", "channels_reached", "check", "checks_of",
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the linter and the tests say of the project with a draft. `before`: what the live project has, too."""
+    """What linter and tests say of the project with a draft. `before`: the live project has it, too."""
 
     at: int
     live: str  # digest of the live project they were made beside
@@ -171,6 +171,8 @@ def _looked(root: Path, identity_base: str) -> tuple[list[Finding], list[Tested]
         return found, list(project_tests(root, identity_base)), ""
     except HubError as e:
         return found, [], f"the tests cannot be run: {e}"
+    except Exception as e:  # rows that the linter refuses may not even run
+        return found, [], f"the tests stopped ({place_of(e)}); put right what the linter finds first"
 
 
 def _move(drafts: Drafts, draft: Draft, states: tuple[str, ...], state: str, who: str, text: str) -> Draft:

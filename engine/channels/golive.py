@@ -21,7 +21,7 @@ from engine.channels.drafts import Draft, Drafts
 from engine.channels.gitting import commit
 from engine.channels.renewal import alone, announce, announce_project, project_digest
 from engine.channels.renewal import opened as opened_project
-from engine.channels.restarts import ask_restart, needs_restart
+from engine.channels.restarts import ask_restart, cannot_listen, needs_restart
 from engine.channels.swapping import pending, settle, swap
 from engine.channels.threeway import merge
 from engine.kernel.config import Config
@@ -58,7 +58,7 @@ def plan(drafts: Drafts, number: int) -> Plan:
 
 
 def apply(drafts: Drafts, number: int, who: str) -> Change:
-    """Bring an approved draft live. Raises HubError where anything stands against it: then nothing changed."""
+    """Bring an approved draft live. Raises HubError with what stands against it; nothing changed then."""
     config = drafts.config
     with alone(config):
         recover(config, drafts.staff)
@@ -194,8 +194,8 @@ def _processes(
         live: list[Channel] = load_channels(config.root)
     except HubError:
         live = []  # what is live cannot be read: whatever comes, everything starts anew
-    again, whole = needs_restart(live, channels, texts)
-    return again, whole, []
+    again, whole = needs_restart((config.root, live), (root, channels), texts)
+    return again, whole, cannot_listen(live, channels)
 
 
 def _reversed(config: Config, found: Change, later: list[Change]) -> dict[str, tuple[str | None, str | None]]:

@@ -15,7 +15,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.pipeline import Pipeline
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
-from engine.kernel.errors import ConfigError, HubError, MapError
+from engine.kernel.errors import ConfigError, HubError, MapError, place_of
 from engine.mapping.project import Maps
 from engine.terminology.translate import Terminology
 
@@ -147,7 +147,8 @@ def in_force(config: Config) -> list[dict[str, object]]:
 
 
 class Renewal:
-    """What one worker does about changed files. `digest` is that of the project it began with."""
+    """What one worker does about changed files. `digest` is that of the project it began with; `took` is told
+    the channels that are in force from then on."""
 
     def __init__(
         self,
@@ -156,12 +157,13 @@ class Renewal:
         digest: str = "",
         process: str = "",
         listen: str | None = None,
+        took: Callable[[list[Channel]], None] = lambda channels: None,
     ) -> None:
         self._config = config
         self._path, self._project = str(_file(config)), str(_project_file(config))
         self._folder = config.root / "terminology"
         self._pipeline = pipeline
-        self._digest, self._process, self._listen = digest, process, listen
+        self._digest, self._process, self._listen, self._took = digest, process, listen, took
         self._mark: tuple[int, int] | None = None
         self._project_mark = _mark_of(self._project) if digest in ("", announced_project(config)) else None
         if process:
@@ -198,9 +200,12 @@ class Renewal:
                 maps, channels = opened(self._config, self._listen)
                 warm(maps, self._pipeline.maps)
             self._pipeline.take(maps, channels)
+            self._took(channels)
         except (HubError, OSError) as e:
-            log.error("maps or channels were changed and cannot be used; the old ones stay in force: %s", e)
-            tell(self._config, self._process, self._digest, str(e))
+            self._refused(str(e))
+            return
+        except Exception as e:  # a fault of ours: messages go on through what is in force
+            self._refused(place_of(e))
             return
         self._digest = digest
         log.info("maps and channels renewed: %s", digest[:12])
@@ -210,6 +215,11 @@ class Renewal:
             gc.freeze()
         if self._process:
             tell(self._config, self._process, digest)
+
+    def _refused(self, why: str) -> None:
+        log.error("maps or channels were changed and cannot be used; the old ones stay in force: %s", why)
+        if self._process:
+            tell(self._config, self._process, self._digest, why)
 
 
 def opened(config: Config, listen: str | None = None) -> tuple[Maps, list[Channel]]:
@@ -224,7 +234,9 @@ def warm(new: Maps, old: Maps) -> None:
     """Compile what was in use, so that what cannot be compiled is found before it is in force. Raises
     MapError."""
     for maps in old.opened:
-        for program in maps.programs:
+        for program in maps.opened_programs():
+            if program.trace:
+                continue
             fresh = new.of(maps.language.format)
             if program.name != "standard" and program.name not in fresh.sites:
                 continue

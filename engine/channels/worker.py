@@ -101,10 +101,10 @@ class Worker:
         self.marks = self.store.watermarks()
         after = min((self.marks.get(n, 0) for n in self.mine), default=0)
         heads = self.journal.heads(after, WINDOW)
-        if not heads:
-            return False
         if self.renewal is not None:  # after the heads are known: what came after a change is mapped with it
             self.renewal.look()
+        if not heads:
+            return False
         ready, first_blocked = self._ready(heads, after)
         for batch in self._batches(ready, dict(heads)):
             self._apply(batch)

@@ -1,4 +1,4 @@
-"""The files process of `hub serve`: channels that take files, checked before anything starts.
+"""The files process of `hub serve`: channels that take files.
 
 In: the settings and the channels. Out: a process that ends when it is told to, its addresses said to the
 supervisor.
@@ -14,32 +14,12 @@ from engine.kernel.config import Config
 from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.security.keys import Keyring
 
-__all__ = ["check_way", "polled", "run_files"]
+__all__ = ["polled", "run_files"]
 
 
 def polled(channels: Iterable[Channel]) -> list[FolderChannel | SftpChannel]:
     """Return the channels whose folders are looked into."""
     return [way for c in channels if (way := c.folder or c.sftp) is not None]
-
-
-def check_way(channel: Channel) -> None:
-    """Refuse files, folders and keys that a channel could not use once it runs. Raises ConfigError."""
-    if channel.http is not None and channel.http.http.auth is not None:
-        from engine.listeners.http_auth import Admission
-
-        Admission(channel.http.http.auth)
-    if channel.receives is not None and (schemas := channel.receives.rules.script.schemas) is not None:
-        from engine.listeners.mail import schemas_in
-
-        schemas_in(schemas)
-    if channel.folder is not None:
-        from engine.listeners.folder import check_folder
-
-        check_folder(channel.folder.folder, channel.at("receive"))
-    if channel.sftp is not None:
-        from engine.listeners.sftp import check_sftp
-
-        check_sftp(channel.sftp.sftp, channel.at("receive"))
 
 
 def run_files(

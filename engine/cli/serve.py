@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
+from engine.channels.golive import recover
 from engine.channels.opening import (
     check_pair,
     open_journal,
@@ -33,12 +33,15 @@ from engine.channels.opening import (
 from engine.channels.pipeline import Pipeline
 from engine.channels.processes import ended
 from engine.channels.production import is_loopback, judge
-from engine.channels.renewal import Renewal
+from engine.channels.renewal import Renewal, alone, project_digest
+from engine.channels.restarts import asked_file, bind, check_way
+from engine.channels.swapping import pending
 from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
-from engine.cli.files import check_way, polled, run_files
+from engine.cli.files import polled, run_files
 from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.shipping import run_shipping, to_load
+from engine.cli.started import Started
 from engine.cli.supervisor import Child, Supervisor, only_one
 from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
@@ -68,6 +71,8 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     )
     for noisy in ("alembic", "sqlalchemy", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _recover(config)
+    digest = project_digest(root)
     channels = load_channels(root, listen)
     if not channels:
         raise ConfigError(
@@ -105,12 +110,28 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         _free(host, port, "console: listen: in config.yaml", "set another port there, or stop what uses it")
     if "workers" in parts:
         _warm(maps, channels)
-    children = _children(parts, config, channels, keyring, maps, host, port, token)
+    started = Started(config, channels, maps, digest, listen)
+    children = _children(parts, started, keyring, host, port, token)
     return Supervisor(
         children,
         lambda: _tell(parts, children, config, channels, (host, port), began, say, first),
         partial(ended, config.data_dir),
+        asked_file(config),
     ).run()
+
+
+def _recover(config: Config) -> None:
+    """Finish, or take back, a change whose writing was interrupted, before anything reads the files."""
+    if pending(config) is None:
+        return
+    prepare_folder(config)
+    staff = open_staff(config, open_keyring(config))
+    try:
+        with alone(config):
+            for line in recover(config, staff):
+                log.warning("%s", line)
+    finally:
+        staff.close()
 
 
 def _first_open(config: Config, keyring: Keyring) -> None:
@@ -176,44 +197,40 @@ def _address(text: str) -> tuple[str, int]:
 def _free(host: str, port: int, where: str, remedy: str) -> None:
     if not port:
         return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((host, port))
-        except OSError as e:
-            raise ConfigError(
-                f"port {port} on {host} cannot be opened",
-                where=where,
-                why=(e.strerror or "").lower(),
-                remedy=remedy,
-            ) from None
+    try:
+        bind(host, port).close()
+    except OSError as e:
+        raise ConfigError(
+            f"port {port} on {host} cannot be opened",
+            where=where,
+            why=(e.strerror or "").lower(),
+            remedy=remedy,
+        ) from None
 
 
 def _children(
     parts: tuple[str, ...],
-    config: Config,
-    channels: list[Channel],
+    started: Started,
     keyring: Keyring,
-    maps: Maps,
     host: str,
     port: int,
     token: str,
 ) -> list[Child]:
     out: list[Child] = []
+    config, channels = started.config, started.channels
     if "listeners" in parts:
-        out.append(Child("listeners", partial(_listeners, config, channels, keyring)))
+        out.append(Child("listeners", partial(_listeners, started, keyring)))
         if polled(channels):
-            out.append(Child("files", partial(run_files, config, channels, keyring)))
+            out.append(Child("files", partial(_files, started, keyring)))
         else:
             (config.metrics_dir / "files.prom").unlink(missing_ok=True)  # nobody waits for it any more
     if "dicom" in parts and any(c.dicom is not None for c in channels):
-        out.append(Child("dicom", partial(_nodes, config, channels, keyring, maps)))
+        out.append(Child("dicom", partial(_nodes, started, keyring)))
     else:
         (config.metrics_dir / "dicom.prom").unlink(missing_ok=True)
     if "workers" in parts:
         for i in range(config.workers):
-            out.append(Child(f"worker-{i}", partial(_worker, config, channels, keyring, maps, i)))
+            out.append(Child(f"worker-{i}", partial(_worker, started, keyring, i)))
         if is_wanted(config):
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
         if rows := to_load(config):
@@ -223,12 +240,12 @@ def _children(
     return out
 
 
-def _listeners(
-    config: Config, channels: list[Channel], keyring: Keyring, ready: Callable[[str], None]
-) -> None:
+def _listeners(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:
     from engine.listeners.listen import ListenSettings, run
     from engine.listeners.senders import concealed_by
 
+    config = started.config
+    channels, _ = started.now("listeners")
     settings = ListenSettings(
         metrics=config.metrics_dir,
         journal_disk=config.data_dir if config.journal_url.startswith("sqlite") else None,
@@ -246,24 +263,22 @@ def _listeners(
     )
 
 
-def _nodes(
-    config: Config, channels: list[Channel], keyring: Keyring, maps: Maps, ready: Callable[[str], None]
-) -> None:
+def _files(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:
+    channels, _ = started.now("files")
+    run_files(started.config, channels, keyring, ready)
+
+
+def _nodes(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:
     from engine.cli.dicomnode import run_nodes
 
-    run_nodes(config, channels, keyring, maps, ready)
+    channels, maps = started.now("dicom")
+    run_nodes(started.config, channels, keyring, maps, ready)
 
 
-def _worker(
-    config: Config,
-    channels: list[Channel],
-    keyring: Keyring,
-    maps: Maps,
-    index: int,
-    ready: Callable[[str], None],
-) -> None:
+def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str], None]) -> None:
     from engine.channels.worker_metrics import WorkerMetrics
 
+    config, name = started.config, f"worker-{index}"
     stopping = False
 
     def stop(*_: object) -> None:
@@ -273,11 +288,17 @@ def _worker(
     signal.signal(signal.SIGTERM, stop)
     journal = open_journal(config, keyring)
     store = open_store(config, keyring)
-    slot = FileSlot(config.data_dir / f"worker-{index}.at")
-    pipeline = Pipeline(maps, channels, keyring.mac16)
-    worker = Worker(journal, store, pipeline, index, config.workers, slot, Renewal(config, pipeline))
-    store.finding.note_searched([(c.name, place) for c in channels for place in c.search], journal.head())
-    metrics = WorkerMetrics(worker, config.metrics_dir / f"worker-{index}.prom")
+    slot = FileSlot(config.data_dir / f"{name}.at")
+    pipeline = Pipeline(started.maps, started.channels, keyring.mac16)
+
+    def searched(channels: list[Channel]) -> None:
+        places = [(c.name, place) for c in channels for place in c.search]
+        store.finding.note_searched(places, journal.head())
+
+    renewal = Renewal(config, pipeline, started.digest, name, started.listen, searched)
+    worker = Worker(journal, store, pipeline, index, config.workers, slot, renewal)
+    searched(started.channels)
+    metrics = WorkerMetrics(worker, config.metrics_dir / f"{name}.prom")
     collecting = Collecting()
 
     def tick() -> None:

@@ -3,8 +3,9 @@
 In: named children, each a function that runs until it is told to stop. Out: an exit code. Children are
 forked before any database is open or any reactor exists, so that what is read once (maps, tables) is shared
 memory. A child that dies is started again, with a growing pause. SIGTERM and SIGINT stop all, listeners
-first, so that what was accepted is answered. Every child watches a pipe that only the supervisor holds: when
-the supervisor is killed, its children stop too, and the next `hub serve` finds the ports free.
+first, so that what was accepted is answered; a change of channels has single ones stopped the same way and
+started anew. Every child watches a pipe that only the supervisor holds: when the supervisor is killed, its
+children stop too, and the next `hub serve` finds the ports free.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.channels.restarts import asked
 from engine.kernel.errors import ConfigError, HubError, trace_of
 
 __all__ = ["Child", "Supervisor", "only_one"]
@@ -53,6 +55,7 @@ class Child:
     said: list[str] = field(default_factory=list)
     ready: bool = False
     ran: bool = False  # it was ready once
+    again: bool = False  # it was told to stop and starts anew
 
 
 def only_one(folder: Path, part: str) -> int:
@@ -82,6 +85,14 @@ def only_one(folder: Path, part: str) -> int:
         return handle
 
 
+def _mark_of(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path) if path is not None else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns) if found is not None else None
+
+
 def _alive(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
@@ -106,10 +117,13 @@ class Supervisor:
         children: Sequence[Child],
         all_ready: Callable[[], None],
         died: Callable[[str, str], None] = lambda name, how: None,
+        asked: Path | None = None,
     ) -> None:
         self._children = children
         self._died = died
         self._all_ready = all_ready
+        self._asked = asked  # the file in which a change asks for processes to start anew
+        self._asked_mark = _mark_of(asked)
         self._told = False
         self._stopping = 0.0
         self._failed = False
@@ -135,6 +149,7 @@ class Supervisor:
                 for child in self._children:
                     if child.once:
                         self._start(child)
+            self._start_anew()
             now = time.monotonic()
             for child in self._children:
                 if not child.pid and not child.once and not self._stopping and now >= child.again_at:
@@ -142,6 +157,25 @@ class Supervisor:
                 elif child.pid and self._stopping and now - self._stopping > STOP:
                     log.error("%s did not stop in %.0f s and is killed", child.name, STOP)
                     os.kill(child.pid, signal.SIGKILL)
+
+    def _start_anew(self) -> None:
+        """Stop the processes that a change asks for; each answers what it accepted, and is started again."""
+        if self._asked is None or self._stopping or not self._told:
+            return
+        mark = _mark_of(self._asked)
+        if mark == self._asked_mark:
+            return
+        self._asked_mark = mark
+        try:
+            names = asked(self._asked)
+        except ConfigError as e:
+            log.error("%s", e)
+            return
+        for child in self._children:
+            if child.name in names and child.pid:
+                log.info("%s starts anew for a change", child.name)
+                child.again = True
+                os.kill(child.pid, signal.SIGTERM)
 
     def _start(self, child: Child) -> None:
         reading, writing = os.pipe()
@@ -153,6 +187,7 @@ class Supervisor:
             self._become(child, writing)
         os.close(writing)
         child.pid, child.pipe, child.started, child.ready = pid, reading, time.monotonic(), False
+        child.again, child.said = False, []
 
     def _become(self, child: Child, writing: int) -> None:
         """Be the child; never returns."""
@@ -217,6 +252,9 @@ class Supervisor:
             if self._stopping:
                 continue
             code = os.waitstatus_to_exitcode(status)
+            if child.again and code == 0:
+                child.again_at = 0.0
+                continue
             if not self._told and code != 0 and not child.ran:
                 self._failed = True  # it never ran: what is wrong was said already
                 self._stop()

@@ -125,11 +125,6 @@ class Maps:
         """The compiled views that were asked for so far."""
         return list(self._views.values())
 
-    @property
-    def programs(self) -> list[SiteProgram]:
-        """Return the views that were compiled so far and are not twins for tracing."""
-        return [view for (_, trace), view in self._views.items() if not trace]
-
     def of(self, format: str) -> Maps:
         """Return the maps of another format: its own names and sites, the same tables. Raises MapError."""
         if format == self.language.format:
