@@ -50,7 +50,7 @@ def pending(config: Config) -> Pending | None:
     """Return what somebody was about to write when he died; None where all is well. Raises ConfigError."""
     try:
         found: Pending = orjson.loads(_file(config).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, orjson.JSONDecodeError):
         raise ConfigError(
