@@ -6,7 +6,7 @@ text of the site's file, or of the map's own, proved to say just that; every oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.kernel.errors import MapError
 from engine.mapping.entries import CELLS, Entry, entries
 from engine.mapping.project import Maps
 
-__all__ = ["CellRow", "Written", "add_row", "drop_row", "edit_cell", "grid"]
+__all__ = ["CellRow", "Written", "add_row", "drop_row", "edit_cell", "edit_row", "grid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,24 @@ def edit_cell(
     """Write one word of one row; an empty value takes the word out. Raises MapError."""
     if word not in (*CELLS, "comment"):
         raise MapError(f"{word} is no column of the sheet", remedy=f"one of {', '.join((*CELLS, 'comment'))}")
-    text = Cell(f"{name}: {word}", value).text(free=word == "comment")
+    return edit_row(root, maps, site, name, spot, {word: value}, seen)
+
+
+def edit_row(
+    root: Path, maps: Maps, site: str, name: str, spot: str, words: Mapping[str, str], seen: str
+) -> Written:
+    """Write several words of one row at once. Raises MapError."""
+    texts = {w: Cell(f"{name}: {w}", v).text(free=w == "comment") for w, v in words.items()}
 
     def change(rows: list[Entry]) -> None:
         e = _at(rows, spot)
-        if word == "comment":
-            e.comment = text.lstrip("# ")
-        elif text:
-            e.words[word] = text
-        else:
-            e.words.pop(word, None)
+        for word, text in texts.items():
+            if word == "comment":
+                e.comment = text.lstrip("# ")
+            elif text:
+                e.words[word] = text
+            else:
+                e.words.pop(word, None)
 
     return _written(root, maps, site, name, change, seen)
 

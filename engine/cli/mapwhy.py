@@ -19,23 +19,19 @@ from engine.formats.hl7v2.split import split_messages
 from engine.kernel.errors import HubError, MapError
 from engine.mapping.convert import headers, trace_message
 from engine.mapping.lineage import Report
-from engine.mapping.locate import locate
-from engine.mapping.project import Maps, SiteProgram
-from engine.mapping.readings import readings
-from engine.mapping.sheet import Line, sheet
+from engine.mapping.project import Maps
+from engine.mapping.whyrows import LEAF, why_rows
 
 __all__ = ["map_why"]
-
-_LEAF = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?[-.](\d+)(?:\[(\d+)\])?(?:\.(\d+))?(?:\.(\d+))?")
 
 
 def map_why(root: Path, what: str, file: Path | None, site: str = "", as_json: bool = False) -> int:
     """Print why an element or a location is what it is; returns the exit code."""
-    location = _LEAF.fullmatch(what)
+    location = LEAF.fullmatch(what)
     if file is not None:
         return _in_message(root, what, file, site, as_json)
     program = open_program(root, site)
-    rows = list(_reads(program, what) if location else _sets(program, what))
+    rows = why_rows(program, what)
     if not rows:
         raise MapError(
             f"no row {'reads' if location else 'sets'} {what}",
@@ -48,69 +44,6 @@ def map_why(root: Path, what: str, file: Path | None, site: str = "", as_json: b
         said = "; ".join(filter(None, (row["said"], row["why"])))
         print(f"{row['place']}: {row['set_by']}: {row['map']}: {row['element']}: {said}")
     return 0
-
-
-def _sets(program: SiteProgram, path: str) -> Iterator[dict[str, Any]]:
-    """Give the rows that can set an element."""
-    kind, _, element = path.partition(".")
-    wanted = [re.sub(r"\(.*?\)|\[\d+\]", "", s) for s in element.split(".") if s]
-    for m in program.resolved.values():
-        if m.to != kind:
-            continue
-        for line in sheet(m):
-            names = [s.split("(")[0] for s in line.path]
-            short = min(len(names), len(wanted))
-            if not (line.source or line.how) or names[:short] != wanted[:short] or not names:
-                continue
-            through = "(through its datatype map)" if len(names) < len(wanted) else ""
-            yield _row(m.name, line, through)
-
-
-def _row(name: str, line: Line, why: str) -> dict[str, Any]:
-    said = "; ".join(filter(None, (line.source, line.how, f"when {line.when}" if line.when else "")))
-    return {
-        "map": name,
-        "element": line.element,
-        "said": said,
-        "why": why,
-        "set_by": line.set_by,
-        "place": line.place,
-    }
-
-
-def _reads(program: SiteProgram, what: str) -> Iterator[dict[str, Any]]:
-    """Give the rows that read a field, and the maps that ignore it on purpose."""
-    m = _LEAF.fullmatch(what)
-    assert m is not None
-    segment, field, component = m[1], int(m[3]), int(m[5] or 0)
-    for found in program.resolved.values():
-        for text in found.ignore:
-            at = locate(text)
-            if at is not None and (at.name, at.field) == (segment, field):
-                yield {
-                    "map": found.name,
-                    "element": "ignore",
-                    "said": text,
-                    "why": "ignored on purpose",
-                    "set_by": found.place.layer,
-                    "place": found.place.file,
-                }
-        for r in readings(found, frozenset(program.resolved)):
-            at = r.location
-            if (at.name, at.field) != (segment, field):
-                continue
-            if component and at.component and at.component != component:
-                continue
-            role = {"chooses": "chooses a case", "condition": "in a condition", "key": "in the key"}
-            when = f"when {' and '.join(r.conditions)}" if r.conditions else ""
-            yield {
-                "map": r.map,
-                "element": r.row,
-                "said": "; ".join(filter(None, (what, f"through {r.through}" if r.through else "", when))),
-                "why": role.get(r.role, ""),
-                "set_by": r.place.layer,
-                "place": str(r.place),
-            }
 
 
 # -- in a message ----------------------------------------------------------------------------------
@@ -150,7 +83,7 @@ def _traced(data: bytes, maps: Maps, site: str) -> Report:
 
 def _of(made: Report, what: str) -> Iterator[dict[str, Any]]:
     """Give what the report says of a location, or of an element with or without its positions."""
-    location = _LEAF.fullmatch(what)
+    location = LEAF.fullmatch(what)
     element = re.sub(r"\(.*?\)", "", what)
     for m in made.mapped:
         hit = _covers(location, m.source) if location else _names(element, m.target)
@@ -168,7 +101,7 @@ def _said(location: str, element: str, state: str, why: str, place: str) -> dict
 
 def _covers(wanted: re.Match[str] | None, address: str) -> bool:
     """Say whether `PID-5` or `PID[1]-5[1].1` speaks of the leaf at an address."""
-    leaf = _LEAF.fullmatch(address)
+    leaf = LEAF.fullmatch(address)
     assert wanted is not None and leaf is not None
     return all(w is None or w == (x or "1") for w, x in zip(wanted.groups(), leaf.groups(), strict=True))
 

@@ -6,6 +6,7 @@ Editors complete from them: by the schemas of `hub schema`, and as one types on 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine.fhir import definitions
@@ -13,7 +14,7 @@ from engine.formats.hl7v2 import dictionary
 from engine.mapping import types as T
 from engine.mapping.project import Maps
 
-__all__ = ["components_of", "element_paths", "fields_of"]
+__all__ = ["components_of", "element_paths", "field_name", "fields_of"]
 
 
 def element_paths(kind: str, depth: int = 2) -> dict[str, str]:
@@ -65,3 +66,16 @@ def components_of(datatype: str, before: str) -> dict[str, str]:
                 table = f", table {p.table}" if p.table else ""
                 out.setdefault(f"{before}{p.number}", f"{p.name}, {p.datatype}{table}")
     return out
+
+
+def field_name(maps: Maps, text: str) -> str:
+    """Return how the dictionary calls the first field or component that a source names; "" where none."""
+    m = re.search(r"\b([A-Z][A-Z0-9]{1,2})([-.])(\d+)(?:\([^)]*\))?(?:\.(\d+))?", text)
+    if m is None or text.startswith("="):
+        return ""
+    said = fields_of(maps, m[1]).get(f"{m[1]}{m[2]}{m[3]}", "")
+    if not m[4] or not said:
+        return said
+    kind = T.field_type(m[1], int(m[3])) if m[2] == "-" else T.component_type(m[1], int(m[3]))
+    part = components_of(kind, "").get(m[4], "")
+    return f"{said.split(',')[0]}: {part}" if part else said
