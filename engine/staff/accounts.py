@@ -163,6 +163,10 @@ class Accounts(Part):
         """Say at which issuer the person signs in from now on."""
         self._set(number, issuer=issuer, subject=subject)
 
+    def noted(self, number: int) -> None:
+        """Note that the person has signed in."""
+        self._set(number, signed_in=self.now())
+
     # -- the second factor
 
     def set_second(self, number: int, secret: str, code: str) -> Sequence[str]:
