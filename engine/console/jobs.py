@@ -50,7 +50,10 @@ class Jobs:
             return self._jobs.get(name)
 
     def start(self, name: str, who: str, work: Callable[[Callable[[str], None]], str]) -> bool:
-        """Start work that is given a way to tell its progress and returns its result; False: it runs already."""
+        """Start work that is given a way to tell its progress and returns its result.
+
+        False: it runs already.
+        """
         with self._lock:
             before = self._jobs.get(name)
             if before is not None and before.running:

@@ -11,6 +11,11 @@ from collections.abc import Callable
 from engine.console.door import Door
 from engine.console.pages import (
     account,
+    admin,
+    admin_audit,
+    admin_backup,
+    admin_keys,
+    admin_users,
     alerts,
     bench,
     codes,
@@ -38,6 +43,11 @@ from engine.console.pages import (
 __all__ = ["PAGES", "add_pages"]
 
 PAGES = (
+    admin,
+    admin_audit,
+    admin_backup,
+    admin_keys,
+    admin_users,
     now,
     alerts,
     glass,

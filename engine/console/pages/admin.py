@@ -100,7 +100,7 @@ def state(visit: Visit) -> Page:
             ],
             "databases": [_database(config, name) for name in ("journal", "core", "imaging", "staff")],
             "disk": {"free": usage.free, "total": usage.total, "reserve": config.disk_reserve_mb << 20},
-            "profile": config.profile,
+            "runs_as": config.profile,
             "weak": weak,
             "versions": {"hub": __version__, "python": platform.python_version()},
         },
@@ -152,7 +152,11 @@ def retention(visit: Visit) -> Page:
         last = mark.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         last = ""
-    limits = [("messages", config.keep.messages), ("imaging", config.keep.imaging), ("audit", config.keep.audit)]
+    limits = [
+        ("messages", config.keep.messages),
+        ("imaging", config.keep.imaging),
+        ("audit", config.keep.audit),
+    ]
     lines, trouble = [], ""
     for what, text in limits:
         try:
@@ -192,7 +196,9 @@ def _amounts(visit: Visit) -> list[dict[str, Any]]:
     query = sa.select(e.source, sa.func.count(), sa.func.sum(e.size)).where(new).group_by(e.source)
     with reporting("journal"), journal.engine.connect() as connection:
         rows = connection.execute(query).all()
-        first, last = connection.execute(sa.select(sa.func.min(e.received), sa.func.max(e.received)).where(new)).one()
+        first, last = connection.execute(
+            sa.select(sa.func.min(e.received), sa.func.max(e.received)).where(new)
+        ).one()
     if not rows:
         return []
     days = max((last - first) / _DAY, 1 / 24)

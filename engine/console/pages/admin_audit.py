@@ -25,6 +25,7 @@ from engine.store.audit import AuditRow, Wanted
 __all__ = ["add"]
 
 _PAGE = 100
+_WHOLE = "The chain is whole"
 _IN_A_BUNDLE = 10_000
 _CATCH_UP = 20_000  # audit rows that one search reads; the watch reads the others in time
 _WORD = re.compile(r"[\w.:@+-]{1,80}").fullmatch
@@ -128,7 +129,8 @@ def _start(jobs: Jobs) -> Callable[[Visit], Answer]:
             known = copies(hub.config, hub.keyring)
             verdict = hub.store.audit.prove(known, lambda rows: tell(f"{rows:,} of {total:,} rows"))
             if verdict.whole:
-                return f"The chain is whole: {verdict.rows:,} rows, compared with {len(known)} copies of its head."
+                compared = f"compared with {len(known)} copies of its head"
+                return f"{_WHOLE}: {verdict.rows:,} rows, {compared}."
             return str(verdict)
 
         started = jobs.start("audit", visit.person.name, work)
@@ -146,7 +148,7 @@ def _verify(jobs: Jobs) -> Callable[[Visit], Answer]:
         facts = {
             "job": job,
             "running": job is not None and job.running,
-            "whole": job is not None and job.result.startswith("The chain is whole"),
+            "whole": job is not None and job.result.startswith(_WHOLE),
             "head": f"{row}:{hash_.hex()}",
         }
         return Page("admin_audit_verify.html", facts, "Is the audit whole?", fragment="admin_audit_job.html")

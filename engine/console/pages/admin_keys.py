@@ -59,7 +59,10 @@ def add(door: Door) -> None:
         )
         visit.saw("key:add", f"key/{made.name}", " ".join(made.scopes))
         return Page(
-            "admin_key.html", {"name": made.name, "text": text}, "A key, shown once", headers={"Cache-Control": "no-store"}
+            "admin_key.html",
+            {"name": made.name, "text": text},
+            "A key, shown once",
+            headers={"Cache-Control": "no-store"},
         )
 
     @door.post("/admin/keys/{name}/revoke", needs="admin.keys")

@@ -194,7 +194,11 @@ def _grants(visit: Visit) -> list[Grant]:
 
 
 def _said(given: object) -> str:
-    return "; ".join(f"{g.role} on {' '.join(g.channels)}" for g in given) if isinstance(given, (list, tuple)) else ""
+    return (
+        "; ".join(f"{g.role} on {' '.join(g.channels)}" for g in given)
+        if isinstance(given, (list, tuple))
+        else ""
+    )
 
 
 def _roles() -> list[dict[str, str]]:
