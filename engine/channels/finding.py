@@ -17,6 +17,7 @@ from engine.channels.asked import Asked, Word, conditions
 from engine.channels.findhits import Hit, hits_of
 from engine.channels.findruns import Known, runs_of
 from engine.channels.findwalk import Walk, Walker
+from engine.journal.briefs import Ends
 from engine.journal.sql import SqlJournal
 from engine.store.sql import SqlStore
 
@@ -76,8 +77,10 @@ class Finder:
         names: bool = True,
     ) -> Hits:
         """Return a page. `patients`: with whose they are, where the person may open them. Raises BadQuery."""
-        known = self._known()
-        runs = [run for one in alternatives(asked, self._began()) for run in runs_of(one, known)]
+        ends = self.journal.briefs.ends()
+        known = self._known(ends)
+        began = None if ends.first is None else datetime.fromtimestamp(ends.first / 1000)
+        runs = [run for one in alternatives(asked, began) for run in runs_of(one, known)]
         cursor = 1 << 62 if below is None else below
         made = Hits()
         walker = Walker(self.journal, self.store, known)
@@ -100,7 +103,7 @@ class Finder:
             made.hits = hits_of(
                 self.journal, self.store, [hit.entry for hit in made.hits], self._opens, patients
             )
-        self._notes(made, asked, known)
+        self._notes(made, asked, known, ends.entry)
         return made
 
     def _page(self, made: Hits, walks: Sequence[Walk], limit: int) -> None:
@@ -114,11 +117,11 @@ class Finder:
             made.next = floor
         made.hits = [Hit(entry=n) for n in found]
 
-    def _notes(self, made: Hits, asked: Asked, known: Known) -> None:
+    def _notes(self, made: Hits, asked: Asked, known: Known, newest: int) -> None:
         """Note what a person should know of the answer."""
         single = list(conditions(asked))
         if any(is_private(one) for one in single):
-            made.waiting = max(0, self.journal.head() - known.worked)
+            made.waiting = max(0, newest - known.worked)
             first = known.searched.get(("", "code"), 1)
             made.codes_since = first if first > 1 else 0
         if len(single) == 1 and isinstance(single[0], Word) and single[0].text.isdecimal():
@@ -126,18 +129,7 @@ class Finder:
             if any(known.sees(known.sources[b.source][0]) for b in self.journal.briefs.of([number])):
                 made.jump = number
 
-    def _known(self) -> Known:
-        finding = self.store.finding
-        return Known(
-            self.journal.names.sources(),
-            self.journal.names.types(),
-            self._sees,
-            self._opens,
-            finding.searched(),
-            finding.lowest_mark(self.journal.lanes),
-            self.journal.briefs.span,
-        )
-
-    def _began(self) -> datetime | None:
-        first = self.journal.oldest_after(0)
-        return None if first is None else datetime.fromtimestamp(first / 1000)
+    def _known(self, ends: Ends) -> Known:
+        searched, worked = self.store.finding.ready(self.journal.lanes)
+        sources, types = self.journal.names.listed(ends.name)
+        return Known(sources, types, self._sees, self._opens, searched, worked, self.journal.briefs.span)

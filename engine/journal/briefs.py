@@ -16,7 +16,7 @@ from engine.journal.database import reporting
 from engine.journal.search import hours
 from engine.kernel.newest import leaps, merged, newest_of, pieces
 
-__all__ = ["Brief", "Briefs", "Where"]
+__all__ = ["Brief", "Briefs", "Ends", "Where"]
 
 _COLUMNS = "id, source, type, kind, received, size"
 _NEAR = 2000  # newest entries looked at one by one before the indexes are asked
@@ -32,6 +32,14 @@ class Brief(NamedTuple):
     kind: int
     received: int
     size: int
+
+
+class Ends(NamedTuple):
+    """Where a journal begins and ends."""
+
+    name: int
+    entry: int
+    first: int | None  # when the oldest entry was received, ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,16 @@ class Briefs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def ends(self) -> Ends:
+        """Return where the journal begins and ends, and the newest of its names."""
+        sql = (
+            "SELECT (SELECT max(id) FROM name), (SELECT max(id) FROM entry), "
+            "(SELECT received FROM entry ORDER BY id LIMIT 1)"
+        )
+        with reporting("journal"), self._engine.connect() as connection:
+            ((name, entry, first),) = connection.exec_driver_sql(sql)
+        return Ends(name or 0, entry or 0, first)
 
     def span(self, since: int | None, until: int | None) -> tuple[int, int]:
         """Return ids (above, below) between which all received in that time lies."""

@@ -31,6 +31,7 @@ class Names:
         self._keyring = keyring
         self._ids: dict[Word, int] = {}
         self._words: dict[int, Word] = {}
+        self._listed: tuple[int, dict[int, tuple[str, str]], dict[int, str]] | None = None
 
     def ids(self, wanted: Iterable[Word]) -> dict[Word, int]:
         """Return the numbers of these words, making rows for new ones (committed before this returns)."""
@@ -69,12 +70,18 @@ class Names:
         words = {row.id: self._words.get(row.id) or self._open(row.mac, row.sealed) for row in rows}
         return {n: source_of(text) for n, (kind, text) in words.items() if kind == "source"}
 
-    def types(self) -> dict[int, str]:
-        """Return every message type that ever came, by number; "" stands for those too odd for a name."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(tables.name)).all()
-        words = {row.id: self._words.get(row.id) or self._open(row.mac, row.sealed) for row in rows}
-        return {n: text for n, (kind, text) in words.items() if kind == "type"}
+    def listed(self, newest: int) -> tuple[dict[int, tuple[str, str]], dict[int, str]]:
+        """Return every (channel, sender) and every message type by number ("" stands for types too odd for a
+        name); `newest` is the newest name there is: while it stays, nothing is read again.
+        """
+        if self._listed is None or self._listed[0] != newest:
+            with self._engine.connect() as connection:
+                rows = connection.execute(sa.select(tables.name)).all()
+            words = {row.id: self._words.get(row.id) or self._open(row.mac, row.sealed) for row in rows}
+            sources = {n: source_of(text) for n, (kind, text) in words.items() if kind == "source"}
+            types = {n: text for n, (kind, text) in words.items() if kind == "type"}
+            self._listed = max(words, default=0), sources, types
+        return self._listed[1:]
 
     def _make(self, missing: list[Word]) -> None:
         macs = {self._mac(word): word for word in missing}

@@ -126,21 +126,19 @@ class Finding:
                 parts.append([n for (n,) in session.all(sql, [v for c in part for v in (c, *given)])])
         return merged(parts, limit)
 
-    def lowest_mark(self, lanes: int) -> int:
-        """Return the entry up to which every message has been worked on."""
-        with self._database.read() as session:
-            marks = dict(session.all("SELECT lane, watermark FROM lane"))
-        return min((marks.get(lane, 0) for lane in range(lanes)), default=0)
-
-    def searched(self) -> dict[tuple[str, str], int]:
-        """Return from which entry on a channel's messages ("" = all) have words of a kind or a place."""
+    def ready(self, lanes: int) -> tuple[dict[tuple[str, str], int], int]:
+        """Return from which entry on a channel's messages ("" = all) have words of a kind or a place, and the
+        entry up to which every message has been worked on.
+        """
         with self._database.read() as session:
             rows = session.all("SELECT channel, place, first FROM searched")
-        return {(channel, place): first for channel, place, first in rows}
+            marks = dict(session.all("SELECT lane, watermark FROM lane"))
+        worked = min((marks.get(lane, 0) for lane in range(lanes)), default=0)
+        return {(channel, place): first for channel, place, first in rows}, worked
 
     def note_searched(self, declared: Collection[tuple[str, str]], newest: int) -> None:
         """Write down which places the channels name from now on: entries after `newest` have those words."""
-        known = {key for key in self.searched() if key[0]}
+        known = {key for key in self.ready(0)[0] if key[0]}
         if known == set(declared):
             return
         with self._database.write() as session:

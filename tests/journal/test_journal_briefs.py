@@ -31,7 +31,7 @@ def test_as_looking_at_each_one(
         sender = dice.choice("XYZ")
         new.append(NewEntry(dice.choice(("lab", "adt")), b"MSH|%d" % n, at, sender, "", "", type_, kind=kind))
     journal.append(new)
-    sources, types = journal.names.sources(), journal.names.types()
+    sources, types = journal.names.listed(journal.briefs.ends().name)
     every = journal.briefs.of(range(1, 121))
     assert [b.id for b in every] == list(range(120, 0, -1))
     assert all(sources[b.source] == (new[b.id - 1].channel, new[b.id - 1].sender) for b in every)

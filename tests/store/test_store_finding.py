@@ -103,7 +103,7 @@ def test_standing_and_words_kept_since(store: SqlStore, filled: dict[int, Work])
         assert bool(standing.flags) == bool(work.flags)
     assert 5 not in store.finding.standing([5])
     finding = store.finding
-    assert finding.searched() == {("", "code"): 1}
+    assert finding.ready(64)[0] == {("", "code"): 1}
     finding.note_searched([("lab", "OBR-3"), ("adt", "PV1-19")], 100)
     finding.note_searched([("lab", "OBR-3"), ("lab", "OBX-4")], 200)
-    assert finding.searched() == {("", "code"): 1, ("lab", "OBR-3"): 101, ("lab", "OBX-4"): 201}
+    assert finding.ready(64)[0] == {("", "code"): 1, ("lab", "OBR-3"): 101, ("lab", "OBX-4"): 201}

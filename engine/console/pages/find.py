@@ -120,7 +120,9 @@ def _facts(visit: Visit, w: Wanted) -> dict[str, Any]:
         "saved": saved_for(visit),
         "this": w.saved,
         "me": visit.person.name,
+        "zone": datetime.now().astimezone().tzname() or "local time",
         "titles": {},
+        "local": {},
         "patients": visit.may("see.bodies"),
         "token": _token(visit, w),
         "look": w.look,
@@ -142,6 +144,9 @@ def _facts(visit: Visit, w: Wanted) -> dict[str, Any]:
         at = max(0, min(e.at, len(w.q)))
         return facts | {"problem": {"what": e.what, "remedy": e.remedy, "at": at}, "found": Hits()}
     facts |= {"understood": in_words(asked), "found": found, "hits": found.hits}
+    facts["local"] = {
+        hit.entry: f"{datetime.fromtimestamp(hit.at / 1000):%Y-%m-%d %H:%M:%S}" for hit in found.hits
+    }
     facts["titles"] = {hit.cause: words_of(hit.cause).title for hit in found.hits if hit.cause}
     opened, count = w.opened + found.opened * w.look, w.found + len(found.hits)
     facts |= {"opened": opened, "count": count, "links": _links(visit, w, found, opened, count)}
