@@ -10,7 +10,7 @@ import pytest
 from console_people import Console, Someone, console_of, text_of
 from hub_project import Hub, make_project
 from openpyxl import load_workbook
-from test_console_work import form_of, look_again, oru
+from work_messages import form_of, look_again, oru
 
 from engine.cli.termsload import load_all
 from engine.codes.shipped import listed

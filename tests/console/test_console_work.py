@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from console_people import Console, Someone, text_of
-
-NO_MAP = (
-    b"MSH|^~\\&|ACMELIS|ACME|HUB|HOSP|20260501120000||ZZZ^Z99|%d|P|2.5.1\rPID|1||7^^^N^MR||SECRETNAME^JO\r"
-)
-OBX = "OBX|1|NM|ZZTOP^Strange^L||5.5|mmol/L|||||F"
-
-
-def oru(n: int, obx: str = OBX) -> bytes:
-    return (
-        f"MSH|^~\\&|ACMELIS|ACME|HUB|HOSP|20260501120000||ORU^R01^ORU_R01|M{n}|P|2.5.1\r"
-        f"PID|1||7{n}^^^NORTH^MR||DOE^JANE||19800101|F\r"
-        f"OBR|1|P{n}|F{n}|24323-8^CMP^LN|||20260501110000|||||||||||||||20260501||LAB|F\r{obx}\r"
-    ).encode()
-
-
-def form_of(page: str, path: str) -> dict[str, str]:
-    """Return the hidden fields of the form that goes to a path."""
-    body = next(f for f in re.findall(r"<form.*?</form>", page, re.S) if f'action="{path}"' in f)
-    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', body))
+from work_messages import NO_MAP, OBX, form_of, look_again, oru
 
 
 def tasks(someone: Someone, query: str = "") -> list[dict[str, Any]]:
@@ -39,10 +20,6 @@ def parked(console: Console, count: int = 3) -> Console:
     console.project.work()
     look_again(console)
     return console
-
-
-def look_again(console: Console) -> None:
-    console.hub.releasing().tasks.all(fresh=True)
 
 
 def test_the_list_stands_by_cause(fresh_console: Callable[[], Console]) -> None:
