@@ -160,7 +160,7 @@ def _causes_in_code() -> set[str]:
 
 
 def test_every_cause_of_parking_is_explained() -> None:
-    rows = re.findall(r"^\| (`.*?) \|", prose(DOCS / "analysts/replay.md"), re.M)
+    rows = re.findall(r"^\| (`.*?) \|", prose(DOCS / "analysts/parked.md"), re.M)
     explained = {cause for row in rows for cause in re.findall(r"`([a-z-]+)`", row)}
     assert _causes_in_code() - {"late"} - explained == set()  # a flag: tests/console/test_console_causes.py
 
