@@ -137,3 +137,28 @@ def test_what_is_accepted_knowingly(judged: Judge) -> None:
 def test_development_asks_for_nothing(judged: Judge) -> None:
     assert judged("", token=None) == ""
     assert judged("hub: X\n", mllp="{port: 2580, host: 0.0.0.0}", token="x" * 43) == ""
+
+
+@pytest.mark.parametrize(
+    ("alerts", "told"),
+    [
+        ("mail: {host: smtp.mercy.example, sender: a@b.example, security: none}", "without TLS"),
+        ("mail: {host: 127.0.0.1, sender: a@b.example, security: none}", ""),
+        ("mail: {host: smtp.mercy.example, sender: a@b.example}", ""),
+        (
+            "webhooks: [{name: pager, url: 'http://pager.example/', secret: '${secret:DATA_KEY}'}]",
+            "without TLS",
+        ),
+        ("webhooks: [{name: pager, url: 'http://127.0.0.1:9/', secret: '${secret:DATA_KEY}'}]", ""),
+        ("webhooks: [{name: pager, url: 'https://pager.example/'}]", "no secret"),
+    ],
+)
+def test_notices_leave_this_machine_sealed_and_signed(judged: Judge, alerts: str, told: str) -> None:
+    said = judged(config=f"{GOOD}alerts:\n  {alerts}\n")
+    assert told in said if told else said == ""
+
+
+@pytest.mark.parametrize(("keep", "refused"), [("5 years", True), ("6 years", False), ("forever", False)])
+def test_an_audit_of_less_than_six_years(judged: Judge, keep: str, refused: bool) -> None:
+    said = judged(config=f"{GOOD}keep: {{audit: {keep}}}\n")
+    assert ("less than 6 years" in said) is refused and ("config.yaml:4" in said) is refused
