@@ -6,12 +6,12 @@ file, line and remedy. The development profile on this machine asks for nothing.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from engine.channels.definition import Channel
 from engine.channels.keeping import AUDIT_LEAST, days_of
+from engine.channels.production_access import is_loopback, weak_access
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.listeners.dicom_settings import DicomSettings
@@ -47,7 +47,7 @@ def weaknesses(
             "changes: two_people: false lets one person alone change what messages become",
             "remove the line: somebody else than its authors then approves a change",
         )
-    yield from _token(config)
+    yield from weak_access(config)
     host = web_host or config.console.listen.rpartition(":")[0].strip("[]")
     if not is_loopback(host) and config.console.tls is None and not config.console.proxy:
         yield (
@@ -147,14 +147,6 @@ def _node(c: Channel, node: DicomSettings) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _keys(config: Config) -> Iterator[tuple[str, str, str]]:
     remedy = "set key: ${secret:DATA_KEY}, and secrets: to a place outside the project"
     root = config.root.resolve()
@@ -172,20 +164,3 @@ def _keys(config: Config) -> Iterator[tuple[str, str, str]]:
             f"a key file lies in the project folder: {config.key_file.name}",
             f"supply its text as the secret, then remove {config.key_file}",
         )
-
-
-def _token(config: Config) -> Iterator[tuple[str, str, str]]:
-    remedy = f"write one line `name token` for everybody who reads into {config.token_file}, mode 600"
-    try:
-        lines = config.token_file.read_text("utf-8").splitlines()
-    except OSError:
-        yield str(config.token_file), "there are no tokens of your own, and a start would make one", remedy
-        return
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if len(words) == 1 and not line.startswith("#"):
-            yield (
-                f"{config.token_file}:{number}",
-                "the default token: it has no name, so the audit cannot say who read",
-                remedy,
-            )

@@ -13,6 +13,10 @@ from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError
 
 GOOD = "profile: production\nidentity_base: https://hub.example\nkey: ${secret:DATA_KEY}\n"
+GOOD += "console: {sign_in: {second_factor: bodies}}\n"
+TOKEN = "ehr nT3vq8Lw0zRk5YbXc2Hs7PdJm4Gf9Uae"
+OIDC = "{oidc: {client: hub, issuer: "
+ISSUER = "{issuers: [{audience: https://hub.example, issuer: "
 TLS = "{port: 2580, host: 0.0.0.0, tls: {certificate: a.pem, key: a.key}}"
 
 Judge = Callable[..., str]
@@ -27,8 +31,9 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         config: str = GOOD,
         mllp: str = "{port: 2580}",
         words: str = "",
-        token: str | None = "ehr " + "x" * 40,
+        token: str | None = TOKEN,
         key_file: bool = False,
+        mode: int = 0o600,
         listen: str | None = None,
     ) -> str:
         (tmp_path / "channels").mkdir(exist_ok=True)
@@ -37,6 +42,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         (tmp_path / "var").mkdir(exist_ok=True)
         if token is not None:
             (tmp_path / "var/token").write_text(token + "\n")
+            (tmp_path / "var/token").chmod(mode)
         if key_file:
             (tmp_path / "var/hub.key").write_text("k")
         try:
@@ -69,7 +75,41 @@ def test_sound_settings_pass(judged: Judge) -> None:
         ({"mllp": "{port: 2580, host: 0.0.0.0}"}, "channels/lab.yaml:2", "channel lab listens on 0.0.0.0"),
         ({"mllp": "{port: 2580, host: lab.example}"}, "channels/lab.yaml:2", "listens on lab.example"),
         ({"listen": "0.0.0.0"}, "channels/lab.yaml:2", "channel lab listens on 0.0.0.0 without TLS"),
-        ({"config": GOOD + "console: {listen: '10.1.1.1:80'}\n"}, "config.yaml:4", "open to the network"),
+        (
+            {"config": GOOD.replace("{sign_in", "{listen: '10.1.1.1:80', sign_in")},
+            "config.yaml:4",
+            "open to the network",
+        ),
+        ({"config": GOOD.replace("bodies", "nobody")}, "config.yaml:4", "a password alone"),
+        ({"config": GOOD.replace("bodies", "bodies, idle_minutes: 31")}, "config.yaml:4", "lasts 31 minutes"),
+        ({"config": GOOD.replace("bodies", "bodies, tries: 0")}, "config.yaml:4", "tried without end"),
+        (
+            {"config": GOOD.replace("{sign_in", OIDC + "http://sso.example}, sign_in")},
+            "config.yaml:4",
+            "without TLS",
+        ),
+        (
+            {"config": GOOD.replace("{sign_in", OIDC + "https://sso.example, secret: hunter2}, sign_in")},
+            "config.yaml:4",
+            "console: oidc: secret: stands in config.yaml",
+        ),
+        (
+            {"config": GOOD.replace("{sign_in", ISSUER + "http://sso.example}], sign_in")},
+            "config.yaml:4",
+            "keys that come without TLS",
+        ),
+        (
+            {
+                "config": GOOD.replace(
+                    "{sign_in", ISSUER + "https://sso.example, keys: 'http://x.example/k'}], sign_in"
+                )
+            },
+            "config.yaml:4",
+            "keys that come without TLS",
+        ),
+        ({"token": "ehr " + "x" * 40}, "var/token:1", "the token of ehr can be guessed"),
+        ({"token": TOKEN[:30]}, "var/token:1", "the token of ehr can be guessed"),
+        ({"mode": 0o644}, "var/token", "others on this machine can read the tokens"),
     ],
 )
 def test_each_weak_setting(judged: Judge, given: dict[str, object], where: str, told: str) -> None:
@@ -81,7 +121,7 @@ def test_secrets_in_the_project_folder(judged: Judge, tmp_path: Path) -> None:
     inside = tmp_path / "secrets"
     inside.mkdir()
     (inside / "DATA_KEY").write_text("s" * 44)
-    assert "config.yaml:4: secrets: are files in the project" in judged(GOOD + f"secrets: file:{inside}\n")
+    assert "config.yaml:5: secrets: are files in the project" in judged(GOOD + f"secrets: file:{inside}\n")
 
 
 def test_all_of_them_in_one_message(judged: Judge) -> None:
@@ -90,7 +130,7 @@ def test_all_of_them_in_one_message(judged: Judge) -> None:
         mllp="{port: 2580, host: '::'}",
         token="x" * 43,
     )
-    assert text.count("try: ") == 5 and "refuses 5 settings" in text
+    assert text.count("try: ") == 6 and "refuses 6 settings" in text
     assert text.startswith("config.yaml:1: ")
 
 
@@ -128,10 +168,11 @@ def test_other_ways_in(way: str, told: list[str], judged: Judge, tmp_path: Path)
 def test_what_is_accepted_knowingly(judged: Judge) -> None:
     plain = "plain: accepted because the line is a VPN to one laboratory\n"
     assert judged(mllp="{port: 2580, host: 0.0.0.0}", words=plain) == ""
-    proxied = GOOD + "console: {listen: '0.0.0.0:80', proxy: https://hub.example}\n"
+    proxied = GOOD.replace("{sign_in", "{listen: '0.0.0.0:80', proxy: https://hub.example, sign_in")
     assert judged(proxied) == ""
-    assert judged(GOOD + "console: {listen: '0.0.0.0:443', tls: {certificate: a, key: b}}\n") == ""
-    assert "console.proxy" in judged(GOOD + "console: {proxy: http://hub.example}\n")
+    tls = "{listen: '0.0.0.0:443', tls: {certificate: a, key: b}, sign_in"
+    assert judged(GOOD.replace("{sign_in", tls)) == ""
+    assert "console.proxy" in judged(GOOD.replace("{sign_in", "{proxy: http://hub.example, sign_in"))
 
 
 def test_development_asks_for_nothing(judged: Judge) -> None:
