@@ -202,4 +202,4 @@ def test_notices_leave_this_machine_sealed_and_signed(judged: Judge, alerts: str
 @pytest.mark.parametrize(("keep", "refused"), [("5 years", True), ("6 years", False), ("forever", False)])
 def test_an_audit_of_less_than_six_years(judged: Judge, keep: str, refused: bool) -> None:
     said = judged(config=f"{GOOD}keep: {{audit: {keep}}}\n")
-    assert ("less than 6 years" in said) is refused and ("config.yaml:4" in said) is refused
+    assert ("less than 6 years" in said) is refused and ("config.yaml:5" in said) is refused
