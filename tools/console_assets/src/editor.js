@@ -72,7 +72,7 @@ class Editor extends HTMLElement {
       keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap]),
       (languages[this.getAttribute("language")] ?? languages.text)(),
       EditorState.readOnly.of(readOnly), EditorView.editable.of(!readOnly || true),
-      EditorView.contentAttributes.of({ "aria-label": this.getAttribute("label") ?? area.labels?.[0]?.textContent ?? "text" }),
+      EditorView.contentAttributes.of({ tabindex: "0", "aria-label": this.getAttribute("label") ?? area.labels?.[0]?.textContent ?? "text" }),
       EditorView.updateListener.of((u) => {
         if (!u.docChanged) return;
         area.value = u.state.doc.toString();
@@ -125,7 +125,7 @@ class Diff extends HTMLElement {
     root.append(slot);
     const extensions = (name) => [
       lineNumbers(), syntaxHighlighting(colours), look, keymap.of([...defaultKeymap, ...searchKeymap]), search({ top: true }), EditorState.readOnly.of(true),
-      (languages[this.getAttribute("language")] ?? languages.text)(), EditorView.contentAttributes.of({ "aria-label": name }), EditorView.lineWrapping,
+      (languages[this.getAttribute("language")] ?? languages.text)(), EditorView.contentAttributes.of({ tabindex: "0", "aria-label": name }), EditorView.lineWrapping,
     ];
     this.view = new MergeView({
       a: { doc: before.value, extensions: extensions("before") }, b: { doc: after.value, extensions: extensions("after") },

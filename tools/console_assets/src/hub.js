@@ -144,6 +144,7 @@ if (idle) {
 }
 
 // what scrolls can be scrolled by keys
+let scrolling = 0;
 function reachable() {
   for (const one of document.querySelectorAll(".wide, pre")) {
     const scrolls = one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight;
@@ -151,7 +152,7 @@ function reachable() {
       one.tabIndex = 0;
       one.setAttribute("role", "region");
       const name = one.querySelector("caption")?.textContent ?? one.closest("section")?.querySelector("h2, h3")?.textContent ?? "what does not fit";
-      if (!one.hasAttribute("aria-label")) one.setAttribute("aria-label", name.trim());
+      if (!one.hasAttribute("aria-label")) one.setAttribute("aria-label", `${name.trim()} (scrolls, ${++scrolling})`);
     } else if (one.getAttribute("role") === "region") {
       one.removeAttribute("tabindex");
       one.removeAttribute("role");
