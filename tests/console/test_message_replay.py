@@ -255,3 +255,17 @@ def test_many_by_channel_and_time_and_only_of_ones_own(one: One) -> None:
     someone.post("/replay", {"since": "yesterday"}, status=400)
     someone.post("/replay", {}, status=400)
     someone.post("/replay", {**by_time, "state": "lost"}, status=400)
+
+
+def test_a_message_of_many_mebibytes_is_shown_in_part(one: One) -> None:
+    head = one.console.project.sample("lab/oru_potassium").split(b"\r")[:2]
+    body = b"\r".join([*head, b"OBX|1|ED|1||^^^Base64^" + b"QUJD" * (5 << 20), b"NTE|1||the end", b""])
+    number = one.console.project.receive("lab_oru", body)
+    someone = one.as_("operator")
+    facts = someone.json(f"/message/{number}.json?at=PID[1]-3")
+    assert facts["about"]["bytes"] == len(body) and "download it" in facts["shown"]["note"]
+    assert [s["address"] for s in facts["shown"]["segments"]] == ["MSH[1]", "PID[1]", "OBX[1]"]
+    assert facts["trace"] is None and "too long to be traced" in facts["why_not"]
+    assert len(someone.get(f"/message/{number}").content) < 60_000
+    assert len(someone.get(f"/message/{number}/download").content) == len(body)
+    someone.get(f"/message/{number}/compare?with={one.number}", 413)

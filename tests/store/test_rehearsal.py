@@ -147,3 +147,23 @@ def test_what_a_replay_changed_is_found_under_the_entries_that_ran_behind_it(sto
     assert (one.entry, one.version) == (2, 3)
     assert one.before is not None and "comment" not in one.before
     assert one.resource is not None and one.resource["comment"] == "x"
+
+
+def test_which_entries_are_known_under_a_word(store: SqlStore) -> None:
+    words = (("patient", "1"), ("order", "A"))
+    store.apply([work(n, patient(), search=words) for n in (1, 2, 5000)])
+    store.apply([work(6000, patient("2"), search=(("patient", "2"), ("order", "A")))])
+    assert store.known([1, 5000, 6000, 7], "patient", "1") == {1, 5000}
+    assert store.known([1, 6000], "order", "A") == {1, 6000}
+    assert store.known([], "order", "A") == set()
+    assert set(store.outcomes_of([1, 6000, 7])) == {1, 6000}
+
+
+def test_what_is_to_be_sent_of_an_entry(store: SqlStore) -> None:
+    store.apply([work(1, patient(), deliveries=({"destination": "ward"}, {"destination": "archive"}))])
+    store.apply([work(2, patient(), deliveries=({"destination": "other"},))])
+    assert [(d.destination, d.status) for d in store.deliveries(1)] == [
+        ("ward", "pending"),
+        ("archive", "pending"),
+    ]
+    assert store.deliveries(3) == []

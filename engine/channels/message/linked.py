@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.channels.message.envelope import asked_by, state_of
-from engine.channels.pipeline import search_words
+from engine.channels.searchwords import search_words
 from engine.formats.content import recognise
 from engine.formats.facts import facts_of
 from engine.formats.hl7v2.parse import parse

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.channels.deaths import killed
 from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
 from engine.channels.replay import TooWide, edited, held_before, replayed, rerun_set
@@ -91,6 +92,9 @@ def dry_run(
         raise HubError(f"there is no entry {entry}", remedy="hub msg find shows what there is")
     outcome = store.outcome(entry)
     was = outcome.status if outcome is not None else "waiting"
+    if outcome is not None and outcome.cause == killed().code:
+        text = "it killed its worker: it is tried nowhere, so that nobody else's process dies of it"
+        return replace(_parked(entry, replace(killed(), text=text)), was=was)
     if body is not None and body != origin.body:
         return replace(_edited(origin, body, journal, store, pipeline, channels), was=was)
     return replace(_again(origin, journal, store, pipeline), was=was)

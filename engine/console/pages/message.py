@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.channels.causes import words_of as words_of_cause
+from engine.channels.deaths import killed
 from engine.channels.message.comparing import compare
 from engine.channels.message.content import contents
 from engine.channels.message.envelope import Envelope, envelope, line_of
@@ -101,6 +102,8 @@ def _trace(visit: Visit, desk: Desk, one: Opened) -> tuple[Trace | None, str]:
     if one.body is None:
         return None, one.problem
     hub = visit.hub
+    if one.about.cause == killed().code:
+        return None, "it killed its worker: it is traced nowhere, so that this page does not die of it"
     if len(one.body.body) > WHOLE:
         return None, "it is too long to be traced here: hub msg show --lineage does it"
     try:

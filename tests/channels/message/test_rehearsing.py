@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hub_project import Hub
 
+from engine.channels.deaths import killed
 from engine.channels.message.many import Rehearsed, release, try_many
 from engine.channels.message.rehearsing import DryRun, dry_run
 from engine.channels.message.running import Runs, Tries
 from engine.channels.replay import ask_replay
 from engine.kernel.errors import HubError
+from engine.kernel.message import Work
 
 
 def tried(hub: Hub, entry: int, **more: Any) -> DryRun:
@@ -123,3 +125,13 @@ def test_a_resource_counts_once(seen: Hub) -> None:
     result.add(one)
     assert {key: group.count for key, group in result.groups.items()} == first
     assert result.resources == len(one.changes)
+
+
+def test_what_killed_its_worker_is_tried_nowhere(used: Hub) -> None:
+    entry = used.receive("lab_oru", used.sample("lab/oru_potassium"))
+    found = used.journal.get(entry)
+    assert found is not None
+    work = Work(entry, entry, "lab_oru", "", found.lanes, parked=killed())
+    used.store.apply([work])
+    told = tried(used, entry)
+    assert (told.state, told.cause, told.changes) == ("parked", "killed-the-worker", ())
