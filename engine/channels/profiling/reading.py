@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.channels.profiling.contract import drift_count
 from engine.channels.profiling.observing import observe, type_name, type_of
-from engine.channels.profiling.sampling import AT_ONCE, Head, choose, heads_after
+from engine.channels.profiling.sampling import AT_ONCE, MOST, Head, choose, heads_after
 from engine.channels.profiling.seen import MOST_TYPES, SenderSeen, TypeCount, TypeSeen, count_up
 from engine.formats.content import recognise
 from engine.formats.hl7v2.parse import parse
@@ -48,9 +48,10 @@ class Reading:
         self._types: dict[tuple[Key, str], TypeSeen] = {}
         self._reached: int | None = None
 
-    def step(self, limit: int = AT_ONCE) -> int:
+    def step(self, limit: int = 0) -> int:
         """Count the next batch; return how many entries it had. Raises StoreUnavailable."""
         before = self._reached if self._reached is not None else self._senders.reached()
+        limit = limit or min(MOST, max(AT_ONCE, self._journal.count_after(before) // 20))
         heads = heads_after(self._journal, before, limit)
         if not heads:
             self._reached = before

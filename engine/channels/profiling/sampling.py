@@ -19,12 +19,12 @@ from engine.journal.database import reporting
 from engine.journal.names import source_of
 from engine.journal.sql import SqlJournal
 
-__all__ = ["AT_ONCE", "Head", "choose", "heads_after"]
+__all__ = ["AT_ONCE", "MOST", "Head", "choose", "heads_after"]
 
-AT_ONCE = 4000
-"""Heads read in one batch."""
+AT_ONCE, MOST = 4000, 50_000
+"""Heads read in one batch, and where much waits: every batch rewrites what is known of all who are in it."""
 NEW, KNOWN, BODIES = 100, 20, 400
-"""Messages looked at of one type in a batch, while it is new and later; and of all types together."""
+"""Messages looked at of one type in a batch, while it is new and later; and of all types together, at least."""
 SETTLED = 300
 """Messages looked at, from which on a type is known."""
 
@@ -76,7 +76,8 @@ def choose(heads: Sequence[Head], looked: Callable[[Head], int]) -> list[int]:
             by_type[head.channel, head.sender, head.type].append(head)
     quotas = {key: NEW if looked(some[0]) < SETTLED else KNOWN for key, some in by_type.items()}
     wanted = sum(min(quotas[key], len(some)) for key, some in by_type.items())
-    share = min(1.0, BODIES / wanted) if wanted else 1.0
+    most = max(BODIES, len(heads) // 25)
+    share = min(1.0, most / wanted) if wanted else 1.0
     chosen: list[int] = []
     for key, some in by_type.items():
         count = min(len(some), max(1, int(quotas[key] * share)))
