@@ -24,7 +24,7 @@ __all__ = ["AT_ONCE", "MOST", "Head", "choose", "heads_after"]
 AT_ONCE, MOST = 4000, 50_000
 """Heads read in one batch, and where much waits: every batch rewrites what is known of all who are in it."""
 NEW, KNOWN, BODIES = 100, 20, 400
-"""Messages looked at of one type in a batch, while it is new and later; and of all types together, at least."""
+"""Messages of one type looked at in a batch, while it is new and later; and of all types, at least."""
 SETTLED = 300
 """Messages looked at, from which on a type is known."""
 
