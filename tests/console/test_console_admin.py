@@ -91,6 +91,7 @@ class TestPeople:
         for word, done in (("disable", "disabled"), ("enable", "ok"), ("unlock", "ok"), ("second", "ok")):
             admin.post(f"{at}/{word}")
             assert admin.json(f"{at}.json")["account"]["state"] == done
+            assert "analyst" in text_of(admin.get(at).text)
         admin.post(f"{at}/link", status=200)
         admin.post(f"{at}/sessions")
         said = [row[1].removeprefix("console:account:") for row in desk.audit(7)]

@@ -76,7 +76,6 @@ def user(visit: Visit) -> Answer:
             ],
             "roles": _roles(),
             "channels": visit.hub.channel_names(),
-            "self": account.name == visit.person.name,
         },
         account.display or account.name,
     )
