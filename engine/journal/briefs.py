@@ -152,7 +152,7 @@ class Briefs:
             return None
         pairs = [
             (source, type_)
-            for source, type_ in connection.exec_driver_sql(leaps("entry", ("source", "type")))
+            for source, type_ in connection.exec_driver_sql(leaps("entry", ("source", "type"), "id"))
             if (where.sources is None or source in where.sources)
             and (where.types is None or type_ in where.types)
         ]

@@ -35,21 +35,25 @@ def newest_of(
     )
 
 
-def leaps(table: str, columns: Sequence[str], where: str = "1 = 1") -> str:
+def leaps(table: str, columns: Sequence[str], key: str, where: str = "1 = 1") -> str:
     """Return a statement for the distinct values of an index's leading columns, none of them null where
-    `where` holds.
+    `where` holds: from each to the next that differs in the last column, else in the one before, and so on.
     """
-    names, order = [f"c{n}" for n in range(len(columns))], ", ".join(columns)
-    renamed = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
-    ours = ", ".join(f"p.{name}" for name in names)
-    following = ", ".join(
-        f"(SELECT {column} FROM {table} WHERE {where} AND ({order}) > ({ours}) ORDER BY {order} LIMIT 1)"
-        for column in columns
+    order = ", ".join(columns)
+    ends = f"ORDER BY {order} LIMIT 1"
+    nexts = ", ".join(
+        f"(SELECT n.{key} FROM {table} n WHERE {where}"
+        + "".join(f" AND n.{column} = p.{column}" for column in columns[:last])
+        + f" AND n.{columns[last]} > p.{columns[last]} {ends})"
+        for last in reversed(range(len(columns)))
     )
-    first = f"SELECT {renamed} FROM {table} WHERE {where} ORDER BY {order} LIMIT 1"
+    following = f"COALESCE({nexts})" if len(columns) > 1 else nexts
+    ours = ", ".join(f"t.{column}" for column in columns)
+    first = f"SELECT {key} FROM {table} WHERE {where} {ends}"
     return (
-        f"WITH RECURSIVE p({', '.join(names)}) AS (SELECT * FROM ({first}) AS f UNION ALL "
-        f"SELECT {following} FROM p WHERE p.c0 IS NOT NULL) SELECT * FROM p WHERE c0 IS NOT NULL"
+        f"WITH RECURSIVE p({order}) AS (SELECT {ours} FROM {table} t WHERE t.{key} = ({first}) "
+        f"UNION ALL SELECT {ours} FROM p CROSS JOIN {table} t WHERE t.{key} = {following}) "
+        f"SELECT {order} FROM p"
     )
 
 

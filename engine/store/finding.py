@@ -95,7 +95,7 @@ class Finding:
     ) -> list[int]:
         """Return the newest entries left without being written whose (status, channel, cause) is wanted."""
         with self._database.read() as session:
-            found = session.all(leaps("outcome", ("status", "channel", "cause"), _LEFT))
+            found = session.all(leaps("outcome", ("status", "channel", "cause"), "entry", _LEFT))
             why = [one for one in found if wanted(*one)]
             run = f"{_LEFT} AND status = ? AND channel = ? AND cause = ?"
             parts = []
