@@ -47,6 +47,14 @@ const look = EditorView.theme({
   ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
   ".cm-completionDetail": { fontStyle: "normal", color: "inherit", opacity: ".75" },
   ".cm-panels": { backgroundColor: "var(--paper)", color: "var(--ink)" },
+  // the marks of findings are pictures in data: addresses, which the page's policy does not load
+  ".cm-lint-marker": { width: "1em", height: "1em", lineHeight: "1" },
+  ".cm-lint-marker-error": { content: "'!'", color: "var(--bad)", fontWeight: "700", textAlign: "center" },
+  ".cm-lint-marker-warning": { content: "'?'", color: "var(--look)", fontWeight: "700", textAlign: "center" },
+  ".cm-lint-marker-info": { content: "'i'", color: "var(--quiet)", textAlign: "center" },
+  ".cm-lintRange": { backgroundImage: "none !important", textDecoration: "underline wavy var(--look)", textUnderlineOffset: ".2em" },
+  ".cm-lintRange-error": { textDecorationColor: "var(--bad)" },
+  ".cm-diagnostic": { whiteSpace: "pre-wrap" },
 });
 
 const token = () => document.querySelector('meta[name="csrf"]')?.content ?? "";
