@@ -163,3 +163,72 @@ def test_a_viewer_sees_no_body_anywhere(own: Console, tab: Callable[..., Any]) -
         assert "lab_oru" in part and not [word for word in PATIENT if word in part]
     refused = [row for row in own.audit(60) if row[1] == "console:refused"]
     assert refused and {row[0] for row in refused} == {"viewer"}
+
+
+WAS = "    note:    {each"
+BECOMES = "    effectiveDateTime: [OBX-14, OBR-22, OBR-7]\n    note:    {each"
+
+
+def test_a_row_is_changed_judged_approved_live_and_taken_back(own: Console, tab: Callable[..., Any]) -> None:
+    for n in range(1000):
+        own.project.receive("lab_oru", oru(n, code="GLUF^Glucose^L", value=str(90 + n % 50)))
+    own.project.work()
+    path = "mappings/sites/acme_lab.yaml"
+    live = own.hub.config.root / path
+    before = live.read_bytes()
+
+    def dated(entry: int) -> str:
+        made = own.project.store.read("Observation", own.project.written(entry, "Observation"))
+        assert made is not None
+        return str(made["effectiveDateTime"])
+
+    assert dated(1).startswith("2026-05-01T11:00")
+    with served(own) as hub:
+        window = hub.seat(tab(hub.base), "analyst", name="ann")
+        page = window.go("/bench?entry=1")
+        page.fill("#f-open", path)
+        page.get_by_role("button", name="Open").click()
+        page.wait_for_function("customElements.get('hub-editor') && document.querySelector('#f-text')")
+        page.wait_for_function("document.querySelector(\"hub-editor[path]\")?.view")
+        page.evaluate(
+            "([was, becomes]) => { const e = document.querySelector('hub-editor[path]');"
+            " e.value = e.value.replace(was, becomes) }",
+            [WAS, BECOMES],
+        )
+        page.locator("#bench-fhir", has_text="2026-05-01T11:00").wait_for()  # what differs, as it is typed
+        window.shot("journey-bench-1440")
+        page.fill("#f-title", "results are dated by the report")
+        page.get_by_role("button", name="Save in a new draft").click()
+        page.get_by_text("The draft").click()
+        page.wait_for_url("**/changes/1")
+        page.get_by_role("button", name="Run checks and tests").click()
+        page.locator("#jobs", has_text="tests pass").wait_for(timeout=120_000)
+        page.get_by_role("button", name="Work out the impact").click()
+        page.get_by_text("1\u202f000 of 1\u202f000 messages").wait_for(timeout=120_000)
+        text = page.locator("#jobs").inner_text()
+        assert "effectiveDateTime" in text and re.search(rf"{path}:\d+", text), text
+        window.shot("journey-impact-1440")
+        page.reload()
+        page.fill("textarea[name=text]", "the laboratory asks for it")
+        page.get_by_role("button", name="Ask for approval").click()
+        assert page.get_by_role("button", name="Approve this content").count() == 0
+        other = hub.seat(tab(hub.base), "approver", name="ben")
+        page = other.go("/changes/1")
+        other.shot("journey-approval-1440")
+        assert other.axe() == []
+        page.get_by_role("button", name="Approve this content").click()
+        page.get_by_role("button", name="Go live with 1 file").click()
+        page.get_by_role("button", name="Roll back 1 file").wait_for()
+        assert BECOMES in live.read_text("utf-8")
+        own.project.receive("lab_oru", oru(2001, code="GLUF^Glucose^L"))
+        until(lambda: own.project.store.outcome(1001) is not None)
+        assert dated(1001).startswith("2026-05-01") and not dated(1001).startswith("2026-05-01T11:00")
+        page.get_by_role("button", name="Roll back 1 file").click()
+        page.get_by_text("rolled back").first.wait_for()
+        assert live.read_bytes() == before
+        own.project.receive("lab_oru", oru(2002, code="GLUF^Glucose^L"))
+        until(lambda: own.project.store.outcome(1002) is not None)
+        assert dated(1002).startswith("2026-05-01T11:00")
+        assert window.errors == [] and other.errors == []
+    done = [(who, action) for who, action, _, _ in own.audit(60)]
+    assert any(who == "ben" and "change" in action for who, action in done), done
