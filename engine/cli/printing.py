@@ -36,7 +36,7 @@ __all__ = [
     "print_trial",
 ]
 
-_COLOURS = {"done": "green", "parked": "yellow", "waiting": "cyan", "skipped": "dim"}
+_COLOURS = {"done": "green", "parked": "yellow", "waiting": "cyan", "skipped": "dim", "closed": "dim"}
 _MARKS = {"ok": "[green]ok   [/]", "look": "[yellow]look [/]", "wrong": "[red]wrong[/]"}
 
 

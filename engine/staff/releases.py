@@ -35,6 +35,7 @@ RELEASES = sa.Table(
     sa.Column("head", sa.BigInteger, nullable=False),  # newest journal entry when it began
     sa.Column("entries", sa.BigInteger, nullable=False),
     sa.Column("held_back", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reopened", sa.BigInteger),  # of a closing: when it was taken back
     sa.Column("ended", sa.BigInteger),  # everything is asked for; what it leads to is the workers'
     sqlite_autoincrement=True,
 )
@@ -67,6 +68,7 @@ class Release:
     entries: int
     held_back: int
     ended: int | None
+    reopened: int | None = None
 
 
 class Releases(Part):
@@ -125,7 +127,7 @@ class Releases(Part):
     def _made(self, row: sa.Row[Any]) -> Release:
         reason = self.keyring.unseal(bytes(row.reason), _place(row.form)).decode()
         about = (row.channel, row.cause, row.place, row.gap)
-        told = (row.head, row.entries, row.held_back, row.ended)
+        told = (row.head, row.entries, row.held_back, row.ended, row.reopened)
         return Release(row.id, row.task, row.kind, row.at, row.who, *about, reason, *told)
 
     def left(self, number: int, limit: int) -> list[int]:
@@ -156,11 +158,10 @@ class Releases(Part):
         with self.database.write() as c:
             c.execute(sa.update(RELEASES).where(RELEASES.c.id == number).values(ended))
 
-    def drop(self, number: int) -> None:
-        """Forget a release that came to nothing."""
+    def reopen(self, number: int) -> None:
+        """Note that a closing was taken back."""
         with self.database.write() as c:
-            c.execute(sa.delete(RELEASED).where(RELEASED.c.release == number))
-            c.execute(sa.delete(RELEASES).where(RELEASES.c.id == number))
+            c.execute(sa.update(RELEASES).where(RELEASES.c.id == number).values(reopened=self.now()))
 
     def lines(self, number: int, after: int = 0, limit: int = 100) -> list[tuple[int, int | None]]:
         """Return (entry, replay) of a release, a page after an entry."""

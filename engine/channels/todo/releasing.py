@@ -159,6 +159,7 @@ class Releasing:
             )
             about = _about(release.cause, release.place)
             changed = self.store.closing.reopen(entries, about, release.gap)
+            self.staff.releases.reopen(release.number)
             self.tasks.read_again()
         return len(changed)
 
@@ -166,8 +167,7 @@ class Releasing:
         """Say what a release has led to so far."""
         lines = self.staff.releases.lines(release.number, limit=10_000_000)
         if release.kind == "close":
-            found = self.store.waiting.states([entry for entry, _ in lines])
-            return Progress(len(lines), closed=sum(s != "parked" for s in found.values()))
+            return Progress(len(lines), closed=0 if release.reopened or not release.ended else len(lines))
         replays = [replay for _, replay in lines if replay]
         states = Counter(self.store.waiting.states(replays).values())
         return Progress(

@@ -72,8 +72,8 @@ def add(door: Door) -> None:
     def reopen(visit: Visit) -> Goto:
         """Take a closing back."""
         found = _release(visit, "replay")
-        if found.kind != "close":
-            raise Refused(409, "Only what was closed can be opened again.")
+        if found.kind != "close" or found.reopened is not None:
+            raise Refused(409, "Only what is closed can be opened again.")
         count = visit.hub.releasing().reopen(found, visit.person.name, _why(visit))
         return Goto(f"/work/{found.task}", f"{count} messages wait again.")
 
@@ -168,6 +168,7 @@ def _facts(visit: Visit) -> dict[str, Any]:
         "reason": release.reason if readable else "",
         "entries": release.entries,
         "held_back": release.held_back,
+        "reopened": release.reopened,
         "progress": progress,
         "running": progress.running,
         "broken_off": release.ended is None and not at_work,
@@ -192,9 +193,9 @@ def _facts(visit: Visit) -> dict[str, Any]:
 
 def _word(line: tuple[int, int | None], states: dict[int, str], release: Release) -> str:
     """Say how one message of a release stands."""
-    entry, replay = line
+    replay = line[1]
     if release.kind == "close":
-        return "waits again" if states.get(entry) == "parked" else "closed"
+        return "waits again" if release.reopened else "closed"
     if replay is None:
         return "not yet asked"
     if replay == 0:
