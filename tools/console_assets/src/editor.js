@@ -46,6 +46,8 @@ const look = EditorView.theme({
   ".cm-tooltip": { backgroundColor: "var(--card)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: ".4rem", maxWidth: "34rem" },
   ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
   ".cm-completionDetail": { fontStyle: "normal", color: "inherit", opacity: ".75" },
+  ".cm-collapsedLines": { background: "var(--paper)", color: "var(--quiet)" },
+  ".cm-collapsedLines:before, .cm-collapsedLines:after": { content: "'…'" }, // the package's own sign is in few fonts
   ".cm-panels": { backgroundColor: "var(--paper)", color: "var(--ink)" },
   // the marks of findings are pictures in data: addresses, which the page's policy does not load
   ".cm-lint-marker": { width: "1em", height: "1em", lineHeight: "1" },
