@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,34 +107,25 @@ def stop(config: Config, kind: str, number: int) -> None:
 
 
 def impact_now(
-    drafts: Drafts, number: int, last: int, days: int, tell: Job | None = None, name: str = ""
+    drafts: Drafts,
+    number: int,
+    last: int,
+    days: int,
+    progress: Callable[[int, int], None] = lambda done, changed: None,
+    stopped: Callable[[], bool] = lambda: False,
+    since: int | None = None,
 ) -> Impact:
-    """Work out the impact of a draft, and keep it under its content."""
+    """Work out the impact of a draft, and keep it under its content; of `days`, or `since` (ms)."""
     config = drafts.config
     draft, root = drafts.get(number), drafts.root(number)
     before = project_digest(config.root)
     live = Side(Maps.open(config.root, config.identity_base), load_channels(config.root))
     changed = Side(Maps.open(root, config.identity_base), load_channels(root))
     journal = open_journal(config, drafts.staff.keyring)
-    marker = _folder(config) / f"{name}.stop"
-
-    def progress(done: int, differ: int) -> None:
-        if tell is not None:
-            said = {**asdict(tell), "pid": os.getpid(), "done": done, "of": last, "changed": differ}
-            write_whole(_folder(config) / f"{name}.json", orjson.dumps(said))
-
+    if since is None and days:
+        since = now_ms() - days * _DAY
     try:
-        since = now_ms() - days * _DAY if days else None
-        found = impact_of(
-            journal,
-            live,
-            changed,
-            drafts.staff.keyring.mac16,
-            last,
-            since,
-            progress,
-            lambda: bool(name) and marker.exists(),
-        )
+        found = impact_of(journal, live, changed, drafts.staff.keyring.mac16, last, since, progress, stopped)
     finally:
         journal.close()
     body = {**found.as_json(values=True), "live": before, "asked": {"last": last, "days": days}}
@@ -177,7 +169,13 @@ def _run(root: Path, kind: str, number: int, who: str, last: int, days: int) -> 
             if kind == "checks":
                 check(drafts, number, who)
             else:
-                found = impact_now(drafts, number, last, days, job, name)
+                marker = _folder(config) / f"{name}.stop"
+
+                def progress(seen: int, otherwise: int) -> None:
+                    now = {**asdict(job), "done": seen, "changed": otherwise}
+                    write_whole(path, orjson.dumps(now))
+
+                found = impact_now(drafts, number, last, days, progress, marker.exists)
                 why, done, differ = found.stopped, found.replayed, found.changed
         except HubError as e:
             why, state = str(e), "failed"

@@ -112,7 +112,7 @@ def approve(drafts: Drafts, number: int, who: str, digest: str, text: str = "") 
         raise HubError(f"nobody asks for approval of draft {number}", why=f"it is {draft.state}")
     if draft.digest != digest:
         raise HubError(f"draft {number} has changed since you looked at it", remedy="look at it as it is now")
-    if who in draft.authors:
+    if _person(who) in {_person(author) for author in draft.authors}:
         if not lone_allowed(drafts):
             raise HubError(
                 f"draft {number} needs somebody else's approval",
@@ -153,6 +153,11 @@ def channels_reached(draft: Draft, channels: Iterable[Channel]) -> list[str]:
         else:
             return sorted(every)
     return sorted(out)
+
+
+def _person(who: str) -> str:
+    """Return who it is, whether at the console or (`cli:ana`) at the command line."""
+    return who.partition(":")[2] or who
 
 
 def _channel_of(text: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine import __version__
+from engine.cli.changecommands import deploy_app, draft_app, impact
 from engine.cli.commands import audit_app, key_app, msg_app
 from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
@@ -316,6 +317,9 @@ def where(
 
 
 app.add_typer(map_app, name="map")
+app.add_typer(draft_app, name="draft")
+app.command("impact")(impact)
+app.add_typer(deploy_app, name="deploy")
 app.add_typer(terms_app, name="terms")
 app.add_typer(dicom_app, name="dicom")
 
