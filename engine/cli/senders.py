@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from engine.channels.definition import load_channels
 from engine.channels.opening import open_staff
@@ -97,7 +97,8 @@ def list_senders(root: Path, as_json: bool) -> int:
     if not lines:
         print("nobody has sent anything yet")
         return 0
-    table = Table("channel", "sender", "messages", "looked at", "last", "drift", "signed", box=None)
+    sender = Column("sender", overflow="fold")
+    table = Table("channel", sender, "messages", "looked at", "last", "drift", "signed", box=None)
     for line in lines:
         signed = f"{iso(line.signed)[:10]} {line.signed_by}" if line.signed else "-"
         cells = (f"{line.messages}", f"{line.looked}", f"{iso(line.last)[:19]}Z", f"{line.drift}", signed)

@@ -12,9 +12,11 @@ from engine.channels.profiling.reading import Reading
 from engine.channels.profiling.sampling import BODIES, KNOWN, NEW, Head, choose
 from engine.channels.profiling.seen import SenderSeen
 from engine.channels.profiling.watch import Watch
+from engine.journal.sql import SqlJournal
 from engine.kernel.config import SendersSettings
 from engine.kernel.errors import StoreUnavailable
 from engine.staff.senders import Senders
+from engine.staff.staff import Staff
 
 
 @pytest.fixture
@@ -157,3 +159,15 @@ def test_the_watch_ends_while_it_rests(lab: Lab) -> None:
     with pytest.raises(Exception) as ended:
         watch._pause()
     assert type(ended.value).__name__ == "_Stopped"
+
+
+def test_it_is_the_same_on_postgresql(lab: Lab, postgres_database: str) -> None:
+    keyring = lab.journal.keyring
+    there = Lab(SqlJournal.open(postgres_database, keyring), Staff.open(postgres_database, keyring))
+    for one in (lab, there):
+        one.send(6)
+        one.send(1, kind="refused")
+        one.read()
+    seen = [(one.staff.senders.seen(lab.id), one.staff.senders.types(lab.id)) for one in (lab, there)]
+    assert seen[0] == seen[1] and seen[0][0] is not None
+    there.close()
