@@ -147,7 +147,7 @@ class Releasing:
             )
             self.staff.releases.end(made.number)
             self.tasks.read_again()
-            return made
+            return self.staff.releases.get(made.number) or made
 
     def reopen(self, release: Release, who: str, why: str) -> int:
         """Take a closing back; returns how many messages wait again."""
