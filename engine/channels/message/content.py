@@ -139,7 +139,7 @@ def _raw(entry: Entry) -> Iterator[_Raw]:
             if segment.name == "OBX" and segment.field(2).strip() == "ED":
                 yield from _of_obx(message, segment)
     elif format == "cda":
-        yield _Raw("/ClinicalDocument", "the document as a page", entry.body)
+        yield _Raw("/ClinicalDocument", "", entry.body)
         document = cda.parse(entry.body)
         for element in document.root.iter(f"{{{V3}}}nonXMLBody", f"{{{V3}}}observationMedia"):
             tag = "text" if element.tag == f"{{{V3}}}nonXMLBody" else "value"

@@ -232,7 +232,7 @@ def _tree(body: bytes, format: str, first: int) -> Shown:
 
 
 def _branches(leaves: list[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
-    """Part leaves by what they stand under, three steps deep, as they come."""
+    """Part leaves by what they stand under, as they come."""
     at = 0
     while at < len(leaves):
         above = _above(leaves[at].place)
@@ -244,13 +244,15 @@ def _branches(leaves: list[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
 
 
 def _above(place: str) -> str:
-    return "/".join(place.split("/")[:5]) if place.startswith("/") else place.split("/")[0]
+    """Name what a leaf is shown under: the root for what stands right below it, else its branch."""
+    steps = place.split("/")
+    return "/".join(steps[:2] if len(steps) <= 4 else steps[: min(5, len(steps) - 1)])
 
 
 def _branch(name: str, leaves: list[Any]) -> Segment:
     fields = []
     for number, leaf in enumerate(leaves, 1):
-        last = leaf.place.rpartition("/")[2]
-        value = _value(leaf.place, last, leaf.value, line=leaf.line)
-        fields.append(Field(leaf.place, number, last, "", -1, -1, (value,)))
+        inside = leaf.place.removeprefix(f"{name}/")
+        value = _value(leaf.place, inside, leaf.value, line=leaf.line)
+        fields.append(Field(leaf.place, number, inside, "", -1, -1, (value,)))
     return Segment(name, "", -1, -1, tuple(fields))
