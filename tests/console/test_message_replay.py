@@ -250,6 +250,11 @@ def test_many_by_channel_and_time_and_only_of_ones_own(one: One) -> None:
     where = someone.post("/replay", by_time).headers["location"]
     someone.post(f"{where}/stop")
     assert someone.json(f"{where}.json")["entries"] >= 1
+    found = someone.post("/find", {"q": f"control:LAB{one.number}"}).headers["location"]
+    page = someone.get(found).text
+    assert "Try a replay of all of these" in page
+    where = someone.post("/replay", {"t": field(page, "t")}).headers["location"]
+    assert someone.json(f"{where}.json")["entries"] == 1
     someone.post("/replay", {"entries": str(adt)}, status=404)
     someone.post("/replay", {"entries": "1; drop"}, status=400)
     someone.post("/replay", {"since": "yesterday"}, status=400)

@@ -22,7 +22,7 @@ from engine.console.door import Door
 from engine.console.pages.find import audited, finder_of, wanted
 from engine.console.visit import Visit
 
-__all__ = ["MOST", "add"]
+__all__ = ["MOST", "add", "entries_of"]
 
 MOST = 10_000
 _AT_ONCE = 500
@@ -33,11 +33,11 @@ _COLUMNS = (
 _MEDIA = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
-def _entries(visit: Visit, query: str) -> list[int]:
-    """Return what is exported: what the search finds without opening anything, newest first."""
+def entries_of(visit: Visit, query: str, permission: str = "export") -> list[int]:
+    """Return what a search finds without opening anything, newest first, where the person may do that."""
     try:
         asked = read_query(query, datetime.now()) if query.strip() else All(())
-        finder = finder_of(visit, "export")
+        finder = finder_of(visit, permission)
         found: list[int] = []
         below: int | None = None
         for _ in range(200):
@@ -106,7 +106,7 @@ def add(door: Door) -> None:
         kind = visit.form.get("as", "csv")
         if kind not in _MEDIA:
             raise Refused(400, "A list is taken out as csv or json.")
-        entries = _entries(visit, w.q)
+        entries = entries_of(visit, w.q)
         audited(visit, "find:export", w.q, entries)
         hits = _hits(visit, entries)
         body = _csv(hits) if kind == "csv" else _json(hits)

@@ -7,7 +7,7 @@ in the order of origins, with a reason, once. Groups name elements and entries, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -16,6 +16,9 @@ from engine.channels.message.many import MOST
 from engine.channels.message.running import Run
 from engine.console.answers import Answer, Goto, Page, Refused
 from engine.console.door import Door
+from engine.console.pages.find import wanted
+from engine.console.pages.find_keep import MOST as FOUND
+from engine.console.pages.find_keep import entries_of
 from engine.console.pages.message_desk import Desk
 from engine.console.pages.replay import once, reason_of
 from engine.console.visit import Visit
@@ -57,6 +60,10 @@ def _moment(text: str) -> int | None:
 
 def _chosen(visit: Visit) -> tuple[list[int], str]:
     """Return the entries that a form asks for, and what they are called. Raises Refused."""
+    if visit.form.get("t"):  # what a search found; its words stay sealed
+        found = entries_of(visit, wanted(visit).q, "replay")
+        title = "what a search found" if len(found) < FOUND else f"the newest {FOUND:,} that a search found"
+        return _permitted(visit, visit.hub.journal.search.lines(found)), title
     given = [n for text in visit.forms.get("entries", []) for n in text.replace(",", " ").split()]
     if given:
         if not all(n.isdigit() for n in given):
@@ -68,21 +75,25 @@ def _chosen(visit: Visit) -> tuple[list[int], str]:
         title = " ".join(
             filter(None, (visit.form.get("channel"), visit.form.get("since"), visit.form.get("until")))
         )
+    return _permitted(visit, lines), title
+
+
+def _permitted(visit: Visit, lines: Sequence[Line]) -> list[int]:
+    """Return those that the person may run again, in the order of their places. Raises Refused."""
     if len(lines) > MOST:
         raise Refused(400, f"These are more than {MOST:,} messages.", "Choose a shorter time or one channel.")
-    lines = [
-        line for line in lines if visit.may("replay", line.channel) and visit.may("see.bodies", line.channel)
-    ]
+    mine = [x for x in lines if visit.may("replay", x.channel) and visit.may("see.bodies", x.channel)]
+    mine = [x for x in mine if x.kind != "answer" and not x.deleted]
     state = visit.form.get("state", "")
     if state not in STATES:
         raise Refused(400, "state= takes parked or done.")
-    numbers = [line.id for line in sorted(lines, key=lambda line: (line.position, line.id))]
+    numbers = [x.id for x in sorted(mine, key=lambda x: (x.position, x.id))]
     if state:
         known = visit.hub.store.outcomes_of(numbers)
         numbers = [n for n in numbers if n in known and known[n].status == state]
     if not numbers:
         raise Refused(404, "No message fits, or none that you may run again.")
-    return numbers, title
+    return numbers
 
 
 def _facts(run: Run) -> dict[str, Any]:
