@@ -4,7 +4,7 @@ In: a project's databases, a number of messages. Out: those messages in them, wo
 patients, 90 days, results and registrations in the mix of a hospital; 3 % parked, 4 % flagged, some answers
 and refusals. Every message goes through `journal.append` and `store.apply`; what a worker would make of it is
 made here from the same numbers instead of by the maps (one Patient, and what was told of him), and
-`tests/system/test_system_million.py` holds the search words to be those of the real pipeline.
+`tests/channels/test_million.py` holds the search words to be those of the real pipeline.
 """
 
 from __future__ import annotations

@@ -36,6 +36,11 @@ class Known:
     worked: int  # up to this entry all have been worked on
     span: Callable[[int | None, int | None], tuple[int, int]]  # ids between which a time lies
 
+    @property
+    def others(self) -> bool:
+        """Say whether anything came that is not HL7 v2."""
+        return any(" " in name or name.islower() for name in self.types.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -143,7 +148,7 @@ def _private_runs(
                 indexed.append((part, *found))
             else:
                 looked.append((part, no))
-        elif (key := keys_of(part)) is not None:
+        elif (key := keys_of(part, others=known.others)) is not None:
             (unkeys if no else keys).append(key)
     base = replace(base, keys=tuple(keys), unkeys=tuple(unkeys))
     if not indexed and not looked:
