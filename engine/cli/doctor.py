@@ -19,6 +19,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from engine import __version__
+from engine.channels.certificates import certificates
 from engine.channels.definition import Channel, load_channels
 from engine.channels.inforce import in_force
 from engine.channels.node.opening import nodes_of, open_imaging
@@ -78,6 +79,7 @@ def examine(root: Path) -> list[Finding]:
         judge(config, channels)
     except HubError as e:
         found.append(_wrong("config", "profile", e))
+    found += _certificates(config, channels)
     found += _files(config)
     found += _codes(config)
     try:
@@ -100,6 +102,18 @@ def _settings(config: Config) -> Iterator[Finding]:
     for setting in in_force(config):
         origin = "default" if setting.origin == "default" else "config.yaml"
         yield Finding("config", setting.name, f"{setting.value} ({origin})".strip())
+
+
+def _certificates(config: Config, channels: list[Channel]) -> Iterator[Finding]:
+    for one in certificates(config, channels):
+        days = one.days(now_ms())
+        name = f"{one.used_by}: {one.subject or one.file}"
+        if days is None:
+            yield Finding("certificates", name, one.trouble, "wrong", f"put a certificate at {one.file}")
+            continue
+        state = "wrong" if days < 0 else "look" if days < config.alerts.certificate_days else "ok"
+        said = f"expires in {days} days" if days >= 0 else "has expired"
+        yield Finding("certificates", name, said, state, "" if state == "ok" else f"renew {one.file}")
 
 
 def _codes(config: Config) -> Iterator[Finding]:

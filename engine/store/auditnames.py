@@ -61,16 +61,18 @@ class Names:
     def catch_up(self, most: int = 1 << 62) -> int:
         """Read what is new, at most so many rows; returns how many are left."""
         while most > 0:
-            with self._database.write() as session:
+            # hashed outside the write transaction, which nobody's work shall wait for
+            with self._database.read() as session:
                 upto = self._upto(session)
                 rows = self._read(session, upto, min(most, _AT_ONCE))
-                if not rows:
-                    return 0
-                pairs = {(mac, row[0]) for row in rows for mac in self._macs(row)}
-                session.insert(
-                    "audit_named", "mac bigint, row bigint", sorted(pairs), "ON CONFLICT DO NOTHING"
-                )
-                session.run("UPDATE audit_named_upto SET row = ? WHERE one = 1", (rows[-1][0],))
+            if not rows:
+                return 0
+            pairs = sorted({(mac, row[0]) for row in rows for mac in self._macs(row)})
+            with self._database.write() as session:
+                if self._upto(session) == upto:  # else another process has read them
+                    columns = "mac bigint, row bigint"
+                    session.insert("audit_named", columns, pairs, "ON CONFLICT DO NOTHING")
+                    session.run("UPDATE audit_named_upto SET row = ? WHERE one = 1", (rows[-1][0],))
             most -= len(rows)
         return self.behind()
 

@@ -148,6 +148,8 @@ class TestTold:
     def test_once_when_it_begins_and_once_when_it_is_over(self, watched: Watched) -> None:
         assert watched.look(lab_oru=GOOD) == []
         assert watched.look(1, lab_oru=BAD) == RAISED
+        (on,) = watched.watch.on()
+        assert (on.channel, on.when, on.say, on.value) == ("lab_oru", "held > 3", "look", 4)
         assert watched.look(1, lab_oru=BAD) == []
         watched.start()  # over a restart, too
         assert watched.look(1, lab_oru=BAD) == []

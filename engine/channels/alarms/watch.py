@@ -79,8 +79,10 @@ class Watch:
         self._threads: list[threading.Thread] = []
 
     def on(self) -> list[Alarm]:
-        """Return the alarms of channels that were on at the last look."""
-        return [Alarm(a.channel, a.what, a.say, a.value, a.raised) for a in self._on if a.channel]
+        """Return the alarms of channels that were on at the last look, named by their rules."""
+        return [
+            Alarm(a.channel, a.key.partition("|")[2], a.say, a.value, a.raised) for a in self._on if a.channel
+        ]
 
     def start(self) -> None:
         """Look and send until `stopping` is set."""
