@@ -113,6 +113,8 @@ def test_fields_say_how_often_how_long_and_of_what_kind(made: tuple[Console, str
     )
     assert fields["OBX-3.1"]["coded"] == 1 and fields["OBX-3.1"]["codes"] == []
     assert fields["OBX-5"]["kinds"] == [["decimal number", 20]]
+    entry = fields["OBX-5"]["last_entry"]
+    assert f'href="/message/{entry}"' in console.as_("viewer").get(f"{at}/fields?type=ORU^R01").text
     console.as_("viewer").get(f"{at}/fields?type=XYZ", 404)
 
 
