@@ -20,6 +20,7 @@ from engine.mapping.lineage import names_of
 __all__ = ["Effect", "effects"]
 
 _INDEX = re.compile(r"\[\d+\]")
+_TWICE = re.compile(r"^\w{3}\[\d+\] ?(?=\w{3}-)")  # `OBX[1]OBX-11`: the segment is said by the field
 _CHOICES = (
     *("value", "effective", "onset", "abatement", "deceased", "multipleBirth", "medication", "occurrence"),
     *("performed", "timing", "product", "serviced", "location", "diagnosis", "procedure", "asNeeded", "rate"),
@@ -185,7 +186,7 @@ def _inside(path: str) -> str:
 
 
 def _plain(path: str) -> str:
-    return _INDEX.sub("", path).strip()
+    return _INDEX.sub("", _TWICE.sub("", path)).strip()
 
 
 def _text(value: Any) -> str:
