@@ -64,6 +64,7 @@ def test_one_takes_snoozes_and_comments(fresh_console: Callable[[], Console]) ->
     assert tasks(operator) == [] and len(tasks(operator, "?tab=snoozed")) == 1
     assert operator.json("/work/count.json")["count"] == 0
     operator.post(f"{at}/wake")
+    operator.post(f"{at}/assign", {"to": "nosuchperson"}, 400)
     operator.post(f"{at}/snooze", {"for": "for ever"}, 400)
     operator.post(f"{at}/comment", {"text": " "}, 400)
     told = operator.json(f"{at}.json")

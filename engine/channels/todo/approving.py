@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from engine.channels.todo.releasing import Releasing
 from engine.channels.todo.tasks import task_id
 from engine.channels.worklist import Approved, Worklist
-from engine.kernel.errors import HubError
+from engine.kernel.errors import place_of
 from engine.staff.releases import Release
 
 __all__ = ["Approval", "approve_codes", "release_codes"]
@@ -118,5 +118,5 @@ def _catch_up(releasing: Releasing, work: Worklist, numbers: Sequence[int], who:
             if work.waiting(numbers).entries:
                 more = work.release(numbers, who)
                 releasing.staff.releases.asked(release, more.replays)
-    except HubError as e:
-        log.warning("messages go on waiting for an approved code; release them at its page: %s", e)
+    except Exception as e:  # nobody waits for this thread: what it did not do is offered at the code's page
+        log.warning("messages go on waiting for an approved code; release them at its page: %s", place_of(e))

@@ -21,7 +21,7 @@ from engine.channels.replay import AT_ONCE, ask_replays, due_replays
 from engine.channels.todo.tasks import Task, Tasks, numbers_of, plain_place
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
-from engine.kernel.errors import HubError
+from engine.kernel.errors import HubError, place_of
 from engine.staff.releases import Release
 from engine.staff.staff import Staff
 from engine.store.audit import Access
@@ -120,8 +120,8 @@ class Releasing:
     def _carried(self, number: int) -> None:
         try:
             self.carry_out(number)
-        except HubError as e:
-            log.error("release %d was broken off and can be gone on with: %s", number, e)
+        except Exception as e:  # the thread's end: its page says that it was broken off, and goes on with it
+            log.error("release %d was broken off and can be gone on with: %s", number, place_of(e))
         finally:
             self._threads.pop(number, None)
 

@@ -55,6 +55,8 @@ def add(door: Door) -> None:
         said = visit.form.get("to", "me").strip()[:100]
         to = visit.person.name if said == "me" else "" if said == "nobody" else said
         id, what = _about(visit, "work")
+        if to not in ("", visit.person.name, *_people(visit, what[0])):
+            raise Refused(400, "There is nobody of that name who may work on this channel.")
         visit.hub.staff.notes.assign(id, what, visit.person.name, to)
         visit.saw("work:assign", f"task/{id}", to)
         return _back(visit, id, f"Assigned to {to}." if to else "Nobody's task now.")
@@ -201,9 +203,17 @@ def _one(visit: Visit) -> dict[str, Any]:
             | {"reason": r.reason if readable else "", "ended": r.ended is not None}
             for r in past
         ],
+        "people": sorted(a.name for a in visit.hub.staff.accounts.all())
+        if visit.may("work", channel)
+        else [],
         "form": secrets.token_hex(12),
         "naps": [(key, words) for key, words, _ in ago_choices()],
     }
+
+
+def _people(visit: Visit, channel: str) -> list[str]:
+    """Return who may be given work of a channel, by the names they sign in with."""
+    return [a.name for a in visit.hub.staff.accounts.all() if a.person().may("work", channel)]
 
 
 def _readable(note: Note, readable: bool) -> Note:
