@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from console_imaging import ROOT, keep
@@ -137,3 +137,27 @@ def test_binding_asks_for_a_reason_and_holds(made: Console) -> None:
 
 def test_a_hub_without_a_node_says_so(console: Console) -> None:
     assert "keeps no images" in text_of(console.as_("operator").get("/studies").text)
+
+
+def test_a_study_of_an_order_shows_order_patient_and_messages(fresh_console: Callable[[], Console]) -> None:
+    console = fresh_console()
+    project = console.project
+    project.take("lab_oru", "orders/orm_o01_imaging_new_v2.4")
+    (order,) = project.store.search("ServiceRequest", [], 10).resources
+    patient = order["subject"]["reference"].removeprefix("Patient/")
+    number = next(i["value"] for i in order["identifier"] if i.get("value"))
+    console.hub.images = imaging = open_imaging(project.config, project.keyring)
+    keep(imaging, BOUND, 1, PatientID="", PatientName="", AccessionNumber=number, PatientSex="")
+    imaging.index.tell(BOUND, 1, 1, Linked("mismatch", "name-differs", "accession", order_id=order["id"]))
+    analyst = console.as_("analyst")
+    where = f"/studies/{imaging.index.holding.name_of(BOUND)}"
+    found = analyst.json(f"{where}.json")["candidates"]
+    assert (patient, order["id"]) in [(c["patient"], c["order"]) for c in found]
+    analyst.post(f"{where}/bind", {"choice": f"{patient} {order['id']}", "why": "log book"})
+    imaging.index.tell(BOUND, 2, 2, Linked("linked", "", "hand", None, patient, None, order["id"]))
+    told = analyst.json(f"{where}.json")
+    assert told["belongs"]["order"]["id"] == order["id"] and told["belongs"]["entries"] == [1]
+    assert told["belongs"]["patient"]["patient"] == patient
+    page = analyst.get(where).text
+    assert f"ServiceRequest/{order['id']}" in page and 'href="/message/1"' in page
+    imaging.close()
