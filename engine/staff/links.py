@@ -7,6 +7,7 @@ is worth nothing to who reads the database.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -17,7 +18,11 @@ from engine.staff.accounts import Account, insert, load
 from engine.staff.database import Part
 from engine.staff.tables import ACCOUNTS, LINKS, SESSIONS
 
-__all__ = ["LinkRefused", "Links"]
+__all__ = ["FIRST_ROLES", "LinkRefused", "Links"]
+
+FIRST_ROLES = ("admin", "analyst", "approver", "auditor")
+"""What the first account may: whoever starts a hub on a machine of their own sees all of it. A hub with
+patients (the production profile) begins with `hub user add` and the roles that are written there."""
 
 _DAY = 86_400_000
 
@@ -58,7 +63,13 @@ class Links(Part):
             return self._found(c, code)
 
     def use(
-        self, code: str, password: str, *, name: str = "", display: str = "", role: str = "admin"
+        self,
+        code: str,
+        password: str,
+        *,
+        name: str = "",
+        display: str = "",
+        roles: Sequence[str] = FIRST_ROLES,
     ) -> Account:
         """Set the password of whose link it is, or make the first account (`name`), and forget the link.
 
@@ -72,7 +83,7 @@ class Links(Part):
             account = self._found(c, code)  # again: another may have used it while this one was hashed
             c.execute(sa.delete(LINKS).where(LINKS.c.hash == self._hash(code)))
             if account is None:
-                account = self._first(c, name, display, role)
+                account = self._first(c, name, display, roles)
             c.execute(
                 sa.update(ACCOUNTS)
                 .where(ACCOUNTS.c.id == account.id)
@@ -81,10 +92,11 @@ class Links(Part):
             c.execute(sa.delete(SESSIONS).where(SESSIONS.c.account == account.id))
             return load(c, ACCOUNTS.c.id == account.id)[0]
 
-    def _first(self, c: sa.Connection, name: str, display: str, role: str) -> Account:
+    def _first(self, c: sa.Connection, name: str, display: str, roles: Sequence[str]) -> Account:
         if c.execute(sa.select(ACCOUNTS.c.id).limit(1)).first() is not None:
             raise LinkRefused("there is an account already")
-        return insert(c, name, (Grant(role),), self.now(), "the first link", display=display)
+        grants = tuple(Grant(role) for role in roles)
+        return insert(c, name, grants, self.now(), "the first link", display=display)
 
     def _found(self, c: sa.Connection, code: str) -> Account | None:
         row = c.execute(sa.select(LINKS).where(LINKS.c.hash == self._hash(code))).first()
