@@ -360,7 +360,8 @@ def _tell(
     if "console" in parts:
         host, port = web
         scheme = "https" if c.console.tls else "http"
-        say(f"  {scheme}://{host}:{port}/{'':<14} console; /status without signing in; /fhir, /feed for programs")
+        web_address = f"{scheme}://{host}:{port}/"
+        say(f"  {web_address:<28} console; /status without signing in; /fhir, /feed for programs")
         say(f"  token: {c.token_file} (Authorization: Bearer ...)")
         if first:
             address = c.console.proxy or f"{scheme}://{host}:{port}"
