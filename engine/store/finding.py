@@ -24,6 +24,7 @@ __all__ = ["Finding", "Standing"]
 Pair = tuple[str, str]
 _ERAS = (8, 56, 192, 768)  # eras asked at once: few where the word is frequent, all where it is rare
 _LEFT = "status <> 'done'"
+_FEW = 500  # entries with a word, up to which it is rare
 
 
 class Standing(NamedTuple):
@@ -54,13 +55,7 @@ class Finding:
             ((newest,),) = session.all("SELECT COALESCE(MAX(era), 0) FROM search_key")
             high, low = min(newest, (below - 1) >> ENTRY_ERA), max(0, (above + 1) >> ENTRY_ERA)
             for eras in _windows(high, low):
-                most = limit - len(found) if len(macs) == 1 else -1
-                here = _in_eras(session, macs[0], eras, above, below, most)
-                for more in macs[1:]:
-                    left = sorted({entry >> ENTRY_ERA for entry in here})
-                    both = set(_in_eras(session, more, left, above, below, -1)) if left else set()
-                    here = [entry for entry in here if entry in both]
-                found += here
+                found += _in_all(session, macs, eras, above, below, limit - len(found))
                 if len(found) >= limit:
                     break
         return found[:limit]
@@ -163,18 +158,41 @@ def _windows(high: int, low: int) -> Iterator[range]:
         size = next(sizes, size)
 
 
+def _in_all(
+    session: Session, macs: Sequence[Sequence[int]], eras: Iterable[int], above: int, below: int, limit: int
+) -> list[int]:
+    """Return the newest entries of some eras with one of each of these sets of hashes."""
+    if len(macs) == 1:
+        return _in_eras(session, macs[0], eras, above, below, limit)
+    few = f"{_where(macs[0], eras, above, below)} LIMIT {_FEW:d}"
+    rows = session.all(few) if all(macs) else []
+    found = sorted({entry for (entry,) in rows}, reverse=True)
+    if len(rows) < _FEW:  # rare: the others are looked for where the first one is
+        for more in macs[1:]:
+            left = {entry >> ENTRY_ERA for entry in found}
+            both = set(_in_eras(session, more, sorted(left), above, below, -1)) if left else set()
+            found = [entry for entry in found if entry in both]
+        return found[:limit]
+    sql = " INTERSECT ".join(_where(some, eras, above, below) for some in macs)
+    return [entry for (entry,) in session.all(f"{sql} ORDER BY entry DESC LIMIT {limit:d}")]
+
+
 def _in_eras(
     session: Session, macs: Sequence[int], eras: Iterable[int], above: int, below: int, limit: int
 ) -> list[int]:
     """Return the entries of some eras with any of these hashes, newest first; limit -1: all."""
     if not macs:
         return []
-    sql = (
-        f"SELECT DISTINCT entry FROM search_key WHERE era IN ({','.join(map(str, eras))}) "
-        f"AND mac IN ({','.join(map(str, macs))}) AND entry > {above:d} AND entry < {below:d} "
-        "ORDER BY entry DESC" + (f" LIMIT {limit:d}" if limit >= 0 else "")
-    )
+    sql = _where(macs, eras, above, below).replace("SELECT", "SELECT DISTINCT", 1)
+    sql += " ORDER BY entry DESC" + (f" LIMIT {limit:d}" if limit >= 0 else "")
     return [entry for (entry,) in session.all(sql)]
+
+
+def _where(macs: Iterable[int], eras: Iterable[int], above: int, below: int) -> str:
+    return (
+        f"SELECT entry FROM search_key WHERE era IN ({','.join(map(str, eras))}) "
+        f"AND mac IN ({','.join(map(str, macs))}) AND entry > {above:d} AND entry < {below:d}"
+    )
 
 
 def _like(code: str) -> str:

@@ -43,7 +43,11 @@ def filled(store: SqlStore) -> dict[int, Work]:
     )
 
 
-def test_words_newest_first_between_two_ids(store: SqlStore, filled: dict[int, Work]) -> None:
+@pytest.mark.parametrize("few", [4, 500])
+def test_words_newest_first_between_two_ids(
+    store: SqlStore, filled: dict[int, Work], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.store.finding._FEW", few)
     dice = random.Random(7)
     for _ in range(60):
         pairs = [("name", dice.choice("abcd"))] + [("order", f"O{dice.randrange(8)}")] * dice.randrange(2)
