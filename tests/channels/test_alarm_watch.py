@@ -403,7 +403,7 @@ class TestNotices:
         assert said["channel"] == "lab_oru" and said["count"] == 1234 and said["audit_head"] == "5:ab"
         assert said["link"].endswith(f"/alerts/{alarm.id}")
         subject, text = mail_of(watched.config, alarm, "raised", "5:ab", watched.ms)
-        assert "ALARM: lab_oru: 1,234 messages are parked" in subject and "\n" not in subject
+        assert "ALARM: lab_oru: 1,234 messages parked" in subject and "\n" not in subject
         assert said["link"] in text and "audit head: 5:ab" in text and "look" in text
         assert "Nobody has acknowledged" in mail_of(watched.config, alarm, "escalated", "", watched.ms)[1]
         assert "It was on for" in mail_of(watched.config, alarm, "over", "", watched.ms + HOUR)[1]

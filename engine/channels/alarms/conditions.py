@@ -64,14 +64,18 @@ def words_of(rule: AlertRule, value: int) -> str:
     """Say what is wrong in one line without patient data."""
     match rule.kind:
         case "held":
-            return f"{value:,} messages are parked (alarm above {rule.limit:,})"
+            return f"{_messages(value)} parked (alarm above {rule.limit:,})"
         case "waiting":
-            return f"{value:,} messages wait for a worker (alarm above {rule.limit:,})"
+            return f"{_messages(value)} not yet worked on (alarm above {rule.limit:,})"
         case "unmapped codes":
-            return f"{value:,} messages of the last day have a code that no table has"
+            return f"{_messages(value)} of the last day with a code that no table has"
         case "oldest waiting":
             return f"the oldest message has been waiting for {span_words(value)}"
         case "unusual silence":
             return f"no message for {span_words(value)}, which is unusual for this hour"
         case _:
             return f"no message for {span_words(value)}"
+
+
+def _messages(count: int) -> str:
+    return f"{count:,} message{'' if count == 1 else 's'}"

@@ -37,7 +37,8 @@ def expiring(config: Config, channels: Iterable[Channel], now: int) -> list[Cond
             )
         elif days < config.alerts.certificate_days:
             name = f"{one.subject} of {one.used_by}"
-            what = f"the certificate {name} expires in {days} days" if days >= 0 else f"{name} has expired"
+            left = f"in {days} day{'' if days == 1 else 's'}" if days else "today"
+            what = f"the certificate {name} " + (f"expires {left}" if days >= 0 else "has expired")
             say = f"Put a new one at {one.file}"
             found.append(
                 Condition(key, "certificate", what, say=say, value=max(0, days), urgent=days < _LAST_DAYS)
@@ -69,7 +70,8 @@ def running(config: Config, now: int) -> list[Condition]:
             found.append(Condition(f"process|{name}", "process", what, "", say, int(seconds), True))
     for name, count in restarts(config.data_dir, now - _RESTARTS).items():
         if count >= config.alerts.restarts:
-            what = f"{name} started again {count} times in ten minutes"
+            times = "once" if count == 1 else f"{count} times"
+            what = f"{name} started again {times} in ten minutes"
             found.append(
                 Condition(f"restarts|{name}", "restarts", what, "", "The log says why it ended", count, True)
             )
