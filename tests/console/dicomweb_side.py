@@ -145,14 +145,14 @@ def body_of(*files: bytes) -> bytes:
     return b"".join(head + one + b"\r\n" for one in files) + b"--a-boundary--\r\n"
 
 
-def make_side(folder: Path, **more: Any) -> Side:
+def make_side(folder: Path, *, tokens: str = TOKEN, **more: Any) -> Side:
     keyring = Keyring.open(folder / "hub.key", existing_data=False)
     index = SqlIndex.open(f"sqlite:///{folder / 'imaging.db'}", keyring)
     kept, ledger = Kept(FolderObjects(folder / "objects", keyring), index), Ledger()
     app = FastAPI(openapi_url=None)
     guard = Guard(app)
     web = DicomWeb(kept, kept, kept, "imaging", **more)
-    add_dicomweb(app, web, Callers(Tokens.read(TOKEN)), Recorder(ledger))  # type: ignore[arg-type]
+    add_dicomweb(app, web, Callers(Tokens.read(tokens)), Recorder(ledger))  # type: ignore[arg-type]
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     client = TestClient(guard, BASE, headers=bearer, client=("127.0.0.1", 50000))
     stranger = TestClient(guard, BASE, client=("192.0.2.7", 50002))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.testclient import TestClient
 
 from engine.console.app import create_app
 from engine.console.dicomweb import DicomWeb
+from engine.formats.dicom.header import read_header
 from engine.store.audit import Access
 
 ANY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -213,3 +215,70 @@ def test_the_web_side_of_a_hub_serves_it_with_its_own_tokens_and_audit_table(
     assert 'area="dicomweb"' in web.client.get("/metrics").text or client.get("/metrics").status_code == 200
     assert web.client.get("/dicomweb/studies").status_code == 404  # a hub without imaging
     side.kept.index.close()
+
+
+SCOPED = {
+    "reader": "dicomweb.read",
+    "modality": "dicomweb.store",
+    "fhir": "system/*.rs feed",
+    "imaging": "system/ImagingStudy.rs",
+    "patients": "patient/*.rs",
+    "usual": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("who", "reads", "stores"),
+    [
+        ("reader", 200, 403),
+        ("modality", 403, 200),
+        ("fhir", 200, 403),  # system/*.rs is system/ImagingStudy.rs, too
+        ("imaging", 200, 403),
+        ("patients", 403, 403),
+        ("usual", 200, 403),
+    ],
+)
+def test_a_token_does_what_its_scopes_say(tmp_path: Path, who: str, reads: int, stores: int) -> None:
+    lines = [f"{name} {name * 5:x<30} {scopes}" for name, scopes in SCOPED.items()]
+    side = make_side(tmp_path, tokens="\n".join([TOKEN, *lines]))
+    side.keep(sample("CT_small.dcm"))
+    side.client.headers["Authorization"] = f"Bearer {who * 5:x<30}"
+    for path in ("/studies", "/instances"):
+        answer = side.get(path)
+        assert answer.status_code == reads, answer.text
+        assert (
+            reads == 200 or 'insufficient_scope", scope="dicomweb.read"' in answer.headers["www-authenticate"]
+        )
+        assert side.ledger.rows[-1].who == who
+    brought = sample("MR_small.dcm")
+    answer = side.stow(brought)
+    assert answer.status_code == stores, answer.text
+    number = str(read_header(BytesIO(brought)).SOPInstanceUID)
+    assert len(side.kept.instances(sop=(number,))) == (stores == 200)
+    side.kept.index.close()
+
+
+def test_a_key_stores_to_its_channels_only(tmp_path: Path) -> None:
+    from engine.console.callers import Callers
+    from engine.console.refusals import Refusal
+    from engine.console.tokens import Tokens
+    from engine.security.keys import Keyring
+    from engine.staff.staff import Staff
+
+    keyring = Keyring.open(tmp_path / "hub.key", existing_data=False)
+    staff = Staff.open(f"sqlite:///{tmp_path / 'staff.db'}", keyring)
+    callers = Callers(Tokens.read(TOKEN), staff)
+    for name, channels, may in (
+        ("ct", ("imaging",), True),
+        ("mr", ("other_*",), False),
+        ("all", ("*",), True),
+    ):
+        _, text = staff.keys.add(name, ["dicomweb.store"], "chief", channels=channels)
+        caller = callers.who(f"Bearer {text}")
+        assert caller is not None and caller.who == f"key/{name}"
+        if may:
+            caller.needs("dicomweb.store", "imaging")
+        else:
+            with pytest.raises(Refusal, match="not for the channel"):
+                caller.needs("dicomweb.store", "imaging")
+    staff.close()
