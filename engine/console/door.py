@@ -241,7 +241,7 @@ class Door:
             dict(request.path_params),
             query,
             cookies=request.cookies,
-            peer=request.client.host if request.client else "",
+            peer=_peer(request, bool(self.hub.config.console.proxy)),
             agent=request.headers.get("user-agent", ""),
             htmx=request.headers.get("hx-request") == "true" and "hx-boosted" not in request.headers,
             json=json,
@@ -254,3 +254,10 @@ def _first(visit: Visit) -> Answer:
     if visit.json or visit.method != "GET":
         return Refused(403, "Your account asks for something first.", "Open /account.")
     return Goto("/account")
+
+
+def _peer(request: Request, proxied: bool) -> str:
+    """Return the address a request came from; behind the proxy of the settings, what that says of it."""
+    if proxied:  # the last one is the proxy's own word; those before it are the browser's
+        return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]
+    return request.client.host if request.client else ""

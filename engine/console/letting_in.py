@@ -6,6 +6,9 @@ they are of.
 
 from __future__ import annotations
 
+import threading
+import time
+
 from engine.console.answers import Goto, Refused
 from engine.console.door import COOKIE
 from engine.console.seats import StaffSeats
@@ -14,8 +17,9 @@ from engine.staff.accounts import Account
 from engine.staff.sessions import Session
 from engine.store.audit import Access
 
-__all__ = ["fresh", "let_in", "local", "renewed", "session_of"]
+__all__ = ["fresh", "let_in", "local", "refused", "renewed", "session_of"]
 
+_ROWS = 10  # failed tries a second that get an audit row of their own
 _FRESH = 10 * 60_000  # after a proof, for so long nothing asks for another
 
 
@@ -36,6 +40,42 @@ def let_in(visit: Visit, account: Account, how: str, to: str, *, hint: str = "")
         Access(account.name, "console:signin", f"account/{account.id}", f"{how} {visit.peer}")
     )
     return Goto(local(to), cookies=((COOKIE, cookie),))
+
+
+def refused(visit: Visit, what: str, account: int = 0, detail: str = "") -> None:
+    """Note a failed try to get in, with whose account it was; what was typed may be a password and stays out.
+
+    So many a second have a row of their own; the others are counted in the next.
+    """
+    left_out = _RATE.take()
+    if left_out is None:
+        return
+    text = f"{visit.peer} {detail}".strip() + (f"; {left_out} more before it" if left_out else "")
+    place = f"account/{account}" if account else what
+    visit.accesses.append(Access("-", f"console:{what}-refused", place, text))
+
+
+class _Rate:
+    """Lets so many a second pass, and counts the others."""
+
+    def __init__(self) -> None:
+        self._lock, self._second, self._passed, self._left_out = threading.Lock(), 0, 0, 0
+
+    def take(self) -> int | None:
+        """Return how many were left out before this one; None: this one is left out."""
+        with self._lock:
+            second = int(time.monotonic())
+            if second != self._second:
+                self._second, self._passed = second, 0
+            if self._passed >= _ROWS:
+                self._left_out += 1
+                return None
+            self._passed += 1
+            more, self._left_out = self._left_out, 0
+            return more
+
+
+_RATE = _Rate()
 
 
 def renewed(visit: Visit, cookie: str) -> tuple[tuple[str, str], ...]:

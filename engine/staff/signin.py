@@ -32,16 +32,17 @@ _PLACE = b"sign-in step"
 
 
 class NotLetIn(HubError):
-    """The one answer to every failed try."""
+    """The one answer to every failed try; `account` is for the audit: whose it was, where there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: int = 0) -> None:
+        self.account = account
         super().__init__(
             "the name, the password or the code is not right, or there were too many tries",
             remedy="wait a few minutes before the next one; who manages the hub can help: hub user link NAME",
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (NotLetIn, ())
+        return (NotLetIn, (self.account,))
 
 
 class SignIn(Part):
@@ -56,12 +57,15 @@ class SignIn(Part):
 
         Raises NotLetIn.
         """
-        account, kept = self._try(ACCOUNTS.c.name == written(name), address)
+        account, kept, free = self._try(ACCOUNTS.c.name == written(name), address)
+        whose = account.id if account is not None else 0
+        if not free:  # an address that tries and tries costs nothing
+            raise NotLetIn(whose)
         if account is None or kept is None:
             passwords.waste(password)
-            raise NotLetIn
+            raise NotLetIn(whose)
         if not passwords.right(kept, password):
-            raise NotLetIn
+            raise NotLetIn(whose)
         if passwords.outdated(kept):
             kept = passwords.hashed(password)
         if account.second:
@@ -77,23 +81,23 @@ class SignIn(Part):
         Raises NotLetIn.
         """
         number = self._opened(step)
-        account, _ = self._try(ACCOUNTS.c.id == number, address)
-        if account is None or not account.second:
-            raise NotLetIn
+        account, kept, free = self._try(ACCOUNTS.c.id == number, address)
+        if account is None or kept is None or not free or not account.second:
+            raise NotLetIn(number)
         if self.second(account.id, code):
             how = "totp"
         elif self._recovery(account.id, code):
             how = "recovery"
         else:
-            raise NotLetIn
+            raise NotLetIn(number)
         self._in(account, address)
         return account, how
 
     def known(self, account: Account, password: str, address: str) -> None:
         """Judge the password of somebody who is signed in. Raises NotLetIn; tries count as at the sign-in."""
-        found, kept = self._try(ACCOUNTS.c.id == account.id, address)
-        if found is None or kept is None or not passwords.right(kept, password):
-            raise NotLetIn
+        found, kept, free = self._try(ACCOUNTS.c.id == account.id, address)
+        if found is None or kept is None or not free or not passwords.right(kept, password):
+            raise NotLetIn(account.id)
         with self.database.write() as c:
             self._forgive(c, found, address)
 
@@ -120,28 +124,16 @@ class SignIn(Part):
 
     # -- counting
 
-    def _try(self, who: sa.ColumnElement[bool], address: str) -> tuple[Account | None, str | None]:
-        """Count a try; return the account and its password's hash where it may be judged."""
-        now, place = self.now(), self.keyring.mac16("address", address)
+    def _try(self, who: sa.ColumnElement[bool], address: str) -> tuple[Account | None, str | None, bool]:
+        """Count a try. Return the account, its password's hash where that may be judged, and whether the
+        address need not wait."""
+        now = self.now()
         with self.database.write() as c:
-            c.execute(sa.delete(ADDRESSES).where(ADDRESSES.c.last < now - _FORGOTTEN))
-            row = c.execute(sa.select(ADDRESSES).where(ADDRESSES.c.address == place)).first()
-            failures = (row.failures if row else 0) + 1
-            free = row is None or row.locked_until <= now
-            values = {"failures": failures, "last": now}
-            values["locked_until"] = self._until(failures, self.settings.tries * _ADDRESS_TRIES)
-            if not free and row is not None:
-                values |= {"failures": row.failures, "locked_until": row.locked_until}
-            if row is None:
-                c.execute(sa.insert(ADDRESSES).values(address=place, **values))
-            else:
-                c.execute(sa.update(ADDRESSES).where(ADDRESSES.c.address == place).values(**values))
+            free = self._from(c, address, now)
             found = load(c, who)
-            if not found:
-                return None, None
+            if not found or found[0].locked_until > now:
+                return (found[0] if found else None), None, free
             account = found[0]
-            if account.locked_until > now:
-                return None, None
             until = self._until(account.failures + 1, self.settings.tries)
             c.execute(
                 sa.update(ACCOUNTS)
@@ -149,7 +141,25 @@ class SignIn(Part):
                 .values(failures=account.failures + 1, locked_until=until)
             )
             kept = c.execute(sa.select(ACCOUNTS.c.password).where(ACCOUNTS.c.id == account.id)).scalar()
-        return (account, kept) if free and not account.disabled else (None, None)
+        return account, None if account.disabled else kept, free
+
+    def _from(self, c: sa.Connection, address: str, now: int) -> bool:
+        """Count a try of an address, where one is known; return whether it need not wait."""
+        c.execute(sa.delete(ADDRESSES).where(ADDRESSES.c.last < now - _FORGOTTEN))
+        if not address:
+            return True
+        place = self.keyring.mac16("address", address)
+        row = c.execute(sa.select(ADDRESSES).where(ADDRESSES.c.address == place)).first()
+        if row is not None and row.locked_until > now:
+            return False
+        failures = (row.failures if row else 0) + 1
+        until = self._until(failures, self.settings.tries * _ADDRESS_TRIES)
+        values = {"failures": failures, "last": now, "locked_until": until}
+        if row is None:
+            c.execute(sa.insert(ADDRESSES).values(address=place, **values))
+        else:
+            c.execute(sa.update(ADDRESSES).where(ADDRESSES.c.address == place).values(**values))
+        return True
 
     def _until(self, failures: int, allowed: int) -> int:
         if not allowed or failures < allowed:

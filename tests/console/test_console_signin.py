@@ -20,8 +20,11 @@ from engine.security.access import Grant
 def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Desk]]:
     made: list[Desk] = []
 
-    def maker(**sign_in: Any) -> Desk:
+    def maker(proxy: str = "", **sign_in: Any) -> Desk:
         root = make_project(tmp_path_factory.mktemp("hub") / "project")
+        if proxy:
+            path = root / "config.yaml"
+            path.write_text(path.read_text().replace("console: {", f"console: {{proxy: '{proxy}', "))
         if sign_in:
             path, words = root / "config.yaml", ", ".join(f"{k}: {v}" for k, v in sign_in.items())
             text = path.read_text().replace("console: {", f"console: {{sign_in: {{{words}}}, ")
@@ -109,9 +112,46 @@ def test_refusals_say_one_thing_and_the_name_typed_is_written_nowhere(
         )
     strip = lambda text: re.sub(r'value="[^"]*"', "", text)  # noqa: E731
     assert strip(known) == strip(unknown)
-    assert desk.audit()[0] == ("-", "console:signin-refused", "signin", "127.0.0.1")
+    assert [row[:3] for row in desk.audit(2)] == [
+        ("-", "console:signin-refused", "account/1"),
+        ("-", "console:signin-refused", "signin"),
+    ]
     ours = [r for r in caplog.records if r.name.startswith(("hub", "engine"))]
     assert not [r for r in ours if "hunter2" in r.getMessage() or "my-secret" in r.getMessage()]
+
+
+def test_failed_tries_cannot_fill_the_audit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.console import letting_in
+
+    monkeypatch.setattr(letting_in, "_RATE", letting_in._Rate())
+    monkeypatch.setattr(letting_in.time, "monotonic", lambda: 100.0)
+    browser, before = desk.browser(), desk.project.store.audit.head()[0]
+    for _ in range(30):
+        browser.post("/welcome", 403, code="made-up")
+    assert desk.project.store.audit.head()[0] - before == 10
+    monkeypatch.setattr(letting_in.time, "monotonic", lambda: 101.0)
+    browser.post("/welcome", 403, code="made-up")
+    assert desk.audit()[0][3] == "127.0.0.1; 20 more before it"
+
+
+@pytest.mark.parametrize(
+    "proxy,forwarded,seen",
+    [
+        ("", "203.0.113.9", "127.0.0.1"),
+        ("https://hub.example", "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        ("https://hub.example", "", ""),
+    ],
+)
+def test_the_address_is_the_proxys_word_behind_the_proxy_only(
+    make: Callable[..., Desk], proxy: str, forwarded: str, seen: str
+) -> None:
+    desk = make(proxy=proxy) if proxy else make()
+    jo(desk)
+    browser = desk.browser()
+    if forwarded:
+        browser.client.headers["X-Forwarded-For"] = forwarded
+    browser.sign_in("jlee")
+    assert [s.address for s in desk.staff.sessions.of(1)] == [seen]
 
 
 def test_a_planted_session_is_not_taken_over(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from engine.console.answers import Answer, Goto, Leave, Page, Refused
 from engine.console.door import Door
-from engine.console.letting_in import let_in, local, session_of
+from engine.console.letting_in import let_in, local, refused, session_of
 from engine.console.oidc import Begun, Oidc, Refusal, SignedIn
 from engine.console.providers import ProviderDown, Web
 from engine.console.visit import Visit
@@ -111,7 +111,7 @@ def _words(grants: tuple[Grant, ...]) -> set[tuple[str, str]]:
 
 
 def _not_let_in(visit: Visit, oidc: Oidc, why: HubError) -> Page:
-    visit.accesses.append(Access("-", "console:signin-refused", "signin/back", f"{visit.peer}: {why}"))
+    refused(visit, "signin", detail=why.what)
     facts = {"back": "/now", "problem": str(why), "name": "", "elsewhere": oidc.settings.name, "first": False}
     status = 503 if isinstance(why, ProviderDown) else 403
     return Page("signin.html", facts, "Sign in", status=status, cookies=((COOKIE, ""),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine.console.answers import Answer, Goto, Page
 from engine.console.door import COOKIE, Door
-from engine.console.letting_in import let_in, local, session_of
+from engine.console.letting_in import let_in, local, refused, session_of
 from engine.console.visit import Visit
 from engine.kernel.errors import HubError
 from engine.security.access import OPEN, SELF
@@ -42,7 +42,7 @@ def password_given(visit: Visit) -> Answer:
     try:
         account, step = visit.hub.staff.signin.password(name, visit.form.get("password", ""), visit.peer)
     except NotLetIn as e:
-        _refused(visit)
+        refused(visit, "signin", e.account)
         return _form(visit, back, str(e), name)
     if step:
         return Page("signin_code.html", {"step": step, "back": back, "problem": ""}, "Sign in")
@@ -55,7 +55,7 @@ def code_given(visit: Visit) -> Answer:
     try:
         account, how = visit.hub.staff.signin.code(step, visit.form.get("code", ""), visit.peer)
     except NotLetIn as e:
-        _refused(visit)
+        refused(visit, "signin", e.account)
         facts = {"step": step, "back": back, "problem": str(e)}
         return Page("signin_code.html", facts, "Sign in", status=403)
     return let_in(visit, account, how, back)
@@ -73,7 +73,7 @@ def link_given(visit: Visit) -> Answer:
     try:
         account = links.whose(code)
     except LinkRefused as e:
-        visit.accesses.append(Access("-", "console:link-refused", "link", visit.peer))
+        refused(visit, "link")
         return Page("welcome.html", {"problem": str(e)}, "Welcome", status=403)
     facts = {"code": code, "account": account.name if account else "", "name": name, "display": display}
     if "password" not in visit.form:
@@ -117,8 +117,3 @@ def _form(visit: Visit, back: str, problem: str = "", name: str = "") -> Page:
         "first": not visit.hub.staff.accounts.any(),
     }
     return Page("signin.html", facts, "Sign in", status=403 if problem else 200)
-
-
-def _refused(visit: Visit) -> None:
-    """Note a failed try; the name that was typed may be a password and stays out."""
-    visit.accesses.append(Access("-", "console:signin-refused", "signin", visit.peer))
