@@ -8,6 +8,7 @@ is live, and errors with line and column. What is compiled is kept: a keystroke 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from engine.formats.hl7v2.charset import declared_codec
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.kernel.message import Flag
+from engine.kernel.uncollected import uncollected
 from engine.mapping.check import check_file
 from engine.mapping.derived import derived
 from engine.mapping.project import Maps
@@ -32,6 +34,7 @@ from engine.mapping.readings import forget
 from engine.mapping.rules import Finding
 
 __all__ = [
+    "ALONE",
     "Changed",
     "Desk",
     "Fault",
@@ -41,6 +44,7 @@ __all__ = [
     "names_in",
     "sample_body",
     "samples",
+    "text_of_body",
 ]
 
 Texts = Mapping[str, str | None]
@@ -91,12 +95,16 @@ class Tried:
     flags_gone: list[Flag] = field(default_factory=list)
 
 
+ALONE = threading.RLock()
+"""Held while maps are tried or checked: compiling writes into maps that all desks share."""
+
+
 class Desk:
     """Keeps the changed maps that people are working on compiled. May be used by several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._kept: OrderedDict[tuple[Any, ...], tuple[Maps, Maps]] = OrderedDict()
+        self._lives: OrderedDict[tuple[Any, ...], tuple[Maps, Trial]] = OrderedDict()
 
     def maps(self, live: Maps, changed: Changed) -> Maps:
         """Return the maps with what is changed. Raises MapError or ConfigError with file:line."""
@@ -104,7 +112,7 @@ class Desk:
         if not texts:
             return live
         key = (id(live), tuple(texts.items()))
-        with self._lock:
+        with ALONE:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][1]
@@ -117,7 +125,7 @@ class Desk:
 
     def checked(self, maps: Maps, path: str) -> list[Finding]:
         """Return what the linter says of one file."""
-        with self._lock:
+        with ALONE:
             return check_file(maps, path)
 
     def tried(
@@ -133,7 +141,7 @@ class Desk:
         first: Iterable[str] = (),
     ) -> Tried:
         """Try a message; `first` names maps whose rows are to stand first, `at` where each is looked at."""
-        with self._lock:  # compiling writes into what is kept
+        with ALONE, uncollected():  # a collection of all maps would take longer than the trial
             try:
                 maps = self.maps(live, changed)
             except HubError as e:
@@ -146,9 +154,20 @@ class Desk:
                 program = maps.of(format).program(trial.site, watch=True)
                 out.maps = live_maps(trial.seen, program.resolved, first, at)
             if maps is not live:
-                out.live = try_body(1, body, format, live, channel, charset=charset, watch=True)
+                out.live = self._today(body, format, channel, live, charset)
                 _compared(out, out.live)
         return out
+
+
+    def _today(self, body: bytes, format: str, channel: Channel, live: Maps, charset: str) -> Trial:
+        """Return what a message becomes today: the same at every keystroke."""
+        key = (id(live), channel.name, charset, hashlib.sha256(body).digest())
+        if key not in self._lives:
+            trial = try_body(1, body, format, live, channel, charset=charset, watch=True)
+            self._lives[key] = (live, trial)
+            while len(self._lives) > _KEPT:
+                self._lives.popitem(last=False)
+        return self._lives[key][1]
 
 
 def _forget(old: Maps, live: Maps) -> None:

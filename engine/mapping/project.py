@@ -38,6 +38,20 @@ Z_SEGMENTS: dict[str, tuple[tuple[str, str], ...]] = {"ZDS": (("UID", "RP"),)}
 4.4.4.1.2.3). A site may say otherwise."""
 
 
+_MOST = 4096
+_texts: dict[int, tuple[MapDef | MessageDef, str]] = {}
+
+
+def _shown(one: MapDef | MessageDef) -> str:
+    """Return the representation of a map, made once: maps never change."""
+    known = _texts.get(id(one))
+    if known is None:
+        if len(_texts) >= _MOST:
+            _texts.clear()
+        known = _texts[id(one)] = (one, repr(one))
+    return known[1]
+
+
 class SenderView:
     """A site's settings as a run reads them."""
 
@@ -305,7 +319,8 @@ class SiteProgram:
         if not cached:
             h = hashlib.sha256(__version__.encode())
             for part in (sorted(self.resolved.items()), sorted(self.maps.messages.items())):
-                h.update(repr(part).encode())
+                shown = ", ".join(f"({name!r}, {_shown(one)})" for name, one in part)
+                h.update(f"[{shown}]".encode())
             h.update(
                 repr(
                     [

@@ -25,7 +25,7 @@ from engine.staff.drafts import DraftHead
 __all__ = ["Scene", "drafts_of", "files_of", "may_write", "scene_of"]
 
 _AGAIN = 3600.0  # seconds after which looking at an entry's values is a look of its own
-_LONGEST = 2 << 20  # bytes of a message that the bench takes
+_LONGEST = 512 << 10  # bytes of a message that the bench takes: others wait while it is tried
 
 
 @dataclass(slots=True)
@@ -187,6 +187,10 @@ def _entry(visit: Visit, scene: Scene, look: str) -> None:
     entry = hub.journal.get(number)
     if entry is None:
         raise Refused(404, f"There is no entry {number}.")
+    if len(entry.body) > _LONGEST:
+        raise Refused(413, "This message is too long for the bench.", "Its message page shows it.")
+    if len(entry.body) > _LONGEST:
+        raise Refused(413, "This message is too long for the bench.", "Its message page shows it.")
     scene.body, scene.charset = entry.body, entry.charset
     scene.format = recognise(entry.body) or "hl7v2"
     scene.message = text_of_body(entry.body, scene.format, entry.charset)

@@ -14,7 +14,7 @@ from engine.channels.celledit import Written, add_row, drop_row, edit_row
 from engine.channels.drafts import Drafts
 from engine.channels.sheetbook import read_book
 from engine.channels.sheetedits import edits_of
-from engine.channels.trying import Desk
+from engine.channels.trying import ALONE, Desk
 from engine.console.answers import Answer, Goto, Page
 from engine.console.door import Door
 from engine.console.pages.bench_scene import drafts_of
@@ -82,7 +82,8 @@ class Editing:
 
     def _written(self, visit: Visit, name: str, make: Made) -> Answer:
         seen = seen_of(visit, self.desk, name)
-        made = make(seen)
+        with ALONE:
+            made = make(seen)
         if not made.edits:
             return Goto(_address(name, seen.site, seen.draft), "Nothing is otherwise than it was.")
         number = self._into_draft(visit, seen.draft, f"{name} as {seen.site}", made.texts)
@@ -130,7 +131,8 @@ class Editing:
                 return self._import(visit, "Say where the edits go: a site, or the standard.", found.edits)
             if not found.edits:
                 return self._import(visit, "The workbook says what the maps say: nothing to take in.")
-            texts = found.texts(seen.root, seen.maps)
+            with ALONE:
+                texts = found.texts(seen.root, seen.maps)
         except HubError as e:
             return self._import(visit, str(e))
         title = visit.form.get("title", "").strip() or f"sheet {upload.name}"[:180]
