@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from console_people import Console, console_of
-from hub_project import Hub, make_project
+from hub_project import Hub, make_project, shipped_maps
 from message_attacks import (
     ATTACK,
     Tags,
@@ -22,7 +22,7 @@ TABS = ("", "/fhir", "/lineage", "/timeline", "/compare?with=1", "/replay", "/ed
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    project = Hub.open(make_project(tmp_path_factory.mktemp("attacked") / "project"))
+    project = Hub.open(make_project(tmp_path_factory.mktemp("attacked") / "project"), shipped_maps())
     project.receive("lab_oru", attacked_v2(), reason=f"{ATTACK}")
     for body in (attacked_cda(), attacked_script(), attacked_x12(), attacked_dicom()):
         project.receive("lab_oru", body)

@@ -202,8 +202,8 @@ def add(door: Door) -> None:
         one = opened(visit, "message:compare")
         said = visit.query.get("with", "") or str(one.about.parent or "")
         facts: dict[str, Any] = {"with": said, "comparison": None, "other": None, "links": []}
-        facts["links"] = _links(visit, one)
         if not said or one.body is None:
+            facts["links"] = _links(visit, one)
             return page_of(visit, one, "compare", **facts)
         if not said.isdigit():
             raise Refused(400, "with= takes the number of an entry.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hub_project import Hub, make_project
+from hub_project import Hub, make_project, shipped_maps
 
 
 @pytest.fixture(scope="session")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    hub = Hub.open(make_project(tmp_path_factory.mktemp("seen") / "project"))
+    hub = Hub.open(make_project(tmp_path_factory.mktemp("seen") / "project"), shipped_maps())
     hub.take("adt", "adt/adt_a01_admit")
     for name in ("potassium", "preliminary", "final", "corrected", "cmp"):
         hub.take("lab_oru", f"lab/oru_{name}")
@@ -24,6 +24,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @pytest.fixture
 def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub of one's own, to do something with."""
-    hub = Hub.open(make_project(tmp_path_factory.mktemp("used") / "project"))
+    hub = Hub.open(make_project(tmp_path_factory.mktemp("used") / "project"), shipped_maps())
     yield hub
     hub.close()
