@@ -65,6 +65,11 @@ def channel(tmp_path: Path, text: str, site: str = "") -> Channel:
         ("processing_id: P", "processing_id"),
         ("acknowledge: never", "acknowledge:"),
         ("pupose: x", "does not know the word 'pupose'"),
+        ("search: PID-3", "search: takes a list"),
+        ("search: [PID]", "search: takes places of HL7 messages"),
+        ("search: [PID-0]", "search: PID-0 is no place in a message"),
+        ("search: [QQQ-1]", "search: HL7 has no segment QQQ"),
+        (f"search: [{', '.join(f'ZZZ-{n}' for n in range(1, 15))}]", "12 are the most"),
     ],
 )
 def test_what_does_nothing_is_refused_with_its_line(text: str, told: str, tmp_path: Path) -> None:
@@ -80,6 +85,12 @@ def test_every_word_is_read(tmp_path: Path) -> None:
     source += (ROOT / "engine/channels/receiving.py").read_text()
     for word in WORDS - {"owner", "note"}:  # for people
         assert f'"{word}"' in source, word
+
+
+def test_places_to_search_by_are_written_one_way(tmp_path: Path) -> None:
+    assert channel(tmp_path, "search: [OBR-20, 'OBX(3.1 = K)-5', ZPD-3.1, OBR-20]").search == (
+        *("OBR-20", "OBX(3.1=K)-5", "ZPD-3.1"),
+    )
 
 
 def test_an_empty_file_of_words_has_safe_defaults(tmp_path: Path) -> None:
