@@ -95,6 +95,7 @@ class Watched:
         self.ms += int(minutes * MINUTE)
         self.now = states
         before = {n.id for n in self.staff.notices.recent(limit=500)}
+        self.watch.prove()
         self.watch.look()
         made = [n for n in self.staff.notices.recent(limit=500) if n.id not in before]
         return sorted(f"{n.event} {n.way}" for n in made)

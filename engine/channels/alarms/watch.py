@@ -2,8 +2,8 @@
 
 In: the figures of the moment, the rates, the hub's own state. Out: alarms and notices in the staff database,
 a line in the log when one begins and when it is over, copies of the audit's head. What is dear to judge
-(certificates, the chain of the audit) is judged rarely. Runs beside the web side, in two threads: one looks,
-one sends, so that a slow mail server delays no look.
+(certificates, the chain of the audit) is judged rarely. Runs beside the web side, in three threads: one
+looks, one sends and one proves the audit, so that neither a slow mail server nor a long audit delays a look.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from engine.kernel.errors import ConfigError, HubError, place_of
 from engine.security.keys import Keyring
 from engine.staff.alarms import AlarmRow, Condition
 from engine.staff.staff import Staff
-from engine.store.auditchain import Verdict
 from engine.store.sql import SqlStore
 
 __all__ = ["States", "Watch"]
 
 log = logging.getLogger("hub.alert")
 
-_LOOK, _SEND = 5.0, 2.0  # seconds
+_LOOK, _SEND, _PROVE = 5.0, 2.0, 10.0  # seconds
+_BREATH = 0.02  # seconds between thousands of rows of the audit
 _STOP = 3.0  # seconds
 _RARELY = 300_000  # ms between looks at certificates and disks
 _OF_CHANNELS = ("held", "waiting", "oldest waiting", "unmapped codes", "silent", "unusual silence")
@@ -86,7 +86,12 @@ class Watch:
 
     def start(self) -> None:
         """Look and send until `stopping` is set."""
-        for name, work, pause in (("alarms", self.look, _LOOK), ("notices", self.send, _SEND)):
+        works = (
+            ("alarms", self.look, _LOOK),
+            ("notices", self.send, _SEND),
+            ("audit", self.prove, _PROVE),
+        )
+        for name, work, pause in works:
             thread = threading.Thread(target=self._run, args=(name, work, pause), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -112,7 +117,8 @@ class Watch:
         now = self._now()
         judged = set(KINDS) - set(_OF_CHANNELS)
         known = self._staff.alarms.open()
-        if any(a.kind == "audit" and a.acknowledged is None for a in known):
+        unseen = any(a.kind == "audit" and a.acknowledged is None for a in known)
+        if unseen or not self._audited[0]:
             judged.discard(
                 "audit"
             )  # what hides its traces does not end the alarm before somebody has seen it
@@ -161,26 +167,29 @@ class Watch:
         newest = next(iter(staff.backups.newest()), None)
         return [
             *self._rare[1],
-            *self._audit(now),
+            *self._audited[1],
             *ofthehub.running(config, now),
             *ofthehub.glass(staff.glass.open()),
             *ofthehub.backup(config, newest, self._began, now),
         ]
 
-    def _audit(self, now: int) -> list[Condition]:
-        """Keep a copy of the head, read new rows for who looked at whom, and now and then prove the chain."""
-        verdict: Verdict | None = None
+    def prove(self) -> None:
+        """Keep a copy of the audit's head, read new rows for who looked at whom, and now and then prove the
+        chain, with pauses: nobody's work shall wait for it.
+        """
+        now = self._now()
         try:
             self._store.audit.names.catch_up(2000)
             keep_head(self._config, self._keyring, self._store, now)
             if self._audit_every is not None and now - self._audited[0] >= self._audit_every:
-                verdict = self._store.audit.prove(copies(self._config, self._keyring))
+                known = copies(self._config, self._keyring)
+                verdict = self._store.audit.prove(known, lambda rows: self._pause())
                 self._audited = now, ofthehub.audit(verdict)
         except ConfigError as e:  # a copy of the head that was changed
             self._audited = now, ofthehub.audit(None, e.what)
-        except HubError as e:
-            log.warning("the audit was not looked at: %s", e)
-        return self._audited[1]
+
+    def _pause(self) -> None:
+        self.stopping.wait(_BREATH)
 
 
 def _where(alarm: AlarmRow) -> str:
