@@ -66,7 +66,7 @@ def _raised() -> dict[str, str]:
 
 
 def _documented() -> set[str]:
-    page = (HERE / "docs/analysts/replay.md").read_text("utf-8")
+    page = (HERE / "docs/analysts/parked.md").read_text("utf-8")
     section = page.partition("## Why parked")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {code for cell in cells for code in re.findall(r"`([a-z-]+)`", cell)}

@@ -320,7 +320,7 @@ def test_the_same_family_of_two_processes_is_described_once() -> None:
 
 def test_every_documented_cause_has_words() -> None:
     documented = (
-        (HERE / "docs/analysts/replay.md").read_text().partition("## Why parked")[2].partition("\n## ")[0]
+        (HERE / "docs/analysts/parked.md").read_text().partition("## Why parked")[2].partition("\n## ")[0]
     )
     first_cells = [line.split("|")[1] for line in documented.splitlines() if line.startswith("| `")]
     causes = {cause for cell in first_cells for cause in re.findall(r"`([a-z-]+)`", cell)}
