@@ -119,9 +119,8 @@ class Watch:
         known = self._staff.alarms.open()
         unseen = any(a.kind == "audit" and a.acknowledged is None for a in known)
         if unseen or not self._audited[0]:
-            judged.discard(
-                "audit"
-            )  # what hides its traces does not end the alarm before somebody has seen it
+            # whoever hides the traces does not end the alarm before somebody has seen it
+            judged.discard("audit")
         conditions = self._of_the_hub(now)
         try:
             self._rates.look()
