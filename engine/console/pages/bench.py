@@ -92,7 +92,13 @@ class Bench:
             maps = live  # while a draft cannot be read, what is live is offered
         line, column = (int(n) if n.isdigit() else 0 for n in (form.get("line", ""), form.get("column", "")))
         start, found = offers(maps, form.get("path", ""), form.get("text", ""), line, column)
-        return Page("", {"from": start, "options": [asdict(o) for o in found]})
+        return Page(
+            "",
+            {
+                "from": start,
+                "options": [asdict(o) | {"boost": 99 - min(n, 198)} for n, o in enumerate(found)],
+            },
+        )
 
     def lint(self, visit: Visit) -> Answer:
         """Say what is wrong with a text that nobody has saved."""
