@@ -136,7 +136,7 @@ def job_facts(visit: Visit, draft: Draft) -> dict[str, Any]:
         "running": running,
         "jobs": jobs,
         "checks": checks,
-        "checks_old": checks is not None and checks.live != live,
+        "checks_old": draft.state in OPEN and checks is not None and checks.live != live,
         "impact": None if impact is None else _impact(visit, draft, *impact, live=live),
         "changes_nothing": not draft.files,
         "open": draft.state in OPEN,
@@ -198,7 +198,7 @@ def _impact(visit: Visit, draft: Draft, at: int, beside: str, found: Any, live: 
         seen = _values(visit, group, said) or seen
     if seen:
         visit.saw("change-values", f"draft/{draft.number}")
-    return {**shown, "at": at, "old": beside != live}
+    return {**shown, "at": at, "old": draft.state in OPEN and beside != live}
 
 
 def _values(visit: Visit, group: Group, said: dict[str, Any]) -> bool:

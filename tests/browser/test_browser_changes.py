@@ -57,7 +57,8 @@ def test_from_a_draft_to_live_and_back(hub: Served, tab: Callable[..., Any], wid
     page.locator("hub-editor .cm-content").wait_for()
     clean(ana, f"change-edit-{width}")
     page.evaluate(
-        "row => { const e = document.querySelector('hub-editor'); e.value = e.value.replace(row, '  interpretation: OBX-8\\n'); }",
+        "row => { const e = document.querySelector('hub-editor');"
+        " e.value = e.value.replace(row, '  interpretation: OBX-8\\n'); }",
         ROW,
     )
     page.click("text=Save in the draft")
