@@ -395,3 +395,12 @@ def test_checks_are_kept_as_json_can_say_them(make: Callable[..., Drafts]) -> No
     kept = checks_of(drafts, drafts.get(number))
     assert isinstance(kept, Checks) and orjson.dumps(kept.findings) == orjson.dumps(said.findings)
     assert kept.trouble or kept.errors
+
+
+def test_on_postgresql(make: Callable[..., Drafts], postgres_database: str) -> None:
+    drafts = make(staff=postgres_database)
+    assert drafts.staff.database.postgres
+    done = apply(drafts, approved(drafts, without(GENDER)), "ben")
+    assert back(drafts, done.number, "cleo").kind == "back" and text(drafts) == PID
+    with drafts.staff.database.read() as c:
+        assert [x.kind for x in drafts.staff.changes.page(c)] == ["back", "live"]

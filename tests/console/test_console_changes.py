@@ -65,7 +65,8 @@ def test_from_a_draft_to_live_and_back(console: Console) -> None:
         group["label"] == "OBX_Observation/interpretation" and facts["impact"]["changed"] == group["messages"]
     )
     assert facts["files"][0]["path"] == OBX and "+  interpretation:    OBX-8" in facts["files"][0]["diff"]
-    assert "OBX_Observation/interpretation" in text_of(ana.get(at).text)
+    page_text = ana.get(at).text
+    assert "OBX_Observation/interpretation" in text_of(page_text) and "/message/1" in page_text
     ana.post(f"{at}/do", {"do": "ask", "text": "as sent, please"})
     digest = facts["digest"]
     ana.post(f"{at}/decide", {"do": "approve", "digest": digest}, status=403)
