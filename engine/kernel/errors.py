@@ -63,7 +63,7 @@ def place_of(error: BaseException) -> str:
 
 def trace_of(error: BaseException) -> str:
     """Return the kinds of an error and of what caused it, each with its calls, innermost first; no text."""
-    told = []
+    told: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(told) < 5:
         frames = [
