@@ -20,7 +20,7 @@ from engine.store.known import only_known
 from engine.store.links import performed_before
 from engine.store.meant import STUDY
 from engine.store.moves import record_moves, record_parts
-from engine.store.pack import Bodies
+from engine.store.pack import Bodies, CommittedBodies
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
 from engine.store.state import Row, State, Types
@@ -32,7 +32,7 @@ __all__ = ["apply_one", "begin", "commit_plan", "done", "load_for", "outcome_of"
 def begin(session: Session, keys: Keys, types: Types, bodies: Bodies) -> State:
     """Read where the numbers stand; the write lock is held."""
     ((seq, rid, at),) = session.all("SELECT seq, rid, at FROM core_clock WHERE id = 1")
-    return State(session, keys, types, bodies, seq, rid, max(now_ms(), at))
+    return State(session, keys, types.copy(), CommittedBodies(bodies, seq), seq, rid, max(now_ms(), at))
 
 
 def load_for(works: Sequence[Prepared], state: State) -> None:

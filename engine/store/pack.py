@@ -17,7 +17,7 @@ import orjson
 from engine.fhir import jsonio
 from engine.store.keys import Keyring
 
-__all__ = ["Bodies", "Body", "open_pack", "seal_pack"]
+__all__ = ["Bodies", "Body", "CommittedBodies", "open_pack", "seal_pack"]
 
 
 def seal_pack(keyring: Keyring, number: int, slots: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -90,6 +90,26 @@ class Bodies:
             while self._size > self._limit and self._bodies:
                 _, gone = self._bodies.popitem(last=False)
                 self._size -= _cost(gone)
+
+
+class CommittedBodies(Bodies):
+    """Bodies as a transaction may share them: those that were there before it began.
+
+    A version that it writes itself may be rolled back, and its feed position is then given to another.
+    """
+
+    def __init__(self, shared: Bodies, head: int) -> None:
+        super().__init__(0)
+        self._shared, self._head = shared, head
+
+    def get(self, seq: int) -> Body | None:
+        """Return the body of a version that stood before, if it is at hand."""
+        return self._shared.get(seq) if seq <= self._head else None
+
+    def put(self, seq: int, body: Body) -> None:
+        """Keep the body of a version that stood before."""
+        if seq <= self._head:
+            self._shared.put(seq, body)
 
 
 def _cost(body: Body) -> int:

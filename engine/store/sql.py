@@ -186,6 +186,7 @@ class SqlStore:
         for seq, body in writer.new_bodies:
             self._bodies.put(seq, body)
         self._concepts |= writer.new_concepts
+        self._types.take(state.types)
         for name, number in writer.new_types.items():
             self._types.numbers[name] = number
             self._types.names[number] = name

@@ -92,6 +92,17 @@ class Types:
         self.numbers: dict[str, int] = {}
         self.names: dict[int, str] = {}
 
+    def copy(self) -> Types:
+        """Return a copy for a transaction, which may meet types of its own that are rolled back."""
+        made = Types()
+        made.numbers, made.names = dict(self.numbers), dict(self.names)
+        return made
+
+    def take(self, other: Types) -> None:
+        """Take over what a transaction learned, once it is committed."""
+        self.numbers.update(other.numbers)
+        self.names.update(other.names)
+
     def load(self, session: Session) -> None:
         """Read the types that other processes may have added."""
         for number, name in session.all("SELECT id, name FROM rtype"):
