@@ -33,7 +33,9 @@ class Served:
 @contextmanager
 def served(console: Console, *, working: bool = True) -> Iterator[Served]:
     """Serve a console; `working`: what arrives is worked off meanwhile."""
-    config = uvicorn.Config(console.app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        console.app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser_hub import Served, served
+from browser_hub import served
 from console_people import Console, console_of, received
 from hub_project import Hub, make_project
 
@@ -135,8 +135,22 @@ def test_a_viewer_sees_no_body_anywhere(own: Console, tab: Callable[..., Any]) -
     received(own.project)
     entry = own.project.entries["lab/oru_corrected"]
     places = [
-        *("/now", "/work", "/find", "/codes", "/senders", "/alerts", "/changes", "/maps", "/bench", "/studies"),
-        *(f"/message/{entry}{part}" for part in ("", "/fhir", "/lineage", "/timeline", "/compare", "/replay")),
+        *(
+            "/now",
+            "/work",
+            "/find",
+            "/codes",
+            "/senders",
+            "/alerts",
+            "/changes",
+            "/maps",
+            "/bench",
+            "/studies",
+        ),
+        *(
+            f"/message/{entry}{part}"
+            for part in ("", "/fhir", "/lineage", "/timeline", "/compare", "/replay")
+        ),
     ]
     with served(own, working=False) as hub:
         window = hub.seat(tab(hub.base), "viewer")
@@ -189,7 +203,7 @@ def test_a_row_is_changed_judged_approved_live_and_taken_back(own: Console, tab:
         page.fill("#f-open", path)
         page.get_by_role("button", name="Open").click()
         page.wait_for_function("customElements.get('hub-editor') && document.querySelector('#f-text')")
-        page.wait_for_function("document.querySelector(\"hub-editor[path]\")?.view")
+        page.wait_for_function('document.querySelector("hub-editor[path]")?.view')
         page.evaluate(
             "([was, becomes]) => { const e = document.querySelector('hub-editor[path]');"
             " e.value = e.value.replace(was, becomes) }",

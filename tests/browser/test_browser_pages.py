@@ -1,5 +1,5 @@
-"""Every page in a real browser: nothing asked of other hosts, no script error, nothing axe-core objects to, and
-no page wider than a small laptop's window."""
+"""Every page in a real browser: nothing asked of other hosts, no script error, nothing axe-core objects to,
+and no page wider than a small laptop's window."""
 
 from __future__ import annotations
 
@@ -30,8 +30,16 @@ def places(console: Console) -> list[str]:
     number = console.project.entries["lab/oru_corrected"]
     (task,) = console.as_("analyst").json("/work.json")["rows"][:1]
     sender = console.as_("analyst").json("/senders.json")["senders"][0]["id"]
-    of_sender = [f"/senders/{sender}{part}" for part in ("", "/fields", "/drift", "/coverage", "/specification")]
-    more = (*of_sender, f"/bench?entry={number}", "/maps/PID_Patient", "/codes/tables/acme_lab_to_loinc", f"/work/{task['id']}")
+    of_sender = [
+        f"/senders/{sender}{part}" for part in ("", "/fields", "/drift", "/coverage", "/specification")
+    ]
+    more = (
+        *of_sender,
+        f"/bench?entry={number}",
+        "/maps/PID_Patient",
+        "/codes/tables/acme_lab_to_loinc",
+        f"/work/{task['id']}",
+    )
     return sorted(found) + list(more)
 
 

@@ -180,9 +180,11 @@ def test_a_store_of_before_is_brought_up(store: SqlStore, open_store: Callable[[
     made.flags = [Flag("late-unclear", "x", "", True), Flag("no-zone", "y", "")]
     store.apply([made, looked])
     with store._database.write() as session:
-        for name in ("revision", "proposal", "gap_wait", "gap"):
+        since = ("searched", "audit_begin", "audit_named_upto", "audit_named")
+        for name in ("revision", "proposal", "gap_wait", "gap", *since):
             session.run(f"DROP TABLE {name}")
-        session.run("DROP INDEX outcome_work")
+        for name in ("outcome_work", "outcome_why", "outcome_flagged", "audit_by_who", "audit_by_action"):
+            session.run(f"DROP INDEX {name}")
         session.run("ALTER TABLE outcome DROP COLUMN work")
         session.run(f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
     again = open_store()
