@@ -85,7 +85,7 @@ class Door:
         """Declare a page, and its JSON twin at `<path>.json`.
 
         `records`: whether it must note what was seen; as a rule where its permission shows patient data.
-        `stirs`: no for what pages ask by themselves.
+        `stirs`: no for what pages ask by themselves; so is what an element asks whose id begins with `asks-`.
         """
         return self._way("GET", path, needs, twin, records, 0, stirs)
 
@@ -150,7 +150,7 @@ class Door:
 
     async def _answer(self, request: Request, page: PageFunction, rule: _Rule) -> Response:
         try:
-            seat = await run_in_threadpool(self.seat, request, rule.stirs)
+            seat = await run_in_threadpool(self.seat, request, rule.stirs and not _by_itself(request))
         except StoreUnavailable as e:
             log.error("%s", e)
             return self.rendering.respond(self.visit(request, None, rule.json), _NO_STORE)
@@ -247,6 +247,11 @@ class Door:
             json=json,
             base=base.rstrip("/"),
         )
+
+
+def _by_itself(request: Request) -> bool:
+    """Say whether a part of a page asks, and nobody who sits before it."""
+    return request.method == "GET" and request.headers.get("hx-trigger", "").startswith("asks-")
 
 
 def _first(visit: Visit) -> Answer:

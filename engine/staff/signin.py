@@ -93,10 +93,14 @@ class SignIn(Part):
         self._in(account, address)
         return account, how
 
-    def known(self, account: Account, password: str, address: str) -> None:
-        """Judge the password of somebody who is signed in. Raises NotLetIn; tries count as at the sign-in."""
+    def known(self, account: Account, password: str, address: str, code: str | None = None) -> None:
+        """Judge the password of somebody who is signed in, and their code where one is given and they have
+        an authenticator. Raises NotLetIn; tries count as at the sign-in, those with a wrong code too.
+        """
         found, kept, free = self._try(ACCOUNTS.c.id == account.id, address)
         if found is None or kept is None or not free or not passwords.right(kept, password):
+            raise NotLetIn(account.id)
+        if code is not None and found.second and not self.second(found.id, code):
             raise NotLetIn(account.id)
         with self.database.write() as c:
             self._forgive(c, found, address)
@@ -167,18 +171,26 @@ class SignIn(Part):
         return self.now() + min(_FIRST_WAIT << min(failures - allowed, 16), _LONGEST_WAIT)
 
     def _forgive(self, c: sa.Connection, account: Account, address: str, **values: Any) -> None:
-        """Take back the try that was counted: it was none."""
-        tried = account.failures
+        """Take back the try that was counted: it was none. What was tried meanwhile stays counted."""
+        alone = ACCOUNTS.c.failures <= account.failures + 1
         c.execute(
             sa.update(ACCOUNTS)
             .where(ACCOUNTS.c.id == account.id)
-            .values(failures=tried, locked_until=0, **values)
+            .values(
+                failures=sa.case((ACCOUNTS.c.failures > 0, ACCOUNTS.c.failures - 1), else_=0),
+                locked_until=sa.case((alone, 0), else_=ACCOUNTS.c.locked_until),
+                **values,
+            )
         )
         place = self.keyring.mac16("address", address)
+        below = ADDRESSES.c.failures <= self.settings.tries * _ADDRESS_TRIES
         c.execute(
             sa.update(ADDRESSES)
             .where(ADDRESSES.c.address == place, ADDRESSES.c.failures > 0)
-            .values(failures=ADDRESSES.c.failures - 1, locked_until=0)
+            .values(
+                failures=ADDRESSES.c.failures - 1,
+                locked_until=sa.case((below, 0), else_=ADDRESSES.c.locked_until),
+            )
         )
 
     def _in(self, account: Account, address: str, **values: Any) -> None:

@@ -95,7 +95,7 @@ def test_an_unknown_code_is_fixed_once_and_twenty_messages_are_released(
         page.get_by_text("20 messages will run again").first.wait_for()
         page.get_by_role("button", name=re.compile("20 messages|^Approve")).last.click()
         page.wait_for_url("**/work/releases/**")
-        page.locator("#release .tiles", has_text="20").wait_for()
+        page.locator("#asks-release .tiles", has_text="20").wait_for()
         page.locator(".tiles > div", has_text=re.compile(r"^20\s*done")).wait_for(timeout=30_000)  # live
         other.shot("journey-released-1440")
         assert other.axe() == [] and other.errors == [] and window.errors == []

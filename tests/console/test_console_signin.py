@@ -6,6 +6,7 @@ import html
 import logging
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -13,6 +14,7 @@ import pytest
 from console_signin import PASSWORD, Desk, desk_of, hidden
 from hub_project import Hub, make_project
 
+from engine.console import rendering
 from engine.security.access import Grant
 
 
@@ -41,6 +43,16 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Des
 @pytest.fixture
 def desk(make: Callable[..., Desk]) -> Desk:
     return make()
+
+
+_STILL = (
+    "/work/count",
+    "/alerts/count",
+    "/admin/audit/verify",
+    "/admin/backup",
+    "/changes/{{ number }}/jobs",
+)
+"""What pages ask by themselves, where nothing else is asked."""
 
 
 def jo(desk: Desk, *roles: str, name: str = "jlee") -> Any:
@@ -175,6 +187,35 @@ def test_a_session_ends_by_itself_and_polling_does_not_keep_it(desk: Desk) -> No
     browser.get("/now", 303)
 
 
+def test_what_a_page_asks_by_itself_keeps_no_session(desk: Desk) -> None:
+    found = 0
+    for file in Path(rendering.__file__).parent.joinpath("templates").glob("*.html"):
+        text = file.read_text()
+        for asks in re.finditer(r'hx-trigger="[^"]*\b(?:every|load)\b', text):
+            tag = text[text.rindex("<", 0, asks.start()) : asks.start()]
+            found += 1
+            asked = re.search(r'hx-get="([^"]*)"', tag)
+            assert asked is not None, (file.name, tag)
+            assert 'id="asks-' in tag or asked[1].partition("?")[0] in _STILL, (file.name, tag)
+    assert found >= 9
+    jo(desk, "admin", "analyst", "auditor")
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    for path in _STILL:
+        if "{" not in path:
+            browser.get("/account")
+            desk.clock.forward(14 * 60)
+            browser.get(path)
+            desk.clock.forward(2 * 60)
+            browser.get("/now", 303)
+            browser.get("/signin")
+            browser.sign_in("jlee")
+    desk.clock.forward(14 * 60)
+    browser.client.get("/find", headers={"HX-Request": "true", "HX-Trigger": "asks-on"})
+    desk.clock.forward(2 * 60)
+    browser.get("/now", 303)
+
+
 def test_disabling_somebody_shuts_them_out_at_once(desk: Desk) -> None:
     account = jo(desk)
     browser = desk.browser()
@@ -257,6 +298,22 @@ def test_a_dangerous_thing_asks_again_who_it_is(desk: Desk) -> None:
     answer = browser.post("/prove", password=PASSWORD, back="/account/second")
     assert answer.headers["location"] == "/account/second" and browser.cookie != before
     browser.get("/account/second")
+
+
+def test_a_right_password_gives_no_free_guesses_of_the_code(desk: Desk) -> None:
+    jo(desk)
+    browser = desk.browser()
+    browser.sign_in("jlee")
+    secret, _ = enrol(desk, browser)
+    desk.clock.forward(11 * 60)
+    browser.get("/prove")
+    for _ in range(5):
+        browser.post("/prove", 403, password=PASSWORD, code="000000")
+    right = pyotp.TOTP(secret).at(desk.clock.ms // 1000)
+    browser.post("/prove", 403, password=PASSWORD, code=right)
+    desk.clock.forward(10 * 60)
+    browser.get("/account")
+    browser.post("/prove", 303, password=PASSWORD, code=code_of(desk, secret))
 
 
 def test_changing_the_password_signs_out_everywhere_else(desk: Desk) -> None:

@@ -224,3 +224,27 @@ def test_an_authenticator_is_proven_before_it_counts(staff: Staff, clock: Clock)
 def test_the_picture_is_an_svg_that_a_strict_policy_shows() -> None:
     made = second.picture(second.address(second.new_secret(), "jlee", "Mercy & Sons <hub>"))
     assert made.startswith("<svg") and "style=" not in made and "<script" not in made
+
+
+def test_codes_that_are_tried_while_a_password_is_judged_stay_counted(
+    both: Staff, jo: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, _ = enrolled(both, jo, clock)
+    _, step = both.signin.password("jlee", GOOD, HERE)
+    right = passwords.right
+
+    def guessed_meanwhile(kept: str, password: str) -> bool:
+        for _ in range(4):
+            with pytest.raises(NotLetIn):
+                both.signin.code(step, "000000", HERE)
+        return right(kept, password)
+
+    monkeypatch.setattr(passwords, "right", guessed_meanwhile)
+    both.signin.password("jlee", GOOD, HERE)
+    with both.database.read() as c:
+        failures, locked = c.execute(
+            sa.select(ACCOUNTS.c.failures, ACCOUNTS.c.locked_until).where(ACCOUNTS.c.id == jo.id)
+        ).one()
+    assert failures == 4 and locked > clock.ms
+    with pytest.raises(NotLetIn):
+        both.signin.code(step, code(secret, clock), HERE)

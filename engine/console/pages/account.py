@@ -112,9 +112,8 @@ def proven(visit: Visit) -> Answer:
     session, staff = session_of(visit), visit.hub.staff
     back = local(visit.form.get("back", ""))
     try:
-        staff.signin.known(session.account, visit.form.get("password", ""), visit.peer)
-        if session.account.second and not staff.signin.second(session.account.id, visit.form.get("code", "")):
-            raise NotLetIn
+        code = visit.form.get("code", "")
+        staff.signin.known(session.account, visit.form.get("password", ""), visit.peer, code)
     except NotLetIn as e:
         visit.saw("proof-refused", f"account/{session.account.id}", visit.peer)
         facts = {"back": back, "second": session.account.second, "problem": str(e)}

@@ -35,7 +35,7 @@ def add(door: Door) -> None:
         """Show what waits for a person."""
         return Page("work.html", _list(visit), "Work")
 
-    @door.get("/work/count", needs="see.messages")
+    @door.get("/work/count", needs="see.messages", stirs=False)
     def count(visit: Visit) -> Page:
         """Count the tasks that are awake, for the navigation."""
         tasks = seen(visit, visit.hub.releasing().tasks.all())
