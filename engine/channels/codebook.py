@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from openpyxl import Workbook, load_workbook
@@ -36,7 +37,7 @@ from engine.terminology.exchange import (
 )
 
 __all__ = ["FORMS", "STATES", "Imported", "book", "import_lines", "line_of", "lines_in"]
-__all__ += ["media_of", "written"]
+__all__ += ["media_of", "opened", "written"]
 
 STATES = ("open", "draft", "reviewed", "approved")
 FORMS = (".usagi.csv", ".csv", ".xlsx", ".json")
@@ -125,17 +126,26 @@ def book(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> by
     return out.getvalue()
 
 
+def opened(data: bytes, name: str, *, data_only: bool = False) -> Any:
+    """Open a workbook that fits into memory: neither long unpacked nor with cells far out.
+
+    Raises ConfigError, and what openpyxl raises of what is no workbook.
+    """
+    with ZipFile(io.BytesIO(data)) as parts:
+        if sum(part.file_size for part in parts.infolist()) > _MOST_BYTES:
+            raise ConfigError("is too large unpacked", where=name, remedy="import it in parts")
+    book = load_workbook(io.BytesIO(data), data_only=data_only)
+    if sum((s.max_row or 0) * (s.max_column or 0) for s in book.worksheets) > _MOST_CELLS:
+        raise ConfigError("has too many cells", where=name, remedy="import it in parts")
+    return book
+
+
 def _read_book(data: bytes, name: str) -> list[Line]:
     """Read a workbook; a cell that is no text where a code stands was changed by the spreadsheet."""
     try:
-        with ZipFile(io.BytesIO(data)) as parts:
-            if sum(part.file_size for part in parts.infolist()) > _MOST_BYTES:
-                raise ConfigError("is too large unpacked", where=name, remedy="import it in parts")
-        sheet = load_workbook(io.BytesIO(data), data_only=True).worksheets[0]
+        sheet = opened(data, name, data_only=True).worksheets[0]
     except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as e:
         raise ConfigError("cannot be read as a workbook", where=name, why=type(e).__name__) from None
-    if (sheet.max_row or 0) * (sheet.max_column or 0) > _MOST_CELLS:
-        raise ConfigError("has too many cells", where=name, remedy="import it in parts")
     rows: list[tuple[int, list[str]]] = []
     for at, row in enumerate(sheet.iter_rows(values_only=True), 1):
         cells = []

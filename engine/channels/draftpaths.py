@@ -20,9 +20,10 @@ from engine.channels.renewal import FOLDERS
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 
-__all__ = ["FOLDERS", "LARGEST", "built", "forget", "live_text", "safe_path", "text_digest"]
+__all__ = ["FOLDERS", "LARGEST", "built", "file_of_test", "forget", "live_text", "safe_path", "text_digest"]
 
 LARGEST = 8 << 20  # bytes of one file
+_LONGEST = 64 << 20  # bytes of a message that a test sends
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _KINDS = (".yaml", ".csv", ".md")
 _UNUSED = 3600.0  # seconds after which a folder that nobody asked for again goes away
@@ -65,6 +66,23 @@ def live_text(config: Config, path: str) -> str | None:
         raise ConfigError("cannot be read", where=path, why=e.strerror or "") from None
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8", where=path, remedy="save the file as UTF-8") from None
+
+
+def file_of_test(root: Path, path: str, place: str) -> Path:
+    """Return a file that a test names: of the project, plain and not too long, nothing else of this machine.
+
+    Raises ConfigError.
+    """
+    parts, found, wrong = PurePosixPath(path).parts, root / path, ""
+    if not parts or ".." in parts or parts[0] == "/" or "\0" in path:
+        wrong = "it is no plain path below the project"
+    elif found.exists() and not found.is_file():
+        wrong = "it is no plain file"
+    elif found.exists() and found.stat().st_size > _LONGEST:
+        wrong = f"it is longer than {_LONGEST >> 20} MiB"
+    if wrong:
+        raise ConfigError(f"{path!r} cannot be used in a test", where=place, why=wrong)
+    return found
 
 
 def text_digest(text: str | None) -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from openpyxl import Workbook, load_workbook
+from openpyxl import Workbook
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
 
+from engine.channels.codebook import opened
 from engine.channels.sheetcells import COLUMNS, HEADINGS, Cell, Grid, comments, flat, said_hash
 from engine.kernel.errors import ConfigError, MapError
 from engine.mapping.entries import Entry, entries
@@ -146,7 +147,7 @@ def read_book(data: bytes, name: str) -> list[Grid]:
         ]
         return [_grid(name, cells)]
     try:
-        book = load_workbook(io.BytesIO(data))
+        book = opened(data, name)
     except (OSError, InvalidFileException, KeyError, ValueError, BadZipFile):
         raise ConfigError("is no workbook", where=name, remedy="save it as .xlsx") from None
     found = []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.channels.definition import Channel
+from engine.channels.draftpaths import file_of_test
 from engine.channels.pipeline import Pipeline
 from engine.channels.posting import entry_at, named, posted_by
 from engine.fhir import diff, jsonio
@@ -102,7 +103,7 @@ def _run(
         found = [d for k, v in (test.get("expect") or {}).items() for d in _compare(came, str(k), v)]
         accepted = ""
         if "expect_file" in test:
-            target = root / str(test["expect_file"])
+            target = file_of_test(root, str(test["expect_file"]), place)
             if accept:
                 accepted = _write(came, target, str(test["expect_file"]))
             else:
@@ -138,7 +139,7 @@ def _data(root: Path, test: Map, place: str) -> bytes:
         text = str(test["message"]).strip("\n")
         return (text.replace("\n", "\r") if text.startswith("MSH") else text).encode()
     try:
-        return (root / str(test["send"])).read_bytes()
+        return file_of_test(root, str(test["send"]), place).read_bytes()
     except OSError as e:
         raise ConfigError(f"{test['send']} cannot be read", where=place, why=e.strerror or "") from None
 

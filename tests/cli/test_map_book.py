@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from engine.channels.sheetbook import read_book
 from engine.channels.sheetcells import COLUMNS, Cell, Grid, entries_of, flat
 from engine.cli.mapbook import map_export
 from engine.cli.mapimport import map_import
 from engine.cli.maps import open_program
-from engine.kernel.errors import HubError
+from engine.kernel.errors import ConfigError, HubError
 from engine.mapping.entries import entries
 
 ROOT = Path(__file__).parents[2]
@@ -269,3 +271,19 @@ def test_a_csv_of_one_map_goes_round(project: Path, capsys: Out) -> None:
     assert (edit["element"], edit["was"], edit["now"]) == ("birthDate", "PID-7", "PID-29")
     assert map_import(project, out) == 1  # where to, nobody has said
     assert "--to SITE or --standard" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bomb", ["far", "long"])
+def test_a_workbook_that_does_not_fit_into_memory_is_refused(bomb: str) -> None:
+    book, out = Workbook(), io.BytesIO()
+    assert book.active is not None
+    if bomb == "far":
+        book.active["XFD1048576"] = "x"
+    book.save(out)
+    if bomb == "long":
+        with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as parts, parts.open("xl/far.xml", "w") as part:
+            for _ in range(201):
+                part.write(b" " * (1 << 20))
+    assert len(out.getvalue()) < 1 << 20
+    with pytest.raises(ConfigError, match=r"too many cells|too large unpacked"):
+        read_book(out.getvalue(), "rows.xlsx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -132,3 +133,16 @@ def test_a_channel_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "channels/x.test.yaml").write_text("channel: nowhere\ntests: []\n")
     with pytest.raises(ConfigError, match="there is no channel nowhere"):
         list(run_channel_tests(tmp_path, maps(), channels()))
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", "../secret.hl7", "sample_messages/../../x", "/dev/zero", "pipe"]
+)
+@pytest.mark.parametrize("word", ["send", "expect_file"])
+def test_a_test_reads_nothing_but_files_of_the_project(tmp_path: Path, path: str, word: str) -> None:
+    if path == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+    (tmp_path.parent / "secret.hl7").write_text("MSH|^~\\&|secret")
+    test = f"send: {path}, expect: {{parked: no}}" if word == "send" else f"{SEND}, expect_file: {path}"
+    result = run(tmp_path, f"{{{test}}}")
+    assert "cannot be used in a test" in result.differences[0], result
