@@ -18,13 +18,15 @@ from engine.kernel.clock import iso
 from engine.kernel.message import Outcome
 from engine.store.sql import SqlStore
 
-__all__ = ["Hit", "hits_of", "shows_control"]
+__all__ = ["UNREADABLE", "Hit", "hits_of", "shown_type", "shows_control"]
 
 _TYPE = re.compile(
     r"[A-Z][A-Z0-9]{2}(\^[A-Z][A-Z0-9]{2})?(\^[A-Z]{3}_[A-Z0-9]{3})?"
     r"|(cda|x12|ncpdp|dicom|xdm)( [A-Za-z0-9.-]{1,30})?|"
 )
 _CONTROL = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9._:/+=-]{1,60}")
+UNREADABLE = frozenset({"garbage", "not-readable", "refused"})
+"""Causes of messages whose header may be anything."""
 _MOST_BYTES = 2 << 20  # of messages that a page opens to say whose they are
 
 
@@ -58,6 +60,11 @@ def shows_control(line: Line) -> bool:
     return sound and bool(_TYPE.fullmatch(line.message_type) and _CONTROL.fullmatch(line.control_id))
 
 
+def shown_type(type: str) -> str:
+    """Return a type as those see it who may not open messages: nothing where it is none."""
+    return type if _TYPE.fullmatch(type) else ""
+
+
 def hits_of(
     journal: SqlJournal,
     store: SqlStore,
@@ -78,7 +85,7 @@ def hits_of(
 
 
 def _hit(line: Line, outcome: Outcome | None, opens: bool) -> Hit:
-    readable = outcome is None or outcome.cause not in ("garbage", "not-readable", "refused")
+    readable = outcome is None or outcome.cause not in UNREADABLE
     hit = Hit(
         line.id,
         line.received,
@@ -98,10 +105,8 @@ def _hit(line: Line, outcome: Outcome | None, opens: bool) -> Hit:
         )
         hit.flags = sum(flag.work for flag in outcome.flags)
     if not opens:
-        if not (readable and shows_control(line)):
-            hit.control_id = ""
-        if not _TYPE.fullmatch(line.message_type):
-            hit.type = ""
+        hit.control_id = line.control_id if readable and shows_control(line) else ""
+        hit.type = shown_type(line.message_type)
     return hit
 
 

@@ -134,3 +134,27 @@ def test_a_broken_glass_opens_and_says_so(attacked: Console) -> None:
     someone.get("/message/1/replay", 403)
     operator = attacked.as_("admin").get("/message/1").text
     assert "/glass?channel=lab_oru" in operator
+
+
+def test_a_header_that_holds_anything_is_shown_to_nobody_who_may_not_open(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    project = Hub.open(make_project(tmp_path_factory.mktemp("header") / "project"))
+    sound = project.sample("lab/oru_potassium")
+    project.receive("lab_oru", sound)
+    project.receive("lab_oru", sound.replace(b"|LAB0001|", b"|DOE^JANE|"))
+    project.receive("lab_oru", sound.replace(b"|ORU^R01^ORU_R01|", b"|DOE^JANE|"))
+    project.receive("lab_oru", sound.replace(b"|LAB0001|", b"|DOE19800101|"), "refused", "DOE")
+    project.work()
+    console = console_of(project)
+    viewer, operator = console.as_("viewer"), console.as_("operator")
+    for entry in (1, 2, 3, 4):
+        for tab in TABS[:5]:
+            page = viewer.get(f"/message/{entry}{tab}").text
+            path, _, query = f"/message/{entry}{tab}".partition("?")
+            page += viewer.get(f"{path}.json?{query}").text
+            assert "DOE" not in page, (entry, tab)
+            assert entry != 1 or "LAB0001" in page
+    assert "DOE^JANE" in operator.get("/message/2").text
+    console.close()
+    project.close()

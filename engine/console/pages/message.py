@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.channels.causes import words_of as words_of_cause
 from engine.channels.deaths import killed
+from engine.channels.findhits import UNREADABLE, shown_type, shows_control
 from engine.channels.message.comparing import compare
 from engine.channels.message.content import contents
 from engine.channels.message.envelope import Envelope, envelope, line_of
@@ -53,7 +54,9 @@ def opened(visit: Visit, action: str = "message:open") -> Opened:
         raise Refused(404, f"There is no entry {number}.", "Find shows what there is.") from None
     visit.require("see.messages", about.channel)
     if not visit.may("see.bodies", about.channel):
-        return Opened(about, None, True, "")
+        sound = about.cause not in UNREADABLE and shows_control(line_of(hub.journal, number))
+        control = about.control_id if sound else ""
+        return Opened(replace(about, type=shown_type(about.type), control_id=control), None, True, "")
     visit.saw(action, f"entry/{number}")
     try:
         return Opened(about, hub.journal.get(number), False, "")
@@ -84,7 +87,11 @@ def _links(visit: Visit, one: Opened) -> list[Link]:
     hub, number = visit.hub, one.about.entry
     words = words_of(one.body) if one.body is not None else ()
     found = linked(line_of(hub.journal, number), hub.journal, hub.store, words)
-    return [link for link in found if visit.may("see.messages", link.channel)]
+    seen = [link for link in found if visit.may("see.messages", link.channel)]
+    return [
+        link if visit.may("see.bodies", link.channel) else replace(link, type=shown_type(link.type))
+        for link in seen
+    ]
 
 
 def _shown(visit: Visit, one: Opened) -> Shown | None:
