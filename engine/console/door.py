@@ -187,6 +187,8 @@ class Door:
                 answer = _NO_STORE
             except HubError as e:
                 answer = Refused(409, str(e))
+            except OverflowError:  # no number of ours is so large, and no database takes it
+                answer = Refused(404, "There is nothing with so large a number.")
             if visit.accesses:
                 self.hub.store.audit.record(*visit.audit_rows())
             return self.rendering.respond(visit, answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ __all__ = ["add_stream"]
 log = logging.getLogger("hub.console")
 
 _EVERY = 2.0  # seconds between looks
-_STREAMS = 100  # at one time
+_STREAMS, _MINE = 100, 8  # at one time, of everybody and of one person
 _SILENT = 15  # looks without news before a comment tells proxies that all is well
 _BROKEN = "look:broken"
 
@@ -35,7 +36,7 @@ def add_stream(
     door: Door, path: str, needs: str, look: Callable[[Visit], str], stopping: Callable[[], bool]
 ) -> None:
     """Add the route."""
-    open_now = 0
+    open_now: Counter[str] = Counter()
 
     def seen(request: Request) -> str | None:
         """Return the part; None where the session is over."""
@@ -51,9 +52,8 @@ def add_stream(
             log.error("internal error %s", place_of(e))
             return _BROKEN
 
-    async def parts(request: Request) -> AsyncIterator[str]:
-        nonlocal open_now
-        open_now += 1
+    async def parts(request: Request, who: str) -> AsyncIterator[str]:
+        open_now[who] += 1
         try:
             before, silent = "", 0
             while not stopping() and not await request.is_disconnected():
@@ -70,7 +70,9 @@ def add_stream(
                     yield ": all is well\n\n"
                 await asyncio.sleep(_EVERY)
         finally:
-            open_now -= 1
+            open_now[who] -= 1
+            if not open_now[who]:
+                del open_now[who]
 
     async def stream(request: Request) -> Response:
         seat = await run_in_threadpool(door.seat, request, False)
@@ -78,9 +80,10 @@ def add_stream(
             return Response("Nobody is signed in.\n", 401, media_type="text/plain")
         if not seat.person.may(needs):
             return Response("Your roles do not let you see this.\n", 403, media_type="text/plain")
-        if open_now >= _STREAMS:
+        who = seat.person.name
+        if open_now[who] >= _MINE or open_now.total() >= _STREAMS:
             return Response("Too many open pages.\n", 503, {"Retry-After": "30"}, "text/plain")
-        return StreamingResponse(parts(request), media_type="text/event-stream")
+        return StreamingResponse(parts(request, who), media_type="text/event-stream")
 
     stream.needs = needs  # type: ignore[attr-defined]
     door.app.add_api_route(path, stream, methods=["GET"], operation_id=f"get {path}", include_in_schema=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from console_people import Console, received, text_of
+from fastapi import Request
 
 from engine.console.answers import Download, Goto, Page, Refused
+from engine.console.door import COOKIE
 from engine.console.rendering import plain
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.security.access import PERMISSIONS, PHI, ROLES
@@ -205,6 +208,56 @@ def test_faults_and_refusals_have_a_page(console: Console, odd: Any, caplog: Any
     assert someone.get("/odd/away", 500)
     htmx = someone.get("/odd/refused", 404, headers={"HX-Request": "true"})
     assert htmx.headers["hx-retarget"] == "#notices" and "<html" not in htmx.text
+
+
+def test_a_number_larger_than_any_is_of_nothing(console: Console) -> None:
+    someone = console.as_("analyst")
+    large = "9" * 40
+    for path in (
+        f"/message/{large}",
+        f"/find?saved={large}",
+        f"/changes?before={large}",
+        f"/bench?entry={large}",
+    ):
+        someone.get(path, 404)
+    for said in (large, "%C2%B2"):
+        someone.get(f"/message/2/compare?with={said}", 400)
+
+
+def test_one_person_cannot_take_every_stream(console: Console) -> None:
+    class Asked(Request):
+        async def is_disconnected(self) -> bool:
+            return False
+
+    def asked(name: str) -> Request:
+        cookie = console.as_("viewer", name=name).client.cookies[COOKIE]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/now/events",
+            "query_string": b"",
+            "server": ("x", 1),
+        }
+        return Asked({**scope, "headers": [(b"cookie", f"{COOKIE}={cookie}".encode())]})
+
+    (stream,) = [r.endpoint for r in console.app._app.routes if getattr(r, "path", "") == "/now/events"]
+
+    async def many() -> list[int]:
+        open_now, said = [], []
+        for name in ("greedy",) * 10 + ("other",):
+            answer = await stream(asked(name))
+            said.append(answer.status_code)
+            if answer.status_code == 200:
+                await anext(answer.body_iterator)
+                open_now.append(answer.body_iterator)
+        for one in open_now[:1]:
+            await one.aclose()
+        said.append((await stream(asked("greedy"))).status_code)
+        for one in open_now[1:]:
+            await one.aclose()
+        return said
+
+    assert asyncio.run(many()) == [200] * 8 + [503] * 2 + [200, 200]
 
 
 def test_files_do_nothing_in_the_browser(console: Console, odd: Any) -> None:

@@ -212,7 +212,7 @@ def add(door: Door) -> None:
         if not said or one.body is None:
             facts["links"] = _links(visit, one)
             return page_of(visit, one, "compare", **facts)
-        if not said.isdigit():
+        if not said.isdecimal() or len(said) > 18:
             raise Refused(400, "with= takes the number of an entry.")
         other = _other(visit, int(said))
         if len(one.body.body) + len(other.body) > WHOLE:
