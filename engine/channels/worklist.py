@@ -192,6 +192,11 @@ class Worklist:
             self.store.audit.record(Access(who, "terms:approve", f"gap/{gap.id}", said))
         return self._release(done, tables, who)
 
+    def twins(self, gaps: Sequence[Sighting]) -> list[Sighting]:
+        """Return the same codes of other senders, which an approval of these drafts settles as well."""
+        made = [(gap, gap.proposal) for gap in gaps if gap.proposal is not None]
+        return [s for s, _ in self._twins(made)]
+
     def _twins(self, done: Sequence[tuple[Sighting, Proposal]]) -> list[tuple[Sighting, Proposal]]:
         """Return the same codes of other senders that the rows settle as well."""
         said = {(made.table, gap.system, gap.uri, gap.code): made for gap, made in done}

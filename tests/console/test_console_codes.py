@@ -130,6 +130,44 @@ def test_two_people_and_one_name(tmp_path: Any) -> None:
     console.project.close()
 
 
+def test_an_approval_reaches_no_channel_of_others(fresh_console: Callable[[], Console]) -> None:
+    """What settles the code of another sender too, or a row that is there, is for who may on its channels."""
+    console = with_code(fresh_console())
+    console.project.receive("adt", oru(9).replace(b"ACMELIS|ACME|", b"ACMELIS|ACME2|"))
+    console.project.work()
+    look_again(console)
+    analyst = console.as_("analyst")
+    mine, other = sorted(
+        (r for r in analyst.json("/codes.json")["rows"] if r["code"] == "ZZTOP"), key=lambda r: r["id"]
+    )
+    assert mine["table"] == other["table"]
+    analyst.post(f"/codes/{mine['id']}/propose", {"code": "2345-7", "system": "loinc"})
+    of_lab = console.as_("approver", channels=("lab*",), name="labby")
+    of_lab.post("/codes/approve", {"number": str(mine["id"])}, 403)
+    of_lab.post("/codes/approve", {"number": str(mine["id"]), "sure": "yes", "form": "f"}, 403)
+    assert console.project.journal.head() == 4
+    answer, _, _ = approve(console.as_("approver"), mine["id"])
+    assert answer.headers["location"].startswith("/work")
+    assert console.project.journal.head() > 4
+
+
+def test_a_row_that_is_there_is_changed_by_who_may_on_every_channel(
+    fresh_console: Callable[[], Console],
+) -> None:
+    console = with_code(fresh_console())
+    analyst = console.as_("analyst")
+    number = number_of(analyst)
+    analyst.post(f"/codes/{number}/propose", {"code": "2345-7", "system": "loinc"})
+    of_lab = console.as_("approver", channels=("lab*",), name="labby")
+    of_lab.post("/codes/approve", {"number": str(number)}, 200)
+    path = console.hub.config.root / "terminology/maps/acme_lab_to_loinc.csv"
+    with path.open("a") as out:
+        out.write("L,ZZTOP,Strange,equal,http://loinc.org,2951-2,,approved,ann,2026-11-21,\n")
+    form = {"number": str(number), "sure": "yes", "form": "f", "change": "yes"}
+    assert "on channel adt" in text_of(of_lab.post("/codes/approve", form, 403).text)
+    assert console.as_("approver").post("/codes/approve", form).headers["location"].startswith("/work")
+
+
 def test_a_row_written_by_hand_is_released_at_the_codes_page(fresh_console: Callable[[], Console]) -> None:
     console = with_code(fresh_console())
     operator = console.as_("operator")

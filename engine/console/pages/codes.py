@@ -61,9 +61,12 @@ def add(door: Door) -> None:
         found = _chosen(visit)
         if not found:
             raise Refused(400, "Choose codes first.")
-        Senders(visit).require("codes.approve", found)
+        Senders(visit).require("codes.approve", [*found, *visit.hub.worklist().twins(found)])
+        asked = _asked(visit, found)
+        for channel in visit.hub.channel_names() if asked["changes"] else ():  # the row is everybody's
+            visit.require("codes.approve", channel)
         if visit.form.get("sure") != "yes":
-            return Page("codes_approve.html", _asked(visit, found), "Approve")
+            return Page("codes_approve.html", asked, "Approve")
         made = approve_codes(
             visit.hub.releasing(),
             visit.hub.worklist(),
