@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _LARGE = 200_000  # characters of a file that is shown side by side
+_OF_FILES = frozenset({"begin", "put", "drop", "rebase", "void"})
+"""What the hub itself notes of a draft: its text is a path, or a state."""
 _LINES = 1500  # of what differs, in one file
 
 
@@ -98,9 +100,7 @@ def facts_of(visit: Visit, draft: Draft) -> dict[str, Any]:
         "files": _files(draft, {s.path: s for s in standing}),
         "moved": [s.path for s in standing if s.state != "same"],
         "clashes": [s.path for s in standing if s.state == "clash"],
-        "events": [
-            {"at": e.at, "who": e.who, "what": e.what, "text": e.text} for e in reversed(draft.events)
-        ],
+        "events": _events(visit, draft),
         "channels": channels,
         "may_approve": decides and (person not in draft.authors or lone),
         "may_decide": decides,
@@ -189,6 +189,19 @@ def _files(draft: Draft, standing: dict[str, Standing]) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+def _events(visit: Visit, draft: Draft) -> list[dict[str, Any]]:
+    """Return what was done and said, newest first; what people wrote may be about a patient."""
+    readable = visit.may("see.bodies")
+    hidden = "" if readable else "(a text that you may not see)"
+    if readable and any(e.text and e.what not in _OF_FILES for e in draft.events):
+        visit.saw("change-texts", f"draft/{draft.number}")
+    return [
+        {"at": e.at, "who": e.who, "what": e.what}
+        | {"text": e.text if e.what in _OF_FILES or not e.text else hidden or e.text}
+        for e in reversed(draft.events)
+    ]
 
 
 def _impact(visit: Visit, draft: Draft, at: int, beside: str, found: Any, live: str) -> dict[str, Any]:

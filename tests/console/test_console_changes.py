@@ -191,3 +191,19 @@ def test_the_impact_in_a_process_of_its_own(fresh_console: Callable[[], Console]
     assert job_of(console.hub.config, "checks", draft.number) is None
     facts = console.as_("viewer").json(f"/changes/{draft.number}.json")
     assert facts["impact"]["changed"] == 1 and facts["running"] is False
+
+
+def test_what_people_say_of_a_change_is_for_who_may_see_bodies(console: Console) -> None:
+    analyst, viewer = console.as_("analyst"), console.as_("viewer")
+    there = analyst.post("/changes", {"title": "a title"}).headers["location"]
+    analyst.post(f"{there}/do", {"do": "comment", "text": "wrong for DOE JANE"})
+    assert "DOE JANE" in analyst.get(there).text
+    assert (
+        "analyst",
+        "console:change-texts",
+        there.strip("/").replace("changes", "draft"),
+        "",
+    ) in console.audit()
+    for path in (there, f"{there}.json"):
+        text = viewer.get(path).text
+        assert "DOE" not in text and "a text that you may not see" in text
