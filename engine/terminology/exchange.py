@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -64,7 +65,7 @@ def cells(line: Line) -> list[str]:
 
 
 def to_csv(lines: Iterable[Line]) -> bytes:
-    """Write a plain list. A code that a spreadsheet would change is written ="1E5"."""
+    """Write a plain list. What a spreadsheet would change, or take for a formula, is written ="1E5"."""
     rows = []
     for line in lines:
         row = [" ".join(c.split()) for c in cells(line)]
@@ -72,8 +73,15 @@ def to_csv(lines: Iterable[Line]) -> bytes:
             at = COLUMNS.index(name)
             if row[at] and '"' not in row[at] and _damaged(row[at], system):
                 row[at] = f'="{row[at]}"'
-        rows.append(row)
+        rows.append([_no_formula(cell) for cell in row])
     return _csv(COLUMNS, rows)
+
+
+def _no_formula(cell: str) -> str:
+    """Return a cell of which no spreadsheet makes a formula: a sender may write anything into a code."""
+    if cell[:1] not in ("=", "+", "-", "@") or re.fullmatch(r'="[^"]*"', cell):
+        return cell
+    return f"'{cell}" if '"' in cell else f'="{cell}"'
 
 
 def _damaged(code: str, system: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -169,3 +170,13 @@ def test_words_of_r4_that_stand_for_ours() -> None:
 
 def test_the_columns_are_the_lines_fields() -> None:
     assert COLUMNS[:4] == ("sender", "field", "source_system", "source_code")
+
+
+@pytest.mark.parametrize("code", ["=1+1", "+", "-", "@SUM(1)", '=HYPERLINK("x")', "-1+2", "K"])
+def test_no_cell_of_a_list_is_a_formula(code: str) -> None:
+    made = to_csv([Line(source_code=code, source_display=code, comment=code)])
+    (row,) = list(csv.reader(io.StringIO(made.decode("utf-8-sig"))))[1:]
+    assert not [c for c in row if c[:1] in "+-@='" and c and not re.fullmatch(r'="[^"]*"|\'.*".*', c)]
+    if '"' not in code:
+        (back,) = read_csv(made, "codes.csv")
+        assert (back.source_code, back.source_display, back.comment) == (code, code, code)
