@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub_project import Hub as Project
+from hub_project import maps_of
 from starlette.testclient import TestClient
 
 from engine.console.app import create_app
 from engine.console.door import COOKIE
 from engine.console.figures import Gauge
-from engine.console.hub import Hub
+from engine.console.hub import Hub, _stamp_of
 from engine.console.visit import Seat
 from engine.security.access import Grant, Person
 from engine.staff.staff import Staff
@@ -105,6 +106,8 @@ def console_of(project: Project) -> Console:
     gauge = Gauge(project.channels, project.journal, config.core_url)
     staff = Staff.open(config.staff_url, keyring)
     hub = Hub(config, keyring, project.journal, project.store, staff, gauge, project.channels)
+    hub._stamp, hub._maps = _stamp_of(config.root), maps_of(config.root, config.identity_base)
+    hub._maps.codes = hub.codes()
     seated = Seated()
     app = create_app(
         config, keyring, project.store, gauge, config.token_file.read_text(), console=(hub, seated)

@@ -21,6 +21,7 @@ from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config, load_config
 from engine.kernel.message import NewEntry
+from engine.mapping.derived import derived
 from engine.mapping.project import Maps
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
@@ -67,6 +68,28 @@ def shipped_maps() -> Maps:
     return Maps.open(HERE)
 
 
+@cache
+def _template() -> Maps:
+    return Maps.open(HERE)
+
+
+def _files(root: Path) -> set[tuple[str, int, int]]:
+    """Return the files of maps and tables below a folder, as a copy of them keeps them."""
+    found = set()
+    for name in ("mappings", "terminology"):
+        for path in (root / name).rglob("*.*"):
+            about = path.stat()
+            found.add((str(path.relative_to(root)), about.st_size, about.st_mtime_ns))
+    return found
+
+
+def maps_of(root: Path, identity_base: str = "urn:hub:own") -> Maps:
+    """Open a project's maps; a copy of this one's takes over what is compiled of them already."""
+    if identity_base == _template().identity_base and _files(root) == _files(HERE):
+        return derived(_template(), {}, root)
+    return Maps.open(root, identity_base)
+
+
 @dataclass
 class Hub:
     """One hub in this process."""
@@ -89,7 +112,7 @@ class Hub:
         keyring = open_keyring(config)
         channels = load_channels(root)
         journal, store = open_journal(config, keyring), open_store(config, keyring)
-        maps = maps or Maps.open(root, config.identity_base)
+        maps = maps or maps_of(root, config.identity_base)
         pipeline = Pipeline(maps, channels, keyring.mac16)
         worker = Worker(journal, store, pipeline, renewal=Renewal(config, pipeline))
         return cls(root, config, keyring, channels, journal, store, worker)
