@@ -60,6 +60,7 @@ class Tab:
 
     def __init__(self, context: Any, base: str) -> None:
         self.page = context.new_page()
+        self.page.set_default_timeout(120_000)  # other tests run beside it
         self.base = base
         self.elsewhere: list[str] = []
         self.errors: list[str] = []
