@@ -11,6 +11,7 @@ import base64
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from engine import __version__
 from engine.fhir import jsonio
@@ -136,7 +137,7 @@ def _entity(row: AuditRow, identity_base: str) -> dict[str, Any]:
             entity["type"] = {"system": _TERMS + "audit-entity-type", "code": "1", "display": "Person"}
             entity["role"] = {"system": _TERMS + "object-role", "code": "1", "display": "Patient"}
     elif rest:
-        entity["what"] = {"identifier": {"system": f"{identity_base}/{kind}", "value": rest}}
+        entity["what"] = {"identifier": {"system": f"{identity_base}/{quote(kind)}", "value": rest}}
     else:
         entity["what"] = {"display": row.what or "hub"}
     if row.detail and row.action.endswith(("search", "find", "query")):

@@ -34,9 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip("there is no chromium: apt-get install chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """One browser for all tests of a process."""
+    """One browser for the tests of a file: while it runs, its event loop does, and others have none of their
+    own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -98,7 +98,7 @@ def test_rows_as_audit_events(console: Console) -> None:
     auditor = console.as_("auditor")
     answer = auditor.get("/admin/audit/export?who=")
     events = [json.loads(line) for line in answer.text.splitlines()]
-    assert events and all(validate(e) == [] for e in events)
+    assert events and [found for e in events if (found := validate(e))] == []
     assert answer.headers["content-type"].startswith("application/fhir+ndjson")
     assert (
         events[-1]["subtype"][0]["code"] == "console:audit:export"
