@@ -64,7 +64,7 @@ def test_anything_is_answered(fresh_console: Callable[[], Console]) -> None:
         seen += 1
 
         @settings(
-            max_examples=4,
+            max_examples=2,
             deadline=None,
             database=None,
             phases=[Phase.generate],

@@ -41,7 +41,7 @@ def test_as_looking_at_each_one(
     def some(of: list[int]) -> frozenset[int] | None:
         return frozenset(dice.sample(of, dice.randrange(len(of)))) if dice.random() < 0.6 else None
 
-    for _ in range(150):
+    for _ in range(40):
         since = dice.choice((None, new[0].received, new[50].received + 5))
         until = dice.choice((None, new[90].received, since))
         where = Where(some(list(sources)), some(list(types)), some(list(range(6))), since, until)
