@@ -1,0 +1,15 @@
+"""The kinds of destinations: the words that may stand under a destination's name in YAML.
+
+In: nothing. Out: one `DestinationKind` a word. A new kind is one file in this folder and its line here.
+"""
+
+from __future__ import annotations
+
+from engine.kernel.delivery import DestinationKind
+
+__all__ = ["KINDS"]
+
+_BUILT_IN: tuple[DestinationKind, ...] = ()
+
+KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}
+"""By word."""
