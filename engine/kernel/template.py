@@ -1,8 +1,9 @@
 """Templates of names, addresses and headers: words in braces stand for what is known of a parcel.
 
-In: text such as `{type}/{received:%Y%m%d}/{control_id}.hl7`, and a parcel. Out: the text filled in, each value
-made safe by who asks. A word that no parcel has is found when the settings are read, not when a message waits.
-Who may see the result decides which words it may have: what only the sender vouches for may be patient data.
+In: text such as `{type}/{received:%Y%m%d}/{control_id}.hl7`, and a parcel. Out: the text filled in, each
+value made safe by who asks. A word that no parcel has is found when the settings are read, not when a message
+waits. Who sees the result decides which words it may have: what only the sender vouches for may be patient
+data.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _KEPT = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class Template:
-    """A text with words in braces; `{{` and `}}` stand for braces. Raises ValueError for what it cannot be."""
+    """A text with words in braces; `{{` and `}}` stand for braces. Raises ValueError."""
 
     def __init__(self, text: str, allowed: Iterable[str] = FACTS) -> None:
         self.text = text
