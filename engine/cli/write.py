@@ -7,25 +7,20 @@ was written from what and what was not written. Control numbers are the caller's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from engine.channels.writing import about, behind
 from engine.fhir import jsonio
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import load_config
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Report, write_any
-from engine.store.sql import SqlStore
 
-__all__ = ["ABOUT_PATIENT", "about", "behind", "read_given", "write_file"]
-
-ABOUT_PATIENT = (
-    "AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement", "Immunization",
-    "Procedure", "DiagnosticReport", "Observation", "Encounter",
-)  # fmt: skip
+__all__ = ["read_given", "write_file"]
 
 
 def write_file(
@@ -45,7 +40,11 @@ def write_file(
         raise ConfigError(
             "say a file, --patient or --resource, one of them", remedy="hub write ccd --patient ID --out FILE"
         )
-    source = jsonio.loads(file.read_bytes()) if file is not None else _stored(root, patient, of or [])
+    source = (
+        jsonio.loads(file.read_bytes())
+        if file is not None
+        else _stored(root, maps, format, patient, of or [])
+    )
     data, told = write_any(maps, format, source, {**_clock(), **read_given(given)})
     out.write_bytes(data)
     if report is not None:
@@ -86,72 +85,8 @@ def _lines(told: Report, out: Path) -> Iterator[str]:
         yield f"  {flag.code}: {flag.where}: {flag.text} ({flag.row})"
 
 
-def _stored(root: Path, patient: str, of: list[str]) -> list[dict[str, Any]]:
+def _stored(root: Path, maps: OutMaps, format: str, patient: str, of: list[str]) -> list[Mapping[str, Any]]:
     from engine.cli.opened import opened
 
     with opened(root) as hub:
-        return about(hub.store, patient) if patient else behind(hub.store, of)
-
-
-def behind(store: SqlStore, names: list[str]) -> list[dict[str, Any]]:
-    """Read resources of the core store by name (`ServiceRequest/17`), and what they refer to."""
-    resources = []
-    for name in names:
-        kind, _, id_ = name.partition("/")
-        found = store.read(kind, id_) if id_ else None
-        if found is None:
-            raise HubError("there is no such resource in the core store", where=name)
-        resources.append(found)
-    return resources + _referred(resources, store.read, 3, frozenset({"Provenance"}))
-
-
-def about(store: SqlStore, patient: str) -> list[dict[str, Any]]:
-    """Read a patient of the core store, what is known about it, and whom and what that refers to."""
-    found = store.read("Patient", patient)
-    if found is None:
-        raise HubError("there is no such patient in the core store", where=f"Patient/{patient}")
-    resources = [found]
-    for kind in ABOUT_PATIENT:
-        cursor: str | None = None
-        while True:
-            page = store.search(kind, [("patient", f"Patient/{patient}")], 100, cursor)
-            resources += page.resources
-            cursor = page.cursor
-            if cursor is None:
-                break
-    return resources + _referred(resources, store.read, 2, frozenset({"Patient", "Provenance"}))
-
-
-def _referred(
-    resources: list[dict[str, Any]],
-    read: Callable[[str, str], Mapping[str, Any] | None],
-    steps: int,
-    without: frozenset[str],
-) -> list[dict[str, Any]]:
-    """Read what resources refer to, some steps far: the practitioner of a role, its organization."""
-    known = {f"{r['resourceType']}/{r['id']}" for r in resources}
-    out: list[dict[str, Any]] = []
-    step = resources
-    for _ in range(steps):
-        wanted = list(dict.fromkeys(name for r in step for name in _references(r) if name not in known))
-        step = []
-        for name in wanted:
-            kind, _, id_ = name.partition("/")
-            found = read(kind, id_) if kind not in without else None
-            known.add(name)
-            if found is not None:
-                step.append(dict(found))
-        out += step
-    return out
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        said = value.get("reference")
-        if isinstance(said, str) and said.count("/") == 1:
-            yield said
-        for inner in value.values():
-            yield from _references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _references(inner)
+        return about(hub.store, patient) if patient else behind(maps, format, of, hub.store)

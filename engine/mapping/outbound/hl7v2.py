@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.formats.hl7v2 import dictionary
+from engine.formats.hl7v2.charset import hl7_name
 from engine.formats.hl7v2.structures import tree
 from engine.formats.hl7v2.write import build
 from engine.kernel.errors import MapError
@@ -173,7 +174,15 @@ def message(draft: Draft) -> tuple[bytes, list[tuple[str, Draft]]]:
     values: list[tuple[str, Draft]] = []
     counts: dict[str, int] = {}
     _write(draft, rows, values, counts)
-    return build(rows), values  # type: ignore[arg-type]
+    data = build(rows)  # type: ignore[arg-type]
+    if not data.isascii() and rows[0][0] == "MSH" and len(rows[0]) < _CHARSET:
+        rows[0] += [""] * (_CHARSET - 1 - len(rows[0])) + [hl7_name("utf-8")]  # unsaid, it would be ASCII
+        data = build(rows)  # type: ignore[arg-type]
+    return data, values
+
+
+_CHARSET = 17
+"""Where MSH-18 stands in a row that goes on with MSH-3 after the segment's name, plus one."""
 
 
 _AFRESH = {"ORC": ("TQ1", "DG1", "OBX", "SPM"), "OBR": ("DG1", "OBX", "SPM")}
