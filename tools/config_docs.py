@@ -20,6 +20,9 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.destinations.http import HttpDestination  # noqa: E402
+from engine.destinations.http_auth import CallerAuth  # noqa: E402
+from engine.destinations.tls import ClientTls  # noqa: E402
 from engine.kernel.alert_settings import (  # noqa: E402
     AlertLine,
     AlertSettings,
@@ -86,6 +89,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `peers:`", "", DicomPeer),
     ("Its `issuers:`", "issuers.", Issuers),
     ("A line of its `forward:`", "", ForwardRule),
+    ("A destination: HTTP, `http:`", "http.", HttpDestination),
+    ("A destination's `auth:`", "auth.", CallerAuth),
+    ("A destination's `tls:`", "tls.", ClientTls),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),
     ("A line of `accept:`", "", Accepts),
     ("X12, `acknowledge: {x12: ...}`", "acknowledge.x12.", AckX12),

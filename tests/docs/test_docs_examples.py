@@ -20,6 +20,7 @@ from engine.channels.opening import check_pair
 from engine.channels.test_files import run_channel_tests
 from engine.cli.check import check_project
 from engine.cli.convert import convert_paths
+from engine.destinations.kinds import KINDS
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError
@@ -71,6 +72,18 @@ def test_tests_of_channels_pass(block: Block, project: Path) -> None:
     (project / f"channels/{tested}.test.yaml").write_text(block.text)
     results = list(run_channel_tests(project, Maps.open(project), load_channels(project)))
     assert results and not [d for r in results for d in r.differences]
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml destinations"), ids=str)
+def test_destinations_load(block: Block) -> None:
+    for words in yaml.safe_load(block.text)["destinations"].values():
+        (kind,) = (KINDS[word] for word in words if word in KINDS)
+        assert kind.settings(**words[kind.word])
+
+
+def test_every_kind_of_destination_has_an_example() -> None:
+    shown = [yaml.safe_load(b.text)["destinations"].values() for b in all_blocks("yaml destinations")]
+    assert {word for some in shown for words in some for word in words} >= set(KINDS)
 
 
 @pytest.mark.parametrize("block", [b for b in all_blocks("yaml") if b.info == "yaml"], ids=str)

@@ -1,0 +1,218 @@
+"""HTTP(S): a parcel's body is POSTed or PUT to an address, or to one that is made for each.
+
+In: parcels. Out: receipts by the meaning of the status (`http_answers.py`). `Idempotency-Key` is the parcel's
+key on every try (draft-ietf-httpapi-idempotency-key-header): a server that honours it takes one parcel once,
+whatever becomes of its answer. Redirects are not followed, the machine's proxy settings are not used: nothing
+but the settings says where patients' data go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from engine.destinations.http_answers import answered, asked, meaning, not_reached, phrase, retry_after
+from engine.destinations.http_auth import CallerAuth, authorization
+from engine.destinations.tls import ClientTls, context_of
+from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt
+from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.template import FACTS, PLAIN_FACTS, Template
+
+__all__ = ["HTTP", "Http", "HttpDestination", "plain_http_allowed"]
+
+Headers = Callable[[Parcel], Mapping[str, str]]
+
+_MOST_READ = 1 << 20  # of an answer
+_OURS = frozenset({"content-type", "content-length", "host", "idempotency-key", "transfer-encoding"})
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+class HttpDestination(BaseModel):
+    """An HTTP server that takes messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(
+        description="Where each parcel goes. Words in braces stand for what is known of it: `{channel}`, "
+        "`{type}`, `{event}`, `{sender}`, `{entry}`, `{key}`, `{received:%Y%m%d}`.",
+        examples=["https://erp.mercy.example/in/{channel}"],
+        pattern=r"^https?://[^\s{}/@]+(/\S*)?$",
+    )
+    patient_data_in_url: bool = Field(
+        default=False,
+        description="Whether `url` may name `{control_id}`, which a sender may build from a patient's "
+        "number. Servers and proxies write addresses into their logs.",
+        examples=[True],
+    )
+    method: Literal["POST", "PUT"] = Field(default="POST", description="How it is sent.", examples=["PUT"])
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="More headers; the same words in braces, and `{control_id}`.",
+        examples=[{"X-Facility": "{sender}"}],
+        repr=False,
+    )
+    auth: CallerAuth | None = Field(
+        default=None,
+        description="Who we say we are.",
+        examples=[{"bearer": "${secret:ERP_TOKEN}"}],
+    )
+    tls: ClientTls | None = Field(
+        default=None,
+        description="Whom to believe, and our own certificate.",
+        examples=[{"ca": "tls/mercy-ca.pem"}],
+    )
+    timeout_seconds: float = Field(
+        default=30, gt=0, le=600, description="Seconds it has for an answer.", examples=[60]
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _names(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"{name!r} is no name of a header")
+            if name.lower() in _OURS or name.lower() == "authorization":
+                raise ValueError(f"{name}: is set by the hub; credentials go to `auth`")
+            if not value.isprintable():
+                raise ValueError(f"{name}: its value is no single line")
+            Template(value)
+        return headers
+
+    @model_validator(mode="after")
+    def _words(self) -> HttpDestination:
+        Template(self.url, FACTS if self.patient_data_in_url else PLAIN_FACTS)
+        return self
+
+
+class Http:
+    """One HTTP server."""
+
+    def __init__(
+        self,
+        settings: HttpDestination,
+        around: Around,
+        signed: Headers | None = None,
+    ) -> None:
+        plain_http_allowed(settings.url, around)
+        self._settings = settings
+        self._url = Template(settings.url)
+        self._headers = {name: Template(value) for name, value in settings.headers.items()}
+        self._hidden = [name for name, made in self._headers.items() if not made.facts]  # may be secrets
+        self._signed = signed
+        self._tls = settings.tls.below(around.root) if settings.tls is not None else None
+        self._client: httpx.Client | None = None
+        parts = urlsplit(settings.url)
+        self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+    def deliver(self, parcel: Parcel) -> Receipt:
+        """Send one parcel; say what the answer means."""
+        try:
+            url = self._url.fill(parcel, lambda value: quote(value, safe=""))
+            headers = self._headers_of(parcel)
+            client = self._opened()
+        except HubError as e:
+            return Receipt("park", str(e), down=isinstance(e, ConfigError))
+        request = client.build_request(self._settings.method, url, content=parcel.body, headers=headers)
+        evidence = asked(request, parcel.body, self._hidden)
+        try:
+            answer, body = self._exchanged(client, request)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
+            self.close()
+            return not_reached(e, self._where, evidence)
+        verdict, down, remedy = meaning(answer.status_code)
+        said = f"answered {answer.status_code} {phrase(answer.status_code)}".strip()
+        return Receipt(
+            verdict,
+            f"{said}; {remedy}" if remedy else said,
+            evidence,
+            answered(answer, body),
+            wait=retry_after(answer.headers) if verdict == "retry" else None,
+            down=down,
+        )
+
+    def check(self) -> str:
+        """Ask what the address offers (OPTIONS), which changes nothing there. Raises HubError."""
+        client = self._opened()
+        url = self._url.head.partition("?")[0] if self._url.facts else self._settings.url
+        request = client.build_request("OPTIONS", url, headers=self._known())
+        try:
+            answer, _ = self._exchanged(client, request)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
+            self.close()
+            raise HubError(not_reached(e, self._where).why) from None
+        status = answer.status_code
+        if status in (401, 403, 407) or (status >= 500 and status != 501):
+            raise HubError(
+                f"answered {status} {phrase(status)}", where=self._where, remedy=meaning(status).remedy
+            )
+        return f"{self._where} answered {status} {phrase(status)} to OPTIONS".replace("  ", " ")
+
+    def close(self) -> None:
+        """Close its connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _opened(self) -> httpx.Client:
+        if self._client is None:
+            self._client = httpx.Client(
+                verify=context_of(self._tls),
+                timeout=self._settings.timeout_seconds,
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return self._client
+
+    def _exchanged(self, client: httpx.Client, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """Send a request and read its answer, no longer and no more than is sensible."""
+        end = time.monotonic() + self._settings.timeout_seconds
+        answer = client.send(request, stream=True)
+        try:
+            read = bytearray()
+            for piece in answer.iter_bytes(65536):
+                read += piece
+                if len(read) > _MOST_READ:
+                    break
+                if time.monotonic() > end:
+                    break  # its status has been said; the rest comes too slowly to be of use
+            return answer, bytes(read)
+        finally:
+            answer.close()
+
+    def _headers_of(self, parcel: Parcel) -> dict[str, str]:
+        made = {name: value.fill(parcel, _one_line) for name, value in self._headers.items()}
+        made |= self._known() | {"Content-Type": parcel.media, "Idempotency-Key": parcel.key}
+        return made | (dict(self._signed(parcel)) if self._signed is not None else {})
+
+    def _known(self) -> dict[str, str]:
+        made = {"User-Agent": "hub"}
+        if self._settings.auth is not None:
+            made["Authorization"] = authorization(self._settings.auth)
+        return made
+
+
+def plain_http_allowed(url: str, around: Around) -> None:
+    """Refuse an address without TLS on another machine, in production. Raises ConfigError."""
+    parts = urlsplit(url)
+    if around.production and parts.scheme == "http" and parts.hostname not in _HERE:
+        raise ConfigError(
+            "patients' data would go over the network in the clear",
+            where=f"http://{parts.netloc.rpartition('@')[2]}",
+            remedy="write https://",
+        )
+
+
+def _one_line(value: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in value)
+
+
+def _make(settings: HttpDestination, name: str, around: Around) -> Http:
+    return Http(settings, around)
+
+
+HTTP = DestinationKind("http", HttpDestination, _make, ("original", "fhir", "event"))
