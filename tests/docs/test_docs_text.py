@@ -98,7 +98,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_shown)
 def test_pages_are_short(page: Path) -> None:
-    most = {"maps.md": 230, "configuration.md": 400}.get(page.name, LONGEST)  # to be searched, in one place
+    most = {"maps.md": 230, "configuration.md": 800}.get(page.name, LONGEST)  # to be searched, in one place
     assert len(page.read_text("utf-8").splitlines()) <= most
 
 
