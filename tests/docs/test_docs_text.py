@@ -196,6 +196,7 @@ def test_blocks_of_yaml_say_what_they_are() -> None:
         "yaml channel",
         "yaml channel-test",
         "yaml config",
+        "yaml destinations",
         "yaml map",
         "yaml message",
         "yaml partner",
