@@ -1,16 +1,18 @@
 """The worker: entries of the journal, in order for every lane, through the pipeline into the core store.
 
-One worker owns the lanes whose number leaves its index when divided by the count of workers. An entry of
-several lanes is run by the owner of its lowest lane, once it stands at the head of all of them; the owners of
-the others wait for its outcome. The watermark of a lane passes an entry only in the transaction that records
-what became of it. A store that is down stops the lanes and is tried again; content errors were parked by the
-pipeline, and an entry that cannot be opened or run again, or that killed its process, is parked here.
+A queue says which lanes are this worker's (`queue/protocol.py`), and it takes them in the core store before
+it works on them: whoever had them before cannot write from then on. An entry of several lanes is run by the
+owner of its lowest lane, once it stands at the head of all of them; the owners of the others wait for its
+outcome. The watermark of a lane passes an entry only in the transaction that records what became of it. A
+store that is down stops the lanes and is tried again; content errors were parked by the pipeline, and an
+entry that cannot be opened or run again, or that killed its process, is parked here.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +23,9 @@ from engine.channels.replay import TooWide, held_before, rerun_set
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
+from engine.queue.lanes import OwnLanes, shared_out
+from engine.queue.protocol import WorkQueue
+from engine.store.owning import LanesLost
 from engine.store.sql import SqlStore
 
 __all__ = ["Tally", "Worker"]
@@ -57,24 +62,23 @@ class Tally:
 
 
 class Worker:
-    """Works off the entries of its lanes."""
+    """Works off the entries of its lanes: those a queue gives it, or all where there is none."""
 
     def __init__(
         self,
         journal: SqlJournal,
         store: SqlStore,
         pipeline: Pipeline,
-        index: int = 0,
-        count: int = 1,
+        queue: WorkQueue | None = None,
         slot: Slot | None = None,
         renewal: Renewal | None = None,
     ) -> None:
         self.renewal = renewal
         self.journal, self.store, self.pipeline = journal, store, pipeline
         self.slot: Slot = slot or NoSlot()
-        self.count = count
-        self.index = index
-        self.mine = frozenset(n for n in range(journal.lanes) if n % count == index)
+        self.queue: WorkQueue = queue or OwnLanes(shared_out(journal.lanes))
+        self.mine: frozenset[int] = frozenset()  # taken in the store
+        self._given: frozenset[int] = frozenset()  # what the queue said last
         self.tally = Tally()
         self.marks: dict[int, int] = {}
 
@@ -86,7 +90,7 @@ class Worker:
                 if self.step():
                     pause = IDLE[0]
                 else:
-                    time.sleep(pause)
+                    self.queue.wait(pause)
                     pause = min(pause * 1.5, IDLE[1])
                 wait = DOWN[0]
             except StoreUnavailable as e:
@@ -98,6 +102,30 @@ class Worker:
 
     def step(self) -> bool:
         """Work off what is ready now; returns whether anything was."""
+        try:
+            if self.queue.lanes() is not self._given:
+                self._take()
+            return bool(self.mine) and self._step()
+        except LanesLost as e:
+            log.warning("%s: %s", self.queue.name, e)
+            self.mine -= e.lanes
+            self._given = frozenset()  # ask for all again
+            self.queue.lost(e.lanes)
+            return False
+
+    def _take(self) -> None:
+        """Follow the queue: leave lanes that are another's now, and take those that are new in the store."""
+        given = self.queue.lanes()
+        gone, new = self.mine - given, given - self.mine
+        if gone:
+            self.store.disown(gone)
+            self.mine &= given
+        if new:
+            self.store.own(new, self.queue.name)
+            self.mine |= new
+        self._given = given
+
+    def _step(self) -> bool:
         self.marks = self.store.watermarks()
         after = min((self.marks.get(n, 0) for n in self.mine), default=0)
         heads = self.journal.heads(after, WINDOW)
@@ -138,7 +166,7 @@ class Worker:
         for number, lanes in heads:
             if not any(self.marks.get(n, 0) < number for n in lanes):
                 continue
-            mine = min(lanes) % self.count == self.index
+            mine = min(lanes) in self.mine
             if mine and not any(n in blocked or self._unknown(n, after, seen, running) for n in lanes):
                 ready.append(number)
                 running.add(number)
@@ -178,13 +206,18 @@ class Worker:
     def _opened(self, ready: list[int], lanes: dict[int, tuple[int, ...]]) -> Iterator[Entry | Work]:
         """Open entries in order; one that cannot be opened is a parked work and stops nobody."""
         wanted = set(ready)
+        whole = len(self.mine) == self.journal.lanes  # then nothing in between is another's
         at = 0
         for number in ready:
             if number <= at:
                 continue
             at = number - 1
             try:
-                found = self.journal.read(at, min(BATCH * self.count, ready[-1] - at))
+                if whole:
+                    found = self.journal.read(at, min(BATCH, ready[-1] - at))
+                else:
+                    place = bisect_left(ready, number)
+                    found = self.journal.pick(ready[place : place + BATCH])
             except UnreadableEntry as e:
                 at = e.entry
                 if e.entry in wanted:

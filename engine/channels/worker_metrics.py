@@ -31,8 +31,8 @@ class WorkerMetrics:
 
     def write(self) -> None:
         """Write the file now, whole or not at all."""
-        w, t = self.worker, self.worker.tally
-        label = f'{{worker="{w.index}"}}'
+        t = self.worker.tally
+        label = f'{{worker="{self.path.stem.removeprefix("worker-")}"}}'
         lines = []
         for name, help_, value in (
             ("hub_entries_done_total", "Entries whose resources were written", t.done),

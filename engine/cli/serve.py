@@ -47,6 +47,7 @@ from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError
 from engine.mapping.project import Maps
+from engine.queue.lanes import OwnLanes, shared_out
 from engine.security.keys import Keyring
 
 __all__ = ["serve"]
@@ -296,7 +297,8 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
         store.finding.note_searched(places, journal.head())
 
     renewal = Renewal(config, pipeline, started.digest, name, started.listen, searched)
-    worker = Worker(journal, store, pipeline, index, config.workers, slot, renewal)
+    queue = OwnLanes(shared_out(journal.lanes, index, config.workers), name)
+    worker = Worker(journal, store, pipeline, queue, slot, renewal)
     searched(started.channels)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"{name}.prom")
     collecting = Collecting()

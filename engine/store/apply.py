@@ -20,6 +20,7 @@ from engine.store.known import only_known
 from engine.store.links import performed_before
 from engine.store.meant import STUDY
 from engine.store.moves import record_moves, record_parts
+from engine.store.owning import Owning
 from engine.store.pack import Bodies, CommittedBodies
 from engine.store.patients import record_merges
 from engine.store.plan import Park, Prepared, plan
@@ -29,9 +30,11 @@ from engine.store.writer import Writer
 __all__ = ["apply_one", "begin", "commit_plan", "done", "load_for", "outcome_of", "parked"]
 
 
-def begin(session: Session, keys: Keys, types: Types, bodies: Bodies) -> State:
-    """Read where the numbers stand; the write lock is held."""
-    ((seq, rid, at),) = session.all("SELECT seq, rid, at FROM core_clock WHERE id = 1")
+def begin(session: Session, keys: Keys, types: Types, bodies: Bodies, owning: Owning | None = None) -> State:
+    """Read where the numbers stand; the write lock is held. Raises LanesLost."""
+    ((seq, rid, at, handed),) = session.all("SELECT seq, rid, at, handed FROM core_clock WHERE id = 1")
+    if owning is not None:
+        owning.check(session, handed)
     return State(session, keys, types.copy(), CommittedBodies(bodies, seq), seq, rid, max(now_ms(), at))
 
 

@@ -26,6 +26,7 @@ from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text
 from engine.store.links import settle_pending
 from engine.store.migrations import migrate
+from engine.store.owning import Owning
 from engine.store.pack import Bodies
 from engine.store.plan import Prepared, prepare
 from engine.store.provenance import entry_of, provenance, provenance_about
@@ -53,6 +54,7 @@ class SqlStore:
         self._bodies = Bodies(cache_bytes)
         self._concepts: set[int] = set()
         self._ledger = Ledger()
+        self._owning = Owning()
         self.audit = Audit(database, keyring)
         self.gaps = Gaps(database, self._keys)
         self.waiting = Waiting(database)
@@ -175,7 +177,7 @@ class SqlStore:
     def _transaction(self) -> Iterator[tuple[State, Writer]]:
         try:
             with self._database.write() as session:
-                state = begin(session, self._keys, self._types, self._bodies)
+                state = begin(session, self._keys, self._types, self._bodies, self._owning)
                 writer = Writer(state, self._keys, self._concepts, self._ledger)
                 yield state, writer
                 settle_pending(writer)
@@ -190,6 +192,23 @@ class SqlStore:
         for name, number in writer.new_types.items():
             self._types.numbers[name] = number
             self._types.names[number] = name
+
+    def own(self, lanes: Collection[int], owner: str) -> None:
+        """Take lanes over from whoever has them. From then on every transaction of this object raises
+        LanesLost, with nothing written, once somebody else has taken one of them.
+        """
+        with self._database.write() as session:
+            taken = self._owning.take(session, lanes, owner)
+        self._owning.taken(taken)
+
+    def disown(self, lanes: Collection[int]) -> None:
+        """Work on these lanes no more."""
+        self._owning.leave(lanes)
+
+    def owners(self) -> dict[int, str]:
+        """Return who took each lane last."""
+        with self._database.read() as session:
+            return dict(session.all("SELECT lane, owner FROM lane_owner"))
 
     def advance(self, lanes: Sequence[int], upto: int) -> None:
         """Raise the watermark of lanes where entries need nothing written."""

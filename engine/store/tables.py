@@ -38,6 +38,7 @@ __all__ = [
     "HISTORY",
     "IDENTITY",
     "LANE",
+    "LANE_OWNER",
     "METADATA",
     "OPS",
     "OP_CREATE",
@@ -87,6 +88,7 @@ CLOCK = Table(
     Column("seq", BIG, nullable=False),  # newest feed position
     Column("rid", BIG, nullable=False),  # newest resource number
     Column("at", BIG, nullable=False),  # time of the newest version; never runs backwards
+    Column("handed", BIG, nullable=False, server_default="0"),  # newest hand-over of lanes
 )
 
 RTYPE = Table(
@@ -247,6 +249,14 @@ LANE = Table(
     METADATA,
     Column("lane", BIG, primary_key=True, autoincrement=False),
     Column("watermark", BIG, nullable=False),
+)
+
+LANE_OWNER = Table(
+    "lane_owner",  # who works on a lane; see owning.py
+    METADATA,
+    Column("lane", BIG, primary_key=True, autoincrement=False),
+    Column("handed", BIG, nullable=False),  # the hand-over at which it was taken
+    Column("owner", Text, nullable=False),
 )
 
 SEARCH_KEY = Table(

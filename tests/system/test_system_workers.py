@@ -22,6 +22,7 @@ from engine.channels.worker import Worker
 from engine.formats.hl7v2.order_keys import order_keys
 from engine.kernel.message import NewEntry
 from engine.mapping.project import Maps
+from engine.queue.lanes import OwnLanes, shared_out
 from engine.store.sql import SqlStore
 
 
@@ -94,7 +95,8 @@ def one_worker(hub: Hub, journal: object, store: SqlStore, index: int = 0, count
     from engine.channels.opening import open_keyring
 
     pipeline = Pipeline(Maps.open(hub.root), load_channels(hub.root), open_keyring(hub.config).mac16)
-    return Worker(journal, store, pipeline, index, count)  # type: ignore[arg-type]
+    lanes = OwnLanes(shared_out(64, index, count), f"worker-{index}")
+    return Worker(journal, store, pipeline, lanes)  # type: ignore[arg-type]
 
 
 def test_an_entry_waits_for_a_lane_of_another_worker_that_is_behind(make_hub: Callable[..., Hub]) -> None:
