@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
 from engine.destinations.tls import ClientTls  # noqa: E402
@@ -89,6 +90,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `peers:`", "", DicomPeer),
     ("Its `issuers:`", "issuers.", Issuers),
     ("A line of its `forward:`", "", ForwardRule),
+    ("A destination: a folder, `file:`", "file.", FileDestination),
     ("A destination: HTTP, `http:`", "http.", HttpDestination),
     ("A destination's `auth:`", "auth.", CallerAuth),
     ("A destination's `tls:`", "tls.", ClientTls),

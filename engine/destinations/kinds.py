@@ -5,12 +5,13 @@ In: nothing. Out: one `DestinationKind` a word. A new kind is one file in this f
 
 from __future__ import annotations
 
+from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
 from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
 
-_BUILT_IN: tuple[DestinationKind, ...] = (HTTP,)
+_BUILT_IN: tuple[DestinationKind, ...] = (FILE, HTTP)
 
 KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}
 """By word."""

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import ConfigError, StoreUnavailable
 from engine.listeners.ack_rules import Strict
 from engine.listeners.file_settings import FolderChannel, FolderSettings
 from engine.listeners.files import Interrupted, Shelf, tag_of
-from engine.listeners.markers import Markers, sync_folder
+from engine.listeners.markers import Markers
 from engine.listeners.receiving import source_of
 
 __all__ = ["Folder", "check_folder"]

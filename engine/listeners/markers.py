@@ -13,7 +13,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Marker", "Markers", "sync_folder"]
+from engine.kernel.disk import sync_folder
+
+__all__ = ["Marker", "Markers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,3 @@ class Markers:
 
     def _path(self, tag: str) -> Path:
         return self._folder / f"{tag}.json"
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

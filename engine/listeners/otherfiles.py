@@ -23,10 +23,10 @@ from engine.formats.x12.envelope import Interchange, opened
 from engine.formats.x12.partner_rules import partners_in
 from engine.formats.x12.segments import Reader
 from engine.kernel.clock import now_ms
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import FormatError
 from engine.listeners.accepting import kinds_of
 from engine.listeners.mail import Letter, answer_x12, mail_of, part_letter, stray_letter
-from engine.listeners.markers import sync_folder
 
 if TYPE_CHECKING:
     from engine.listeners.files import Taking

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from engine.kernel.clock import now_ms
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import ConfigError
 from engine.security.crypto import Sealer, SearchKeys
 
@@ -208,12 +209,12 @@ def _create(path: Path, content: bytes) -> None:
         ) from None
     finally:
         os.unlink(made)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _replace(path: Path, content: bytes) -> None:
     os.replace(_temporary(path, content), path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _temporary(path: Path, content: bytes) -> str:
@@ -228,11 +229,3 @@ def _temporary(path: Path, content: bytes) -> str:
         f.flush()
         os.fsync(handle)
     return name
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
