@@ -8,12 +8,13 @@ with the file and the remedy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.channels.alerts import AlertRule, read_alert
+from engine.channels.delivering.rules import Rule, kind_of, read_rules
 from engine.channels.filewords import FileWords
 from engine.channels.receiving import receiving
 from engine.channels.searchwords import MOST_PLACES, named_place
@@ -55,8 +56,6 @@ WORDS = {
 }
 DECODED = ("by content", "hl7v2")
 """What `decode:` may say; the content decides all the same."""
-STORE = "core store"
-"""The one destination there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class Channel:
     on_error: str = "hold"  # hold | flag: what an invalid resource does
     park_key: bool = False  # a parked message makes later ones of its key wait
     search: tuple[str, ...] = ()  # places whose values messages are found by, besides the usual ones
+    deliver: tuple[Rule, ...] = ()  # where messages go besides the core store
     keeps_header: bool = False  # a MessageHeader of every message goes into the store
     alerts: tuple[AlertRule, ...] = ()
     plain: str = ""  # why messages may come in without TLS
@@ -107,11 +107,12 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
     out: list[Channel] = []
     ports: dict[int, str] = {}
     sites = read_sites(root) if sites is None else sites
+    shared = _shared(root)
     for path in sorted((root / "channels").glob("*.yaml")):
         if path.name.endswith(".test.yaml"):
             continue
         shown = path.relative_to(root).as_posix()
-        channel = _read(load(path, name=shown), shown, host, root, sites)
+        channel = _read(load(path, name=shown), shown, host, root, sites, shared)
         if any(c.name == channel.name for c in out):
             raise ConfigError(f"channel {channel.name} exists twice", where=channel.at("channel"))
         _apart(channel, out)
@@ -130,7 +131,7 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
 
 def read_channel(text: str, shown: str, root: Path, sites: Sites) -> Channel:
     """Read one channel from a text that stands in no file yet. Raises ConfigError."""
-    return _read(loads(text, shown), shown, None, root, sites)
+    return _read(loads(text, shown), shown, None, root, sites, _shared(root))
 
 
 def _apart(channel: Channel, others: Iterable[Channel]) -> None:
@@ -171,7 +172,9 @@ def agree(channels: Iterable[Channel], maps: Maps) -> None:
             )
 
 
-def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Channel:
+def _read(
+    m: Any, file: str, host: str | None, root: Path, sites: Sites, shared: Mapping[str, str]
+) -> Channel:
     if not isinstance(m, Map) or "channel" not in m:
         raise ConfigError("is not a channel", where=file, remedy="start the file with channel: NAME")
     for k in m:
@@ -188,7 +191,6 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
     sender = f.text("sender", "any")
     site = "" if sender == "any" else sender
     map_name, on_error = _steps(f)
-    _deliver(f)
     way = receiving(f, name, site, host, root, sites)
     return Channel(
         name=name,
@@ -206,6 +208,7 @@ def _read(m: Any, file: str, host: str | None, root: Path, sites: Sites) -> Chan
         park_key=f.one_of("park", ("message", "key"), "message") == "key",
         keeps_header=f.one_of("message_header", ("keep", "leave out"), "leave out") == "keep",
         search=_search(f),
+        deliver=read_rules(f, name, shared),
         alerts=_alerts(f),
         plain=_plain(f),
         purpose=f.text("purpose"),
@@ -247,16 +250,19 @@ def _check(value: Any, where: str) -> str:
     return on_error
 
 
-def _deliver(f: FileWords) -> None:
-    """Accept the one destination there is, and refuse others: nothing would be sent to them."""
-    value = f.m.get("deliver")
-    for one in value if isinstance(value, list) else [value] if value is not None else []:
-        if one != STORE:
-            raise ConfigError(
-                f"deliver: {plain(one)}: destinations come with a later version",
-                where=f.at("deliver"),
-                remedy=f"remove the line, or write deliver: {STORE}, where everything goes",
-            )
+def _shared(root: Path) -> dict[str, str]:
+    """Return the destinations of config.yaml and the word of each one's kind; what is wrong there is told
+    where they are made."""
+    path = root / "config.yaml"
+    words = load(path, name="config.yaml") if path.is_file() else None
+    places = words.get("destinations") if isinstance(words, Map) else None
+    if not isinstance(places, Map):
+        return {}
+    return {
+        str(name): kind_of(place, f"config.yaml:{places.key_lines[name]}: destinations: {name}")
+        for name, place in places.items()
+        if isinstance(place, Map)
+    }
 
 
 def _search(f: FileWords) -> tuple[str, ...]:

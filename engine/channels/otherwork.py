@@ -32,6 +32,7 @@ from engine.mapping.from_ncpdp import mark_fills, mark_known
 
 if TYPE_CHECKING:
     from engine.channels.definition import Channel
+from engine.channels.delivering.choosing import dues_of
     from engine.channels.pipeline import Pipeline
 
 __all__ = ["TOLD_WITH_STUDY", "fill_other", "issuers_of", "judge", "prepare_other", "site_of"]
@@ -109,6 +110,8 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
         if draft.told is None and draft.name != "superseded":
             draft.told = when if when is None or when.kind in TIMES or draft.type not in OF_MANY else None
     judge(out, entry, channel, found, NUMBERS[format])
+    if channel.deliver:
+        out.deliveries = dues_of(channel, entry, pipeline.mac, keys=read.facts.keys)
 
 
 def _held_back(entry: Entry, document: Dicom) -> Flag | None:
@@ -229,3 +232,5 @@ def _package(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel) -> N
         out.parked = Flag("refused", NUMBERS["xdm"], text, True)
         return
     judge(out, entry, channel, drafts, NUMBERS["xdm"])
+    if channel.deliver:
+        out.deliveries = dues_of(channel, entry, pipeline.mac)

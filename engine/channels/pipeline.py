@@ -15,6 +15,7 @@ from typing import Any
 from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
+from engine.channels.delivering.choosing import dues_of
 from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
 from engine.channels.embedded import work_embedded
 from engine.channels.judging import folded, mixed, without_authority
@@ -65,6 +66,7 @@ class Pipeline:
     def __init__(self, maps: Maps, channels: list[Channel], mac: Callable[[str, str], bytes]) -> None:
         self.maps = maps
         self.channels: Mapping[str, Channel] = {c.name: c for c in channels}
+        self.mac = mac
 
         @lru_cache(maxsize=65536)
         def identify(kind: str, system: str, value: str) -> str:
@@ -163,7 +165,7 @@ class Pipeline:
             log.error("entry %d: internal error %s at %s", entry.id, type(e).__name__, at)
             out.parked = Flag("internal-error", at, f"{type(e).__name__} while mapping", True)
         if out.parked is not None:
-            out.drafts = []
+            out.drafts, out.deliveries = [], ()
         return out
 
     def _fill(self, out: Work, entry: Entry, channel: Channel) -> None:
@@ -258,6 +260,8 @@ class Pipeline:
             origin = f"urn:hub:entry|{entry.position}"
             more, flags = work_embedded(self, message, built.drafts, channel, origin)
             out.drafts, out.flags = [*built.drafts, *more], folded([*out.flags, *flags])
+        if channel.deliver:
+            out.deliveries = dues_of(channel, entry, self.mac, message)
 
 
 def _keeps_twins(channel: Channel) -> bool:

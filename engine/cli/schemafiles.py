@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.channels.definition import STORE, WORDS
+from engine.channels.definition import WORDS
+from engine.cli.schemadeliver import deliver_schema
 from engine.channels.receiving import WAYS
 from engine.channels.searchwords import MOST_PLACES
 from engine.kernel.config import Config
@@ -100,7 +101,7 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "object", "properties": step, "additionalProperties": False},
         },
-        "deliver": {"enum": [STORE]},
+        "deliver": deliver_schema(),
         "alert": {
             "type": "array",
             "items": {"type": "object", "properties": alarm, "additionalProperties": False},

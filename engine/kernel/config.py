@@ -32,6 +32,7 @@ __all__ = [
     "default_workers",
     "load_config",
     "one_line",
+    "with_secrets",
 ]
 
 
@@ -205,6 +206,13 @@ class Config(BaseModel):
         description="What is watched, and who is told.",
         examples=[{"quiet_hours": "22:00-06:30"}],
     )
+    destinations: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Places that deliveries go to, by the name that channels use under `deliver:`: the word of "
+        "a kind with its settings, and `retry`, `order`, `at_once`; see docs/operators/destinations.md.",
+        examples=[{"archive": {"file": {"path": "/archive/{type}/{entry}.hl7"}}}],
+        repr=False,
+    )
     backups: Path = Field(
         default=Path("backups"),
         description="Folder in which `hub backup` and the console put backups; relative ones start at the "
@@ -299,11 +307,15 @@ def one_line(error: ValidationError, where: str) -> ConfigError:
 _SECRET = re.compile(r"\$\{secret:([A-Z][A-Z0-9_]*)\}")
 
 
-def _secrets(value: Any, source: str, where: str) -> Any:
+def with_secrets(value: Any, source: str, where: str) -> Any:
+    """Return a value with every `${secret:NAME}` in it replaced; `source` is `secrets:` of config.yaml.
+
+    Raises ConfigError.
+    """
     if isinstance(value, dict):
-        return {k: _secrets(v, source, where) for k, v in value.items()}
+        return {k: with_secrets(v, source, where) for k, v in value.items()}
     if isinstance(value, list):
-        return [_secrets(v, source, where) for v in value]
+        return [with_secrets(v, source, where) for v in value]
     if not isinstance(value, str):
         return value
 
@@ -341,7 +353,7 @@ def load_config(root: Path, **over: Any) -> Config:
         raise ConfigError("must be `name: value` lines", where="config.yaml")
     values = plain(data)
     literal = bool(values.get("key")) and not _SECRET.search(str(values["key"]))
-    values = _secrets(values, str(values.get("secrets", "env")), "config.yaml")
+    values = with_secrets(values, str(values.get("secrets", "env")), "config.yaml")
     values.update({k: v for k, v in over.items() if v is not None})
     values |= {"root": root, "lines": _lines(data), "literal_key": literal}
     try:

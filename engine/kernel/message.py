@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 __all__ = [
     "Accepted",
     "Draft",
+    "Due",
     "Entry",
     "Flag",
     "Gap",
@@ -192,6 +193,14 @@ class Move(NamedTuple):
     of: tuple[tuple[str, str], ...] = ()  # (number, authority as sent) of the patient who had it
 
 
+class Due(NamedTuple):
+    """A delivery that a work asks for once it is done."""
+
+    destination: str
+    keys: tuple[int, ...] = ()  # keyed hashes of what keeps its order
+    state: bool = False  # it carries what the core store says, not the message: a run again sends it again
+
+
 @dataclass(slots=True)
 class Work:
     """One entry after the pure rooms are done with it: ready for the store's transaction, or parked with its
@@ -211,7 +220,7 @@ class Work:
     parts: tuple[tuple[str, str], ...] = ()  # ids of drafts of two patients who are not one after all
     note: str = ""  # e.g. `duplicate`, `not for this channel`
     search: tuple[tuple[str, str], ...] = ()  # (kind, plain value): the store keeps keyed hashes only
-    deliveries: tuple[Mapping[str, Any], ...] = ()
+    deliveries: tuple[Due, ...] = ()
     gaps: tuple[Gap, ...] = ()  # codes that no table knows
     instead: int | None = None  # the entry that this one is an edited message of
     tables: str = ""  # the code tables that the sender's maps name, with their versions: `name@version ...`

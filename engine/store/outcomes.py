@@ -7,7 +7,7 @@ are asked for, so a word finds entries and an entry never gives back its words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -18,9 +18,7 @@ from engine.store.tables import ENTRY_ERA
 from engine.store.writer import outcome_columns
 
 __all__ = [
-    "Delivery",
     "Record",
-    "deliveries",
     "find",
     "known",
     "outcome",
@@ -29,15 +27,6 @@ __all__ = [
     "record",
     "watermarks",
 ]
-
-
-class Delivery(NamedTuple):
-    """What is to be sent of an entry, or was."""
-
-    destination: str
-    status: str  # pending | done | failed
-    attempts: int
-    at: int
 
 
 Record = tuple[Outcome, dict[str, Any]]
@@ -126,9 +115,3 @@ def known(session: Session, keys: Keys, entries: Sequence[int], kind: str, value
         return set()
     where = f"era IN ({','.join(map(str, eras))}) AND mac = {mac} AND entry IN (...)"
     return {n for (n,) in session.among(f"SELECT entry FROM search_key WHERE {where}", list(entries))}
-
-
-def deliveries(session: Session, entry: int) -> list[Delivery]:
-    """Return what is to be sent of an entry, or was, in order."""
-    sql = "SELECT destination, status, attempts, at FROM delivery WHERE id >= ? AND id < ? ORDER BY id"
-    return [Delivery(*row) for row in session.all(sql, (entry << 12, (entry + 1) << 12))]

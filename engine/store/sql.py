@@ -21,6 +21,7 @@ from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
 from engine.store.closing import Closing
 from engine.store.database import Database, Session
+from engine.store.deliveries import Deliveries
 from engine.store.finding import Finding
 from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text
@@ -60,6 +61,7 @@ class SqlStore:
         self.waiting = Waiting(database)
         self.closing = Closing(database, self._keys)
         self.finding = Finding(database, self._keys)
+        self.deliveries = Deliveries(database, self._keys)
 
     @classmethod
     def open(cls, url: str, keyring: Keyring, *, cache_bytes: int = 64 << 20) -> SqlStore:
@@ -353,7 +355,3 @@ class SqlStore:
     def outcomes_of(self, entries: Sequence[int]) -> dict[int, Outcome]:
         """Return the outcomes of these entries; those nobody has worked on are left out."""
         return self._read(lambda reader: _outcomes.outcomes_of(reader.session, entries))
-
-    def deliveries(self, entry: int) -> list[_outcomes.Delivery]:
-        """Return what is to be sent of an entry, or was."""
-        return self._read(lambda reader: _outcomes.deliveries(reader.session, entry))

@@ -32,6 +32,8 @@ __all__ = [
     "CLOCK",
     "CONCEPT",
     "DELIVERY",
+    "DELIVERY_TRY",
+    "DESTINATION",
     "ENTRY_ERA",
     "GAP",
     "GAP_WAIT",
@@ -277,17 +279,62 @@ SEARCHED = Table(
     sqlite_with_rowid=False,
 )
 
+DESTINATION = Table(
+    "destination",  # places that deliveries go to: a number for its name, and how it is doing
+    METADATA,
+    Column("id", BIG, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # open | down | stopped by a person
+    Column("since", BIG, nullable=False),
+    Column("why", Text, nullable=False),  # without patient data
+)
+
 DELIVERY = Table(
     "delivery",
     METADATA,
-    Column("id", BIG, primary_key=True, autoincrement=False),  # entry << 12 | place in the entry
-    Column("entry", BIG, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("status", Text, nullable=False),  # pending | done | failed
-    Column("detail", LargeBinary, nullable=False),  # sealed
-    Column("attempts", BIG, nullable=False),
-    Column("at", BIG, nullable=False),
-    Index("delivery_by_status", "status", "id"),
+    Column("id", BIG, primary_key=True, autoincrement=False),  # entry or position << 12 | destination
+    Column("entry", BIG, nullable=False),  # what it is made of
+    Column("destination", BIG, nullable=False),
+    Column("status", Text, nullable=False),  # pending | sent | refused | parked | skipped
+    Column("keys", Text, nullable=False),  # JSON: keyed hashes of what keeps its order
+    Column("due", BIG, nullable=False),  # not before, ms
+    Column("tries", BIG, nullable=False),
+    Column("round", BIG, nullable=False),  # how often it was put back; a result of an older round is void
+    Column("anew", BIG, nullable=False),  # how often a person sent it as new: part of its key
+    Column("at", BIG, nullable=False),  # when it was made
+    Column("first", BIG),  # first try since it was put back for which the parcel may be to blame
+    Column("done", BIG),
+    Column("why", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Index(
+        "delivery_pending",
+        "destination",
+        "id",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index(
+        "delivery_held",
+        "destination",
+        "id",
+        sqlite_where=text("status IN ('parked', 'refused')"),
+        postgresql_where=text("status IN ('parked', 'refused')"),
+    ),
+    Index("delivery_by_entry", "entry"),
+)
+
+DELIVERY_TRY = Table(
+    "delivery_try",  # the evidence: what was sent and answered; the same again is one row, counted
+    METADATA,
+    Column("delivery", BIG, primary_key=True, autoincrement=False),
+    Column("n", BIG, primary_key=True, autoincrement=False),
+    Column("at", BIG, nullable=False),  # of the last of them
+    Column("ms", BIG, nullable=False),
+    Column("times", BIG, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("sealed", LargeBinary),  # request and answer
+    sqlite_with_rowid=False,
 )
 
 GAP = Table(

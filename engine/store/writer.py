@@ -15,6 +15,7 @@ import orjson
 from engine.kernel.message import Outcome, Work
 from engine.store.columns import codings, concept_of, identifiers, span_of
 from engine.store.content import Version
+from engine.store.deliveries import Asked
 from engine.store.gaps import Ledger, note_gaps, note_tables
 from engine.store.keys import Keys
 from engine.store.meant import OF_ONE_PATIENT
@@ -57,7 +58,7 @@ class Writer:
         self._touches: dict[tuple[int, int, int, int], tuple[int | None, str | None]] = {}
         self._outcomes: list[tuple[Any, ...]] = []
         self._search: set[tuple[int, int, int]] = set()
-        self._deliveries: list[tuple[Any, ...]] = []
+        self._deliveries = Asked()
         self._lanes: dict[int, int] = {}
         self._pending: set[tuple[int, int]] = set()
         self._ledger = ledger or Ledger()
@@ -213,11 +214,8 @@ class Writer:
         era = work.entry >> ENTRY_ERA
         for kind, value in work.search:
             self._search.add((era, self.keys.search(kind, value), work.entry))
-        for place, delivery in enumerate(work.deliveries if outcome.status == "done" else ()):
-            number = work.entry << 12 | place
-            body = self.keys.keyring.seal(orjson.dumps(dict(delivery)), b"core:delivery:%d" % number)
-            name = str(delivery.get("destination", ""))
-            self._deliveries.append((number, work.entry, name, "pending", body, 0, outcome.at))
+        if work.deliveries and outcome.status == "done":
+            self._deliveries.note(work, self.state)
         self.advance(work.lanes, work.entry)
 
     def advance(self, lanes: Sequence[int], upto: int) -> None:
@@ -282,7 +280,7 @@ class Writer:
         )
         session.insert("pending_reference", "mac bigint, rid bigint", sorted(self._pending), nothing)
         self._flush_outcomes()
-        for rows in (self._bindings, self._packs, self._history, self._outcomes, self._deliveries):
+        for rows in (self._bindings, self._packs, self._history, self._outcomes):
             rows.clear()
         for gathered in (self._tokens, self._codings, self._search, self._pending):
             gathered.clear()
@@ -305,13 +303,7 @@ class Writer:
             sorted(self._search),
             "ON CONFLICT DO NOTHING",
         )
-        session.insert(
-            "delivery",
-            "id bigint, entry bigint, destination text, status text, detail bytea, attempts bigint, "
-            "at bigint",
-            self._deliveries,
-            "ON CONFLICT DO NOTHING",
-        )
+        self._deliveries.flush(session)
         higher = (
             "ON CONFLICT (lane) DO UPDATE SET watermark = excluded.watermark "
             "WHERE excluded.watermark > lane.watermark"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engine.channels.message.envelope import Envelope
 from engine.channels.message.linked import Link
 from engine.store.audit import AuditRow
-from engine.store.outcomes import Delivery
+from engine.store.deliveries import Delivery
 
 __all__ = ["Event", "timeline"]
 
@@ -57,7 +57,7 @@ def timeline(
                 Event(link.received, "edited and sent again", f"now {link.state}", link.asked_by, link.entry)
             )
     for one in deliveries:
-        times = f", {one.attempts} attempts" if one.attempts > 1 else ""
+        times = f", {one.tries} tries" if one.tries > 1 else ""
         out.append(Event(one.at, "delivery", f"to {one.destination}: {one.status}{times}"))
     for row in seen:
         out.append(Event(row.at, "looked at", row.action, row.who))

@@ -200,7 +200,7 @@ def add(door: Door) -> None:
         seen = []
         if visit.may("see.audit"):
             seen = store.audit.numbered(store.audit.names.rows_naming([f"entry/{one.about.entry}"], _SEEN))
-        events = timeline(one.about, links, store.deliveries(one.about.entry), seen)
+        events = timeline(one.about, links, store.deliveries.of_entry(one.about.entry), seen)
         return page_of(visit, one, "timeline", events=events, links=links)
 
     @door.get("/message/{entry:int}/compare", needs="see.messages")

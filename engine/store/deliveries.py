@@ -1,0 +1,353 @@
+"""What is to go out, what went out, and what came of it: the queue of every destination, in the core store.
+
+In: what works ask to be delivered, in their own transaction; receipts of tries. Out: what is due, in order,
+with what must wait for something before it. A delivery of a message is one for ever, however often the
+message runs again; one that carries what the core store says is put back when its entry writes again. A
+receipt counts only for the round it was sent in. Nothing here is patient data: keys are hashes, the evidence
+is sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from engine.kernel.delivery import Receipt
+from engine.kernel.message import Work
+from engine.store.database import Database, Session
+from engine.store.keys import Keys
+from engine.store.state import State
+
+__all__ = ["STATUSES", "Asked", "Deliveries", "Delivery", "Place", "Result", "Try"]
+
+STATUSES = ("pending", "sent", "refused", "parked", "skipped")
+_EVIDENCE = 64 << 10  # bytes kept of a request and of an answer, each
+_COLUMNS = (
+    "d.id, d.entry, p.name, d.status, d.keys, d.due, d.tries, d.round, d.anew, d.at, d.first, d.done, d.why, "
+    "d.reference"
+)
+_FROM = "FROM delivery d JOIN destination p ON p.id = d.destination"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery as it stands. Times in ms."""
+
+    id: int
+    entry: int
+    destination: str
+    status: str
+    keys: tuple[int, ...]
+    due: int
+    tries: int
+    round: int
+    anew: int
+    at: int
+    first: int | None
+    done: int | None
+    why: str
+    reference: str
+
+    @property
+    def position(self) -> int:
+        """The entry that the delivery is known by."""
+        return self.id >> 12
+
+
+class Try(NamedTuple):
+    """One try, or several that ended alike. `at` is of the last of them."""
+
+    n: int
+    at: int
+    ms: int
+    times: int
+    verdict: str
+    why: str
+    request: bytes
+    answer: bytes
+
+
+class Result(NamedTuple):
+    """What one try came to. `due`: when it is tried again, where it is."""
+
+    delivery: Delivery
+    receipt: Receipt
+    status: str  # pending | sent | refused | parked | skipped
+    due: int
+    at: int
+    ms: int
+    again: bool = False  # what it carried has changed meanwhile: it is put back at once
+
+
+class Place(NamedTuple):
+    """How a destination is doing."""
+
+    name: str
+    state: str  # open | down | stopped
+    since: int
+    why: str
+    pending: int = 0
+    oldest: int | None = None  # when the oldest that is pending was made
+    refused: int = 0
+    parked: int = 0
+
+
+class Asked:
+    """The deliveries that the works of one transaction ask for."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+        self._names: list[tuple[str, bool]] = []
+
+    def note(self, work: Work, state: State) -> None:
+        """Note what a work that is done asks for."""
+        for due in work.deliveries:
+            mark = work.entry if due.state else work.position
+            self._rows.append((mark << 12, work.entry, orjson.dumps(due.keys).decode(), state.at))
+            self._names.append((due.destination, due.state))
+
+    def flush(self, session: Session) -> None:
+        """Write them."""
+        if not self._rows:
+            return
+        numbers = _numbers(session, {name for name, _ in self._names})
+        rows: dict[bool, list[tuple[Any, ...]]] = {True: [], False: []}
+        for (mark, entry, keys, at), (name, state) in zip(self._rows, self._names, strict=True):
+            n = numbers[name]
+            rows[state].append((mark | n, entry, n, "pending", keys, 0, 0, 0, 0, at, "", ""))
+        columns = (
+            "id bigint, entry bigint, destination bigint, status text, keys text, due bigint, tries bigint, "
+            "round bigint, anew bigint, at bigint, why text, reference text"
+        )
+        session.insert("delivery", columns, rows[False], "ON CONFLICT DO NOTHING")
+        session.insert(
+            "delivery",
+            columns,
+            list({row[0]: row for row in rows[True]}.values()),
+            "ON CONFLICT (id) DO UPDATE SET status = 'pending', due = 0, tries = 0, first = NULL, done = NULL, "
+            "round = delivery.round + 1, keys = excluded.keys",
+        )
+        self._rows.clear()
+        self._names.clear()
+
+
+def _numbers(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """Return the number of each destination, making those that are new."""
+    known = {name: number for number, name in session.all("SELECT id, name FROM destination")}
+    for name in sorted(set(names) - set(known)):
+        known[name] = max(known.values(), default=0) + 1
+        if known[name] >= 1 << 12:
+            raise ValueError("there are more than 4,095 destinations")
+        session.insert(
+            "destination",
+            "id bigint, name text, state text, since bigint, why text",
+            [(known[name], name, "open", 0, "")],
+        )
+    return known
+
+
+class Deliveries:
+    """The deliveries of one store."""
+
+    def __init__(self, database: Database, keys: Keys) -> None:
+        self._database, self._keyring = database, keys.keyring
+
+    # -- the loop -----------------------------------------------------------
+
+    def pending(self, destination: str, after: int, limit: int) -> list[Delivery]:
+        """Return what waits for a destination, in order, after the id that the last page ended with."""
+        where = "WHERE d.status = 'pending' AND p.name = ? AND d.id > ? ORDER BY d.id LIMIT ?"
+        return self._some(where, (destination, after, limit))
+
+    def held_keys(self, destination: str) -> set[int]:
+        """Return the keys of which something is parked: what comes after it waits for a person, too."""
+        sql = f"SELECT d.keys {_FROM} WHERE d.status = 'parked' AND p.name = ?"
+        with self._database.read() as session:
+            return {key for (keys,) in session.all(sql, (destination,)) for key in orjson.loads(keys)}
+
+    def record(self, results: Sequence[Result]) -> None:
+        """Write down what tries came to, with their evidence, in one transaction."""
+        with self._database.write() as session:
+            for one in results:
+                self._one(session, one)
+
+    def _one(self, session: Session, result: Result) -> None:
+        delivery, receipt = result.delivery, result.receipt
+        status, finished = result.status, result.status != "pending"
+        if result.again:
+            status, finished = "pending", False
+        first = "COALESCE(first, ?)" if not receipt.down else "first"
+        session.run(
+            f"UPDATE delivery SET status = ?, due = ?, tries = ?, first = {first}, done = ?, why = ?, "
+            "reference = ? WHERE id = ? AND round = ? AND status = 'pending'",
+            (
+                *(status, 0 if result.again else result.due, delivery.tries + 1),
+                *(() if receipt.down else (result.at,)),
+                *(result.at if finished else None, receipt.why[:500], receipt.reference[:200]),
+                *(delivery.id, delivery.round),
+            ),
+        )
+        last = session.all(
+            "SELECT n, verdict, why FROM delivery_try WHERE delivery = ? ORDER BY n DESC LIMIT 1",
+            (delivery.id,),
+        )
+        sealed = self._sealed(delivery.id, receipt)
+        if last and last[0][1:] == (receipt.verdict, receipt.why[:500]) and receipt.verdict == "retry":
+            session.run(
+                "UPDATE delivery_try SET at = ?, ms = ?, times = times + 1, sealed = ? "
+                "WHERE delivery = ? AND n = ?",
+                (result.at, result.ms, sealed, delivery.id, last[0][0]),
+            )
+            return
+        session.insert(
+            "delivery_try",
+            "delivery bigint, n bigint, at bigint, ms bigint, times bigint, verdict text, why text, sealed bytea",
+            [
+                (
+                    *(delivery.id, last[0][0] + 1 if last else 1, result.at, result.ms, 1),
+                    *(receipt.verdict, receipt.why[:500], sealed),
+                )
+            ],
+        )
+
+    def _sealed(self, number: int, receipt: Receipt) -> bytes | None:
+        if not receipt.request and not receipt.answer:
+            return None
+        request, answer = receipt.request[:_EVIDENCE], receipt.answer[:_EVIDENCE]
+        return self._keyring.seal(b"%d\n" % len(request) + request + answer, b"core:try:%d" % number)
+
+    def set_state(self, destination: str, state: str, why: str, at: int) -> None:
+        """Write down how a destination is doing."""
+        with self._database.write() as session:
+            _numbers(session, [destination])
+            session.run(
+                "UPDATE destination SET state = ?, since = ?, why = ? WHERE name = ?",
+                (state, at, why[:500], destination),
+            )
+
+    def state(self, destination: str) -> str:
+        """Return `open`, `down`, or `stopped`."""
+        with self._database.read() as session:
+            rows = session.all("SELECT state FROM destination WHERE name = ?", (destination,))
+        return str(rows[0][0]) if rows else "open"
+
+    # -- people -------------------------------------------------------------
+
+    def get(self, number: int) -> Delivery | None:
+        """Return one delivery."""
+        return next(iter(self._some("WHERE d.id = ?", (number,))), None)
+
+    def of_entry(self, *entries: int) -> list[Delivery]:
+        """Return what was, or is to be, delivered of entries."""
+        found: dict[int, Delivery] = {}
+        for entry in entries:
+            marks = (entry << 12, (entry + 1) << 12, entry)
+            for one in self._some("WHERE (d.id >= ? AND d.id < ?) OR d.entry = ? ORDER BY d.id", marks):
+                found[one.id] = one
+        return [found[number] for number in sorted(found)]
+
+    def listed(self, destination: str, status: str, before: int | None, limit: int) -> list[Delivery]:
+        """Return deliveries of a destination in a status, newest first; `before`: the last of a page."""
+        where = "WHERE p.name = ? AND d.status = ? AND d.id < ? ORDER BY d.id DESC LIMIT ?"
+        return self._some(where, (destination, status, before or 1 << 62, limit))
+
+    def tries(self, number: int) -> list[Try]:
+        """Return the tries of a delivery, oldest first, with what was sent and answered."""
+        with self._database.read() as session:
+            rows = session.all(
+                "SELECT n, at, ms, times, verdict, why, sealed FROM delivery_try WHERE delivery = ? ORDER BY n",
+                (number,),
+            )
+        out = []
+        for n, at, ms, times, verdict, why, sealed in rows:
+            opened = self._keyring.unseal(bytes(sealed), b"core:try:%d" % number) if sealed else b"0\n"
+            size, _, rest = opened.partition(b"\n")
+            out.append(Try(n, at, ms, times, verdict, why, rest[: int(size)], rest[int(size) :]))
+        return out
+
+    def places(self) -> list[Place]:
+        """Return every destination that anything was delivered to, and what waits for it."""
+        with self._database.read() as session:
+            places = session.all("SELECT id, name, state, since, why FROM destination ORDER BY name")
+            pending = {
+                n: (count, oldest)
+                for n, count, oldest in session.all(
+                    "SELECT destination, count(*), min(at) FROM delivery WHERE status = 'pending' "
+                    "GROUP BY destination"
+                )
+            }
+            held = {
+                (n, status): count
+                for n, status, count in session.all(
+                    "SELECT destination, status, count(*) FROM delivery WHERE status IN ('parked', 'refused') "
+                    "GROUP BY destination, status"
+                )
+            }
+        return [
+            Place(
+                *(name, state, since, why, *pending.get(n, (0, None))),
+                refused=held.get((n, "refused"), 0),
+                parked=held.get((n, "parked"), 0),
+            )
+            for n, name, state, since, why in places
+        ]
+
+    def send_again(self, numbers: Sequence[int], as_new: bool = False) -> list[int]:
+        """Put deliveries back; `as_new`: with another key, so that the other side takes it for another one.
+
+        Returns those that it changed: what is pending already is tried at once, and stays what it is.
+        """
+        changed = []
+        with self._database.write() as session:
+            for number in numbers:
+                rows = session.all("SELECT status FROM delivery WHERE id = ?", (number,))
+                if not rows:
+                    continue
+                if rows[0][0] == "pending" and not as_new:
+                    session.run("UPDATE delivery SET due = 0 WHERE id = ?", (number,))
+                    continue
+                session.run(
+                    "UPDATE delivery SET status = 'pending', due = 0, tries = 0, first = NULL, done = NULL, "
+                    "round = round + 1, anew = anew + ? WHERE id = ?",
+                    (int(as_new), number),
+                )
+                changed.append(number)
+        return changed
+
+    def skip(self, numbers: Sequence[int], why: str) -> list[int]:
+        """Take deliveries out that shall not go; returns those that it changed."""
+        changed = []
+        with self._database.write() as session:
+            for number in numbers:
+                sql = "SELECT 1 FROM delivery WHERE id = ? AND status IN ('pending', 'parked', 'refused')"
+                if session.all(sql, (number,)):
+                    session.run(
+                        "UPDATE delivery SET status = 'skipped', round = round + 1, why = ? WHERE id = ?",
+                        (why[:500], number),
+                    )
+                    changed.append(number)
+        return changed
+
+    def waiting_of(self, entries: Sequence[int]) -> set[int]:
+        """Return which of these entries something is still to be delivered of."""
+        found: set[int] = set()
+        open_ = "status IN ('pending', 'parked', 'refused')"
+        with self._database.read() as session:
+            sql = f"SELECT entry, id FROM delivery WHERE {open_} AND entry IN (...)"
+            for entry, number in session.among(sql, list(entries)):
+                found |= {entry, number >> 12}
+        return found
+
+    def _some(self, where: str, parameters: Sequence[Any]) -> list[Delivery]:
+        with self._database.read() as session:
+            return list(_made(session.all(f"SELECT {_COLUMNS} {_FROM} {where}", parameters)))
+
+
+def _made(rows: Iterable[Sequence[Any]]) -> Iterator[Delivery]:
+    for row in rows:
+        values: list[Any] = list(row)
+        values[4] = tuple(orjson.loads(values[4]))
+        yield Delivery(*values)
