@@ -50,7 +50,8 @@ def keep(
     processed = min((marks.get(n, 0) for n in range(journal.lanes)), default=0)
 
     def needed(ids: Sequence[int]) -> list[int]:
-        return [i for i in ids if (o := store.outcome(i)) is None or o.status == "parked"]
+        parked = [i for i in ids if (o := store.outcome(i)) is None or o.status == "parked"]
+        return sorted({*parked, *store.deliveries.waiting_of(ids)} & set(ids))
 
     if dry_run:
         return plan(journal, policy, processed=processed, needed=needed, now=now)

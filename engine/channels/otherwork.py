@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.channels.arriving import Read, read_body, stored
 from engine.channels.dating import told
+from engine.channels.delivering.choosing import dues_of
 from engine.channels.documents import superseding
 from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.packages import package_drafts
@@ -32,7 +33,6 @@ from engine.mapping.from_ncpdp import mark_fills, mark_known
 
 if TYPE_CHECKING:
     from engine.channels.definition import Channel
-from engine.channels.delivering.choosing import dues_of
     from engine.channels.pipeline import Pipeline
 
 __all__ = ["TOLD_WITH_STUDY", "fill_other", "issuers_of", "judge", "prepare_other", "site_of"]

@@ -15,8 +15,8 @@ from typing import Any
 from engine.channels.actions import mark_changes
 from engine.channels.dating import date_drafts
 from engine.channels.definition import Channel
-from engine.channels.delivering.choosing import dues_of
 from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
+from engine.channels.delivering.choosing import dues_of
 from engine.channels.embedded import work_embedded
 from engine.channels.judging import folded, mixed, without_authority
 from engine.channels.moves import moves_of, parts_of, self_joined

@@ -22,7 +22,7 @@ _KEPT = 500  # lines of the file of ends
 
 def processes(config: Config) -> dict[str, float | None]:
     """Return the processes of a whole hub and the age of their metrics files in seconds; None = no file."""
-    names = ["listeners", *(f"worker-{i}" for i in range(config.workers))]
+    names = ["listeners", *(f"worker-{i}" for i in range(config.workers)), "deliveries"]
     if (config.metrics_dir / "files.prom").exists():  # as soon as there is a channel that takes files
         names.append("files")
     return {name: age(config.metrics_dir / f"{name}.prom") for name in names}

@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from engine.channels.definition import Channel, agree, load_channels
+from engine.channels.delivering.places import destinations_of
 from engine.channels.pipeline import Pipeline
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -227,6 +228,7 @@ def opened(config: Config, listen: str | None = None) -> tuple[Maps, list[Channe
     maps = Maps.open(config.root, config.identity_base)
     channels = load_channels(config.root, listen)
     agree(channels, maps)
+    destinations_of(config, channels)
     return maps, channels
 
 

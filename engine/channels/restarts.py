@@ -49,6 +49,8 @@ def needs_restart(
             whole.append(f"{process}: {new} of this kind; start the hub again with `hub serve`")
         else:
             again.append(process)
+    if [(c.name, c.deliver) for c in live[1]] != [(c.name, c.deliver) for c in draft[1]]:
+        again.append("deliveries")
     return again, whole
 
 

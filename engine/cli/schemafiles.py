@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.channels.definition import WORDS
-from engine.cli.schemadeliver import deliver_schema
 from engine.channels.receiving import WAYS
 from engine.channels.searchwords import MOST_PLACES
+from engine.cli.schemadeliver import deliver_schema
 from engine.kernel.config import Config
 from engine.listeners.ack_rules import AckSettings
 from engine.mapping.project import Maps
@@ -101,7 +101,7 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "object", "properties": step, "additionalProperties": False},
         },
-        "deliver": deliver_schema(),
+        "deliver": deliver_schema(_model),
         "alert": {
             "type": "array",
             "items": {"type": "object", "properties": alarm, "additionalProperties": False},

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
+from engine.channels.delivering.places import destinations_of
 from engine.channels.golive import recover
 from engine.channels.opening import (
     check_pair,
@@ -53,7 +54,7 @@ from engine.security.keys import Keyring
 __all__ = ["serve"]
 
 log = logging.getLogger("hub")
-PARTS = ("listeners", "dicom", "workers", "console")
+PARTS = ("listeners", "dicom", "workers", "deliveries", "console")
 
 
 def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[str], None] = print) -> int:
@@ -89,6 +90,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     maps = Maps.open(root, config.identity_base)
     maps.codes = CodeStore(config.data_dir / "codes.db")  # opens its file when first asked: in each worker
     agree(channels, maps)
+    destinations_of(config, channels)  # what is wrong with one stops nothing later
     _first_open(config, keyring)
     first = _first_link(config, keyring) if "console" in parts else ""
     token = _token(config)
@@ -236,6 +238,8 @@ def _children(
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
         if rows := to_load(config):
             out.append(Child("codes", partial(run_shipping, config, rows), once=True))
+    if "deliveries" in parts:
+        out.append(Child("deliveries", partial(_deliveries, started, keyring)))
     if "console" in parts:
         out.append(Child("console", partial(_console, config, keyring, channels, host, port, token)))
     return out
@@ -267,6 +271,13 @@ def _listeners(started: Started, keyring: Keyring, ready: Callable[[str], None])
 def _files(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:
     channels, _ = started.now("files")
     run_files(started.config, channels, keyring, ready)
+
+
+def _deliveries(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:
+    from engine.cli.delivering import run_deliveries
+
+    channels, _ = started.now("deliveries")
+    run_deliveries(started.config, channels, keyring, ready)
 
 
 def _nodes(started: Started, keyring: Keyring, ready: Callable[[str], None]) -> None:

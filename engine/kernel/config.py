@@ -208,8 +208,8 @@ class Config(BaseModel):
     )
     destinations: dict[str, dict[str, Any]] = Field(
         default={},
-        description="Places that deliveries go to, by the name that channels use under `deliver:`: the word of "
-        "a kind with its settings, and `retry`, `order`, `at_once`; see docs/operators/destinations.md.",
+        description="Places that deliveries go to, by the name that channels use under `deliver:`: the word "
+        "of a kind with its settings, and `retry`, `order`, `at_once`; see docs/operators/destinations.md.",
         examples=[{"archive": {"file": {"path": "/archive/{type}/{entry}.hl7"}}}],
         repr=False,
     )

@@ -127,8 +127,8 @@ class Asked:
             "delivery",
             columns,
             list({row[0]: row for row in rows[True]}.values()),
-            "ON CONFLICT (id) DO UPDATE SET status = 'pending', due = 0, tries = 0, first = NULL, done = NULL, "
-            "round = delivery.round + 1, keys = excluded.keys",
+            "ON CONFLICT (id) DO UPDATE SET status = 'pending', due = 0, tries = 0, first = NULL, "
+            "done = NULL, round = delivery.round + 1, keys = excluded.keys",
         )
         self._rows.clear()
         self._names.clear()
@@ -204,7 +204,8 @@ class Deliveries:
             return
         session.insert(
             "delivery_try",
-            "delivery bigint, n bigint, at bigint, ms bigint, times bigint, verdict text, why text, sealed bytea",
+            "delivery bigint, n bigint, at bigint, ms bigint, times bigint, verdict text, why text, "
+            "sealed bytea",
             [
                 (
                     *(delivery.id, last[0][0] + 1 if last else 1, result.at, result.ms, 1),
@@ -218,6 +219,20 @@ class Deliveries:
             return None
         request, answer = receipt.request[:_EVIDENCE], receipt.answer[:_EVIDENCE]
         return self._keyring.seal(b"%d\n" % len(request) + request + answer, b"core:try:%d" % number)
+
+    def body(self, number: int) -> bytes | None:
+        """Return what was written for a delivery before; None where nothing was."""
+        with self._database.read() as session:
+            rows = session.all("SELECT body FROM delivery WHERE id = ?", (number,))
+        return (
+            self._keyring.unseal(bytes(rows[0][0]), b"core:sent:%d" % number) if rows and rows[0][0] else None
+        )
+
+    def keep_body(self, number: int, body: bytes) -> None:
+        """Keep what was written for a delivery: another try sends the same bytes."""
+        with self._database.write() as session:
+            sealed = self._keyring.seal(body, b"core:sent:%d" % number)
+            session.run("UPDATE delivery SET body = ? WHERE id = ?", (sealed, number))
 
     def set_state(self, destination: str, state: str, why: str, at: int) -> None:
         """Write down how a destination is doing."""
@@ -258,7 +273,8 @@ class Deliveries:
         """Return the tries of a delivery, oldest first, with what was sent and answered."""
         with self._database.read() as session:
             rows = session.all(
-                "SELECT n, at, ms, times, verdict, why, sealed FROM delivery_try WHERE delivery = ? ORDER BY n",
+                "SELECT n, at, ms, times, verdict, why, sealed FROM delivery_try "
+                "WHERE delivery = ? ORDER BY n",
                 (number,),
             )
         out = []
@@ -282,8 +298,8 @@ class Deliveries:
             held = {
                 (n, status): count
                 for n, status, count in session.all(
-                    "SELECT destination, status, count(*) FROM delivery WHERE status IN ('parked', 'refused') "
-                    "GROUP BY destination, status"
+                    "SELECT destination, status, count(*) FROM delivery "
+                    "WHERE status IN ('parked', 'refused') GROUP BY destination, status"
                 )
             }
         return [
@@ -311,7 +327,7 @@ class Deliveries:
                     continue
                 session.run(
                     "UPDATE delivery SET status = 'pending', due = 0, tries = 0, first = NULL, done = NULL, "
-                    "round = round + 1, anew = anew + ? WHERE id = ?",
+                    f"round = round + 1, anew = anew + ? {', body = NULL' if as_new else ''} WHERE id = ?",
                     (int(as_new), number),
                 )
                 changed.append(number)

@@ -306,6 +306,7 @@ DELIVERY = Table(
     Column("done", BIG),
     Column("why", Text, nullable=False),
     Column("reference", Text, nullable=False),
+    Column("body", LargeBinary),  # sealed: what was written for it once, so that another try is the same
     Index(
         "delivery_pending",
         "destination",

@@ -25,6 +25,7 @@ __all__ = ["Destined", "Retry", "around", "destinations_of"]
 _ORDERS = ("by patient", "as they come", "none")
 _THEN = ("hold", "skip", "wait")
 _MOST_AT_ONCE = 64
+_FOR = 3_600_000  # ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Retry:
     """How long what may pass is tried, and what happens then. A destination that is down counts for nothing:
     what waits for it waits."""
 
-    for_ms: int = 3_600_000
+    for_ms: int = _FOR
     then: str = "hold"  # hold | skip | wait
 
 
@@ -81,7 +82,9 @@ def destinations_of(config: Config, channels: Iterable[Channel]) -> dict[str, De
         where = config.at(f"destinations.{name}")
         if not NAME.fullmatch(name):
             raise ConfigError(
-                f"destinations: {name!r} is no name", where=where, remedy="use small letters, digits and _, at most 40"
+                f"destinations: {name!r} is no name",
+                where=where,
+                remedy="use small letters, digits and _, at most 40",
             )
         found[name] = _destined(name, words, where, rules.get(name, {}))
     for name, rule in inline.items():
@@ -119,7 +122,9 @@ def _destined(name: str, words: Mapping[str, Any], where: str, rules: Mapping[st
             where=where,
             remedy="write at_once: 1, or order: by patient",
         )
-    return Destined(name, kind, settings, _retry(words.get("retry"), name, where), order, at_once, where, rules)
+    return Destined(
+        name, kind, settings, _retry(words.get("retry"), name, where), order, at_once, where, rules
+    )
 
 
 def _retry(value: Any, name: str, where: str) -> Retry:
@@ -127,11 +132,13 @@ def _retry(value: Any, name: str, where: str) -> Retry:
         return Retry()
     if not isinstance(value, dict) or set(value) - {"for", "then"}:
         raise ConfigError(
-            f"{name}: retry: takes {{for, then}}", where=where, remedy="write e.g. retry: {for: 4 hours, then: hold}"
+            f"{name}: retry: takes {{for, then}}",
+            where=where,
+            remedy="write e.g. retry: {for: 4 hours, then: hold}",
         )
     then = str(value.get("then", "hold"))
     if then not in _THEN:
         raise ConfigError(
             f"{name}: retry: then: {then!r} is not known", where=where, remedy=f"write {', '.join(_THEN)}"
         )
-    return Retry(duration_ms(str(value["for"]), where) if "for" in value else Retry.for_ms, then)
+    return Retry(duration_ms(str(value["for"]), where) if "for" in value else _FOR, then)

@@ -64,7 +64,9 @@ def kind_of(words: Mapping[str, Any], where: str) -> str:
     kinds = [word for word in words if word in KINDS]
     if len(kinds) != 1:
         raise ConfigError(
-            "says no kind of destination" if not kinds else f"says {' and '.join(kinds)}: a destination is one",
+            "says no kind of destination"
+            if not kinds
+            else f"says {' and '.join(kinds)}: a destination is one",
             where=where,
             remedy=f"write one of: {', '.join(sorted(KINDS))}",
         )
@@ -105,7 +107,9 @@ def _rule(name: str, value: Any, channel: str, shared: Mapping[str, str], where:
     for word in words:
         if word not in known:
             raise ConfigError(
-                f"deliver: {name}: does not know {word!r}", where=where, remedy=f"use {', '.join(sorted(known))}"
+                f"deliver: {name}: does not know {word!r}",
+                where=where,
+                remedy=f"use {', '.join(sorted(known))}",
             )
     place = {word: words[word] for word in words if word not in _RULE_WORDS}
     if not place and name not in shared:

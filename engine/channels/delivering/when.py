@@ -46,7 +46,9 @@ def _check(condition: Condition, text: str, where: str) -> None:
         except FormatError as e:
             raise MapError(f"{text!r}: {e.what}", where=where, remedy=e.remedy) from None
         if not place.segment:
-            raise MapError(f"{text!r}: {condition.location} is no place in a message", where=where, remedy=_REMEDY)
+            raise MapError(
+                f"{text!r}: {condition.location} is no place in a message", where=where, remedy=_REMEDY
+            )
     else:
         raise MapError(f"{text!r} cannot be asked of a whole message", where=where, remedy=_REMEDY)
 
@@ -83,7 +85,10 @@ def _compares(condition: Compare, values: list[str]) -> bool:
     compare = _ORDER[condition.op]
     limits = [limit for text in wanted if (limit := _number(text)) is not None]
     return any(
-        compare(number, limit) for value in values if (number := _number(value)) is not None for limit in limits
+        compare(number, limit)
+        for value in values
+        if (number := _number(value)) is not None
+        for limit in limits
     )
 
 

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("done", BIG),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary()),
     )
     for name, where in (("pending", "status = 'pending'"), ("held", "status IN ('parked', 'refused')")):
         op.create_index(

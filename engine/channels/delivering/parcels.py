@@ -1,0 +1,180 @@
+"""What a delivery carries: the message as it came, what the core store says now, an event, another format.
+
+In: a delivery, its rule, the journal and the core store. Out: a parcel, or None where there is nothing to
+deliver: the entry wrote nothing. Raises HubError for what a person has to look at, StoreUnavailable for what
+is tried again. What a map writes is written once and kept: another try sends the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.channels.delivering.places import Destined
+from engine.channels.delivering.rules import Rule
+from engine.channels.writing import NothingToWrite, given_for, render, written_for
+from engine.fhir import jsonio
+from engine.formats.content import recognise
+from engine.journal.sql import SqlJournal
+from engine.kernel.clock import iso
+from engine.kernel.delivery import Parcel
+from engine.kernel.errors import HubError
+from engine.kernel.message import Entry
+from engine.mapping.outbound.library import OutMaps
+from engine.security.keys import Keyring
+from engine.store.deliveries import Delivery
+from engine.store.sql import SqlStore
+
+__all__ = ["Parcels"]
+
+_MEDIA = {
+    "hl7v2": "application/hl7-v2",
+    "": "application/hl7-v2",
+    "x12": "application/edi-x12",
+    "cda": "application/xml",
+    "ncpdp": "application/xml",
+    "xdm": "application/zip",
+    "dicom": "application/dicom",
+}
+_STEPS = 3  # a result, the order it is based on, the role that placed it
+_MOST = 2000  # resources in one bundle
+
+
+class Parcels:
+    """Makes parcels for one hub."""
+
+    def __init__(
+        self, root: Path, identity_base: str, keyring: Keyring, journal: SqlJournal, store: SqlStore
+    ) -> None:
+        self._root, self._base = root, identity_base
+        self._journal, self._store = journal, store
+        self._own = keyring.mac16("hub", "deliveries").hex()[:8]
+        self._maps: OutMaps | None = None
+
+    def make(self, delivery: Delivery, place: Destined) -> Parcel | None:
+        """Make the parcel of a delivery."""
+        entry = self._journal.get(delivery.entry)
+        if entry is None:
+            raise HubError("the entry is not in the journal", where=f"entry {delivery.entry}")
+        rule = place.rules.get(entry.channel)
+        if rule is None:
+            raise HubError(
+                f"channel {entry.channel} delivers nothing to {place.name} any more",
+                where=f"delivery {delivery.id}",
+                remedy="bring the line under deliver: back, or skip what waits",
+            )
+        key = self.key(delivery, place.name)
+        facts = _facts(entry, key)
+        if rule.body == "original":
+            media = _MEDIA.get(recognise(entry.body), "application/octet-stream")
+            return Parcel(key, entry.id, entry.channel, entry.body, media, facts, tries=delivery.tries)
+        written = list(dict.fromkeys((type, id) for type, id, _, _ in self._store.written_by(entry.id)))
+        if rule.body == "fhir":
+            return self._state(delivery, entry, written, key, facts)
+        kept = self._store.deliveries.body(delivery.id)
+        if kept is None:
+            kept = self._written(delivery, entry, rule, written, key, facts)
+            if kept is None:
+                return None
+            self._store.deliveries.keep_body(delivery.id, kept)
+        written_as, _, body = kept.partition(b"\n")
+        return Parcel(key, entry.id, entry.channel, body, written_as.decode(), facts, tries=delivery.tries)
+
+    def key(self, delivery: Delivery, place: str) -> str:
+        """Return the parcel's key: the same until a person sends it as new."""
+        anew = f"-n{delivery.anew}" if delivery.anew else ""
+        return f"{self._own}-{delivery.position}-{delivery.id & 0xFFF}{anew}"
+
+    def _written(
+        self,
+        delivery: Delivery,
+        entry: Entry,
+        rule: Rule,
+        written: list[tuple[str, str]],
+        key: str,
+        facts: Mapping[str, str],
+    ) -> bytes | None:
+        """Write an event or a message of another format; its media type stands in the first line."""
+        if self._maps is None:
+            self._maps = OutMaps.open(self._root, identity_base=self._base)
+        names = [f"{type}/{id}" for type, id in written]
+        resources = written_for(self._maps, rule.body, names, self._store.read)
+        number = delivery.id << 4 | delivery.anew & 0xF
+        try:
+            made = render(self._maps, rule.body, resources, given_for(key, number, facts, rule.given))
+        except NothingToWrite:
+            return None
+        return made.media.encode() + b"\n" + made.body
+
+    def _state(
+        self,
+        delivery: Delivery,
+        entry: Entry,
+        written: list[tuple[str, str]],
+        key: str,
+        facts: Mapping[str, str],
+    ) -> Parcel | None:
+        """Put what an entry wrote into a bundle as the store says it now, with what that refers to."""
+        found: dict[str, dict[str, Any]] = {}
+        gone: list[str] = []
+        for type, id in written:
+            resource = self._store.read(type, id)
+            if resource is None:
+                gone.append(f"{type}/{id}")
+            else:
+                found[f"{type}/{id}"] = resource
+        if not found and not gone:
+            return None
+        about = len(found)
+        step = list(found.values())
+        for _ in range(_STEPS):
+            wanted = {name for one in step for name in _references(one)} - set(found) - set(gone)
+            step = []
+            for name in sorted(wanted):
+                type, _, id = name.partition("/")
+                resource = self._store.read(type, id)
+                if resource is not None and len(found) < _MOST:
+                    found[name] = resource
+                    step.append(resource)
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "collection",
+            "entry": [{"fullUrl": f"{self._base}/{name}", "resource": one} for name, one in found.items()],
+        }
+        return Parcel(
+            *(key, entry.id, entry.channel, jsonio.dumps(bundle), "application/fhir+json", facts),
+            mentioned=tuple(list(found)[about:]),
+            gone=tuple(gone),
+            tries=delivery.tries,
+        )
+
+
+def _facts(entry: Entry, key: str) -> dict[str, str]:
+    kind, _, event = entry.message_type.partition("^")
+    return {
+        "key": key,
+        "channel": entry.channel,
+        "entry": str(entry.id),
+        "type": kind,
+        "event": event.partition("^")[0],
+        "control_id": entry.control_id,
+        "sender": entry.sender,
+        "received": iso(entry.received),
+    }
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Give every `Type/id` that a resource refers to."""
+    if isinstance(value, dict):
+        said = value.get("reference")
+        if isinstance(said, str) and said.count("/") == 1 and not said.startswith(("#", "urn:")):
+            yield said
+        yield from _all(value.values())
+    elif isinstance(value, list):
+        yield from _all(value)
+
+
+def _all(values: Iterable[Any]) -> Iterator[str]:
+    for one in values:
+        yield from _references(one)

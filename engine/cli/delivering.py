@@ -1,0 +1,57 @@
+"""The deliveries process of `hub serve`: every destination's queue, and what follows the change feed.
+
+In: the settings, the channels, the keys. Out: a process that ends when it is told to.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from engine.channels.definition import Channel
+from engine.channels.delivering.metrics import write_metrics
+from engine.channels.delivering.parcels import Parcels
+from engine.channels.delivering.places import around, destinations_of
+from engine.channels.delivering.running import Delivering
+from engine.channels.opening import open_journal, open_store
+from engine.kernel.clock import now_ms
+from engine.kernel.config import Config
+from engine.kernel.errors import StoreUnavailable
+from engine.security.keys import Keyring
+
+__all__ = ["run_deliveries"]
+
+MEASURE = 5.0  # seconds between two writings of the figures
+STOP = 15.0  # seconds that what is under way has to end
+
+
+def run_deliveries(
+    config: Config, channels: Iterable[Channel], keyring: Keyring, ready: Callable[[str], None]
+) -> None:
+    """Deliver until told to stop."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    places = destinations_of(config, channels)
+    journal, store = open_journal(config, keyring), open_store(config, keyring)
+    delivering = Delivering(
+        places,
+        around(config),
+        store.deliveries,
+        lambda: Parcels(config.root, config.identity_base, keyring, journal, store).make,
+        now_ms,
+    )
+    path = config.metrics_dir / "deliveries.prom"
+    delivering.start()
+    ready("")
+    try:
+        while True:
+            with suppress(StoreUnavailable):  # the threads say it; the figures grow old, and that is seen
+                write_metrics(path, store.deliveries.places(), delivering.sendings, now_ms())
+            if stopping.wait(MEASURE):
+                break
+    finally:
+        delivering.stop(STOP)
+        store.close()
+        journal.close()
