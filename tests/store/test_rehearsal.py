@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from store_messages import MRN, draft, id_of, merge, patient, result, work
 
-from engine.kernel.message import Flag, Work
+from engine.kernel.message import Due, Flag, Work
 from engine.store.sql import SqlStore
 
 P1, P2 = id_of("Patient", MRN, "1"), id_of("Patient", MRN, "2")
@@ -160,10 +160,10 @@ def test_which_entries_are_known_under_a_word(store: SqlStore) -> None:
 
 
 def test_what_is_to_be_sent_of_an_entry(store: SqlStore) -> None:
-    store.apply([work(1, patient(), deliveries=({"destination": "ward"}, {"destination": "archive"}))])
-    store.apply([work(2, patient(), deliveries=({"destination": "other"},))])
-    assert [(d.destination, d.status) for d in store.deliveries(1)] == [
-        ("ward", "pending"),
-        ("archive", "pending"),
+    store.apply([work(1, patient(), deliveries=(Due("ward"), Due("archive", (7, 8))))])
+    store.apply([work(2, patient(), deliveries=(Due("other"),))])
+    assert [(d.destination, d.status, d.keys) for d in store.deliveries.of_entry(1)] == [
+        ("archive", "pending", (7, 8)),
+        ("ward", "pending", ()),
     ]
-    assert store.deliveries(3) == []
+    assert store.deliveries.of_entry(3) == []

@@ -11,7 +11,7 @@ import pytest
 from store_messages import MRN, ORDER, draft, id_of, patient, result, work
 
 from engine.kernel.errors import StoreUnavailable
-from engine.kernel.message import Draft, Flag
+from engine.kernel.message import Draft, Due, Flag
 from engine.store.sql import SqlStore
 from engine.store.writer import Writer
 
@@ -317,9 +317,10 @@ def test_find_and_outcome_filters(store: SqlStore) -> None:
 
 
 def test_deliveries_wait(store: SqlStore) -> None:
-    store.apply([work(1, patient(), deliveries=({"destination": "ehr", "body": "x"},))])
+    store.apply([work(1, patient(), deliveries=(Due("ehr"),))])
     rows = store._read(lambda reader: reader.session.all("SELECT entry, destination, status FROM delivery"))
-    assert rows == [(1, "ehr", "pending")]
+    assert rows == [(1, 1, "pending")]
+    assert [(p.name, p.state, p.pending) for p in store.deliveries.places()] == [("ehr", "open", 1)]
 
 
 def _problem(clinical: str = "", verified: str = "", **more: Any) -> Draft:

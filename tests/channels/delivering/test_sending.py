@@ -1,0 +1,233 @@
+"""The queue of a destination: what is sent when, in which order, and what becomes of what is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_project import Hub, make_project, shipped_maps
+from notebook import Notebook, known
+
+from engine.channels import replay
+from engine.channels.delivering.parcels import Parcels
+from engine.channels.delivering.places import destinations_of
+from engine.channels.delivering.sending import Sending
+from engine.kernel.delivery import Receipt
+from engine.kernel.errors import StoreUnavailable
+from engine.store.deliveries import Delivery
+
+
+class Bench:
+    """A hub whose results go into a notebook, and the clock by which they do."""
+
+    def __init__(self, hub: Hub, book: Notebook) -> None:
+        self.hub, self.book, self.now = hub, book, 1_000_000
+        self.outbox = hub.store.deliveries
+        self.again()
+
+    def again(self, outbox: object = None) -> Sending:
+        """Start the queue as after a crash."""
+        places = destinations_of(self.hub.config, self.hub.channels)
+        place = places["lab_oru.book"]
+        parcels = Parcels(self.hub.root, "urn:hub:own", self.hub.keyring, self.hub.journal, self.hub.store)
+        self.sending = Sending(
+            *(place, [self.book], outbox or self.outbox, parcels.make, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
+        )
+        return self.sending
+
+    def take(self, control: str, patient: str = "100234") -> int:
+        mine = {"ORD1^": f"ORD{patient}^", "LAB1^": f"LAB{patient}^", "V7001^": f"V{patient}^"}
+        return self.hub.take("lab_oru", "lab/oru_potassium", {"LAB0001": control, "100234": patient, **mine})
+
+    def states(self) -> list[tuple[str, int, str]]:
+        got = [one for entry in range(1, self.hub.journal.head() + 1) for one in self.outbox.of_entry(entry)]
+        return [(one.status, one.tries, one.why) for one in {o.id: o for o in got}.values()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    more = getattr(request, "param", "")
+    root = make_project(tmp_path / "p")
+    path = root / "channels/lab_oru.yaml"
+    path.write_text(path.read_text() + f"\ndeliver:\n  book: {{notebook: {{page: a}}{more}}}\n")
+    with known(monkeypatch) as book:
+        hub = Hub.open(root, shipped_maps())
+        yield Bench(hub, book)
+        hub.close()
+
+
+def test_a_message_is_delivered_once(bench: Bench) -> None:
+    entry = bench.take("C1")
+    assert bench.sending.step()
+    assert not bench.sending.step()
+    (parcel,) = bench.book.got
+    assert parcel.body.startswith(b"MSH|") and parcel.media == "application/hl7-v2"
+    assert (parcel.entry, parcel.facts["control_id"], parcel.facts["type"]) == (entry, "C1", "ORU")
+    (one,) = bench.outbox.of_entry(entry)
+    assert (one.status, one.tries) == ("sent", 1)
+    ((_, _, _, times, verdict, _, request, answer),) = bench.outbox.tries(one.id)
+    assert (times, verdict, request, answer) == (1, "sent", b"asked", b"said")
+
+
+def test_a_replay_sends_the_message_to_nobody_again(bench: Bench) -> None:
+    entry = bench.take("C1")
+    bench.sending.step()
+    replay.ask_replay(bench.hub.journal, entry, "a tester", "to see it")
+    bench.hub.work()
+    assert not bench.sending.step()
+    assert len(bench.book.got) == 1
+
+
+@pytest.mark.parametrize("bench", [", body: fhir"], indirect=True)
+def test_a_bundle_is_what_the_core_store_says_and_a_replay_sends_it_again(bench: Bench) -> None:
+    entry = bench.take("C1")
+    bench.sending.step()
+    (parcel,) = bench.book.got
+    assert b'"type":"collection"' in parcel.body.replace(b" ", b"")
+    assert b'"Observation"' in parcel.body and b'"Patient"' in parcel.body
+    replay.ask_replay(bench.hub.journal, entry, "a tester", "to see it")
+    bench.hub.work()
+    bench.sending.step()  # nothing has changed: there is nothing to deliver, and it is written down
+    assert len(bench.book.got) == 1
+    assert [status for status, _, _ in bench.states()] == ["sent", "sent"]
+
+
+def test_a_person_sends_it_as_new(bench: Bench) -> None:
+    entry = bench.take("C1")
+    bench.sending.step()
+    (one,) = bench.outbox.of_entry(entry)
+    assert bench.outbox.send_again([one.id]) == [one.id]
+    bench.sending.step()
+    assert bench.outbox.send_again([one.id], as_new=True) == [one.id]
+    bench.sending.step()
+    first, second, third = (parcel.key for parcel in bench.book.got)
+    assert first == second != third
+
+
+def test_what_is_parked_keeps_its_patient_waiting_and_nobody_else(bench: Bench) -> None:
+    bench.book.answers = [Receipt("park", "nobody knows what to do")]
+    first = bench.take("C1")
+    second = bench.take("C2")
+    other = bench.take("C3", "100999")
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == [first, other]
+    bench.sending.step()
+    (one,) = bench.outbox.of_entry(first)
+    assert bench.outbox.skip([one.id], "told by telephone") == [one.id]
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == [first, other, second]
+
+
+def test_what_is_refused_keeps_nobody_waiting(bench: Bench) -> None:
+    bench.book.answers = [Receipt("refuse", "OBX-3 is not known here")]
+    entries = [bench.take("C1"), bench.take("C2")]
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == entries
+    assert [(s, w) for s, _, w in bench.states()] == [("refused", "OBX-3 is not known here"), ("sent", "")]
+
+
+def test_what_may_pass_is_tried_later_and_in_order(bench: Bench) -> None:
+    bench.book.answers = [Receipt("retry", "busy")]
+    first, second = bench.take("C1"), bench.take("C2")
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == [first]
+    assert not bench.sending.step(), "before its time it is not tried, nor what comes after it"
+    bench.now += 1_000
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == [first, first, second]
+    assert bench.book.got[0].key == bench.book.got[1].key
+
+
+@pytest.mark.parametrize("bench", [", retry: {for: 5 minutes, then: hold}"], indirect=True)
+def test_what_does_not_pass_in_time_waits_for_a_person(bench: Bench) -> None:
+    bench.take("C1")
+    for _ in range(12):
+        bench.book.answers = [Receipt("retry", "busy")]
+        bench.sending.step()
+        bench.now += 60_000
+    assert bench.states() == [("parked", len(bench.book.got), "busy")]
+    (one,) = bench.outbox.of_entry(1)
+    ((_, _, _, times, _, _, _, _),) = bench.outbox.tries(one.id)
+    assert times == len(bench.book.got), "the same again is one row of evidence, counted"
+
+
+def test_a_closed_door_costs_one_try_and_blames_nobody(bench: Bench) -> None:
+    bench.take("C1")
+    other = bench.take("C2", "100999")
+    for _ in range(200):
+        bench.book.answers = [Receipt("retry", "cannot connect", down=True)] * 2
+        bench.sending.step()
+        bench.now += 60_000
+    assert other not in [p.entry for p in bench.book.got]
+    assert {status for status, _, _ in bench.states()} == {"pending"}, (
+        "three hours down, and nothing is given up"
+    )
+    assert bench.outbox.state("lab_oru.book") == "down"
+    bench.book.answers = []
+    while bench.sending.step():
+        bench.now += 60_000
+    assert {status for status, _, _ in bench.states()} == {"sent"}
+    assert bench.outbox.state("lab_oru.book") == "open"
+
+
+def test_a_crash_between_delivery_and_record_sends_the_same_key(bench: Bench) -> None:
+    bench.take("C1")
+
+    class Crashing:
+        def __getattr__(self, name: str) -> object:
+            return getattr(bench.outbox, name)
+
+        def record(self, results: object) -> None:
+            raise StoreUnavailable("gone")
+
+    with pytest.raises(StoreUnavailable):
+        bench.again(Crashing()).step()
+    bench.again().step()
+    assert [p.key for p in bench.book.got] == [bench.book.got[0].key] * 2
+    assert [status for status, _, _ in bench.states()] == ["sent"]
+
+
+def test_a_fault_of_ours_parks_one_and_says_nothing_of_what_it_held(bench: Bench) -> None:
+    bench.book.answers = [ValueError("SECRET^NAME")]
+    bench.take("C1")
+    bench.take("C2", "100999")
+    bench.sending.step()
+    assert [status for status, _, _ in bench.states()] == ["parked", "sent"]
+    assert "SECRET" not in bench.states()[0][2]
+
+
+def test_a_person_stops_a_destination(bench: Bench) -> None:
+    bench.outbox.set_state("lab_oru.book", "stopped", "moving house", 1)
+    bench.take("C1")
+    assert not bench.sending.step()
+    bench.outbox.set_state("lab_oru.book", "open", "", 2)
+    assert bench.sending.step()
+
+
+def test_a_result_of_an_older_round_counts_for_nothing(bench: Bench) -> None:
+    bench.take("C1")
+    (one,) = bench.outbox.pending("lab_oru.book", 0, 10)
+    assert isinstance(one, Delivery)
+    bench.outbox.skip([one.id], "not wanted")
+    bench.outbox.send_again([one.id])
+    bench.outbox.record([bench.sending._judged(one, Receipt("sent"), 1, False)])
+    assert [status for status, _, _ in bench.states()] == ["pending"]
+
+
+@pytest.mark.parametrize("bench", [", types: [ORM]", ", when: OBX-3.1 = NOBODY"], indirect=True)
+def test_what_no_rule_wants_goes_nowhere(bench: Bench) -> None:
+    bench.take("C1")
+    assert not bench.sending.step()
+    assert bench.states() == []
+
+
+@pytest.mark.parametrize("bench", [", body: oru, set: {sender: HUB, receiver: STATE}"], indirect=True)
+def test_what_was_written_once_is_sent_again_byte_for_byte(bench: Bench) -> None:
+    bench.book.answers = [Receipt("retry", "busy")]
+    bench.take("C1")
+    bench.sending.step()
+    bench.now += 5_000
+    bench.again().step()
+    assert len(bench.book.got) == 2, bench.states()
+    assert bench.book.got[0].body == bench.book.got[1].body
