@@ -181,8 +181,11 @@ def test_a_store_of_before_is_brought_up(store: SqlStore, open_store: Callable[[
     store.apply([made, looked])
     with store._database.write() as session:
         since = ("searched", "audit_begin", "audit_named_upto", "audit_named")
-        for name in ("revision", "proposal", "gap_wait", "gap", *since):
+        later = ("delivery_try", "delivery", "destination")
+        for name in ("revision", "proposal", "gap_wait", "gap", *since, *later):
             session.run(f"DROP TABLE {name}")
+        session.run("CREATE TABLE delivery (id bigint PRIMARY KEY, status text)")
+        session.run("CREATE INDEX delivery_by_status ON delivery (status, id)")
         for name in ("outcome_work", "outcome_why", "outcome_flagged", "audit_by_who", "audit_by_action"):
             session.run(f"DROP INDEX {name}")
         session.run("ALTER TABLE outcome DROP COLUMN work")
