@@ -17,12 +17,11 @@ where the target demands what is not there (a person looks), MapError where the 
 from __future__ import annotations
 
 import hashlib
-import re
-from base64 import b32encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
+from engine.formats.hl7v2.controlid import control_id
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Report, write_any
@@ -34,7 +33,6 @@ __all__ = [
     "Rendered",
     "about",
     "behind",
-    "control_id",
     "given_for",
     "kinds_of",
     "render",
@@ -55,8 +53,6 @@ MEDIA = {
     "ncpdp": "application/xml",
 }
 """Format -> media type."""
-_LONGEST = 20  # MSH-10 to HL7 v2.6
-_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 _STEPS = 3  # the order, the role that placed it, its practitioner and organization
 
 
@@ -116,13 +112,6 @@ def given_for(key: str, number: int, facts: Mapping[str, str], words: Mapping[st
         "document": str(uuid5(NAMESPACE_OID, key)),
     }
     return {"event": facts.get("event", ""), **words, **own}
-
-
-def control_id(key: str) -> str:
-    """Give MSH-10 for a parcel's key: the key itself where it fits, else 20 characters of its hash."""
-    if len(key) <= _LONGEST and _PLAIN.fullmatch(key):
-        return key
-    return b32encode(hashlib.sha256(key.encode()).digest()).decode()[:_LONGEST]
 
 
 def written_for(maps: OutMaps, name: str, written: Sequence[str], read: Read) -> list[Json]:

@@ -15,7 +15,8 @@ from engine.cli.demo import Tally, addresses, stream
 from engine.cli.follow import channel_at, follow
 from engine.cli.opened import Opened, opened
 from engine.cli.printing import print_ack, print_became
-from engine.destinations.mllp import Answer, Tls, send_file
+from engine.destinations.mllp import Answer, send_file
+from engine.destinations.tls import ClientTls
 from engine.formats.hl7v2.split import iter_messages
 from engine.kernel.errors import ConfigError, HubError
 
@@ -29,7 +30,7 @@ def send_and_tell(
     file: Path, url: str, ca: Path | None, certificate: Path | None, key: Path | None, root: Path | None
 ) -> int:
     """Send the messages of a file; returns 0 when all were taken. Raises HubError."""
-    tls = Tls(ca, certificate, key) if url.startswith("mllps:") else None
+    tls = ClientTls(ca=ca, certificate=certificate, key=key) if url.startswith("mllps:") else None
     count = _count(file)
     many, shown = count > 1, count <= _FOLLOWED
     with ExitStack() as stack:

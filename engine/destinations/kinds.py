@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
+from engine.destinations.mllp_out import MLLP
 from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
 
-_BUILT_IN: tuple[DestinationKind, ...] = (FILE, HTTP)
+_BUILT_IN: tuple[DestinationKind, ...] = (FILE, HTTP, MLLP)
 
 KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}
 """By word."""

@@ -10,12 +10,12 @@ from hub_project import HERE, Hub, make_project
 from engine.channels.writing import (
     NothingToWrite,
     behind,
-    control_id,
     given_for,
     render,
     written_for,
 )
 from engine.fhir import jsonio
+from engine.formats.hl7v2.controlid import control_id
 from engine.formats.hl7v2.header import peek
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps

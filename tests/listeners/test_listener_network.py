@@ -28,7 +28,8 @@ from listener_bench import oru
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from engine.destinations.mllp import NotAnswered, Tls, send
+from engine.destinations.mllp import NotAnswered, send
+from engine.destinations.tls import ClientTls
 from engine.journal.sql import SqlJournal
 from engine.kernel.errors import ConfigError
 from engine.listeners.tls import TlsSettings, tls_options
@@ -333,7 +334,7 @@ def tls_server(certificates: Certificates, tmp_path_factory: pytest.TempPathFact
 
 def test_tls(tls_server: Process, certificates: Certificates) -> None:
     assert tls_server.urls[0].startswith("mllps://")
-    answers = list(send([oru(b"T1"), oru(b"T2")], tls_server.urls[0], tls=Tls(ca=certificates.ca)))
+    answers = list(send([oru(b"T1"), oru(b"T2")], tls_server.urls[0], tls=ClientTls(ca=certificates.ca)))
     assert [answer.code for answer in answers] == ["AA", "AA"]
 
 
@@ -381,19 +382,22 @@ def test_older_tls_and_plain_text_are_refused(tls_server: Process, certificates:
 
 def test_client_certificates(tls_server: Process, certificates: Certificates, tmp_path: Path) -> None:
     certificate, key = certificates.issue("lab")
-    ours = Tls(ca=certificates.ca, certificate=certificate, key=key)
+    ours = ClientTls(ca=certificates.ca, certificate=certificate, key=key)
     [answer] = send([oru(b"C1")], tls_server.urls[1], tls=ours)
     assert answer.good
     strangers = Certificates(tmp_path, "strangers")
     certificate, key = strangers.issue("lab")
-    for tls in (Tls(ca=certificates.ca), Tls(ca=certificates.ca, certificate=certificate, key=key)):
+    for tls in (
+        ClientTls(ca=certificates.ca),
+        ClientTls(ca=certificates.ca, certificate=certificate, key=key),
+    ):
         with pytest.raises(NotAnswered):
             list(send([oru(b"C2")], tls_server.urls[1], tls=tls))
 
 
 def test_a_sender_does_not_talk_to_an_unknown_server(tls_server: Process, tmp_path: Path) -> None:
     with pytest.raises(NotAnswered, match="TLS handshake failed"):
-        list(send([oru()], tls_server.urls[0], tls=Tls(ca=Certificates(tmp_path, "other").ca)))
+        list(send([oru()], tls_server.urls[0], tls=ClientTls(ca=Certificates(tmp_path, "other").ca)))
 
 
 def test_tls_files_that_cannot_be_used(certificates: Certificates, tmp_path: Path) -> None:

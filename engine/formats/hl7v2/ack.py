@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from engine.formats.hl7v2.answers import TABLE_0357
 from engine.formats.hl7v2.charset import declared_codec
 from engine.formats.hl7v2.delims import Delims, read_delims
 from engine.formats.hl7v2.escapes import escape
@@ -35,24 +36,6 @@ class AckError(NamedTuple):
     code: str = "207"
     location: str = ""
     text: str = ""
-
-
-_TABLE_0357 = {
-    "0": "Message accepted",
-    "100": "Segment sequence error",
-    "101": "Required field missing",
-    "102": "Data type error",
-    "103": "Table value not found",
-    "104": "Value too long",
-    "200": "Unsupported message type",
-    "201": "Unsupported event code",
-    "202": "Unsupported processing id",
-    "203": "Unsupported version id",
-    "204": "Unknown key identifier",
-    "205": "Duplicate key identifier",
-    "206": "Application record locked",
-    "207": "Application internal error",
-}
 
 
 def first_answer(header: Header, outcome: str) -> str:
@@ -163,7 +146,7 @@ def _err(error: AckError, delims: Delims) -> str:
     """Write one ERR segment of 2.5 and later: ERR-2 location, ERR-3 code, ERR-4 severity, ERR-8 text."""
     s, c = delims.field, delims.component
     place = c.join(_place(error.location)).rstrip(c)
-    meaning = _TABLE_0357.get(error.code, "")
+    meaning = TABLE_0357.get(error.code, "")
     coded = f"{error.code}{c}{meaning}{c}HL70357"
     return f"ERR{s}{s}{place}{s}{coded}{s}{error.severity}{s}{s}{s}{s}{escape(error.text, delims)}"
 
@@ -174,7 +157,7 @@ def _old_err(errors: Sequence[AckError], delims: Delims) -> str:
     rows = []
     for error in errors:
         segment, sequence, field = _place(error.location)[:3]
-        coded = f"{error.code}{sub}{_TABLE_0357.get(error.code, '')}{sub}HL70357"
+        coded = f"{error.code}{sub}{TABLE_0357.get(error.code, '')}{sub}HL70357"
         rows.append(f"{segment}{c}{sequence}{c}{field}{c}{coded}")
     return f"ERR{delims.field}{delims.repetition.join(rows)}"
 
