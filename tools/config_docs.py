@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
+from engine.destinations.mllp_settings import MllpDestination  # noqa: E402
 from engine.destinations.tls import ClientTls  # noqa: E402
 from engine.kernel.alert_settings import (  # noqa: E402
     AlertLine,
@@ -92,6 +93,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `forward:`", "", ForwardRule),
     ("A destination: a folder, `file:`", "file.", FileDestination),
     ("A destination: HTTP, `http:`", "http.", HttpDestination),
+    ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
     ("A destination's `auth:`", "auth.", CallerAuth),
     ("A destination's `tls:`", "tls.", ClientTls),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),

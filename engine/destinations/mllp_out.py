@@ -37,6 +37,7 @@ __all__ = ["MLLP", "MllpOut"]
 
 _LINGER = 1.0  # how long an answer is waited for that was asked for only in case of an error
 _MSH_10 = 10
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class MllpOut:
@@ -47,6 +48,12 @@ class MllpOut:
         self._tls = settings.tls.below(around.root) if settings.tls is not None else None
         self._address: Address = address_of(settings.url)
         self._connection: Connection | None = None
+        if around.production and not (self._address.tls or settings.plain or self._address.host in _HERE):
+            raise ConfigError(
+                "patients' data would go over the network in the clear",
+                where=str(self._address),
+                remedy="write mllps://, or plain: accepted because ...",
+            )
         self._unanswered = ""  # the key of the parcel that nobody answered last
 
     def deliver(self, parcel: Parcel) -> Receipt:

@@ -41,6 +41,12 @@ class MllpDestination(BaseModel):
         description="The name in its certificate, where that is not the host of `url`.",
         examples=["lis.lakeside.example"],
     )
+    plain: str = Field(
+        default="",
+        description="Why messages go over the network without TLS in production: `accepted because ...`.",
+        examples=["accepted because the cable to the analyser leaves the room nowhere"],
+        pattern=r"^(accepted because \S.*)?$",
+    )
     connect_seconds: float = Field(
         default=10, gt=0, le=120, description="Seconds for making the connection.", examples=[5]
     )
