@@ -161,4 +161,4 @@ def _make(settings: FileDestination, name: str, around: Around) -> File:
     return File(settings, around)
 
 
-FILE = DestinationKind("file", FileDestination, _make, ("original", "fhir", "event"))
+FILE = DestinationKind("file", FileDestination, _make, ("original", "fhir", "event", "any"))

@@ -215,4 +215,4 @@ def _make(settings: HttpDestination, name: str, around: Around) -> Http:
     return Http(settings, around)
 
 
-HTTP = DestinationKind("http", HttpDestination, _make, ("original", "fhir", "event"))
+HTTP = DestinationKind("http", HttpDestination, _make, ("original", "fhir", "event", "any"))
