@@ -11,6 +11,7 @@ import typer
 from engine import __version__
 from engine.cli.changecommands import deploy_app, draft_app, impact
 from engine.cli.commands import audit_app, key_app, msg_app
+from engine.cli.deliveries import deliveries_app
 from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
 from engine.cli.peoplecommands import user_app
@@ -322,6 +323,7 @@ app.command("impact")(impact)
 app.add_typer(deploy_app, name="deploy")
 app.add_typer(terms_app, name="terms")
 app.add_typer(dicom_app, name="dicom")
+app.add_typer(deliveries_app, name="deliveries")
 
 
 @app.command()

@@ -39,6 +39,7 @@ NAVIGATION = (
     ("codes", "/codes", "Codes", "see.maps", "c"),
     ("senders", "/senders", "Senders", "see.senders", "s"),
     ("studies", "/studies", "Studies", "see.studies", "i"),
+    ("deliveries", "/deliveries", "Deliveries", "see.status", "v"),
     ("changes", "/changes", "Changes", "see.maps", "g"),
     ("alerts", "/alerts", "Alerts", "see.status", "a"),
     ("admin", "/admin", "Admin", "", "d"),

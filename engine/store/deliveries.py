@@ -27,9 +27,11 @@ STATUSES = ("pending", "sent", "refused", "parked", "skipped")
 _EVIDENCE = 64 << 10  # bytes kept of a request and of an answer, each
 _COLUMNS = (
     "d.id, d.entry, p.name, d.status, d.keys, d.due, d.tries, d.round, d.anew, d.at, d.first, d.done, d.why, "
-    "d.reference"
+    "d.reference, o.channel"
 )
-_FROM = "FROM delivery d JOIN destination p ON p.id = d.destination"
+_FROM = (
+    "FROM delivery d JOIN destination p ON p.id = d.destination LEFT JOIN outcome o ON o.entry = d.entry"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Delivery:
     done: int | None
     why: str
     reference: str
+    channel: str | None = None  # None: the outcome of its entry is gone
 
     @property
     def position(self) -> int:
