@@ -181,9 +181,10 @@ def test_a_store_of_before_is_brought_up(store: SqlStore, open_store: Callable[[
     store.apply([made, looked])
     with store._database.write() as session:
         since = ("searched", "audit_begin", "audit_named_upto", "audit_named")
-        later = ("delivery_try", "delivery", "destination")
+        later = ("delivery_try", "delivery", "destination", "lane_owner")
         for name in ("revision", "proposal", "gap_wait", "gap", *since, *later):
             session.run(f"DROP TABLE {name}")
+        session.run("ALTER TABLE core_clock DROP COLUMN handed")
         session.run("CREATE TABLE delivery (id bigint PRIMARY KEY, status text)")
         session.run("CREATE INDEX delivery_by_status ON delivery (status, id)")
         for name in ("outcome_work", "outcome_why", "outcome_flagged", "audit_by_who", "audit_by_action"):

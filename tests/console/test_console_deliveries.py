@@ -1,0 +1,107 @@
+"""The pages about deliveries: what waits where, one delivery with its evidence, sending again, skipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from console_people import Console, console_of
+from hub_project import Hub, make_project, shipped_maps
+
+from engine.channels.delivering.parcels import Parcels
+from engine.channels.delivering.places import around, destinations_of
+from engine.channels.delivering.sending import Sending
+from engine.kernel.clock import now_ms
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[tuple[Console, Hub, Sending, int]]:
+    """A hub that puts results into a folder, one of them waiting."""
+    root = make_project(tmp_path / "p")
+    path = root / "channels/lab_oru.yaml"
+    (tmp_path / "out").mkdir()
+    path.write_text(
+        path.read_text()
+        + f"\ndeliver:\n  archive: {{file: {{path: '{tmp_path}/out/{{type}}-{{entry}}.hl7'}}}}\n"
+    )
+    hub = Hub.open(root, shipped_maps())
+    hub.take("lab_oru", "lab/oru_potassium")
+    place = destinations_of(hub.config, hub.channels)["lab_oru.archive"]
+    parcels = Parcels(root, "urn:hub:own", hub.keyring, hub.journal, hub.store)
+    sending = Sending(
+        place, [place.make(around(hub.config))], hub.store.deliveries, parcels.make, now_ms, lambda: 0.0
+    )
+    console = console_of(hub)
+    (waiting,) = hub.store.deliveries.pending("lab_oru.archive", 0, 10)
+    yield console, hub, sending, waiting.id
+    sending.close()
+    console.close()
+    hub.close()
+
+
+def test_what_waits_goes_out_and_leaves_its_evidence(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, _, sending, number = made
+    (place,) = console.as_("viewer").json("/deliveries.json")["places"]
+    assert (place["name"], place["kind"], place["pending"], place["state"]) == (
+        "lab_oru.archive",
+        "file",
+        1,
+        "open",
+    )
+    assert sending.step()
+    told = console.as_("operator").json(f"/delivery/{number}.json")
+    assert told["status"] == "sent" and len(told["evidence"]) == 1
+    assert console.audit()[0][1:3] == ("console:evidence of a delivery", "entry/1")
+    page = console.as_("viewer").get("/deliveries/lab_oru.archive?status=sent")
+    assert page.status_code == 200 and f"/delivery/{number}" in page.text
+
+
+def test_who_sees_no_messages_sees_no_evidence(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, _, sending, number = made
+    sending.step()
+    page = console.as_("viewer").get(f"/delivery/{number}")
+    assert page.status_code == 200
+    assert "Doe" not in page.text and "PID|" not in page.text
+    console.as_("viewer", channels=("adt",)).get(f"/delivery/{number}", status=403)
+    assert console.as_("viewer", channels=("adt",)).json("/deliveries.json")["places"] == []
+
+
+def test_a_delivery_is_sent_again_and_as_new_only_with_a_reason(
+    made: tuple[Console, Hub, Sending, int],
+) -> None:
+    console, hub, sending, number = made
+    sending.step()
+    person = console.as_("operator")
+    person.post(f"/delivery/{number}/again", {"as_new": "yes"}, status=400)
+    person.post(f"/delivery/{number}/again", {}, status=303)
+    found = hub.store.deliveries.get(number)
+    assert found is not None and (found.status, found.anew) == ("pending", 0)
+    person.post(f"/delivery/{number}/again", {"as_new": "yes", "why": "lost there"}, status=303)
+    found = hub.store.deliveries.get(number)
+    assert found is not None and found.anew == 1
+    assert console.audit()[0][1] == "console:sent a delivery again as new"
+    assert "lost there" in console.audit()[0][3]
+    console.as_("viewer").post(f"/delivery/{number}/again", {}, status=403)
+
+
+def test_a_delivery_is_skipped_and_a_destination_stopped(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, hub, sending, number = made
+    person = console.as_("operator")
+    person.post("/deliveries/lab_oru.archive/stop", {"why": "the disk moves"}, status=303)
+    assert not sending.step()
+    assert "the disk moves" in console.as_("viewer").get("/deliveries").text
+    person.post(f"/delivery/{number}/skip", {}, status=400)
+    person.post(f"/delivery/{number}/skip", {"why": "a test message"}, status=303)
+    person.post("/deliveries/lab_oru.archive/open", {}, status=303)
+    assert not sending.step()
+    found = hub.store.deliveries.get(number)
+    assert found is not None and found.status == "skipped"
+
+
+def test_a_connection_is_tried(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, _, _, _ = made
+    console.as_("operator").post("/deliveries/lab_oru.archive/check", {}, status=303)
+    console.as_("operator").post("/deliveries/nobody/check", {}, status=404)
+    console.as_("operator").get("/deliveries/nobody", status=404)
+    console.as_("operator").get("/delivery/" + "9" * 5000, status=404)
