@@ -1,4 +1,4 @@
-"""`hub deliveries`: what waits for which destination, one delivery and its tries; send again, skip, stop, open.
+"""`hub deliveries`: what waits for which destination, one delivery and its tries; again, skip, stop, open.
 
 In: words of the command line. Out: text or JSON. What was sent and answered is printed only when it is asked
 for, after its row in the audit table is on disk; so is every act.
