@@ -23,6 +23,7 @@ def deliver_schema(model: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         },
         "body": {"type": "string", "description": "original, fhir, event, or a map of hub write"},
+        "with": {"enum": ["content"], "description": "an event carries the resources: patient data"},
         "set": {"type": "object", "description": "what a map of hub write is told besides"},
         "retry": {
             "type": "object",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.channels.delivering.events import EVENT_MEDIA, event_body
 from engine.channels.delivering.places import Destined
 from engine.channels.delivering.rules import Rule
 from engine.channels.writing import NothingToWrite, given_for, render, written_for
@@ -96,6 +97,14 @@ class Parcels:
         facts: Mapping[str, str],
     ) -> bytes | None:
         """Write an event or a message of another format; its media type stands in the first line."""
+        if rule.body == "event":
+            found = [self._store.read(type, id) for type, id in written]
+            gone = [f"{t}/{i}" for (t, i), one in zip(written, found, strict=True) if one is None]
+            there = [one for one in found if one is not None]
+            if not written:
+                return None
+            outcome = self._store.outcome(entry.id)
+            return f"{EVENT_MEDIA}\n".encode() + event_body(entry, there, outcome, rule.content, gone)
         if self._maps is None:
             self._maps = OutMaps.open(self._root, identity_base=self._base)
         names = [f"{type}/{id}" for type, id in written]

@@ -26,7 +26,7 @@ STORE = "core store"
 """Where everything goes, whatever `deliver:` says."""
 PLACE_WORDS = ("retry", "order", "at_once")
 """Words beside the kind of a destination."""
-_RULE_WORDS = ("when", "types", "body", "set")
+_RULE_WORDS = ("when", "types", "body", "with", "set")
 BODIES = ("original", "fhir", "event")
 """Words of `body:` that are no outbound map."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -42,6 +42,7 @@ class Rule:
     types: tuple[str, ...] = ()
     when: Condition | None = None
     given: Mapping[str, str] = field(default_factory=dict)  # what an outbound map is told besides
+    content: bool = False  # an event carries the resources, too
     place: Mapping[str, Any] | None = None
     where: str = ""
 
@@ -135,6 +136,7 @@ def _rule(name: str, value: Any, channel: str, shared: Mapping[str, str], where:
         types=_types(words.get("types"), name, where),
         when=_when(words.get("when"), name, where),
         given=_given(words.get("set"), name, where),
+        content=_content(words.get("with"), body, name, where),
         place=place or None,
         where=where,
     )
@@ -169,6 +171,18 @@ def _when(value: Any, name: str, where: str) -> Condition | None:
         return read_condition(str(value), where)
     except MapError as e:
         raise ConfigError(f"deliver: {name}: when: {e.what}", where=where, remedy=e.remedy) from None
+
+
+def _content(value: Any, body: str, name: str, where: str) -> bool:
+    if value is None:
+        return False
+    if value != "content" or body != "event":
+        raise ConfigError(
+            f"deliver: {name}: with: takes content, and only of an event",
+            where=where,
+            remedy="write body: event and with: content; that is patient data",
+        )
+    return True
 
 
 def _given(value: Any, name: str, where: str) -> dict[str, str]:

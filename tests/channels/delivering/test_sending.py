@@ -222,7 +222,11 @@ def test_what_no_rule_wants_goes_nowhere(bench: Bench) -> None:
     assert bench.states() == []
 
 
-@pytest.mark.parametrize("bench", [", body: oru, set: {sender: HUB, receiver: STATE}"], indirect=True)
+@pytest.mark.parametrize(
+    "bench",
+    [", body: event", ", body: event, with: content", ", body: oru, set: {sender: HUB, receiver: STATE}"],
+    indirect=True,
+)
 def test_what_was_written_once_is_sent_again_byte_for_byte(bench: Bench) -> None:
     bench.book.answers = [Receipt("retry", "busy")]
     bench.take("C1")
