@@ -37,6 +37,7 @@ from engine.kernel.config import (  # noqa: E402
     ConsoleSettings,
     KeepSettings,
     ObjectSettings,
+    QueueSettings,
     SendersSettings,
     TerminologySettings,
     WebTlsSettings,
@@ -66,6 +67,7 @@ PAGE = ROOT / "docs/operators/configuration.md"
 BEGIN, END = "<!-- begin: tools/config_docs.py -->", "<!-- end: tools/config_docs.py -->"
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),
+    ("config.yaml, `queue:`", "queue.", QueueSettings),
     ("config.yaml, `keep:`", "keep.", KeepSettings),
     ("config.yaml, `objects:`", "objects.", ObjectSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),

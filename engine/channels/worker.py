@@ -81,6 +81,7 @@ class Worker:
         self._given: frozenset[int] = frozenset()  # what the queue said last
         self.tally = Tally()
         self.marks: dict[int, int] = {}
+        self.idle = True  # nothing was left in these lanes at the last look
 
     def run(self, stop: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` says so; `tick` is called between batches."""
@@ -90,7 +91,7 @@ class Worker:
                 if self.step():
                     pause = IDLE[0]
                 else:
-                    self.queue.wait(pause)
+                    self.queue.wait(pause, self.idle)
                     pause = min(pause * 1.5, IDLE[1])
                 wait = DOWN[0]
             except StoreUnavailable as e:
@@ -131,6 +132,7 @@ class Worker:
         heads = self.journal.heads(after, WINDOW)
         if self.renewal is not None:  # after the heads are known: what came after a change is mapped with it
             self.renewal.look()
+        self.idle = not heads
         if not heads:
             return False
         ready, first_blocked = self._ready(heads, after)
@@ -139,6 +141,7 @@ class Worker:
         # Marks of lanes in which nothing happened only save looking again: not worth a transaction a message.
         if not ready or len(heads) >= WINDOW // 2:
             self._catch_up(first_blocked, heads[-1][0])
+        self.idle = not ready and not first_blocked and len(heads) < WINDOW
         return bool(ready)
 
     def _catch_up(self, first_blocked: dict[int, int], last: int) -> None:

@@ -36,6 +36,7 @@ from engine.channels.processes import ended
 from engine.channels.production import is_loopback, judge
 from engine.channels.renewal import Renewal, alone, project_digest
 from engine.channels.restarts import asked_file, bind, check_way
+from engine.channels.sharing import check_queue, open_queue, ringing
 from engine.channels.swapping import pending
 from engine.channels.worker import Worker
 from engine.cli.collecting import Collecting
@@ -48,7 +49,7 @@ from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError
 from engine.mapping.project import Maps
-from engine.queue.lanes import OwnLanes, shared_out
+from engine.queue.lanes import shared_out
 from engine.security.keys import Keyring
 
 __all__ = ["serve"]
@@ -83,6 +84,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
             remedy="write one, see docs/analysts/channels.md",
         )
     judge(config, channels, listen)
+    check_queue(config)
     prepare_folder(config)
     for part in parts:
         only_one(config.data_dir, part)  # held until this process and its children are gone
@@ -260,7 +262,7 @@ def _listeners(started: Started, keyring: Keyring, ready: Callable[[str], None])
     run(
         settings,
         ports,
-        lambda: open_journal(config, keyring),
+        lambda: ringing(config, "listeners", open_journal(config, keyring)),
         ready=lambda addresses: ready(
             " ".join(f"{p.channel}={a}" for p, a in zip(ports, addresses, strict=True))
         ),
@@ -308,7 +310,7 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
         store.finding.note_searched(places, journal.head())
 
     renewal = Renewal(config, pipeline, started.digest, name, started.listen, searched)
-    queue = OwnLanes(shared_out(journal.lanes, index, config.workers), name)
+    queue = open_queue(config, name, shared_out(journal.lanes, index, config.workers), journal.lanes)
     worker = Worker(journal, store, pipeline, queue, slot, renewal)
     searched(started.channels)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"{name}.prom")
@@ -322,6 +324,7 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
     try:
         worker.run(lambda: stopping, tick)
     finally:
+        queue.close()  # first, so that others go on with these lanes at once
         metrics.write()
         store.close()
         journal.close()

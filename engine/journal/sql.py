@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -94,6 +94,8 @@ class SqlJournal:
         self.search = Search(engine, self.names, keyring, self.open_head)
         self.briefs = Briefs(engine)
         self.lanes = 0
+        self.bell: Callable[[Iterable[int], int], None] | None = None
+        """Called after every append with its lanes and the newest id."""
         self._window = window
         self._log_limit = log_limit
         self._path = database.file_of(url)
@@ -152,9 +154,13 @@ class SqlJournal:
             with reporting(self.where):
                 batch = prepare(entries, self.names, self.keys, self.keyring, self.lanes, self._window)
             try:
-                return tail.append(batch, self.keys)
+                accepted = tail.append(batch, self.keys)
+                break
             except KeyGone as e:
                 self.keys.forget(e.key_id)
+        if self.bell is not None:
+            self.bell({lane for e in batch.entries for lane in e.lanes}, accepted[-1].id)
+        return accepted
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries after id `after`, bodies opened, oldest first; fewer when large.

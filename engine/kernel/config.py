@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.kernel.alert_settings import AlertSettings
 from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
+from engine.kernel.queue_settings import QueueSettings
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
@@ -26,6 +28,7 @@ __all__ = [
     "ConsoleSettings",
     "KeepSettings",
     "ObjectSettings",
+    "QueueSettings",
     "SendersSettings",
     "TerminologySettings",
     "WebTlsSettings",
@@ -159,10 +162,18 @@ class Config(BaseModel):
         description="Where DICOM objects are kept, sealed.",
         examples=[{"folder": "/srv/objects"}],
     )
-    queue: Literal["in-process"] = Field(
-        default="in-process",
-        description="How workers hear of new entries; there is one way yet.",
-        examples=["in-process"],
+    queue: QueueSettings = Field(
+        default=QueueSettings(),
+        description="How work is shared out: `in-process` on one machine, or the address of NATS servers "
+        "where several machines share it.",
+        examples=["nats://n1.mercy.example:4222,n2.mercy.example:4222,n3.mercy.example:4222"],
+    )
+    node: str = Field(
+        default="",
+        description="Name of this machine among several, wherever its processes are named. Empty: its host "
+        "name.",
+        examples=["ward-east"],
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$",
     )
     workers: int = Field(
         default_factory=default_workers,
@@ -266,6 +277,11 @@ class Config(BaseModel):
     def staff_url(self) -> str:
         """The database URL of what people do."""
         return self.staff or f"sqlite:///{self.data_dir / 'staff.db'}"
+
+    @property
+    def node_name(self) -> str:
+        """The name of this machine."""
+        return self.node or socket.gethostname().partition(".")[0] or "node"
 
     @property
     def backups_dir(self) -> Path:

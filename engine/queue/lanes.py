@@ -28,7 +28,7 @@ class OwnLanes:
     def lanes(self) -> frozenset[int]:
         return self._lanes
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, idle: bool = False) -> None:
         time.sleep(seconds)
 
     def lost(self, lanes: Iterable[int]) -> None: ...

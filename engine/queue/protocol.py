@@ -33,8 +33,11 @@ class WorkQueue(Protocol):
     def lanes(self) -> frozenset[int]:
         """Return the lanes that are this process's now. Costs nothing; the same object while none changed."""
 
-    def wait(self, seconds: float) -> None:
-        """Return when it rings for one of these lanes, or lanes change, but after `seconds` at the latest."""
+    def wait(self, seconds: float, idle: bool = False) -> None:
+        """Return when it rings for one of these lanes, or lanes change, but after `seconds` at the latest.
+
+        `idle`: nothing is left in these lanes, so that who will ring may take longer.
+        """
 
     def lost(self, lanes: Iterable[int]) -> None:
         """Hear that somebody else has taken these lanes in the store: ask for them anew before using them."""
@@ -43,6 +46,8 @@ class WorkQueue(Protocol):
         """Say whether it is this process's turn to do what one process of all nodes does, e.g. `keeper`.
 
         Ask before each round of such work, not once: the answer changes when a process dies or is cut off.
+        When a server of the queue dies two may be told yes for some seconds: what must never be done twice
+        needs a claim in a database besides.
         """
 
     def close(self) -> None:
