@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engine.kernel.errors import ConfigError, HubError, StoreUnavailable
+from engine.kernel.postgres import socket_words
 from engine.kernel.sqlitewal import write_ahead_log
 
 __all__ = ["connect", "exists", "file_of", "own_connection", "reporting", "unavailable"]
@@ -32,7 +33,9 @@ def connect(url: str) -> Engine:
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
-    engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=4, max_overflow=28)
+    engine = sa.create_engine(
+        parsed, pool_pre_ping=True, pool_size=4, max_overflow=28, connect_args=socket_words(parsed)
+    )
     sa.event.listen(engine, "connect", _set_up_postgresql)
     return engine
 

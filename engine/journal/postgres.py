@@ -20,6 +20,7 @@ from engine.journal.database import own_connection, unavailable
 from engine.journal.daykeys import DayKeys, KeyGone
 from engine.kernel.message import Accepted
 from engine.kernel.pgarray import arrays
+from engine.kernel.postgres import release_when_gone
 
 __all__ = ["PostgresTail"]
 
@@ -120,6 +121,7 @@ class PostgresTail:
         except SQLAlchemyError as e:
             raise unavailable(e, self._where) from None
         connection.rollback()
+        release_when_gone(connection)
         connection.autocommit = True
         self._connection = connection
         return connection

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from engine.kernel.errors import ConfigError, StoreUnavailable
 from engine.kernel.onewriter import OneWriter, make_private
+from engine.kernel.postgres import socket_words
 from engine.kernel.sqlitewal import write_ahead_log
 
 __all__ = ["SqlDatabase"]
@@ -114,7 +115,9 @@ def _parsed(url: str, what: str) -> URL:
 
 def _engine(url: URL, cache_kib: int) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=60)
+        return sa.create_engine(
+            url, pool_pre_ping=True, pool_size=4, max_overflow=60, connect_args=socket_words(url)
+        )
     engine = sa.create_engine(
         url,
         connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 256},

@@ -1,10 +1,11 @@
 """The queue of many machines: NATS JetStream says which worker has which partition of the lanes.
 
-In: the number of lanes, who this is. Out: lanes, rings and turns of one process. All workers tell each
-other twice a second that they are there; nobody asks for more than his fair share, so that the broker,
-which gives a partition to whoever asks first, spreads them evenly. While no server can be reached a
-worker keeps the lanes it had and looks at the journal as one box does: the store refuses it once another
-has taken them. A turn has no such judge, so it ends by our own clock before the broker can give it away.
+In: the number of lanes, who this is. Out: lanes, rings and turns of one process. All workers tell each other
+twice a second that they are there; nobody asks for more than his fair share, so that the broker, which gives
+a partition to whoever asks first, spreads them evenly. A worker goes on with what it was given until it has
+given it back or the store says that another has taken it: a broker that dies, or is out of reach, stops
+nobody, and a worker that hears no rings looks at the journal as one box does. A turn has no such judge, so it
+ends by our own clock before the broker can give it away.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class JetStreamQueue:
         self._pins: dict[str, Pin] = {}
         self._turns: dict[str, Pin] = {}
         self._giving: list[Pin] = []
+        self._kept: set[str] = set()  # partitions that are ours until another takes them, or we give them
         self._others: dict[str, float] = {}
         self._inbox = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,8 +71,10 @@ class JetStreamQueue:
         names = {partition_of(lane, self._partitions) for lane in lanes}
 
         def forget() -> None:
+            self._kept -= names
             for name in names & self._pins.keys():
                 self._pins[name].forget()
+            self._changed()
 
         self._broker.soon(forget)
 
@@ -167,12 +171,15 @@ class JetStreamQueue:
             pin.want((bool(pin.id) and pin not in surplus) or (more and not pin.id))
         if surplus:
             self._giving = surplus
+            self._kept -= {pin.name for pin in surplus}
         self._changed()
 
     def _changed(self) -> None:
         """Say which lanes are ours, and wake the worker."""
-        mine = {name for name, pin in self._pins.items() if pin.id and pin.wanted}
-        given = frozenset(n for n in range(self._lanes_all) if partition_of(n, self._partitions) in mine)
+        self._kept |= {name for name, pin in self._pins.items() if pin.id and pin.wanted}
+        given = frozenset(
+            n for n in range(self._lanes_all) if partition_of(n, self._partitions) in self._kept
+        )
         if given != self._given:
             self._given = given
             self._bell.set()
@@ -189,6 +196,7 @@ class JetStreamQueue:
         await self._hello(leaving=True)
         await asyncio.sleep(_MOMENT)  # others ask for it now
         pins = {*self._pins.values(), *self._turns.values()}
+        self._kept.clear()
         await _give(pins)
         done.set()
 

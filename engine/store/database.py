@@ -23,6 +23,7 @@ from sqlalchemy.engine import Engine
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.onewriter import OneWriter, make_private
 from engine.kernel.pgarray import array, arrays
+from engine.kernel.postgres import release_when_gone, socket_words
 from engine.kernel.sqlitewal import write_ahead_log
 
 __all__ = ["Conflict", "Database", "Session", "engine_for"]
@@ -43,7 +44,8 @@ def engine_for(url: str) -> Engine:
     if url.startswith("postgresql://"):
         url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
+        parsed = sa.engine.make_url(url)
+        return sa.create_engine(parsed, pool_pre_ping=True, connect_args=socket_words(parsed))
     path = file_of(url)
     if path is not None:
         try:
@@ -213,6 +215,8 @@ class Database:
     def _begin(self) -> Session:
         if self._writer is None:
             self._writer = self.engine.raw_connection()
+            if self.postgres:
+                release_when_gone(self._writer.driver_connection)
         session = Session(self._writer.driver_connection, self.postgres)
         if self.postgres:
             session.run("SELECT seq FROM core_clock WHERE id = 1 FOR UPDATE")

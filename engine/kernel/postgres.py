@@ -1,0 +1,38 @@
+"""Connections to PostgreSQL that notice when the other side is gone, whatever cut them off.
+
+In: a database URL. Out: libpq's words for its sockets, where the URL does not say them itself, and the
+same for the server's side of a connection that holds locks: a machine that is cut off, or stands still in
+the middle of a transaction, must not keep everybody else from writing (libpq, "Parameter Key Words";
+PostgreSQL, "Client Connection Defaults").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+__all__ = ["release_when_gone", "socket_words"]
+
+_WORDS = {
+    "connect_timeout": 3,  # seconds for each host
+    "tcp_user_timeout": 5000,  # ms in which nobody says that our bytes have arrived
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+_SETTINGS = (
+    "SET idle_in_transaction_session_timeout = '8s'; SET tcp_keepalives_idle = 3; "
+    "SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 5000"
+)
+
+
+def socket_words(url: URL) -> dict[str, Any]:
+    """Return the words that a URL does not say itself."""
+    return {word: value for word, value in _WORDS.items() if word not in url.query}
+
+
+def release_when_gone(connection: Any) -> None:
+    """Have the server end a transaction of this connection, with its locks, once nobody goes on with it."""
+    connection.execute(_SETTINGS)
+    connection.commit()

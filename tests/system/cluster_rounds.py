@@ -1,0 +1,188 @@
+"""Rounds of trouble on a cluster under load, and what must hold after them: every acknowledged message
+is in the core store, once, every patient's results in the order they were sent; and how long anybody
+waited.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from cluster_parts import Brokers, Network, NodeHub, PostgresPair, RovingSender
+from hub_process import wait_for
+from test_system_crash import check, evolving
+
+__all__ = ["FAULTS", "Round", "Site"]
+
+FAULTS = ("hub", "worker", "listeners", "pause", "upgrade", "broker", "cut", "postgres")
+"""What goes wrong: a node's hub is killed with all its processes; one worker; the listeners; a worker stands
+still for six seconds and then goes on; a hub is stopped as for an upgrade and started; a NATS server is
+killed; a node's cable is pulled (needs namespaces); the primary of PostgreSQL is killed and the standby takes
+over."""
+
+
+@dataclass
+class Round:
+    """One fault and how long anybody waited for it."""
+
+    fault: str
+    victim: int
+    ack_gap: float  # the longest that a sender waited for an answer
+    stall: float  # the longest that an entry of the journal waited for its outcome
+    acked: int
+
+
+@dataclass
+class Site:
+    """Brokers, databases, hubs and senders."""
+
+    folder: Path
+    nodes: int = 3
+    hubs: int = 2
+    senders: int = 8
+    pause: float = 0.05
+    real: bool = False
+    standby: bool = True
+    brokers: int = 3
+    rounds: list[Round] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.net = Network(self.nodes, self.real)
+        self.sent: Counter[str] = Counter()
+        self.load: list[RovingSender] = []
+        self.running: list[NodeHub] = []
+        self._parts: list[Brokers | PostgresPair] = []
+        self._ended = threading.Event()
+        self.stall = 0.0
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        for name in ("nats", "pg"):
+            (self.folder / name).mkdir()
+        self.nats = Brokers(self.folder / "nats", self.net, self.brokers)
+        self._parts.append(self.nats)
+        self.pg = PostgresPair(self.folder / "pg", self.net, self.standby)
+        self._parts.append(self.pg)
+        for n in range(self.hubs):
+            folder = self.folder / f"hub{n}"
+            folder.mkdir()
+            self.running.append(NodeHub(folder, self.net, n, self.pg.url, self.nats.url, workers=1))
+        starts = [threading.Thread(target=hub.start) for hub in self.running]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join()
+        assert all(hub.process is not None for hub in self.running)
+
+    def begin(self) -> None:
+        """Let the senders send, and watch how long entries wait."""
+        doors = [hub.door for hub in self.running]
+        for n in range(self.senders):
+            mine = doors[n % len(doors) :] + doors[: n % len(doors)]
+            self.load.append(RovingSender(mine, evolving(n, self.sent), self.pause))
+            self.load[-1].start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        wait_for(lambda: all(s.acked for s in self.load), "no answers at the start")
+
+    def _watch(self) -> None:
+        """Keep the longest time that an entry waited: the age of the oldest that has no outcome."""
+        oldest = (
+            "SELECT (extract(epoch FROM clock_timestamp()) * 1000 - min(e.received)) / 1000 FROM entry e "
+            "LEFT JOIN outcome o ON o.entry = e.id WHERE o.entry IS NULL AND e.id > %s"
+        )
+        while not self._ended.wait(0.2):
+            with contextlib.suppress(psycopg.Error, OSError):
+                marks = self.pg.ask("SELECT COALESCE(min(watermark), 0) FROM lane", "hub")[0][0]
+                age = self.pg.ask(oldest % max(0, marks - 1000), "hub")[0][0]
+                self.stall = max(self.stall, float(age or 0))
+
+    def acked(self) -> int:
+        """Return how many messages were acknowledged so far."""
+        return sum(len(s.acked) for s in self.load)
+
+    def round(self, fault: str, rng: random.Random, quiet: float = 2.0) -> Round:
+        """Do one thing, put it right, and wait until all senders and all lanes go on."""
+        victim = rng.randrange(self.brokers if fault == "broker" else self.hubs)
+        time.sleep(rng.uniform(0.2, quiet))
+        for s in self.load:
+            s.waited()
+        self.stall, before = 0.0, self.acked()
+        after = self._do(fault, victim, rng)
+        marks = [len(s.acked) for s in self.load]
+        wait_for(lambda: all(len(s.acked) > n + 2 for s, n in zip(self.load, marks, strict=True)), fault)
+        head = self.pg.ask("SELECT max(id) FROM entry", "hub")[0][0]
+        wait_for(lambda: self._worked(head), f"entries wait after {fault}")
+        gap = max(s.waited() for s in self.load)
+        self.rounds.append(Round(fault, victim, gap, self.stall, self.acked() - before))
+        if after is not None:
+            after()
+        return self.rounds[-1]
+
+    def _worked(self, head: int) -> bool:
+        waiting = f"SELECT {head} - count(*) FROM outcome WHERE entry <= {head}"
+        return int(self.pg.ask(waiting, "hub")[0][0]) == 0
+
+    def _do(self, fault: str, victim: int, rng: random.Random) -> Callable[[], None] | None:
+        hub = self.running[victim % self.hubs]
+        if fault in ("hub", "upgrade"):
+            if fault == "hub":
+                hub.kill()
+            else:
+                assert hub.stop() == 0
+            time.sleep(rng.uniform(0, 6))
+            hub.start()
+        elif fault in ("worker", "listeners"):
+            name = "worker-0" if fault == "worker" else "listeners"
+            wait_for(lambda: name in hub.children(), f"{name} does not run")
+            os.kill(hub.children()[name], signal.SIGKILL)
+        elif fault == "pause":
+            wait_for(lambda: "worker-0" in hub.children(), "worker-0 does not run")
+            worker = hub.children()["worker-0"]
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(6)
+            os.kill(worker, signal.SIGCONT)
+        elif fault == "broker":
+            self.nats.kill(victim)
+            time.sleep(rng.uniform(1, 5))
+            self.nats.start(victim)
+        elif fault == "cut":
+            self.net.cut(victim)
+            time.sleep(rng.uniform(3, 9))
+            self.net.heal(victim)
+        elif fault == "postgres":
+            self.pg.fail_over()
+            return self.pg.follow
+        return None
+
+    def finish(self) -> int:
+        """Stop the senders, wait until all is worked off, and look at everything; returns the messages."""
+        acked = [control for sender in self.load for control in sender.finish()]
+        self.running[0].drained(120)
+        self._ended.set()
+        check(self.running[0], self.sent, acked)
+        return len(acked)
+
+    def close(self) -> None:
+        """Take everything down."""
+        self._ended.set()
+        for sender in self.load:
+            sender.enough.set()
+        for hub in self.running:
+            hub.kill()
+        for part in self._parts:
+            part.close()
+        self.net.close()
