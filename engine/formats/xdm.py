@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 import stat
 import zipfile
 import zlib
@@ -124,6 +125,8 @@ _CODES = {
     "urn:uuid:f33fb8ac-18af-42cc-ae0e-ed0b0bdb91e1": "facility",
     "urn:uuid:cccf5598-8b07-4b77-a05e-ae952c785ead": "practice",
 }
+_SEPARATORS = {"F": "|", "S": "^", "T": "&", "R": "~", "E": "\\"}
+_ESCAPE = re.compile(r"\\([FSTRE])\\")  # HL7 v2 2.7
 _METADATA_LIMITS = Limits(size=16 << 20, markup=400_000, depth=64)
 _SMALL = frozenset({"INDEX.HTM", "INDEX.HTML", "README.TXT", "METADATA.XML"})
 
@@ -318,7 +321,7 @@ def _codes(element: etree._Element) -> Iterator[tuple[str, Coded]]:
 def _key(patient: str) -> str:
     """Return `authority|value` of a CX such as `12^^^&1.2.3&ISO`."""
     parts = patient.split("^")
-    value = parts[0].strip()
+    value = _ESCAPE.sub(lambda m: _SEPARATORS[m[1]], parts[0].strip())
     place = parts[3].split("&") if len(parts) > 3 else [""]
     authority = place[1] if len(place) > 1 and place[1] else place[0]
     return f"{authority}|{value}" if value and authority else ""
