@@ -158,7 +158,6 @@ class Desk:
                 _compared(out, out.live)
         return out
 
-
     def _today(self, body: bytes, format: str, channel: Channel, live: Maps, charset: str) -> Trial:
         """Return what a message becomes today: the same at every keystroke."""
         key = (id(live), channel.name, charset, hashlib.sha256(body).digest())

@@ -1,0 +1,199 @@
+"""Direct secure messaging: a document signed, encrypted and handed to the HISP's mail server.
+
+In: parcels that hold a document. Out: receipts; the reference is the message's id, by which what the other
+side tells of it later is matched (`direct_notices`). Sent means that the mail server took it, no more. A
+second try is the same message with the same id; a server that lost the first answer may show it twice, the
+id says that it is one. Follows the Applicability Statement for Secure Health Transport 1.2, RFC 5321 and
+RFC 3207.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from engine.destinations.direct_message import Attached, Envelope, message_id, secured
+from engine.destinations.direct_settings import DirectSettings
+from engine.destinations.direct_trust import Trust
+from engine.destinations.revocation import Revocation
+from engine.destinations.shared_documents import documents_of
+from engine.destinations.tls import context_of
+from engine.formats.content import recognise
+from engine.formats.xdm_writing import write_package
+from engine.formats.xds.ebrim import Submission
+from engine.formats.xds.entry import Sharing
+from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
+from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.security.mailcerts import bound_to, read_identity
+
+__all__ = ["DIRECT", "Direct"]
+
+_ANSWER = 200
+
+
+class Direct:
+    """One recipient, by one HISP."""
+
+    def __init__(self, settings: DirectSettings, name: str, around: Around) -> None:
+        self._settings = settings = settings.below(around.root)
+        self._name = name
+        self._tls = context_of(settings.tls)
+        self._identity = read_identity(settings.certificate, settings.key, settings.key_password)
+        if not bound_to(self._identity.certificate, settings.sender):
+            raise ConfigError(
+                "our certificate is of another address",
+                where=str(settings.certificate),
+                why=f"neither {settings.sender} nor its domain is in its subjectAltName",
+            )
+        self._trust = Trust(settings, Revocation(settings.revocation))
+
+    def deliver(self, parcel: Parcel) -> Receipt:
+        """Sign, encrypt and hand over one document."""
+        settings = self._settings
+        try:
+            attached = self._attached(parcel)
+        except FormatError as e:
+            return Receipt("refuse", str(e))
+        try:
+            certificates = self._trust.recipients(settings.to)
+        except HubError as e:
+            return Receipt("retry", str(e), down=True)
+        id_ = message_id(parcel.key, settings.sender)
+        date = format_datetime(_when(parcel))
+        envelope = Envelope(
+            settings.sender, settings.to, id_, date, settings.subject, settings.text, settings.ask
+        )
+        message = secured(envelope, [attached], self._identity, certificates, settings.encryption)
+        return self._hand_over(message, id_)
+
+    def check(self) -> str:
+        """Sign in without sending, and see that the recipient's certificate can be used."""
+        found = self._trust.recipients(self._settings.to)
+        self._trust.check(self._identity.certificate, self._identity.chain, "sign")
+        try:
+            server = self._connected()
+            try:
+                code, _ = server.noop()
+            finally:
+                _leave(server)
+        except (smtplib.SMTPException, OSError, ValueError) as e:
+            raise HubError("the mail server cannot be used", where=self._where, why=_said(e)) from None
+        ends = min(one.not_valid_after_utc for one in found).date()
+        return f"{self._where} answered {code}; the certificate of {self._settings.to} is valid until {ends}"
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    @property
+    def _where(self) -> str:
+        return f"{self._settings.host}:{self._settings.port}"
+
+    def _attached(self, parcel: Parcel) -> Attached:
+        """Return what is attached: a package as it came, or one of the documents, or the document."""
+        settings, sharing = self._settings, self._settings.sharing
+        if recognise(parcel.body) == "xdm":
+            return Attached("documents.zip", "application/zip", parcel.body)
+        entries = documents_of(parcel, sharing.said if sharing is not None else Sharing())
+        if sharing is None or settings.attach == "document":
+            if len(entries) != 1:
+                raise FormatError(
+                    "it cannot be sent as it is",
+                    why=f"it holds {len(entries)} documents",
+                    remedy="`attach: xdm` sends them as one package",
+                )
+            return Attached(
+                f"document.{entries[0].extension.lower()}", entries[0].media_type, entries[0].data
+            )
+        submission = Submission(
+            key=parcel.key,
+            source=sharing.source,
+            submitted=_when(parcel).isoformat(),
+            organization=sharing.organization,
+            sender=settings.sender,
+            recipients=(settings.to,),
+            content=sharing.content.coded if sharing.content is not None else None,
+            domain=sharing.domain,
+        )
+        return Attached(
+            "documents.zip", "application/zip", write_package(submission, entries, sharing.contact)
+        )
+
+    def _hand_over(self, message: bytes, id_: str) -> Receipt:
+        """Give the message to the mail server, and judge what it answers by where it answers it."""
+        settings = self._settings
+        try:
+            server = self._connected()
+            try:
+                code, said = server.mail(settings.sender)
+                if code != 250:
+                    raise smtplib.SMTPSenderRefused(code, said, settings.sender)
+                code, said = server.rcpt(settings.to)
+                if code not in (250, 251):
+                    verdict: Verdict = "retry" if code < 500 else "park"
+                    return Receipt(verdict, f"it does not take the recipient: {_answer(code, said)}")
+                code, said = server.data(message)
+            finally:
+                _leave(server)
+        except (smtplib.SMTPException, OSError, ValueError) as e:
+            return Receipt("retry", f"{self._where}: {_said(e)}", down=True)
+        told = _answer(code, said)
+        if code == 250:
+            return Receipt("sent", told, request=message, answer=told.encode(), reference=id_)
+        return Receipt("retry" if code < 500 else "refuse", told, request=message, answer=told.encode())
+
+    def _connected(self) -> smtplib.SMTP:
+        """Connect, protected, and sign in. A server without TLS is not spoken to."""
+        settings = self._settings
+        if settings.security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                settings.host, settings.port, timeout=settings.timeout_seconds, context=self._tls
+            )
+        else:
+            server = smtplib.SMTP(settings.host, settings.port, timeout=settings.timeout_seconds)
+        try:
+            if settings.security == "starttls":
+                server.starttls(context=self._tls)
+            server.ehlo_or_helo_if_needed()
+            if settings.user:
+                server.login(settings.user, settings.password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+def _leave(server: smtplib.SMTP) -> None:
+    """Say goodbye; what is answered to it changes nothing of what was taken."""
+    try:
+        server.quit()
+    except (smtplib.SMTPException, OSError):
+        server.close()
+
+
+def _when(parcel: Parcel) -> datetime:
+    """Return when what is sent came in: the same on every try."""
+    try:
+        at = datetime.fromisoformat(parcel.facts.get("received", ""))
+    except ValueError:
+        return datetime.now(UTC)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _answer(code: int, said: bytes | str) -> str:
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return f"{code} {' '.join(text.split())[:_ANSWER]}"
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong; what an SMTP server answered is bytes."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _answer(error.smtp_code, error.smtp_error)
+    return str(error) or type(error).__name__
+
+
+def _make(settings: DirectSettings, name: str, around: Around) -> Direct:
+    return Direct(settings, name, around)
+
+
+DIRECT = DestinationKind("direct", DirectSettings, _make, ("original", "ccd", "fhir"))
