@@ -23,6 +23,7 @@ from engine.security.smime import Identity, encrypt, sign
 __all__ = ["Attached", "Envelope", "message_id", "secured"]
 
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=76)
+_HEADERS = _POLICY.clone(max_line_length=200)  # not every HISP unfolds what it looks for in a header
 _FINAL = "X-DIRECT-FINAL-DESTINATION-DELIVERY=optional,true"
 
 
@@ -64,7 +65,7 @@ def secured(
     outer = EmailMessage(policy=_POLICY)
     _headers(outer, envelope)
     outer["Subject"] = "Encrypted message"
-    head = outer.as_bytes(policy=_POLICY).partition(b"\r\n\r\n")[0]
+    head = outer.as_bytes(policy=_HEADERS).partition(b"\r\n\r\n")[0]
     return head + b"\r\nMIME-Version: 1.0\r\n" + sealed
 
 
@@ -81,7 +82,7 @@ def _inner(envelope: Envelope, attached: Sequence[Attached]) -> bytes:
         message.add_attachment(one.data, maintype=main, subtype=sub, filename=one.name, cte="base64")
     # boundaries are drawn by lot otherwise; a second try is the same message
     message.set_boundary("=_parts_" + hashlib.sha256(envelope.id.encode()).hexdigest()[:36])
-    return message.as_bytes(policy=_POLICY)
+    return message.as_bytes(policy=_HEADERS)
 
 
 def _headers(message: EmailMessage, envelope: Envelope) -> None:
