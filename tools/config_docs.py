@@ -20,10 +20,12 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.destinations.direct_settings import DirectSettings  # noqa: E402
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
 from engine.destinations.mllp_settings import MllpDestination  # noqa: E402
+from engine.destinations.sharing_settings import SharedCode, SharingSettings  # noqa: E402
 from engine.destinations.tls import ClientTls  # noqa: E402
 from engine.kernel.alert_settings import (  # noqa: E402
     AlertLine,
@@ -96,6 +98,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A destination: a folder, `file:`", "file.", FileDestination),
     ("A destination: HTTP, `http:`", "http.", HttpDestination),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
+    ("A destination: Direct messages, `direct:`", "direct.", DirectSettings),
+    ("A destination's `sharing:`", "sharing.", SharingSettings),
+    ("A code of `sharing:`", "", SharedCode),
     ("A destination's `auth:`", "auth.", CallerAuth),
     ("A destination's `tls:`", "tls.", ClientTls),
     ("What a channel accepts and answers (words at the top of the channel's file)", "", AckSettings),

@@ -37,7 +37,7 @@ class SharedCode(BaseModel):
 class SharingSettings(BaseModel):
     """Who shares, and what the community calls what it shares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(
         description="OID of who shares: your organization's, or this hub's below it (sourceId).",
@@ -60,9 +60,8 @@ class SharingSettings(BaseModel):
         examples=["2.999.3"],
         pattern=r"^([0-2](\.(0|[1-9][0-9]*))+)?$",
     )
-    class_: SharedCode | None = Field(
+    document_class: SharedCode | None = Field(
         default=None,
-        alias="class",
         description="What class of document these are (classCode).",
         examples=[{"code": "34133-9", "system": "http://loinc.org"}],
     )
@@ -90,5 +89,5 @@ class SharingSettings(BaseModel):
     @property
     def said(self) -> Sharing:
         """Return what is said of every document."""
-        codes = (self.class_, self.facility, self.practice, self.format)
+        codes = (self.document_class, self.facility, self.practice, self.format)
         return Sharing(*(one.coded if one is not None else None for one in codes))
