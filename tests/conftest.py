@@ -12,7 +12,6 @@ import ctypes
 import importlib.util
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from quick_databases import Spares, copy_fresh_databases
 
 # the suite draws the same examples every time, so that a run says something of the change and not of chance;
 # HUB_FUZZ=1 draws new ones (docs/developers/testing.md)
@@ -158,17 +158,25 @@ def postgres_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def postgres_database(postgres_url: str) -> Iterator[str]:
-    """The URL of a fresh, empty database."""
-    import psycopg
+@pytest.fixture(scope="session")
+def postgres_spares(postgres_url: str) -> Iterator[Spares]:
+    """The databases of this session's server."""
+    spares = Spares(postgres_url.partition("host=")[2])
+    yield spares
+    spares.close()
 
-    host = postgres_url.partition("host=")[2]
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(f"host={host} user=postgres dbname=postgres", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield f"postgresql+psycopg://postgres@/{name}?host={host}"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+@pytest.fixture
+def postgres_database(postgres_spares: Spares) -> Iterator[str]:
+    """The URL of an empty database."""
+    with postgres_spares.one() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fresh_databases_are_copies() -> None:
+    """Migrations make one journal and one core store a session; the others are copies of these."""
+    copy_fresh_databases()
 
 
 @pytest.fixture(scope="session")

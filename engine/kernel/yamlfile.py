@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from engine.kernel.errors import ConfigError
 
-__all__ = ["Map", "Seq", "Text", "Value", "line_of", "load", "loads", "place_of", "plain"]
+__all__ = ["Map", "Seq", "Text", "Value", "line_of", "load", "loads", "place_of", "plain", "text_of"]
 
 
 class Text(str):
@@ -55,13 +55,17 @@ _LOADER: Any = getattr(
 def load(path: Path, *, name: str | None = None) -> Any:
     """Read one YAML file; errors and places name it as `name` (default: its path). Raises ConfigError."""
     shown = name or str(path)
+    return loads(text_of(path, shown), shown)
+
+
+def text_of(path: Path, shown: str) -> str:
+    """Return a file's text; errors name it as `shown`. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as e:
         raise ConfigError("cannot be read", where=shown, why=e.strerror or type(e).__name__) from None
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8", where=shown, remedy="save the file as UTF-8") from None
-    return loads(text, shown)
 
 
 def loads(text: str, name: str) -> Any:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from engine.kernel.errors import MapError
@@ -29,6 +31,12 @@ from engine.mapping.steps import SPACE, TRACED
 from engine.mapping.treerun import path_function, tree_space
 
 __all__ = ["Program"]
+
+
+@lru_cache(maxsize=8192)
+def _code(source: str, file: str) -> CodeType:
+    """Compile a text once: sites, drafts and twins have most of their functions in common."""
+    return compile(source, file, "exec")
 
 
 class Program:
@@ -94,7 +102,7 @@ class Program:
                 self.space[stem] = path_function(text, self.trace)
         file = f"<map {name}{' traced' if self.trace else ''}>"
         linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-        exec(compile(source, file, "exec"), self.space)  # written by the emitter from typed rows only
+        exec(_code(source, file), self.space)  # written by the emitter from typed rows only
         self.sources[name] = source
 
     def _needs(self, e: Emitter, of: str) -> None:

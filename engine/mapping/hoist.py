@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import Any, cast
 
 from engine.mapping.emitnames import variable
@@ -237,7 +238,12 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
 
     `segments` are those it reads besides its own; `outside` says whether what they say is worked out apart.
     """
-    text = "\n".join(body or ["    pass"])
+    return list(_hoisted(name, head, "\n".join(body or ["    pass"]), tuple(segments), outside))
+
+
+@lru_cache(maxsize=4096)
+def _hoisted(name: str, head: str, text: str, segments: tuple[str, ...], outside: bool) -> tuple[str, ...]:
+    """Do it, once for every text: sites and drafts share most of their maps with the standard."""
     chosen = _questions(text)
     if chosen:
         text = _ASKED.sub(lambda m: chosen.get(m[0], m[0]), text)
@@ -271,7 +277,7 @@ def hoisted(name: str, head: str, body: list[str], segments: list[str], outside:
     for asked, v in chosen.items():
         number = v.removeprefix("text").removeprefix("count")
         lines.append(f"    {v} = {asked} if f[{number}] else {'0' if v.startswith('count') else repr('')}")
-    return before + lines + done
+    return (*before, *lines, *done)
 
 
 def own_fields(lines: list[str]) -> tuple[int, ...]:

@@ -8,11 +8,11 @@ rows, targets, tables and words are the same for all (docs/analysts/maps.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from engine.kernel.errors import MapError
-from engine.kernel.yamlfile import Map, load, loads
+from engine.kernel.yamlfile import Map, loads, text_of
 from engine.mapping import conditions
 from engine.mapping import types as T
 from engine.mapping.dicom_values import FUNCTIONS
@@ -56,15 +56,13 @@ LANGUAGES = {
 
 def read_file(path: Path, shown: str, language: Language) -> MapDef | MessageDef:
     """Read one map file. Raises MapError or ConfigError with file:line."""
-    return _read(load(path, name=shown), shown, language)
+    return read_text(text_of(path, shown), shown, language)
 
 
+@lru_cache(maxsize=2048)
 def read_text(text: str, shown: str, language: Language) -> MapDef | MessageDef:
-    """Read one map from a text that stands in no file yet. Raises MapError or ConfigError with file:line."""
-    return _read(loads(text, shown), shown, language)
-
-
-def _read(data: Any, shown: str, language: Language) -> MapDef | MessageDef:
+    """Read one map from its text, once: maps never change. Raises MapError or ConfigError with file:line."""
+    data = loads(text, shown)
     if not isinstance(data, Map) or "map" not in data:
         raise MapError("is not a map", where=shown, remedy="start the file with map: NAME")
     if "resources" in data:
