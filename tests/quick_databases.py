@@ -1,8 +1,8 @@
 """Databases that cost tests little: what migrations make of an empty file is made once a session and copied,
 and a database of PostgreSQL that a test has used is emptied and given to the next.
 
-In: nothing. Out: `copy_fresh_databases`, which a session switches on, and `Spares`. Only a file of no bytes is
-ever filled from a copy, so that whatever a test brings along is migrated as anywhere else.
+In: nothing. Out: `copy_fresh_databases`, which a session switches on, and `Spares`. Only a file of no bytes
+is ever filled from a copy, so that whatever a test brings along is migrated as anywhere else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def copied(make: Make) -> Make:
     written into every other."""
     image = b""
 
+    @wraps(make)  # a test that wants the migrations themselves takes `__wrapped__`
     def made(engine: Engine) -> None:
         nonlocal image
         path = Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None

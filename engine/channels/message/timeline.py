@@ -61,7 +61,8 @@ def timeline(
         out.append(Event(one.at, "delivery", f"to {one.destination}: {one.status}{times}"))
     for row in seen:
         out.append(Event(row.at, "looked at", row.action, row.who))
-    return sorted(out, key=lambda event: event.at)
+    # of one millisecond, what later entries did comes last, in their order
+    return sorted(out, key=lambda event: (event.at, event.entry if event.entry > about.entry else 0))
 
 
 def _received(about: Envelope) -> Event:
