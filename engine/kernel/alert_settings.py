@@ -175,6 +175,11 @@ class AlertSettings(BaseModel):
         description="How often one process may start again within ten minutes before an alarm is raised.",
         examples=[5],
     )
+    destination: str = Field(
+        default="5 minutes",
+        description="How long a destination may take no deliveries before an alarm is raised.",
+        examples=["15 minutes"],
+    )
     backup: str = Field(
         default="",
         description="How old the newest backup may be, e.g. `26 hours`. Empty: not watched.",

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from engine.channels.alarms import sending
+from engine.channels.alarms import ofthehub, sending
 from engine.channels.alarms import watch as watch_file
 from engine.channels.alarms.telling import in_quiet_hours
 from engine.channels.alarms.watch import Watch
@@ -32,6 +32,7 @@ from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError, HubError, StoreUnavailable
 from engine.security.access import Grant
 from engine.store.audit import Access
+from engine.store.deliveries import Place
 
 ZONE = "Europe/Berlin"
 NOON = int(datetime.datetime(2026, 6, 24, 12, 0, tzinfo=ZoneInfo(ZONE)).timestamp() * 1000)
@@ -466,3 +467,17 @@ def name_in_channel(root: Path, file: str) -> None:
     path = root / "channels/lab_oru.yaml"
     tls = f"tls: {{certificate: {file}, key: tls/lab.key}}"
     path.write_text(path.read_text().replace("port: 0", f"port: 0, {tls}"))
+
+
+def test_a_destination_that_takes_nothing_and_what_was_refused(watched: Watched) -> None:
+    place = Place("ehr", "down", NOON, "cannot connect", pending=3, refused=1, parked=1)
+    config = watched.hub.config
+    kinds = [c.kind for c in ofthehub.destinations(config, [place], NOON + MINUTE)]
+    assert kinds == ["undelivered"], "a short break wakes nobody"
+    down, held = ofthehub.destinations(config, [place], NOON + 6 * MINUTE)
+    assert (down.what, down.urgent) == ("ehr takes no deliveries, 3 deliveries wait: cannot connect", True)
+    assert held.what == "2 deliveries to ehr refused or parked"
+    stopped = place._replace(state="stopped", refused=0, parked=0)
+    (one,) = ofthehub.destinations(config, [stopped], NOON + HOUR)
+    assert one.what == "ehr was stopped by a person, 3 deliveries wait"
+    assert ofthehub.destinations(config, [place._replace(state="open", refused=0, parked=0)], NOON) == []

@@ -20,6 +20,8 @@ _OF_THE_HUB = {
     "audit": ("/admin/audit", "The audit"),
     "glass": ("/admin/glass", "Broken glass"),
     "backup": ("/admin/backup", "Backup"),
+    "destination": ("/deliveries", "Deliveries"),
+    "undelivered": ("/deliveries", "Deliveries"),
 }
 
 

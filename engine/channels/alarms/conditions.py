@@ -29,6 +29,8 @@ KINDS = {
     "audit": "the audit was tampered with",
     "glass": "somebody broke the glass",
     "backup": "there is no recent backup",
+    "destination": "a destination takes no deliveries",
+    "undelivered": "deliveries wait for a person",
 }
 """Every kind of alarm, in words."""
 

@@ -18,8 +18,9 @@ from engine.staff.backups import Backup
 from engine.staff.glass import Broken
 from engine.store.auditchain import KINDS as DAMAGE
 from engine.store.auditchain import Verdict
+from engine.store.deliveries import Place
 
-__all__ = ["audit", "backup", "database", "disk", "expiring", "glass", "running"]
+__all__ = ["audit", "backup", "database", "destinations", "disk", "expiring", "glass", "running"]
 
 _RESTARTS = 600_000  # ms within which they count
 _LAST_DAYS = 7  # in which a certificate's end is urgent
@@ -75,6 +76,28 @@ def running(config: Config, now: int) -> list[Condition]:
             found.append(
                 Condition(f"restarts|{name}", "restarts", what, "", "The log says why it ended", count, True)
             )
+    return found
+
+
+def destinations(config: Config, places: Iterable[Place], now: int) -> list[Condition]:
+    """Return the destinations that take nothing, and those where deliveries wait for a person."""
+    patience = duration_ms(config.alerts.destination, config.at("alerts.destination"))
+    found = []
+    for place in places:
+        waiting = f"{place.pending:,} deliver{'y waits' if place.pending == 1 else 'ies wait'}"
+        if place.state == "down" and now - place.since >= patience:
+            what = f"{place.name} takes no deliveries, {waiting}: {place.why}"
+            say = "Nothing is lost: they go out once it answers"
+            key = f"destination|{place.name}"
+            found.append(Condition(key, "destination", what, "", say, place.pending, place.pending > 0))
+        if place.state == "stopped" and place.pending and now - place.since >= patience:
+            what = f"{place.name} was stopped by a person, {waiting}"
+            key, say = f"destination|{place.name}", "Open it once it may have them"
+            found.append(Condition(key, "destination", what, "", say, place.pending))
+        if held := place.refused + place.parked:
+            what = f"{held:,} deliver{'y' if held == 1 else 'ies'} to {place.name} refused or parked"
+            say = "Look why, then send again or skip"
+            found.append(Condition(f"undelivered|{place.name}", "undelivered", what, "", say, held))
     return found
 
 

@@ -41,6 +41,7 @@ _RARELY = 300_000  # ms between looks at certificates and disks
 _OF_CHANNELS = ("held", "waiting", "oldest waiting", "unmapped codes", "silent", "unusual silence")
 
 
+_OF_DELIVERIES = ("destination", "undelivered")
 class States(Protocol):
     """What says how every channel is."""
 
@@ -115,7 +116,7 @@ class Watch:
     def look(self) -> None:
         """Judge everything once. Raises HubError where the staff database does not answer."""
         now = self._now()
-        judged = set(KINDS) - set(_OF_CHANNELS)
+        judged = set(KINDS) - {*_OF_CHANNELS, *_OF_DELIVERIES}
         known = self._staff.alarms.open()
         unseen = any(a.kind == "audit" and a.acknowledged is None for a in known)
         if unseen or not self._audited[0]:
@@ -127,7 +128,8 @@ class Watch:
             channels = self._channels()
             self._rules = rules_of(channels, self._every)
             conditions += of_channels(self._rules, self._states(now), self._began, now)
-            judged |= set(_OF_CHANNELS)
+            conditions += ofthehub.destinations(self._config, self._store.deliveries.places(), now)
+            judged |= {*_OF_CHANNELS, *_OF_DELIVERIES}
         except ConfigError as e:
             log.warning("the rules of channels are those of before: %s", e)
         except HubError as e:
