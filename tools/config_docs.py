@@ -21,6 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.destinations.direct_settings import DirectSettings  # noqa: E402
+from engine.destinations.fhir_settings import (  # noqa: E402
+    ClientSecretSettings,
+    FhirSettings,
+    SmartSettings,
+)
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
@@ -97,6 +102,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of its `forward:`", "", ForwardRule),
     ("A destination: a folder, `file:`", "file.", FileDestination),
     ("A destination: HTTP, `http:`", "http.", HttpDestination),
+    ("A destination: FHIR, `fhir:`", "fhir.", FhirSettings),
+    ("Its `smart:`", "smart.", SmartSettings),
+    ("Its `client_secret:`", "client_secret.", ClientSecretSettings),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
     ("A destination: Direct messages, `direct:`", "direct.", DirectSettings),
     ("A destination's `sharing:`", "sharing.", SharingSettings),

@@ -26,6 +26,19 @@ def key_rotate() -> None:
     raise typer.Exit(rotate_now(project_root(own=True)))
 
 
+@key_app.command("signing")
+def key_signing(
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="sign with the new keys now and serve the old ones no more")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="only print the public halves")] = False,
+) -> None:
+    """Make or renew the keys by which FHIR servers know this hub; the web side serves their public halves."""
+    from engine.cli.signing import signing_keys
+
+    raise typer.Exit(signing_keys(project_root(own=True), at_once, show))
+
+
 msg_app = typer.Typer(no_args_is_help=True, help="Messages: find them, look at one, run one again.")
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 

@@ -1,8 +1,9 @@
-"""The routes without patient data: `/status`, `/status.json`, `/healthz`, `/metrics` and the files they need.
+"""The routes without patient data: `/status`, `/status.json`, `/healthz`, `/metrics`, our public
+keys, and files.
 
 In: requests. Out: HTML, JSON, Prometheus text. From this machine they need no token; from elsewhere they do
 (bearer, or as the password a browser asks for), except that `/healthz` always says whether all is well,
-without the reasons.
+without the reasons; public keys are for everybody.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from engine.console.tokens import Tokens
 from engine.fhir import jsonio
 from engine.kernel.config import Config
 from engine.kernel.errors import HubError
+from engine.security.signing import FILE, SigningKeys
 
-__all__ = ["add_open_pages", "is_local"]
+__all__ = ["JWKS", "add_open_pages", "is_local"]
+
+JWKS = "/.well-known/jwks.json"
+_JWKS_MEDIA = "application/jwk-set+json"
 
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.[a-z]+")
 
@@ -114,6 +119,11 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
             return exposition.merged(texts)
 
         return Response(await run_in_threadpool(text), headers={"Content-Type": exposition.MEDIA})
+
+    @app.get(JWKS)
+    async def jwks() -> Response:
+        keys = await run_in_threadpool(SigningKeys(config.data_dir / FILE).public)
+        return Response(jsonio.dumps(keys), headers={"Cache-Control": "max-age=3600"}, media_type=_JWKS_MEDIA)
 
     @app.get("/static/{name}")
     async def static(name: str, v: str = "") -> Response:

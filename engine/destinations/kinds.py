@@ -6,6 +6,7 @@ In: nothing. Out: one `DestinationKind` a word. A new kind is one file in this f
 from __future__ import annotations
 
 from engine.destinations.direct import DIRECT
+from engine.destinations.fhir import FHIR
 from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
 from engine.destinations.mllp_out import MLLP
@@ -13,12 +14,7 @@ from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
 
-_BUILT_IN: tuple[DestinationKind, ...] = (
-    DIRECT,
-    FILE,
-    HTTP,
-    MLLP,
-)
+_BUILT_IN: tuple[DestinationKind, ...] = (DIRECT, FHIR, FILE, HTTP, MLLP)
 
 KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}
 """By word."""

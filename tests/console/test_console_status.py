@@ -18,6 +18,7 @@ from engine.channels.causes import CAUSES
 from engine.channels.replay import ask_replay
 from engine.console.exposition import merged
 from engine.console.status import ago
+from engine.security.signing import FILE, SigningKeys
 
 PAGES = ("/status", "/status.json", "/healthz", "/metrics")
 PATIENT_DATA = (
@@ -225,6 +226,17 @@ def test_a_proxy_on_this_machine_or_a_foreign_name_is_not_this_machine(web: Web)
     assert web.stranger.get("/status", headers={"Forwarded": "for=192.0.2.1"}).status_code == 401
     assert web.stranger.get("/status", headers={"Host": "evil.example"}).status_code == 401
     assert web.stranger.get("/status", headers={"Host": "localhost:8080"}).status_code == 200
+
+
+def test_public_keys_are_for_everybody_and_private_ones_for_nobody(fresh: Any) -> None:
+    web = fresh()
+    elsewhere = web.elsewhere
+    assert elsewhere.get("/.well-known/jwks.json").json() == {"keys": []}
+    names = SigningKeys(web.hub.config.data_dir / FILE).rotate()
+    answer = elsewhere.get("/.well-known/jwks.json")
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert [key["kid"] for key in answer.json()["keys"]] == names
+    assert not any("d" in key for key in answer.json()["keys"])
 
 
 def test_health_is_good_while_everything_answers(web: Web) -> None:

@@ -1,0 +1,259 @@
+"""Puts pieces to a FHIR server in transactions, or one by one, and reads what came of each.
+
+In: pieces, in any order. Out: nothing but the server's own name of the first; or `Stopped` with the receipt
+that says where it ended. A transaction that is too long for the server is halved. A transaction-response of
+another length tells of no entry for certain: then every resource goes by itself, which is safe because
+everything may be sent again. A server that answers 200 with entries that failed is not atomic, and the
+receipt says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.destinations.fhir_addresses import Addresses
+from engine.destinations.fhir_client import Answer, FhirClient, Unreached
+from engine.destinations.fhir_judging import (
+    Judged,
+    Landed,
+    address_in,
+    judged_entry,
+    judged_http,
+    landed,
+    told,
+)
+from engine.destinations.fhir_pieces import Piece, groups
+from engine.destinations.fhir_settings import FhirSettings
+from engine.destinations.fhir_written import There, Written
+from engine.destinations.http_answers import retry_after
+from engine.fhir import jsonio
+from engine.kernel.delivery import Receipt
+from engine.kernel.errors import FormatError
+
+__all__ = ["Sending", "Stopped"]
+
+_WORST = ("sent", "refuse", "park", "retry")  # what may pass comes first: all of it is sent again
+
+
+class Stopped(Exception):
+    """The parcel ended here."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(receipt.why)
+        self.receipt = receipt
+
+
+class _TooLong(Exception):
+    """The server takes no transaction of this length."""
+
+
+class Sending:
+    """Writes to one server."""
+
+    def __init__(
+        self, client: FhirClient, addresses: Addresses, written: Written, settings: FhirSettings
+    ) -> None:
+        self._client, self._addresses, self._written = client, addresses, written
+        self._transactions = settings.transactions
+        self._most = settings.entries if settings.transactions else 1
+        self._guarded = settings.changed_there == "park"
+
+    def write(self, found: Sequence[Piece]) -> str:
+        """Write all pieces; return the server's address of the first that is not only mentioned."""
+        there: dict[str, str] = {}
+        waiting = groups(found, self._most)
+        done = 0
+        while waiting:
+            group = waiting[0]
+            try:
+                self._group(group, there)
+            except _TooLong:
+                waiting = self._shorter(waiting)
+                continue
+            except Stopped as stopped:
+                raise _after(stopped, done, len(waiting)) from None
+            waiting = waiting[1:]
+            done += 1
+        own = next((one for one in found if not one.mentioned), None)
+        return there.get(own.name, "") if own is not None else ""
+
+    def _shorter(self, waiting: list[list[Piece]]) -> list[list[Piece]]:
+        first = waiting[0]
+        self._most = max(1, len(first) // 2)
+        again = groups([one for group in waiting for one in group], self._most)
+        if len(first) == 1 or len(again[0]) >= len(first):
+            raise Stopped(
+                Receipt("refuse", f"{len(first)} resources that belong together are too long for it")
+            )
+        return again
+
+    def delete(self, gone: Iterable[str]) -> None:
+        """Delete what is gone here; what is not there is fine. Raises Stopped."""
+        for name in gone:
+            answer = self._asked("DELETE", self._addresses.named(name), None, {}, (name,))
+            judged = judged_http(answer.status, answer.body)
+            if answer.status in (404, 410) or judged.verdict == "sent":
+                known = self._written.of(name)
+                if known is not None:  # what is still under way with an older state must not bring it back
+                    self._written.note({name: There(known.version + 1)})
+                continue
+            if answer.status in (405, 501):
+                judged = Judged("refuse", f"answered {answer.status}: it deletes nothing of this type for us")
+            self._stop(judged, answer, f"deleting a {name.partition('/')[0]}: ")
+
+    def _group(self, group: Sequence[Piece], there: dict[str, str]) -> None:
+        entries = self._entries(group, there)
+        if self._transactions:
+            results = self._transaction(group, entries)
+        elif len(group) == 1:
+            results = [self._alone(group[0], entries[0])]
+        else:
+            raise Stopped(
+                Receipt(
+                    "park",
+                    f"{len(group)} resources refer to each other in a circle, and transactions: is false",
+                )
+            )
+        if len(results) != len(group):
+            parts = groups(group, 1)
+            if len(parts) == 1:
+                raise Stopped(
+                    Receipt(
+                        "park", f"it answered {len(results)} entries for {len(group)}: nobody can tell which"
+                    )
+                )
+            for part in parts:
+                self._group(part, there)
+            return
+        self._read(group, results, there)
+
+    def _entries(self, group: Sequence[Piece], there: dict[str, str]) -> list[dict[str, Any]]:
+        here = {one.name for one in group}
+        for one in group:
+            for name in one.refers - here - there.keys():
+                there[name] = name if self._addresses.keeps_id(name.partition("/")[0]) else self._found(name)
+        entries = []
+        for one in group:
+            known = self._written.of(one.name) if self._guarded else None
+            entries.append(self._addresses.entry(one, here, there, known.etag if known else ""))
+        return entries
+
+    def _transaction(self, group: Sequence[Piece], entries: list[dict[str, Any]]) -> list[Landed]:
+        body = jsonio.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+        answer = self._asked("POST", "", body, {}, [one.name for one in group])
+        if answer.status == 413:
+            raise _TooLong
+        judged = judged_http(answer.status, answer.body)
+        if judged.verdict != "sent":
+            self._stop(judged, answer, "")
+        results = landed(answer.body)
+        if results is None:
+            self._stop(
+                Judged("retry", f"answered {answer.status} without a transaction-response", True), answer, ""
+            )
+        return results or []
+
+    def _alone(self, one: Piece, entry: dict[str, Any]) -> Landed:
+        request = entry["request"]
+        headers = {
+            header: request[word]
+            for word, header in (("ifNoneExist", "If-None-Exist"), ("ifMatch", "If-Match"))
+            if word in request
+        }
+        body = jsonio.dumps(entry["resource"])
+        answer = self._asked(request["method"], request["url"], body, headers, (one.name,))
+        judged = judged_http(answer.status, answer.body)
+        if judged.verdict != "sent":
+            self._stop(judged, answer, f"{one.type}: ")
+        address, version = address_in(
+            answer.headers.get("location") or answer.headers.get("content-location")
+        )
+        return Landed(answer.status, address, answer.headers.get("etag") or version)
+
+    def _read(self, group: Sequence[Piece], results: Sequence[Landed], there: dict[str, str]) -> None:
+        """Read every entry. Raises Stopped where one failed, or the server gave another id than was asked."""
+        noted: dict[str, There] = {}
+        failed: list[tuple[Judged, str]] = []
+        for i, (one, result) in enumerate(zip(group, results, strict=True)):
+            judged = judged_entry(result.status)
+            if judged.verdict != "sent":
+                why = "; ".join(part for part in (judged.why, told(result.outcome)) if part)
+                failed.append(
+                    (judged, f"entry {i} ({one.type}): {result.status or 'no status'} {why}".rstrip())
+                )
+                continue
+            keeps = self._addresses.keeps_id(one.type)
+            if keeps and result.address and result.address != one.name:
+                raise Stopped(
+                    Receipt(
+                        "park",
+                        f"it gave a {one.type} another id than ours: it does not take ids; set ids: theirs",
+                    )
+                )
+            there[one.name] = one.name if keeps else result.address
+            if not keeps and not result.address.startswith(f"{one.type}/"):
+                there[one.name] = self._found(one.name)
+            known = self._written.of(one.name)
+            version = known.version if one.mentioned and known is not None else one.version
+            noted[one.name] = There(version, there[one.name], result.etag)
+        self._written.note(noted)
+        if failed:
+            worst = max(failed, key=lambda f: _WORST.index(f[0].verdict))
+            why = worst[1] + (f" and {len(failed) - 1} more" if len(failed) > 1 else "")
+            if noted:
+                self._written.atomic = False
+                why += f"; {len(noted)} of {len(group)} were written all the same: this server is not atomic"
+            raise Stopped(Receipt(worst[0].verdict, why))
+
+    def _found(self, name: str) -> str:
+        """Return the server's address of a resource of ours, or nothing where it has none."""
+        known = self._written.of(name)
+        if known is not None and known.address:
+            return known.address
+        kind = name.partition("/")[0]
+        answer = self._asked(
+            "GET", f"{kind}?{self._addresses.query(name)}&_elements=id&_count=2", None, {}, ()
+        )
+        judged = judged_http(answer.status, answer.body)
+        if judged.verdict != "sent":
+            self._stop(judged, answer, f"looking for a {kind}: ")
+        try:
+            bundle = jsonio.loads(answer.body)
+        except FormatError:
+            bundle = None
+        if not isinstance(bundle, dict):
+            self._stop(Judged("retry", f"looking for a {kind}: the answer is no Bundle", True), answer, "")
+        held = [entry.get("resource") or {} for entry in (bundle or {}).get("entry") or ()]
+        ids = [str(one["id"]) for one in held if one.get("resourceType") == kind and one.get("id")]
+        if len(ids) > 1:
+            raise Stopped(Receipt("park", f"several {kind} there carry our identifier"))
+        return f"{kind}/{ids[0]}" if ids else ""
+
+    def _asked(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], names: Iterable[str]
+    ) -> Answer:
+        """Ask; where nobody can tell what came of it, forget what the server had of these names."""
+        try:
+            answer = self._client.send(method, path, body, headers)
+        except Unreached as e:
+            self._written.forget(names)
+            raise Stopped(Receipt("retry", e.why, down=e.down)) from None
+        if answer.status >= 500:
+            self._written.forget(names)
+        return answer
+
+    def _stop(self, judged: Judged, answer: Answer, what: str) -> None:
+        wait = retry_after(answer.headers)
+        raise Stopped(Receipt(judged.verdict, what + judged.why, wait=wait, down=judged.down))
+
+
+def _after(stopped: Stopped, done: int, left: int) -> Stopped:
+    """Say which transaction it was, where there were several."""
+    if done + left == 1:
+        return stopped
+    r = stopped.receipt
+    why = f"transaction {done + 1} of {done + left}: {r.why}" + (
+        f"; {done} before it written" if done else ""
+    )
+    return Stopped(Receipt(r.verdict, why, wait=r.wait, down=r.down))

@@ -1,0 +1,72 @@
+"""What one FHIR server has of ours, as far as this process wrote it: so that older never overwrites newer
+there.
+
+In: names with the version they have in our store. Out: which of them may go now. Parcels of different
+patients share organizations, practitioners, places; they are under way at the same time and a newer one may
+overtake. So a resource is under way to a server once at a time, and what is there in a newer version is not
+written again. Nothing here is kept over a restart: then the store's state is simply written once more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+__all__ = ["There", "Written"]
+
+_MOST = 200_000  # resources remembered; a forgotten one is only written once more
+
+
+class There(NamedTuple):
+    """What the server has: our version of it, its own address and version."""
+
+    version: int
+    address: str = ""
+    etag: str = ""
+
+
+class Written:
+    """Shared by all threads that deliver to one server."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way: set[str] = set()
+        self._there: OrderedDict[str, There] = OrderedDict()
+        self.atomic = True  # until it answers 200 with entries that failed beside others that did not
+
+    def claim(self, names: Iterable[str], seconds: float) -> bool:
+        """Take names for oneself once nobody else has any of them under way; False when that takes longer."""
+        wanted = set(names)
+        with self._changed:
+            free = self._changed.wait_for(lambda: not (wanted & self._under_way), seconds)
+            if free:
+                self._under_way |= wanted
+            return free
+
+    def release(self, names: Iterable[str]) -> None:
+        """Give names back."""
+        with self._changed:
+            self._under_way.difference_update(names)
+            self._changed.notify_all()
+
+    def of(self, name: str) -> There | None:
+        """Return what is known of a resource there."""
+        with self._changed:
+            return self._there.get(name)
+
+    def note(self, found: Mapping[str, There]) -> None:
+        """Keep what the server said it has now."""
+        with self._changed:
+            for name, there in found.items():
+                self._there[name] = there
+                self._there.move_to_end(name)
+            while len(self._there) > _MOST:
+                self._there.popitem(last=False)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget names: an answer was lost, or the server has lost them."""
+        with self._changed:
+            for name in names:
+                self._there.pop(name, None)
