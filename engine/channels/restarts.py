@@ -110,7 +110,7 @@ def check_way(channel: Channel) -> None:
 
         check_folder(channel.folder.folder, channel.at("receive"))
     if channel.sftp is not None:
-        from engine.listeners.sftp import check_sftp
+        from engine.kernel.sftp import check_sftp
 
         check_sftp(channel.sftp.sftp, channel.at("receive"))
 

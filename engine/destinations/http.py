@@ -125,6 +125,8 @@ class Http:
             self.close()
             return not_reached(e, self._where, evidence)
         verdict, down, remedy = meaning(answer.status_code)
+        if answer.status_code in (404, 405, 410) and self._url.facts:
+            verdict, down = "park", False  # an address made for this parcel: others may have a better one
         said = f"answered {answer.status_code} {phrase(answer.status_code)}".strip()
         return Receipt(
             verdict,

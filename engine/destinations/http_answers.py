@@ -35,14 +35,16 @@ def meaning(status: int) -> Meaning:
     """Say what a status code means for the parcel that was sent."""
     if 200 <= status < 300:
         return Meaning("sent", False)
+    # What only a person can mend, and no parcel is to blame for: nothing is sent until it is mended, and
+    # nothing has to be sent again by hand then.
     if 300 <= status < 400:
-        return Meaning("park", True, "name the address it moved to: it is not followed with patients' data")
+        return Meaning("retry", True, "name the address it moved to: it is not followed with patients' data")
     if status in (401, 407):
-        return Meaning("park", True, "it does not know us: mend the credentials, or renew them")
-    if status == 403:
-        return Meaning("park", True, "it does not let us do this: ask its operator for the right")
+        return Meaning("retry", True, "it does not know us: mend the credentials, or renew them")
     if status in (404, 405, 410):  # of an address: content that is not taken has other codes
-        return Meaning("park", True, "nothing takes messages at this address: see `url`")
+        return Meaning("retry", True, "nothing takes messages at this address: see `url`")
+    if status == 403:  # of us, or of this patient: the next parcel tells
+        return Meaning("park", True, "it does not let us do this: ask its operator for the right")
     if status in (429, 503):
         return Meaning("retry", True)
     if status in (408, 409, 425) or status >= 500:  # 409: an earlier try with this key is still under way

@@ -10,11 +10,19 @@ from engine.destinations.fhir import FHIR
 from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
 from engine.destinations.mllp_out import MLLP
+from engine.destinations.sftp import SFTP
 from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
 
 _BUILT_IN: tuple[DestinationKind, ...] = (DIRECT, FHIR, FILE, HTTP, MLLP)
+_BUILT_IN: tuple[DestinationKind, ...] = (
+    DIRECT,
+    FILE,
+    HTTP,
+    MLLP,
+    SFTP,
+)
 
 KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}
 """By word."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engine.kernel.sftp import SftpServer
 from engine.listeners.receiving import ReceivingChannel
 
 __all__ = ["FolderChannel", "FolderSettings", "SftpChannel", "SftpSettings"]
@@ -77,27 +78,9 @@ class FolderSettings(_Files):
         return self.model_copy(update={"path": path, "done": path / self.done, "error": path / self.error})
 
 
-class SftpSettings(_Files):
+class SftpSettings(_Files, SftpServer):
     """A folder of an SFTP server that is looked into now and then."""
 
-    host: str = Field(
-        min_length=1, description="Name or address of the server.", examples=["sftp.lab.example"]
-    )
-    port: int = Field(default=22, ge=1, le=65535, description="TCP port.", examples=[2222])
-    user: str = Field(min_length=1, description="Whom to log in as.", examples=["mercy"])
-    key: Path | None = Field(
-        default=None,
-        description="File of the private key, without a passphrase, mode 600.",
-        examples=["/etc/hub/lakeside.key"],
-    )
-    password_file: Path | None = Field(
-        default=None, description="File of the password, mode 600.", examples=["/etc/hub/lakeside.password"]
-    )
-    host_key: tuple[str, ...] = Field(
-        description="The server's public keys, as `ssh-keyscan` prints them without the name; "
-        "no other server is believed. Two while it changes its key.",
-        examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."]],
-    )
     path: str = Field(
         default=".", description="The folder on the server; folders in it are not read.", examples=["out"]
     )
@@ -122,9 +105,6 @@ class SftpSettings(_Files):
         examples=[60],
     )
     poll: float = Field(default=60, gt=0, description="Seconds between two looks.", examples=[300])
-    timeout: float = Field(
-        default=30, gt=0, description="Seconds that the server may take for one answer.", examples=[30]
-    )
     max_file_bytes: int = Field(
         default=2 << 30,
         ge=1024,
@@ -132,42 +112,11 @@ class SftpSettings(_Files):
         examples=[2_147_483_648],
     )
 
-    @field_validator("host_key", mode="before")
-    @classmethod
-    def _one_or_more(cls, given: object) -> object:
-        return (given,) if isinstance(given, str) else given
-
-    @field_validator("host_key")
-    @classmethod
-    def _public_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        if not keys:
-            raise ValueError("must name the server's key")
-        for key in keys:
-            words = key.split()
-            if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
-                raise ValueError(
-                    "is a public key such as `ssh-ed25519 AAAA...`; ask the server's operator for it"
-                )
-        return keys
-
-    @model_validator(mode="after")
-    def _one_proof(self) -> SftpSettings:
-        if (self.key is None) == (self.password_file is None):
-            raise ValueError("takes key or password_file, one of them")
-        return self
-
     @property
     def folders(self) -> tuple[str, str, str]:
         """The folder, where taken files go, where unreadable ones go; on the server."""
         path = PurePosixPath(self.path)
         return str(path), str(path / self.done), str(path / self.error)
-
-    def below(self, root: Path) -> SftpSettings:
-        """Return the same with the names of local files made full."""
-        full = {
-            n: root.resolve() / p for n in ("key", "password_file") if (p := getattr(self, n)) is not None
-        }
-        return self.model_copy(update=full)
 
 
 class FolderChannel(ReceivingChannel):

@@ -16,10 +16,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from engine.kernel.disk import private_text
 from engine.kernel.errors import ConfigError
 from engine.listeners.http_settings import HttpAuth
 
-__all__ = ["Admission", "names_of", "private_text"]
+__all__ = ["Admission", "names_of"]
 
 _SHORTEST = 16
 
@@ -71,19 +72,6 @@ def names_of(certificate: x509.Certificate) -> list[str]:
         pass  # a certificate without such names has a common name
     names += [str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return names
-
-
-def private_text(path: Path, what: str) -> str:
-    """Return the text of a file that only its owner may read. Raises ConfigError."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        why = (e.strerror or "") if isinstance(e, OSError) else "it is not text"
-        raise ConfigError(f"{what} cannot be read", where=str(path), why=why) from None
-    if mode & 0o077:
-        raise ConfigError(f"{what} can be read by others", where=str(path), remedy=f"type chmod 600 {path}")
-    return text
 
 
 def _secrets(path: Path) -> dict[str, bytes]:

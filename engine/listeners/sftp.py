@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-import importlib.util
 import logging
 import stat
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from engine.kernel.errors import ConfigError, StoreUnavailable
+from engine.kernel.errors import StoreUnavailable
+from engine.kernel.sftp import check_sftp, connection, what_went_wrong
 from engine.listeners.ack_rules import Strict
-from engine.listeners.file_settings import SftpChannel, SftpSettings
+from engine.listeners.file_settings import SftpChannel
 from engine.listeners.files import Interrupted, Shelf, tag_of
-from engine.listeners.http_auth import private_text
 from engine.listeners.markers import Markers
 from engine.listeners.receiving import source_of
 
 if TYPE_CHECKING:
     import asyncssh
 
-__all__ = ["Sftp", "Unreachable", "check_sftp"]
+__all__ = ["Sftp", "Unreachable"]
 
 log = logging.getLogger(__name__)
 
@@ -41,34 +40,6 @@ _PIECE = 256 << 10
 
 class Unreachable(OSError):
     """The server cannot be used now; the text says why, without the name of any file."""
-
-
-def check_sftp(settings: SftpSettings, where: str) -> None:
-    """See whether everything this needs on this machine is here. Raises ConfigError."""
-    if importlib.util.find_spec("asyncssh") is None:
-        raise ConfigError(
-            "sftp: needs asyncssh, which is not installed", where=where, remedy="pip install 'hl7-hub[sftp]'"
-        )
-    import asyncssh
-
-    for text in settings.host_key:
-        try:
-            asyncssh.import_public_key(" ".join(text.split()[:2]))
-        except asyncssh.KeyImportError:
-            raise ConfigError("sftp: host_key: is no public key", where=where) from None
-    try:
-        if settings.password_file is not None:
-            private_text(settings.password_file, "the password")
-        elif settings.key is not None:
-            asyncssh.import_private_key(private_text(settings.key, "the private key"))
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
-        raise ConfigError(
-            "sftp: key: is no private key, or has a passphrase", where=f"{where}: {settings.key}"
-        ) from None
-    except ConfigError as e:
-        raise ConfigError(
-            f"sftp: {e.what}", where=f"{where}: {e.where}", why=e.why, remedy=e.remedy
-        ) from None
 
 
 class Sftp:
@@ -109,48 +80,13 @@ class Sftp:
 
         try:
             asyncio.run(self._look())
-        except asyncssh.HostKeyNotVerifiable:
-            raise Unreachable("the server's key is not the one in host_key:") from None
-        except asyncssh.PermissionDenied:
-            raise Unreachable("the server refuses this user") from None
-        except asyncssh.Error as e:
-            raise Unreachable(f"{type(e).__name__}, code {e.code}") from None
-        except TimeoutError:
-            raise Unreachable(f"no answer within {self.settings.timeout:g} s") from None
         except Unreachable:
             raise
-        except OSError as e:
-            raise Unreachable(e.strerror or type(e).__name__) from None
-
-    def _connection(self) -> Any:
-        import asyncssh
-
-        s = self.settings
-        keys = [asyncssh.import_public_key(" ".join(k.split()[:2])) for k in s.host_key]
-        proof: dict[str, Any] = {"client_keys": None, "preferred_auth": "password,keyboard-interactive"}
-        if s.key is not None:
-            private = asyncssh.import_private_key(private_text(s.key, "the private key"))
-            proof = {"client_keys": [private], "preferred_auth": "publickey"}
-        elif s.password_file is not None:
-            proof["password"] = private_text(s.password_file, "the password").strip()
-        return asyncssh.connect(
-            s.host,
-            s.port,
-            username=s.user,
-            known_hosts=(keys, [], []),
-            config=None,
-            agent_path=None,
-            agent_forwarding=False,
-            gss_auth=False,
-            gss_kex=False,
-            connect_timeout=s.timeout,
-            login_timeout=s.timeout,
-            keepalive_interval=s.timeout,
-            **proof,
-        )
+        except (asyncssh.Error, OSError) as e:  # TimeoutError is an OSError
+            raise Unreachable(what_went_wrong(e, self.settings)) from None
 
     async def _look(self) -> None:
-        async with self._connection() as connection, connection.start_sftp_client() as client:
+        async with connection(self.settings) as connected, connected.start_sftp_client() as client:
             ready = await self._ready(client)
             for name, shape in ready:
                 await self._work(client, name, shape)

@@ -59,6 +59,8 @@ class Cable:
             except OSError:
                 return
             far = socket.create_connection(("127.0.0.1", self._to))
+            for end in (near, far):  # small writes would wait for the other side's delayed acknowledgement
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._ends += [near, far]
             for here, there, answers in ((near, far, False), (far, near, True)):

@@ -120,11 +120,11 @@ class TestHttp(Behaviour):
         [
             (200, {}, "sent", False, None),
             (202, {}, "sent", False, None),
-            (302, {"Location": "http://127.0.0.1:1/"}, "park", True, None),
+            (302, {"Location": "http://127.0.0.1:1/"}, "retry", True, None),
             (400, {}, "refuse", False, None),
-            (401, {}, "park", True, None),
+            (401, {}, "retry", True, None),
             (403, {}, "park", True, None),
-            (404, {}, "park", True, None),
+            (404, {}, "retry", True, None),
             (408, {}, "retry", False, None),
             (409, {}, "retry", False, None),
             (413, {}, "refuse", False, None),
@@ -161,9 +161,14 @@ class TestHttp(Behaviour):
     def test_credentials_that_are_not_believed(self, side: Server, made: Any) -> None:
         there = made(auth={"user": "hub", "password": "wrong-one"})
         receipt = there.deliver(self.parcel())
-        assert (receipt.verdict, receipt.down) == ("park", True) and "credentials" in receipt.why
+        assert (receipt.verdict, receipt.down) == ("retry", True) and "credentials" in receipt.why
         with pytest.raises(Exception, match="401"):
             there.check()
+
+    def test_an_address_of_this_parcel_that_is_not_there(self, side: Server, made: Any) -> None:
+        side.status = 404
+        receipt = made(url=f"{side.url}/{{type}}").deliver(self.parcel())
+        assert (receipt.verdict, receipt.down) == ("park", False)
 
     def test_a_word_that_this_parcel_has_not(self, side: Server, made: Any) -> None:
         there = made(url=f"{side.url}/in/{{event}}")

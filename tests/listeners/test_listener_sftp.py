@@ -17,10 +17,11 @@ from pydantic import ValidationError
 
 from engine.kernel.errors import ConfigError, StoreUnavailable
 from engine.kernel.message import Entry
+from engine.kernel.sftp import check_sftp
 from engine.listeners.file_settings import SftpChannel, SftpSettings
 from engine.listeners.files import Shelf
 from engine.listeners.metrics import Metrics
-from engine.listeners.sftp import Sftp, Unreachable, check_sftp
+from engine.listeners.sftp import Sftp, Unreachable
 
 PASSWORD = "the-password-of-mercy"
 
