@@ -15,9 +15,9 @@ from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
 
-_BUILT_IN: tuple[DestinationKind, ...] = (DIRECT, FHIR, FILE, HTTP, MLLP)
 _BUILT_IN: tuple[DestinationKind, ...] = (
     DIRECT,
+    FHIR,
     FILE,
     HTTP,
     MLLP,
