@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from engine.channels.definition import Channel
-from engine.channels.pipeline import Pipeline
+from engine.channels.sides import JournalSide, MapSide, StoreSide
 from engine.formats.content import recognise
 from engine.formats.facts import facts_of
 from engine.formats.hl7v2.header import peek
@@ -45,7 +45,7 @@ class TooWide(HubError):
 
 
 def ask_replay(
-    journal: SqlJournal,
+    journal: JournalSide,
     entry: int,
     who: str,
     why: str,
@@ -65,7 +65,7 @@ def ask_replay(
     return journal.append([replayed(origin, who, why)])[0]
 
 
-def ask_replays(journal: SqlJournal, entries: Iterable[int], who: str, why: str) -> dict[int, int]:
+def ask_replays(journal: JournalSide, entries: Iterable[int], who: str, why: str) -> dict[int, int]:
     """Put replays of entries into the journal, in the order of the entries; returns entry -> its replay.
 
     An entry whose body is gone or damaged is left out.
@@ -139,7 +139,7 @@ def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str,
 
 
 def rerun_set(
-    entry: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeline
+    entry: Entry, journal: JournalSide, store: StoreSide, pipeline: MapSide
 ) -> tuple[list[Work], str]:
     """Return the works of a replay in the order of their positions, the replay's own first, and who asked.
 
@@ -174,7 +174,7 @@ def rerun_set(
     return works, entry.reason
 
 
-def origin_released(origin: int, candidates: list[int], journal: SqlJournal, store: SqlStore) -> bool:
+def origin_released(origin: int, candidates: list[int], journal: JournalSide, store: StoreSide) -> bool:
     """Say whether one of the candidates is a replay or resend of `origin` that was not parked."""
     for number in candidates:
         if number > origin:
@@ -187,7 +187,7 @@ def origin_released(origin: int, candidates: list[int], journal: SqlJournal, sto
 
 
 def held_before(
-    words: Iterable[tuple[str, str]], position: int, journal: SqlJournal, store: SqlStore
+    words: Iterable[tuple[str, str]], position: int, journal: JournalSide, store: StoreSide
 ) -> Flag | None:
     """Say whether an earlier entry of one of these patients is parked and nobody has run it again since."""
     for kind, value in words:

@@ -17,16 +17,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.channels.deaths import NoSlot, Slot, killed
-from engine.channels.pipeline import Pipeline
 from engine.channels.renewal import Renewal
 from engine.channels.replay import TooWide, held_before, rerun_set
-from engine.journal.sql import SqlJournal, UnreadableEntry
+from engine.channels.sides import JournalSide, MapSide, StoreSide
+from engine.journal.sql import UnreadableEntry
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
 from engine.queue.lanes import OwnLanes, shared_out
 from engine.queue.protocol import WorkQueue
 from engine.store.owning import LanesLost
-from engine.store.sql import SqlStore
 
 __all__ = ["Tally", "Worker"]
 
@@ -66,9 +65,9 @@ class Worker:
 
     def __init__(
         self,
-        journal: SqlJournal,
-        store: SqlStore,
-        pipeline: Pipeline,
+        journal: JournalSide,
+        store: StoreSide,
+        pipeline: MapSide,
         queue: WorkQueue | None = None,
         slot: Slot | None = None,
         renewal: Renewal | None = None,
@@ -83,7 +82,12 @@ class Worker:
         self.marks: dict[int, int] = {}
         self.idle = True  # nothing was left in these lanes at the last look
 
-    def run(self, stop: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        stop: Callable[[], bool],
+        tick: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Work until `stop` says so; `tick` is called between batches."""
         pause, wait = IDLE[0], DOWN[0]
         while not stop():
@@ -97,7 +101,7 @@ class Worker:
             except StoreUnavailable as e:
                 self.tally.store_down += 1
                 log.error("the store is not available, trying again in %.1f s: %s", wait, e)
-                time.sleep(wait)
+                sleep(wait)
                 wait = min(wait * 2, DOWN[1])
             tick()
 

@@ -14,10 +14,10 @@ from typing import Any
 from engine.channels.delivering.events import EVENT_MEDIA, event_body
 from engine.channels.delivering.places import Destined
 from engine.channels.delivering.rules import Rule
+from engine.channels.sides import JournalSide, StoreSide
 from engine.channels.writing import NothingToWrite, given_for, render, written_for
 from engine.fhir import jsonio
 from engine.formats.content import recognise
-from engine.journal.sql import SqlJournal
 from engine.kernel.clock import iso
 from engine.kernel.delivery import Parcel
 from engine.kernel.errors import HubError
@@ -25,7 +25,6 @@ from engine.kernel.message import Entry
 from engine.mapping.outbound.library import OutMaps
 from engine.security.keys import Keyring
 from engine.store.deliveries import Delivery
-from engine.store.sql import SqlStore
 
 __all__ = ["Parcels"]
 
@@ -46,7 +45,7 @@ class Parcels:
     """Makes parcels for one hub."""
 
     def __init__(
-        self, root: Path, identity_base: str, keyring: Keyring, journal: SqlJournal, store: SqlStore
+        self, root: Path, identity_base: str, keyring: Keyring, journal: JournalSide, store: StoreSide
     ) -> None:
         self._root, self._base = root, identity_base
         self._journal, self._store = journal, store
