@@ -283,12 +283,18 @@ def _compare(came: _Came, key: str, expected: Any) -> Iterator[str]:
         for want in expected if isinstance(expected, Seq) else [expected]:
             if str(want).replace(" ", "-") not in codes:
                 yield f"flags: expected {want}, found {', '.join(dict.fromkeys(codes)) or 'none'}"
+    elif key == "delivers_to":
+        went = {d.destination.removeprefix(f"{w.channel}.") for _, w in came.works for d in w.deliveries}
+        wanted = set(expected if isinstance(expected, list) else [expected])
+        if went != wanted:
+            yield f"delivers_to: expected {_names(wanted)}, found {_names(went)}"
     elif key == "work_queue":
         yield from _queue(came, expected)
     elif key[:1].isupper():
         yield from _path(came, key, expected)
     else:
-        yield f"{key}: is no word of expect; use answer, parked, flags, work_queue or a FHIR path"
+        words = "answer, parked, flags, work_queue, delivers_to"
+        yield f"{key}: is no word of expect; use {words} or a FHIR path"
 
 
 def _queue(came: _Came, expected: Any) -> Iterator[str]:
@@ -385,3 +391,7 @@ def _same_file(came: _Came, path: Path, shown: str) -> Iterator[str]:
 def _write(came: _Came, path: Path, shown: str) -> str:
     path.write_bytes(jsonio.dumps_pretty(_bundle(came)))
     return shown
+
+
+def _names(names: set[Any]) -> str:
+    return ", ".join(sorted(map(str, names))) or "nowhere else"

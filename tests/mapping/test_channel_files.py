@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from engine.channels.definition import Channel, load_channels
+from engine.channels.delivering.rules import Rule
+from engine.channels.delivering.when import read_condition
 from engine.channels.test_files import ChannelResult, run_channel_tests
 from engine.kernel.errors import ConfigError
 from engine.mapping.project import Maps
@@ -24,7 +27,11 @@ def maps() -> Maps:
 
 @cache
 def channels() -> list[Channel]:
-    return load_channels(ROOT)
+    """The shipped channels; results that are final go to an archive, too."""
+    archive = Rule(
+        "lab_oru.archive", "file", "original", types=("ORU^R01",), when=read_condition("OBX-11 = F", "")
+    )
+    return [replace(c, deliver=(archive,)) if c.name == "lab_oru" else c for c in load_channels(ROOT)]
 
 
 def test_shipped_tests_pass() -> None:
@@ -70,6 +77,9 @@ SEND = "send: sample_messages/lab/oru_potassium.hl7"
             "work_queue: expected {'kind': 'unmapped code'}, found",
         ),
         ("expect: {delivered: 1}", "delivered: is no word of expect"),
+        ("expect: {delivers_to: [archive]}", ""),
+        ("expect: {delivers_to: []}", "delivers_to: expected nowhere else, found archive"),
+        ("change: {OBX-11: P}, expect: {delivers_to: []}", ""),
         ("expect: {Observation.nothing: 1}", "Observation.nothing"),
         ("change: {MSH-9.1: ZZZ}, expect: {answer: AR}", ""),
         ("change: {MSH-10: ''}, expect: {answer: AE}", ""),

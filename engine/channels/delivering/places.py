@@ -113,8 +113,9 @@ def _destined(name: str, words: Mapping[str, Any], where: str, rules: Mapping[st
         raise ConfigError(
             f"{name}: order: {order!r} is not known", where=where, remedy=f"write {', '.join(_ORDERS)}"
         )
-    at_once = words.get("at_once", kind.at_once)
-    if not isinstance(at_once, int) or isinstance(at_once, bool) or not 1 <= at_once <= _MOST_AT_ONCE:
+    said = str(words.get("at_once", kind.at_once))
+    at_once = int(said) if said.isascii() and said.isdigit() and len(said) < 4 else 0
+    if not 1 <= at_once <= _MOST_AT_ONCE:
         raise ConfigError(f"{name}: at_once: takes 1 to {_MOST_AT_ONCE}", where=where)
     if order == "as they come" and at_once != 1:
         raise ConfigError(

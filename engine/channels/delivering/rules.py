@@ -53,9 +53,9 @@ class Rule:
 
     def wants(self, message_type: str, message: Message | None) -> bool:
         """Say whether a message goes there; `message` is None for what is no HL7 v2."""
-        if self.types and not any(
-            fnmatch.fnmatchcase(message_type, t) or message_type.split("^")[0] == t for t in self.types
-        ):
+        parts = message_type.split("^")
+        named = (parts[0], "^".join(parts[:2]), message_type)
+        if self.types and not any(fnmatch.fnmatchcase(n, t) for t in self.types for n in named):
             return False
         return self.when is None or (message is not None and holds(self.when, message))
 
