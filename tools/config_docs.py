@@ -33,6 +33,7 @@ from engine.destinations.mllp_settings import MllpDestination  # noqa: E402
 from engine.destinations.sftp import SftpDestination  # noqa: E402
 from engine.destinations.sharing_settings import SharedCode, SharingSettings  # noqa: E402
 from engine.destinations.tls import ClientTls  # noqa: E402
+from engine.destinations.webhook import WebhookDestination  # noqa: E402
 from engine.kernel.alert_settings import (  # noqa: E402
     AlertLine,
     AlertSettings,
@@ -107,6 +108,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A destination: FHIR, `fhir:`", "fhir.", FhirSettings),
     ("Its `smart:`", "smart.", SmartSettings),
     ("Its `client_secret:`", "client_secret.", ClientSecretSettings),
+    ("A destination: a webhook, `webhook:`", "webhook.", WebhookDestination),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
     ("A destination: Direct messages, `direct:`", "direct.", DirectSettings),
     ("A destination's `sharing:`", "sharing.", SharingSettings),

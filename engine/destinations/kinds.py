@@ -11,6 +11,7 @@ from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
 from engine.destinations.mllp_out import MLLP
 from engine.destinations.sftp import SFTP
+from engine.destinations.webhook import WEBHOOK
 from engine.kernel.delivery import DestinationKind
 
 __all__ = ["KINDS"]
@@ -22,6 +23,7 @@ _BUILT_IN: tuple[DestinationKind, ...] = (
     HTTP,
     MLLP,
     SFTP,
+    WEBHOOK,
 )
 
 KINDS: dict[str, DestinationKind] = {kind.word: kind for kind in _BUILT_IN}

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import orjson
 
+from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.alert_settings import MailSettings, WebhookSettings
 from engine.kernel.errors import HubError
 
@@ -41,7 +42,7 @@ def send_mail(settings: MailSettings, ca: Path | None, to: str, subject: str, te
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
     try:
-        with _connected(settings, _context(ca)) as server:
+        with _connected(settings, context_of(ClientTls(ca=ca))) as server:
             if settings.user:
                 server.login(settings.user, settings.password)
             refused = server.send_message(message)
@@ -85,7 +86,10 @@ def post_notice(
         headers["X-Hub-Signature-256"] = signature(settings.secret, at // 1000, content)
     try:
         with httpx.Client(
-            verify=_context(ca), timeout=settings.timeout_seconds, follow_redirects=False, trust_env=False
+            verify=context_of(ClientTls(ca=ca)),
+            timeout=settings.timeout_seconds,
+            follow_redirects=False,
+            trust_env=False,
         ) as client:
             answer = client.post(settings.url, content=content, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
@@ -99,15 +103,6 @@ def post_notice(
 def signature(secret: str, seconds: int, body: bytes) -> str:
     """Return the value of X-Hub-Signature-256: over the value of X-Hub-Timestamp, a dot, and the body."""
     return "sha256=" + hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-
-
-def _context(ca: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(ca) if ca is not None else None)
-    except (OSError, ssl.SSLError) as e:
-        raise HubError("the file of authorities cannot be used", where=str(ca), why=_said(e)) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _said(error: Exception) -> str:

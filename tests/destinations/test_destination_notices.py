@@ -250,5 +250,5 @@ def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
     bad = tmp_path / "ca.pem"
     bad.write_text("nothing")
     hook = WebhookSettings(name="pager", url="https://localhost:1/")
-    with pytest.raises(HubError, match="authorities"):
+    with pytest.raises(HubError, match="TLS files"):
         post_notice(hook, bad, {}, "1", 0)
