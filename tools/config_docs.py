@@ -51,6 +51,7 @@ from engine.kernel.config import (  # noqa: E402
     TerminologySettings,
     WebTlsSettings,
 )
+from engine.kernel.critical_settings import CriticalSettings  # noqa: E402
 from engine.kernel.web_settings import (  # noqa: E402
     IssuerSettings,
     OidcSettings,
@@ -92,6 +93,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of `alerts: {every_channel: ...}`, and of `alert:` in a channel's file", "", AlertLine),
     ("config.yaml, `alerts: {mail: ...}`", "alerts.mail.", MailSettings),
     ("A line of `alerts: {webhooks: ...}`", "", WebhookSettings),
+    ("config.yaml, `critical:`", "critical.", CriticalSettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("HTTP, `receive: {http: ...}`", "", HttpSettings),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.channels.critical.rules import rules_of
 from engine.channels.definition import load_channels
 from engine.channels.test_files import run_channel_tests
 from engine.formats.x12.partner_rules import load_partner
@@ -63,6 +64,10 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
                 )
         outbound, wrong = OutMaps.read(root, maps.terminology)
         found += [unreadable(e) for e in (*wrong, *outbound.problems())]
+    try:
+        rules_of(root)
+    except HubError as e:
+        found.append(unreadable(e))
     found += _channel_tests(root, {c.name for c in channels})
     for path in sorted((root / "partners").glob("*.yaml")):
         try:

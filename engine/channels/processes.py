@@ -25,6 +25,8 @@ def processes(config: Config) -> dict[str, float | None]:
     names = ["listeners", *(f"worker-{i}" for i in range(config.workers)), "deliveries"]
     if (config.metrics_dir / "files.prom").exists():  # as soon as there is a channel that takes files
         names.append("files")
+    if (config.metrics_dir / "watch.prom").exists():  # as soon as there are rules of critical results
+        names.append("watch")
     return {name: age(config.metrics_dir / f"{name}.prom") for name in names}
 
 

@@ -11,6 +11,7 @@ import typer
 from engine import __version__
 from engine.cli.changecommands import deploy_app, draft_app, impact
 from engine.cli.commands import audit_app, key_app, msg_app
+from engine.cli.criticalcommands import critical_app
 from engine.cli.deliveries import deliveries_app
 from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
@@ -147,6 +148,7 @@ app.add_typer(key_app, name="key")
 app.add_typer(user_app, name="user")
 app.add_typer(msg_app, name="msg")
 app.add_typer(audit_app, name="audit")
+app.add_typer(critical_app, name="critical")
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 

@@ -39,6 +39,7 @@ from engine.channels.restarts import asked_file, bind, check_way
 from engine.channels.sharing import check_queue, open_queue, ringing
 from engine.channels.swapping import pending
 from engine.channels.worker import Worker
+from engine.cli import watching
 from engine.cli.collecting import Collecting
 from engine.cli.files import polled, run_files
 from engine.cli.keeper import is_wanted, run_keeper
@@ -238,6 +239,10 @@ def _children(
             out.append(Child(f"worker-{i}", partial(_worker, started, keyring, i)))
         if is_wanted(config):
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
+        if watching.is_wanted(config):
+            out.append(Child("watch", partial(watching.run_watch, config, keyring)))
+        else:
+            (config.metrics_dir / "watch.prom").unlink(missing_ok=True)
         if rows := to_load(config):
             out.append(Child("codes", partial(run_shipping, config, rows), once=True))
     if "deliveries" in parts:

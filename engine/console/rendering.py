@@ -32,6 +32,7 @@ __all__ = ["NAVIGATION", "Rendering", "plain"]
 
 NAVIGATION = (
     ("now", "/now", "Now", "see.status", "n"),
+    ("critical", "/critical", "Critical", "see.messages", "r"),
     ("work", "/work", "Work", "see.messages", "w"),
     ("find", "/find", "Find", "see.messages", "f"),
     ("bench", "/bench", "Bench", "draft", "b"),

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.kernel.alert_settings import AlertSettings
+from engine.kernel.critical_settings import CriticalSettings
 from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
 from engine.kernel.queue_settings import QueueSettings
@@ -223,6 +224,11 @@ class Config(BaseModel):
         "of a kind with its settings, and `retry`, `order`, `at_once`; see docs/operators/destinations.md.",
         examples=[{"archive": {"file": {"path": "/archive/{type}/{entry}.hl7"}}}],
         repr=False,
+    )
+    critical: CriticalSettings = Field(
+        default=CriticalSettings(),
+        description="Who is told of critical results.",
+        examples=[{"mail": ["lab-desk@mercy.example"]}],
     )
     backups: Path = Field(
         default=Path("backups"),

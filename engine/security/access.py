@@ -32,6 +32,7 @@ PERMISSIONS: dict[str, str] = {
     "see.senders": "see what senders send, without patient data",
     "see.studies": "see imaging studies, with patient data",
     "bind.studies": "say whose study it is",
+    "critical.take": "take over critical results, with one's name",
     "alerts.edit": "acknowledge and silence alarms, try notices",
     "see.audit": "see who saw or did what",
     "export": "take lists and messages out as files",
@@ -50,7 +51,9 @@ PHI = frozenset(
 """Permissions whose use shows patient data: every use is in the audit."""
 
 _VIEWER = frozenset({"see.status", "see.messages", "see.maps", "see.senders"})
-_OPERATOR = _VIEWER | {"see.bodies", "replay", "work", "see.studies", "export", "alerts.edit", "break.glass"}
+_OPERATOR = _VIEWER | {
+    *("see.bodies", "replay", "work", "see.studies", "export", "alerts.edit", "critical.take", "break.glass"),
+}
 _ANALYST = _OPERATOR | {"edit.message", "draft", "codes.propose", "bind.studies"}
 _APPROVER = _VIEWER | {
     *("see.bodies", "see.studies", "work", "codes.approve", "changes.approve", "break.glass"),

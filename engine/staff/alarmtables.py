@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.staff.tables import METADATA, number
 
-__all__ = ["ALARMS", "BACKUPS", "NOTICES", "SILENCES"]
+__all__ = ["ALARMS", "BACKUPS", "NOTICES", "SILENCES", "notice_table"]
 
 ALARMS = sa.Table(
     "staff_alarm",
@@ -54,23 +54,30 @@ SILENCES = sa.Table(
 )
 sa.Index("staff_silence_by_until", SILENCES.c.until)
 
-NOTICES = sa.Table(
-    "staff_notice",
-    METADATA,
-    number(),
-    sa.Column("alarm", sa.BigInteger),  # none: a test
-    sa.Column("event", sa.Text, nullable=False),  # raised | escalated | over | test
-    sa.Column("way", sa.Text, nullable=False),  # mail:<address> or webhook:<name>
-    sa.Column("once", sa.Text, nullable=False, unique=True),  # the same notice is made once
-    sa.Column("made", sa.BigInteger, nullable=False),
-    sa.Column("due", sa.BigInteger),  # when it is tried (again); none: it is sent or given up
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("sent", sa.BigInteger),
-    sa.Column("answer", sa.Text, nullable=False),  # of the last try
-    sqlite_autoincrement=True,
-)
-sa.Index("staff_notice_by_due", NOTICES.c.due)
-sa.Index("staff_notice_by_alarm", NOTICES.c.alarm)
+
+def notice_table(name: str) -> sa.Table:
+    """Make a table of notices: what is told of goes by the number in `alarm`."""
+    table = sa.Table(
+        name,
+        METADATA,
+        number(),
+        sa.Column("alarm", sa.BigInteger),  # none: a test
+        sa.Column("event", sa.Text, nullable=False),  # raised | escalated | over | test
+        sa.Column("way", sa.Text, nullable=False),  # mail:<address> or webhook:<name>
+        sa.Column("once", sa.Text, nullable=False, unique=True),  # the same notice is made once
+        sa.Column("made", sa.BigInteger, nullable=False),
+        sa.Column("due", sa.BigInteger),  # when it is tried (again); none: it is sent or given up
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("sent", sa.BigInteger),
+        sa.Column("answer", sa.Text, nullable=False),  # of the last try
+        sqlite_autoincrement=True,
+    )
+    sa.Index(f"{name}_by_due", table.c.due)
+    sa.Index(f"{name}_by_alarm", table.c.alarm)
+    return table
+
+
+NOTICES = notice_table("staff_notice")
 
 BACKUPS = sa.Table(
     "staff_backup",

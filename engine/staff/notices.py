@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -49,7 +50,11 @@ class Notice:
 
 
 class Notices(Part):
-    """The notices of one hub."""
+    """The notices of one hub. What else people are told of by notices has a table and pauses of its own."""
+
+    table: ClassVar[sa.Table] = NOTICES
+    pauses: ClassVar[tuple[int, ...]] = _PAUSES
+    taken: ClassVar[int] = _TAKEN
 
     def make(self, alarm: int | None, event: str, ways: Iterable[str]) -> None:
         """Put a notice to each way; what was made before is not made again."""
@@ -68,7 +73,7 @@ class Notices(Part):
             for way in ways
         ]
         if rows:
-            insert = (postgresql if self.database.postgres else sqlite).insert(NOTICES)
+            insert = (postgresql if self.database.postgres else sqlite).insert(self.table)
             with self.database.write() as c:
                 c.execute(insert.on_conflict_do_nothing(), rows)
 
@@ -76,24 +81,24 @@ class Notices(Part):
         """Return what is due, and keep it from others while it is sent."""
         now = self.now()
         with self.database.read() as c:  # nothing is written while nothing is due
-            if c.execute(sa.select(NOTICES.c.id).where(NOTICES.c.due <= now).limit(1)).first() is None:
+            if c.execute(sa.select(self.table.c.id).where(self.table.c.due <= now).limit(1)).first() is None:
                 return []
-        query = sa.select(NOTICES).where(NOTICES.c.due <= now).order_by(NOTICES.c.due).limit(most)
+        query = sa.select(self.table).where(self.table.c.due <= now).order_by(self.table.c.due).limit(most)
         with self.database.write() as c:
             found = [Notice(**row._asdict()) for row in c.execute(query)]
             numbers = [one.id for one in found]
-            c.execute(sa.update(NOTICES).where(NOTICES.c.id.in_(numbers)).values(due=now + _TAKEN))
+            c.execute(sa.update(self.table).where(self.table.c.id.in_(numbers)).values(due=now + self.taken))
         return found
 
     def done(self, notice: Notice, sent: bool, answer: str) -> None:
         """Note how a try went; one that failed is tried again after a growing pause."""
         now = self.now()
-        pause = _PAUSES[min(notice.tries, len(_PAUSES) - 1)] * 1000
+        pause = self.pauses[min(notice.tries, len(self.pauses) - 1)] * 1000
         again = None if sent or now - notice.made > _GIVEN_UP else now + pause
         with self.database.write() as c:
             c.execute(
-                sa.update(NOTICES)
-                .where(NOTICES.c.id == notice.id)
+                sa.update(self.table)
+                .where(self.table.c.id == notice.id)
                 .values(
                     tries=notice.tries + 1,
                     sent=now if sent else None,
@@ -105,25 +110,25 @@ class Notices(Part):
     def again(self, number: int) -> None:
         """Try a notice now that failed or was given up."""
         with self.database.write() as c:
-            mine = sa.update(NOTICES).where(NOTICES.c.id == number, NOTICES.c.sent.is_(None))
+            mine = sa.update(self.table).where(self.table.c.id == number, self.table.c.sent.is_(None))
             c.execute(mine.values(due=self.now(), made=self.now()))
 
     def drop(self, number: int) -> None:
         """Try a notice no more: a test that failed says so once."""
         with self.database.write() as c:
-            c.execute(sa.update(NOTICES).where(NOTICES.c.id == number).values(due=None))
+            c.execute(sa.update(self.table).where(self.table.c.id == number).values(due=None))
 
     def of(self, alarm: int) -> list[Notice]:
         """Return the notices of an alarm, oldest first."""
-        query = sa.select(NOTICES).where(NOTICES.c.alarm == alarm).order_by(NOTICES.c.id)
+        query = sa.select(self.table).where(self.table.c.alarm == alarm).order_by(self.table.c.id)
         with self.database.read() as c:
             return [Notice(**row._asdict()) for row in c.execute(query)]
 
     def recent(self, before: int | None = None, limit: int = 50) -> list[Notice]:
         """Return notices, newest first."""
-        query = sa.select(NOTICES).order_by(NOTICES.c.id.desc()).limit(limit)
+        query = sa.select(self.table).order_by(self.table.c.id.desc()).limit(limit)
         if before is not None:
-            query = query.where(NOTICES.c.id < before)
+            query = query.where(self.table.c.id < before)
         with self.database.read() as c:
             return [Notice(**row._asdict()) for row in c.execute(query)]
 
@@ -131,9 +136,9 @@ class Notices(Part):
         """Return what does not arrive, newest first: tried in vain, or given up in the last week."""
         week = self.now() - 7 * _GIVEN_UP
         query = (
-            sa.select(NOTICES)
-            .where(NOTICES.c.sent.is_(None), NOTICES.c.tries > 0, NOTICES.c.made > week)
-            .order_by(NOTICES.c.id.desc())
+            sa.select(self.table)
+            .where(self.table.c.sent.is_(None), self.table.c.tries > 0, self.table.c.made > week)
+            .order_by(self.table.c.id.desc())
             .limit(50)
         )
         with self.database.read() as c:

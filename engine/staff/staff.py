@@ -15,8 +15,10 @@ from engine.staff.accounts import Accounts
 from engine.staff.alarms import Alarms
 from engine.staff.backups import Backups
 from engine.staff.changes import ChangeRows
+from engine.staff.criticals import CriticalNotices, Criticals
 from engine.staff.database import Database
 from engine.staff.drafts import DraftRows
+from engine.staff.followed import Followed
 from engine.staff.glass import Glass
 from engine.staff.hours import Hours
 from engine.staff.keys import ProgramKeys
@@ -148,6 +150,21 @@ class Staff:
     def notices(self) -> Notices:
         """Notices on their way to people."""
         return Notices(self.database, self.keyring, self.now)
+
+    @property
+    def criticals(self) -> Criticals:
+        """Critical results, and who took them over."""
+        return Criticals(self.database, self.keyring, self.now)
+
+    @property
+    def critical_notices(self) -> CriticalNotices:
+        """Notices of critical results on their way to people."""
+        return CriticalNotices(self.database, self.keyring, self.now)
+
+    @property
+    def followed(self) -> Followed:
+        """Up to where readers have read the change feed."""
+        return Followed(self.database, self.keyring, self.now)
 
     @property
     def backups(self) -> Backups:

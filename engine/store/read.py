@@ -6,7 +6,7 @@ In: types, ids, positions. Out: FHIR resources with `id`, `meta.versionId`, `met
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,14 +116,21 @@ class Reader:
             )
         )
 
-    def feed(self, since: int, limit: int, with_bodies: bool) -> list[Change]:
-        """Return the changes after a feed position, in commit order."""
+    def feed(
+        self, since: int, limit: int, with_bodies: bool, of: Collection[str] | None = None
+    ) -> list[Change]:
+        """Return the changes after a feed position, in commit order; bodies of these types alone."""
         rows = self.session.all(
             "SELECT h.seq, r.type, r.id, h.version, h.op, h.entry, h.position, h.at FROM history h "
             "JOIN resource r ON r.rid = h.rid WHERE h.seq > ? ORDER BY h.seq LIMIT ?",
             (since, limit),
         )
-        bodies = self.bodies_of([r[0] for r in rows if r[4] != OP_DELETE]) if with_bodies else {}
+        wanted = [
+            r[0]
+            for r in (rows if with_bodies else ())
+            if r[4] != OP_DELETE and (of is None or self.types.name(self.session, r[1]) in of)
+        ]
+        bodies = self.bodies_of(wanted) if wanted else {}
         changes = []
         for seq, number, key, version, op, entry, position, at in rows:
             kind, id_, body = self.types.name(self.session, number), id_text(bytes(key)), bodies.get(seq)

@@ -22,7 +22,7 @@ from engine.store.read import Reader, resource
 from engine.store.state import COLUMNS, Row, row_from, token_query
 from engine.store.tables import RID_ERA
 
-__all__ = ["PARAMETERS", "Page", "SearchError", "search"]
+__all__ = ["PARAMETERS", "Page", "SearchError", "first_seq", "search"]
 
 PARAMETERS = ("_id", "identifier", "patient", "subject", "code", "date", "_lastUpdated")
 _MOST = 1000
@@ -278,18 +278,18 @@ def _updated(query: _Query, reader: Reader, value: str) -> None:
     prefix, low, high = _span("_lastUpdated", value)
     first, last = 1, 1 << 62
     if prefix in ("eq", "ge"):
-        first = _first_seq(reader, low)
+        first = first_seq(reader, low)
     if prefix == "gt":
-        first = _first_seq(reader, high + 1)
+        first = first_seq(reader, high + 1)
     if prefix in ("eq", "le"):
-        last = _first_seq(reader, high + 1) - 1
+        last = first_seq(reader, high + 1) - 1
     if prefix == "lt":
-        last = _first_seq(reader, low) - 1
+        last = first_seq(reader, low) - 1
     old = query.seqs or (first, last)
     query.seqs = (max(first, old[0]), min(last, old[1]))
 
 
-def _first_seq(reader: Reader, at: int) -> int:
+def first_seq(reader: Reader, at: int) -> int:
     """Return the first feed position at or after a time; times never run backwards along the feed."""
     ((low, high),) = reader.session.all(
         "SELECT COALESCE(MIN(seq), 1), COALESCE(MAX(seq), 0) + 1 FROM history"

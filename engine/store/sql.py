@@ -34,7 +34,7 @@ from engine.store.provenance import entry_of, provenance, provenance_about
 from engine.store.read import Change, Reader, StoredVersion
 from engine.store.rehearsal import Rehearsal, rehearse
 from engine.store.rerun import Stopped, rerun
-from engine.store.search import Page, SearchError, search
+from engine.store.search import Page, SearchError, first_seq, search
 from engine.store.state import State, Types
 from engine.store.waiting import Waiting
 from engine.store.writer import Writer
@@ -278,9 +278,15 @@ class SqlStore:
 
         return self._read(ask)
 
-    def feed(self, since: int = 0, limit: int = 100, *, bodies: bool = False) -> list[Change]:
-        """Return the changes after a feed position, in commit order."""
-        return self._read(lambda reader: reader.feed(since, limit, bodies))
+    def feed(
+        self, since: int = 0, limit: int = 100, *, bodies: bool = False, of: Collection[str] | None = None
+    ) -> list[Change]:
+        """Return the changes after a feed position, in commit order; `of`: bodies of these types alone."""
+        return self._read(lambda reader: reader.feed(since, limit, bodies, of))
+
+    def position_before(self, at: int) -> int:
+        """Return the feed position after which everything was written at or after a time (ms)."""
+        return self._read(lambda reader: first_seq(reader, at) - 1)
 
     def head(self) -> int:
         """Return the newest feed position."""

@@ -22,6 +22,8 @@ _OF_THE_HUB = {
     "backup": ("/admin/backup", "Backup"),
     "destination": ("/deliveries", "Deliveries"),
     "undelivered": ("/deliveries", "Deliveries"),
+    "critical": ("/critical", "Critical results"),
+    "not compared": ("/critical/rules", "Rules of critical results"),
 }
 
 

@@ -31,10 +31,12 @@ KINDS = {
     "backup": "there is no recent backup",
     "destination": "a destination takes no deliveries",
     "undelivered": "deliveries wait for a person",
+    "critical": "nobody takes over a critical result",
+    "not compared": "a rule of critical results could not compare a result",
 }
 """Every kind of alarm, in words."""
 
-AT_ONCE = ("silent", "unusual silence", "glass", "backup")
+AT_ONCE = ("silent", "unusual silence", "glass", "backup", "critical", "not compared")
 """Kinds that are over as soon as their cause is gone: one message ends a silence."""
 
 

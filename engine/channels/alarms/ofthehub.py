@@ -16,11 +16,12 @@ from engine.kernel.config import Config
 from engine.staff.alarms import Condition
 from engine.staff.backups import Backup
 from engine.staff.glass import Broken
+from engine.staff.staff import Staff
 from engine.store.auditchain import KINDS as DAMAGE
 from engine.store.auditchain import Verdict
 from engine.store.deliveries import Place
 
-__all__ = ["audit", "backup", "database", "destinations", "disk", "expiring", "glass", "running"]
+__all__ = ["audit", "backup", "critical", "database", "destinations", "disk", "expiring", "glass", "running"]
 
 _RESTARTS = 600_000  # ms within which they count
 _LAST_DAYS = 7  # in which a certificate's end is urgent
@@ -133,6 +134,31 @@ def glass(broken: Sequence[Broken]) -> list[Condition]:
         for one in broken
         if one.acknowledged is None
     ]
+
+
+def critical(config: Config, staff: Staff, now: int) -> list[Condition]:
+    """Return that critical results wait for somebody, and that rules could not compare what they name."""
+    found = []
+    after = config.critical.alarm_after
+    if after != "never":
+        waiting = staff.criticals.overdue(now - duration_ms(after, config.at("critical")))
+        if waiting:
+            count = len(waiting)
+            what = f"{count} critical result{'' if count == 1 else 's'} taken over by nobody for {after}"
+            say = "Open the page Critical, call whoever looks after the patient, take it over"
+            found.append(Condition("critical|waiting", "critical", what, "", say, count, True))
+    for one in staff.criticals.unjudged():
+        found.append(
+            Condition(
+                f"critical|{one.rule}|{one.channel}|{one.why}",
+                "not compared",
+                f"rule {one.rule}: {one.why}",
+                one.channel,
+                "Such results are not judged: look at them, and at mappings/critical.yaml",
+                one.count,
+            )
+        )
+    return found
 
 
 def backup(config: Config, newest: Backup | None, began: int, now: int) -> list[Condition]:

@@ -172,6 +172,7 @@ class Watch:
             *ofthehub.running(config, now),
             *ofthehub.glass(staff.glass.open()),
             *ofthehub.backup(config, newest, self._began, now),
+            *ofthehub.critical(config, staff, now),
         ]
 
     def prove(self) -> None:
