@@ -239,14 +239,14 @@ def _children(
             out.append(Child(f"worker-{i}", partial(_worker, started, keyring, i)))
         if is_wanted(config):
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
-        if watching.is_wanted(config):
-            out.append(Child("watch", partial(watching.run_watch, config, keyring)))
-        else:
-            (config.metrics_dir / "watch.prom").unlink(missing_ok=True)
         if rows := to_load(config):
             out.append(Child("codes", partial(run_shipping, config, rows), once=True))
     if "deliveries" in parts:
         out.append(Child("deliveries", partial(_deliveries, started, keyring)))
+    if "deliveries" in parts and watching.is_wanted(config):
+        out.append(Child("watch", partial(watching.run_watch, config, keyring)))
+    else:
+        (config.metrics_dir / "watch.prom").unlink(missing_ok=True)
     if "console" in parts:
         out.append(Child("console", partial(_console, config, keyring, channels, host, port, token)))
     return out
