@@ -73,7 +73,7 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
-    for noisy in ("alembic", "sqlalchemy", "uvicorn"):
+    for noisy in ("alembic", "httpx", "sqlalchemy", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _recover(config)
     digest = project_digest(root)

@@ -115,7 +115,7 @@ def test_two_that_look_at_the_same_moment(critical: Critical, monkeypatch: pytes
         if not done:
             done.append(True)
             other.step()
-        return feed(*given, **named)  # type: ignore[arg-type]
+        return feed(*given, **named)
 
     monkeypatch.setattr(critical.hub.store, "feed", first_the_other)
     critical.watch.step()
