@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine import __version__
+from engine.cli.backupcommands import backup_app, restore
 from engine.cli.changecommands import deploy_app, draft_app, impact
 from engine.cli.commands import audit_app, key_app, msg_app
 from engine.cli.criticalcommands import critical_app
@@ -132,18 +133,8 @@ def keep(
     raise typer.Exit(keep_now(project_root(own=True), dry_run))
 
 
-@app.command()
-def backup(
-    to: Annotated[Path | None, typer.Option(help="folder; nothing = backups: of config.yaml")] = None,
-    told: Annotated[str, typer.Option(help="only note that somebody made a backup, and where")] = "",
-    verify: Annotated[Path | None, typer.Option(help="only verify the backup in this folder")] = None,
-) -> None:
-    """Copy the embedded databases beside the running hub, and verify the copies."""
-    from engine.cli.backup import backup_and_tell
-
-    raise typer.Exit(backup_and_tell(project_root(own=True), to, told, verify))
-
-
+app.add_typer(backup_app, name="backup")
+app.command("restore")(restore)
 app.add_typer(key_app, name="key")
 app.add_typer(user_app, name="user")
 app.add_typer(msg_app, name="msg")

@@ -8,8 +8,8 @@ file:/path` names.
 from __future__ import annotations
 
 import os
-import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from engine.kernel.critical_settings import CriticalSettings
 from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
 from engine.kernel.queue_settings import QueueSettings
+from engine.kernel.secrets import SECRET, with_secrets
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
@@ -326,47 +327,10 @@ def one_line(error: ValidationError, where: str) -> ConfigError:
     )
 
 
-_SECRET = re.compile(r"\$\{secret:([A-Z][A-Z0-9_]*)\}")
-
-
-def with_secrets(value: Any, source: str, where: str) -> Any:
-    """Return a value with every `${secret:NAME}` in it replaced; `source` is `secrets:` of config.yaml.
-
-    Raises ConfigError.
+def load_config(root: Path, given: Mapping[str, str] | None = None, **over: Any) -> Config:
+    """Read config.yaml in `root`; `over` replaces single values (tests, command line), `given` are secrets
+    that are looked for nowhere else. Raises ConfigError.
     """
-    if isinstance(value, dict):
-        return {k: with_secrets(v, source, where) for k, v in value.items()}
-    if isinstance(value, list):
-        return [with_secrets(v, source, where) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def found(m: re.Match[str]) -> str:
-        name = m[1]
-        if source.startswith("file:"):
-            path = Path(source[5:]) / name
-            try:
-                return path.read_text(encoding="utf-8").strip()
-            except OSError as e:
-                raise ConfigError(
-                    f"secret {name} cannot be read",
-                    where=where,
-                    why=e.strerror or "",
-                    remedy=f"put it at {path}",
-                ) from None
-        if f"HUB_SECRET_{name}" not in os.environ:
-            raise ConfigError(
-                f"secret {name} is not set",
-                where=where,
-                remedy=f"set the environment variable HUB_SECRET_{name}",
-            )
-        return os.environ[f"HUB_SECRET_{name}"]
-
-    return _SECRET.sub(found, value)
-
-
-def load_config(root: Path, **over: Any) -> Config:
-    """Read config.yaml in `root`; `over` replaces single values (tests, command line). Raises ConfigError."""
     path = root / "config.yaml"
     data = load(path, name="config.yaml") if path.is_file() else Map()
     if data is None:
@@ -374,8 +338,8 @@ def load_config(root: Path, **over: Any) -> Config:
     if not isinstance(data, Map):
         raise ConfigError("must be `name: value` lines", where="config.yaml")
     values = plain(data)
-    literal = bool(values.get("key")) and not _SECRET.search(str(values["key"]))
-    values = with_secrets(values, str(values.get("secrets", "env")), "config.yaml")
+    literal = bool(values.get("key")) and not SECRET.search(str(values["key"]))
+    values = with_secrets(values, str(values.get("secrets", "env")), "config.yaml", given)
     values.update({k: v for k, v in over.items() if v is not None})
     values |= {"root": root, "lines": _lines(data), "literal_key": literal}
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.channels.backup import back_up, elsewhere
+from engine.channels.backups.making import back_up, elsewhere
 from engine.console.answers import Answer, Goto, Page, Refused
 from engine.console.door import Door
 from engine.console.jobs import Jobs
@@ -47,7 +47,7 @@ def add(door: Door) -> None:
         hub, who = visit.hub, visit.person.name
 
         def work(tell: Callable[[str], None]) -> str:
-            made = back_up(hub.config, hub.config.backups_dir, who, hub.staff, tell)
+            made = back_up(hub.config, hub.config.backups_dir, who, hub.staff, hub.keyring, tell)
             return f"{made.folder}: whole, {made.bytes >> 20:,} MB, up to entry {made.entry:,}"
 
         started = jobs.start("backup", who, work)

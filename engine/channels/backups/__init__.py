@@ -1,0 +1,1 @@
+"""Backups of a whole hub: made beside it while it runs, proven, and put back."""
