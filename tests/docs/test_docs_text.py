@@ -51,11 +51,16 @@ def _commands() -> list[tuple[str, str]]:
     return found
 
 
+def _alone(command: Any) -> bool:
+    """Say whether a group of commands does something by itself, as `hub backup` does."""
+    return bool(command.invoke_without_command)
+
+
 def _parse(words: list[str]) -> None:
     """Parse a command line as `hub` does, without running it. Raises LookupError, or click's UsageError."""
     command: Any = typer.main.get_command(app)
     rest = list(words)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and not (_alone(command) and (rest or ["-"])[0][:1] == "-"):
         command = command.commands[rest.pop(0)]
     command.make_context("hub", rest)
 
