@@ -1,7 +1,7 @@
 """Backup: how old the newest is, back up now, tell of one that somebody else made.
 
-In: a button. Out: consistent copies of the embedded databases in the folder of the settings, verified; where
-the databases are on a server, the command to type there. The data key is never part of a backup.
+In: a button. Out: a backup of everything in the folder of the settings, verified; where databases are on a
+server, the commands by which that is done by hand too. The data key is never part of a backup.
 """
 
 from __future__ import annotations
