@@ -17,13 +17,13 @@ __all__ = ["release_when_gone", "socket_words"]
 _WORDS = {
     "connect_timeout": 3,  # seconds for each host
     "tcp_user_timeout": 5000,  # ms in which nobody says that our bytes have arrived
-    "keepalives_idle": 3,
+    "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
 }
 _SETTINGS = (
-    "SET idle_in_transaction_session_timeout = '8s'; SET tcp_keepalives_idle = 3; "
-    "SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 5000"
+    "SET idle_in_transaction_session_timeout = '6s'; SET tcp_keepalives_idle = 2; "
+    "SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 2; SET tcp_user_timeout = 4000"
 )
 
 

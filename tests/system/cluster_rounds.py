@@ -95,8 +95,10 @@ class Site:
             mine = doors[n % len(doors) :] + doors[: n % len(doors)]
             self.load.append(RovingSender(mine, evolving(n, self.sent), self.pause))
             self.load[-1].start()
-        threading.Thread(target=self._watch, daemon=True).start()
         wait_for(lambda: all(s.acked for s in self.load), "no answers at the start")
+        wait_for(lambda: self._worked(1), "nothing is worked off at the start")
+        time.sleep(3)  # lanes find their workers
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         """Keep the longest time that an entry waited: the age of the oldest that has no outcome."""
