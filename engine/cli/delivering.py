@@ -16,6 +16,7 @@ from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import around, destinations_of
 from engine.channels.delivering.running import Delivering
 from engine.channels.opening import open_journal, open_store
+from engine.channels.sharing import open_queue
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
 from engine.kernel.errors import StoreUnavailable
@@ -35,12 +36,14 @@ def run_deliveries(
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     places = destinations_of(config, channels)
     journal, store = open_journal(config, keyring), open_store(config, keyring)
+    queue = open_queue(config, "deliveries")
     delivering = Delivering(
         places,
         around(config),
         store.deliveries,
         lambda: Parcels(config.root, config.identity_base, keyring, journal, store).make,
         now_ms,
+        turn=lambda name: queue.turn(f"to-{name}"),
     )
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()
@@ -53,5 +56,6 @@ def run_deliveries(
                 break
     finally:
         delivering.stop(STOP)
+        queue.close()
         store.close()
         journal.close()

@@ -31,6 +31,7 @@ from engine.channels.node.teller import Teller
 from engine.channels.node.telling import StatusOut
 from engine.channels.node.worklist import Worklist
 from engine.channels.opening import open_journal, open_store
+from engine.channels.sharing import open_queue, ringing
 from engine.destinations.dicom import Outcome, Outgoing, report_commitment, store
 from engine.destinations.mllp import send
 from engine.journal.sql import SqlJournal
@@ -70,7 +71,7 @@ class _Process:
         self._config, self._nodes = config, nodes
         words = {c.name: maps.of("dicom").program(c.site or "standard").sender("") for c in channels}
         self._words, self._terminology = words, maps.terminology
-        self.journal: SqlJournal = open_journal(config, keyring)
+        self.journal: SqlJournal = ringing(config, "dicom", open_journal(config, keyring))
         self.store: SqlStore = open_store(config, keyring)
         self.imaging: Imaging = open_imaging(config, keyring)
         self.metrics = NodeMetrics()
@@ -81,27 +82,38 @@ class _Process:
         teller = Teller(index, self.journal.append, self._links.of, nodes, retrieve_url(config), now_ms)
         commitments = Commitments(index, objects.open, self._report, nodes, now_ms, random.random)
         forwarding = Forwarding(index, index.look, self._send, nodes, now_ms, random.random)
-        self._answering = Round("storage commitments", commitments.tick, ANSWER)
+        self._queue = open_queue(config, "dicom")
+        turn = self._turn
+        self._answering = Round("storage commitments", commitments.tick, ANSWER, turn)
         self._rounds = [
-            Round("studies", teller.tick, TELL),
+            Round("studies", teller.tick, TELL, turn),
             self._answering,
-            Round("links of studies", self._links.follow, LINK),
-            Round("leftovers of objects", lambda: sweep(index, objects, self.journal.read, now_ms()), SWEEP),
+            Round("links of studies", self._links.follow, LINK, turn),
+            Round(
+                "leftovers of objects",
+                lambda: sweep(index, objects, self.journal.read, now_ms()),
+                SWEEP,
+                turn,
+            ),
             Round("metrics", self._measure, MEASURE),
         ]
         for name, node in nodes.items():
             if node.step_status:
                 self._rounds.append(
-                    Round(f"status messages of {name}", self._status(name, node).tick, TELL_ORDERS)
+                    Round(f"status messages of {name}", self._status(name, node).tick, TELL_ORDERS, turn)
                 )
         forwarding.begin()
-        self._rounds.append(Round("forwarding", forwarding.fill, SEND))
+        self._rounds.append(Round("forwarding", forwarding.fill, SEND, turn))
         for channel, peer in forwarding.destinations:
             one = partial(forwarding.empty, channel, peer)
-            self._rounds.append(Round(f"forwarding to {channel}/{peer.ae_title}", one, SEND))
+            self._rounds.append(Round(f"forwarding to {channel}/{peer.ae_title}", one, SEND, turn))
         self._running = [
             DicomNode(name, node, self._services(name, node), self.metrics) for name, node in nodes.items()
         ]
+
+    def _turn(self, name: str) -> bool:
+        """Say whether it is this machine that does what several nodes on one index need done once."""
+        return self._queue.turn("dicom")
 
     def start(self) -> list[str]:
         """Open every port; return the addresses. Raises ConfigError."""
@@ -117,6 +129,7 @@ class _Process:
         for one in self._rounds:
             one.stop()
         self._measure()
+        self._queue.close()
         self.imaging.close()
         self.store.close()
         self.journal.close()

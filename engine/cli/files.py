@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from engine.channels.definition import Channel
 from engine.channels.opening import open_journal
+from engine.channels.sharing import open_queue, ringing
 from engine.kernel.config import Config
 from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.security.keys import Keyring
@@ -36,12 +37,15 @@ def run_files(
         disk_reserve_bytes=config.disk_reserve_mb << 20,
     )
     ways = polled(channels)
+    queue = open_queue(config, "files")
     run(
         settings,
         ways,
-        lambda: open_journal(config, keyring),
+        lambda: ringing(config, "files", open_journal(config, keyring)),
         ready=lambda addresses: ready(
             " ".join(f"{w.channel}={a}" for w, a in zip(ways, addresses, strict=True))
         ),
         conceal=concealed_by(keyring.mac16),
+        turn=lambda name: queue.turn(f"files-{name}"),
     )
+    queue.close()

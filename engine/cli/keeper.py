@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.channels.keeping import days_of
 from engine.channels.opening import open_journal, open_store
+from engine.channels.sharing import open_queue
 from engine.cli.keep import keep_and_tell, keep_imaging
 from engine.kernel.config import Config
 from engine.kernel.errors import HubError
@@ -31,6 +32,7 @@ log = logging.getLogger("hub.keep")
 
 WHO = "hub"
 AGAIN = 600.0  # seconds until a run that failed is tried again
+_TURN = 5.0  # seconds between looks whether it is this machine's turn, where several share the work
 _LOOK = 60.0  # seconds between looks at the clock: it may be set
 
 
@@ -66,6 +68,7 @@ def run_keeper(
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         os.nice(10)
     ready("")
+    queue = open_queue(config, "keeper")
     mark = config.data_dir / "keep.last"
     failed_at: float | None = None
     due = due_at(config.keep.at, _last(mark), clock())
@@ -77,6 +80,9 @@ def run_keeper(
         if failed_at is not None and time.monotonic() < failed_at + AGAIN:
             stopping.wait(1.0)
             continue
+        if not queue.turn("keeper"):
+            stopping.wait(_TURN)
+            continue
         try:
             _once(config, keyring)
         except HubError as e:
@@ -87,6 +93,7 @@ def run_keeper(
         today = clock().date()
         mark.write_text(today.isoformat() + "\n")
         due = due_at(config.keep.at, today, clock())
+    queue.close()
 
 
 def _once(config: Config, keyring: Keyring) -> None:

@@ -25,6 +25,7 @@ from engine.channels.definition import Channel
 from engine.channels.node.opening import Imaging
 from engine.channels.opening import open_journal, open_staff, open_store
 from engine.channels.profiling.watch import Watch as SenderWatch
+from engine.channels.sharing import open_queue
 from engine.console.callers import Callers
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
@@ -48,6 +49,7 @@ from engine.console.watching import Watching, watching
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
+from engine.queue.protocol import WorkQueue
 from engine.security.keys import Keyring
 from engine.staff.staff import Staff
 from engine.store.sql import SqlStore
@@ -198,18 +200,21 @@ def run_console(
     looking: Watching | None = None
     imaging: Imaging | None = None
     learning: SenderWatch | None = None
+    queue: WorkQueue | None = None
     try:
         journal = open_journal(config, keyring)
         store = open_store(config, keyring)
         staff = open_staff(config, keyring)
         looking = watching(config, keyring, journal, store, staff, channels)
-        looking.watch.start()
+        queue = open_queue(config, "console")
+        turn = queue.turn
+        looking.watch.start(lambda: turn("alarms"))
         server: list[_Server] = []
         web, imaging = open_dicomweb(config, keyring, channels, journal)
         hub = Hub(config, keyring, journal, store, staff, looking.gauge, channels, imaging)
         hub.rates = looking.rates
         learning = SenderWatch(journal, staff.senders, hub.maps, hub.channels, config.senders)
-        learning.start()
+        learning.start(lambda: turn("senders"))
         app = create_app(
             config,
             keyring,
@@ -235,7 +240,7 @@ def run_console(
         server[0].run(sockets=[listening])
     finally:
         listening.close()
-        for one in (learning, looking, imaging, staff, store, journal):
+        for one in (queue, learning, looking, imaging, staff, store, journal):
             if one is not None:
                 one.close()
 

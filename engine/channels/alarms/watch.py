@@ -42,6 +42,8 @@ _OF_CHANNELS = ("held", "waiting", "oldest waiting", "unmapped codes", "silent",
 
 
 _OF_DELIVERIES = ("destination", "undelivered")
+
+
 class States(Protocol):
     """What says how every channel is."""
 
@@ -77,6 +79,7 @@ class Watch:
         self._rules: dict[str, tuple[AlertRule, ...]] = {}
         self._on: list[AlarmRow] = staff.alarms.open()
         self.stopping = threading.Event()
+        self._turn: Callable[[], bool] = lambda: True
         self._threads: list[threading.Thread] = []
 
     def on(self) -> list[Alarm]:
@@ -85,8 +88,9 @@ class Watch:
             Alarm(a.channel, a.key.partition("|")[2], a.say, a.value, a.raised) for a in self._on if a.channel
         ]
 
-    def start(self) -> None:
-        """Look and send until `stopping` is set."""
+    def start(self, turn: Callable[[], bool] = lambda: True) -> None:
+        """Look and send until `stopping` is set; `turn` says whether it is this process that does."""
+        self._turn = turn
         works = (
             ("alarms", self.look, _LOOK),
             ("notices", self.send, _SEND),
@@ -106,7 +110,10 @@ class Watch:
     def _run(self, name: str, work: Callable[[], None], pause: float) -> None:
         while not self.stopping.is_set():
             try:
-                work()
+                if self._turn():
+                    work()
+                else:
+                    self._on = self._staff.alarms.open()
             except HubError as e:
                 log.warning("%s: %s", name, e)
             except Exception as e:

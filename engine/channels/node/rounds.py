@@ -20,10 +20,17 @@ LONGEST = 30.0  # seconds
 
 
 class Round:
-    """One task, done every `seconds`, at once when woken, and later after a failure."""
+    """One task, done every `seconds`, at once when woken, and later after a failure; left out while `turn`
+    says that another machine does it."""
 
-    def __init__(self, name: str, tick: Callable[[], object], seconds: float) -> None:
-        self._name, self._tick, self._seconds = name, tick, seconds
+    def __init__(
+        self,
+        name: str,
+        tick: Callable[[], object],
+        seconds: float,
+        turn: Callable[[str], bool] = lambda name: True,
+    ) -> None:
+        self._name, self._tick, self._seconds, self._turn = name, tick, seconds, turn
         self._wake = threading.Event()
         self._stopping = False
         self._said = ""
@@ -49,7 +56,8 @@ class Round:
         while not self._stopping:
             self._wake.clear()
             try:
-                self._tick()
+                if self._turn(self._name):
+                    self._tick()
             except Exception as e:  # a fault of one task is no reason to stop the node
                 self._say(e)
                 pause = min(LONGEST, pause * 2)

@@ -49,12 +49,14 @@ class Watch:
         self._journal, self._senders = journal, senders
         self._maps, self._channels, self._settings = maps, channels, settings
         self._stopping = threading.Event()
+        self._turn: Callable[[], bool] = lambda: True
         self._began = time.monotonic()
         self._reading = Reading(journal, senders, self._pause)
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin, where the settings allow it."""
+    def start(self, turn: Callable[[], bool] = lambda: True) -> None:
+        """Begin, where the settings allow it; `turn` says whether it is this process that counts."""
+        self._turn = turn
         if self._settings.watch and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
             self._thread.start()
@@ -69,6 +71,8 @@ class Watch:
         waited = _PATIENCE
         while not self._stopping.wait(_LOOK):
             waited += _LOOK
+            if not self._turn():
+                continue
             try:
                 new = self._journal.count_after(self._senders.reached())
                 if new and (new >= _FEW or waited >= _PATIENCE):
