@@ -10,18 +10,16 @@ RFC 3207.
 from __future__ import annotations
 
 import smtplib
-from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from engine.destinations.direct_message import Attached, Envelope, message_id, secured
 from engine.destinations.direct_settings import DirectSettings
 from engine.destinations.direct_trust import Trust
 from engine.destinations.revocation import Revocation
-from engine.destinations.shared_documents import documents_of
+from engine.destinations.shared_documents import documents_of, submission_of, when_of
 from engine.destinations.tls import context_of
 from engine.formats.content import recognise
 from engine.formats.xdm_writing import write_package
-from engine.formats.xds.ebrim import Submission
 from engine.formats.xds.entry import Sharing
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
 from engine.kernel.errors import ConfigError, FormatError, HubError
@@ -37,7 +35,7 @@ class Direct:
 
     def __init__(self, settings: DirectSettings, name: str, around: Around) -> None:
         self._settings = settings = settings.below(around.root)
-        self._name = name
+        self._base = around.identity_base
         self._tls = context_of(settings.tls)
         self._identity = read_identity(settings.certificate, settings.key, settings.key_password)
         if not bound_to(self._identity.certificate, settings.sender):
@@ -60,7 +58,7 @@ class Direct:
         except HubError as e:
             return Receipt("retry", str(e), down=True)
         id_ = message_id(parcel.key, settings.sender)
-        date = format_datetime(_when(parcel))
+        date = format_datetime(when_of(parcel))
         envelope = Envelope(
             settings.sender, settings.to, id_, date, settings.subject, settings.text, settings.ask
         )
@@ -94,7 +92,7 @@ class Direct:
         settings, sharing = self._settings, self._settings.sharing
         if recognise(parcel.body) == "xdm":
             return Attached("documents.zip", "application/zip", parcel.body)
-        entries = documents_of(parcel, sharing.said if sharing is not None else Sharing())
+        entries = documents_of(parcel, sharing.said if sharing is not None else Sharing(), self._base)
         if sharing is None or settings.attach == "document":
             if len(entries) != 1:
                 raise FormatError(
@@ -105,16 +103,7 @@ class Direct:
             return Attached(
                 f"document.{entries[0].extension.lower()}", entries[0].media_type, entries[0].data
             )
-        submission = Submission(
-            key=parcel.key,
-            source=sharing.source,
-            submitted=_when(parcel).isoformat(),
-            organization=sharing.organization,
-            sender=settings.sender,
-            recipients=(settings.to,),
-            content=sharing.content.coded if sharing.content is not None else None,
-            domain=sharing.domain,
-        )
+        submission = submission_of(parcel, sharing, settings.sender, (settings.to,))
         return Attached(
             "documents.zip", "application/zip", write_package(submission, entries, sharing.contact)
         )
@@ -169,15 +158,6 @@ def _leave(server: smtplib.SMTP) -> None:
         server.quit()
     except (smtplib.SMTPException, OSError):
         server.close()
-
-
-def _when(parcel: Parcel) -> datetime:
-    """Return when what is sent came in: the same on every try."""
-    try:
-        at = datetime.fromisoformat(parcel.facts.get("received", ""))
-    except ValueError:
-        return datetime.now(UTC)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _answer(code: int, said: bytes | str) -> str:

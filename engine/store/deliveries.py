@@ -29,9 +29,7 @@ _COLUMNS = (
     "d.id, d.entry, p.name, d.status, d.keys, d.due, d.tries, d.round, d.anew, d.at, d.first, d.done, d.why, "
     "d.reference, o.channel"
 )
-_FROM = (
-    "FROM delivery d JOIN destination p ON p.id = d.destination LEFT JOIN outcome o ON o.entry = d.entry"
-)
+_FROM = "FROM delivery d JOIN destination p ON p.id = d.destination LEFT JOIN outcome o ON o.entry = d.entry"
 
 
 @dataclass(frozen=True, slots=True)

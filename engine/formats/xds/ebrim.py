@@ -117,7 +117,7 @@ class _Described:
         _slot(made, "serviceStartTime", [dtm(entry.service_start)] if entry.service_start else [])
         _slot(made, "serviceStopTime", [dtm(entry.service_stop)] if entry.service_stop else [])
         _slot(made, "size", [str(len(entry.data))])
-        _slot(made, "sourcePatientId", [_cx(n) for n in entry.patients[:1]])
+        _slot(made, "sourcePatientId", [_cx(n) for n in _numbers(entry)[:1]])
         _slot(made, "sourcePatientInfo", list(_pid(entry)))
         _slot(made, "URI", [name])
         _name(made, entry.title)
@@ -136,7 +136,7 @@ class _Described:
                 if code is not None:
                     self._coded(made, _DOCUMENT[word], code)
         known = entry.patient_of(self._submission.domain)
-        if entry.missing or known is None:
+        if entry.missing or known is None or not _numbers(entry):
             self._node(made, _DOCUMENT["limited"])
         if known is not None:
             self._number(made, _DOCUMENT["patient"], _cx(known), "XDSDocumentEntry.patientId")
@@ -199,15 +199,25 @@ def number_text(number: Number) -> str:
     return f"{root}^{number.extension}" if number.extension else root
 
 
+def _numbers(entry: DocumentEntry) -> list[Number]:
+    """Return the patient's numbers that ebRIM can hold: those whose authority has an OID."""
+    return [n for n in entry.patients if _registered(n)]
+
+
+def _registered(number: Number) -> bool:
+    authority = Number(oid_of(number.root))
+    return authority.is_oid or authority.is_uuid
+
+
 def _cx(number: Number) -> str:
-    """Write a patient's number (CX); the authority is an OID, or a name where it has none."""
+    """Write a patient's number (CX)."""
     authority = number_text(Number(oid_of(number.root)))
     return f"{_plain(number.extension)}^^^&{authority}&ISO"
 
 
 def _xcn(person: Person) -> str:
     """Write a person (XCN): number, names, and in its ninth component the authority of the number."""
-    number = person.number
+    number = person.number if person.number is not None and _registered(person.number) else None
     parts = [_plain(number.extension) if number else "", *_names(person), "", "", ""]
     if number is not None:
         parts[8] = f"&{number_text(Number(oid_of(number.root)))}&ISO"
@@ -237,7 +247,7 @@ def _xon(author: Author) -> str:
 
 def _pid(entry: DocumentEntry) -> Iterable[str]:
     """Write what is known of the patient as lines of PID (TF-3 4.2.3.2.23)."""
-    numbers = "~".join(_cx(n) for n in entry.patients)
+    numbers = "~".join(_cx(n) for n in _numbers(entry))
     if numbers:
         yield f"PID-3|{numbers}"
     if entry.patient_name is not None:
