@@ -70,7 +70,7 @@ class FhirClient:
         # a search must see what was written a moment ago, also where answers are cached (HAPI)
         asked = {"Cache-Control": "no-cache", **(headers or {})}
         if body is not None:
-            asked |= {"Content-Type": f"{_MEDIA}; charset=utf-8", "Prefer": "return=minimal"}
+            asked = {"Content-Type": f"{_MEDIA}; charset=utf-8", "Prefer": "return=minimal", **asked}
         for again in (True, False):
             proof = self._proof()
             found = self._once(method, path, body, {**asked, **({"Authorization": proof} if proof else {})})

@@ -9,6 +9,7 @@ from engine.destinations.direct import DIRECT
 from engine.destinations.fhir import FHIR
 from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
+from engine.destinations.mhd import MHD
 from engine.destinations.mllp_out import MLLP
 from engine.destinations.sftp import SFTP
 from engine.destinations.webhook import WEBHOOK
@@ -21,6 +22,7 @@ _BUILT_IN: tuple[DestinationKind, ...] = (
     FHIR,
     FILE,
     HTTP,
+    MHD,
     MLLP,
     SFTP,
     WEBHOOK,

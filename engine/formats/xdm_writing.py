@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from engine.formats.xds.ebrim import Submission, metadata
-from engine.formats.xds.entry import DocumentEntry
+from engine.formats.xds.entry import DocumentEntry, one_patient
 from engine.kernel.errors import FormatError
 
 __all__ = ["write_package"]
@@ -27,7 +27,7 @@ def write_package(submission: Submission, entries: Sequence[DocumentEntry], cont
     """Write a package of one submission set; a `FormatError` where its documents are several patients'."""
     if not entries:
         raise FormatError("no XDM package", why="there is no document in it", remedy="send one")
-    _one_patient(entries)
+    one_patient(entries)
     files = [(f"DOC{n:05d}.{entry.extension}", entry) for n, entry in enumerate(entries, 1)]
     told = submission.organization or submission.sender or "the sender"
     out = io.BytesIO()
@@ -39,19 +39,6 @@ def write_package(submission: Submission, entries: Sequence[DocumentEntry], cont
         for name, entry in files:
             _write(package, at, f"{_FOLDER}/{name}", entry.data)
     return out.getvalue()
-
-
-def _one_patient(entries: Sequence[DocumentEntry]) -> None:
-    """Refuse documents whose patients cannot be one: two numbers of one authority that differ."""
-    numbers: dict[str, str] = {}
-    for entry in entries:
-        for number in entry.patients:
-            if numbers.setdefault(number.root, number.extension) != number.extension:
-                raise FormatError(
-                    "the documents cannot go in one package",
-                    why="they are of more than one patient",
-                    remedy="send them one by one",
-                )
 
 
 def _write(package: zipfile.ZipFile, at: tuple[int, int, int, int, int, int], name: str, data: bytes) -> None:

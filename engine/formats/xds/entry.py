@@ -9,11 +9,13 @@ and `missing` names it: nothing is made up to fill a required attribute. Follows
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from engine.formats.xdm import Coded
+from engine.kernel.errors import FormatError
 
 __all__ = [
     "AUTHORITIES",
@@ -25,6 +27,7 @@ __all__ = [
     "dtm",
     "name_from",
     "oid_of",
+    "one_patient",
     "uri_of",
 ]
 
@@ -180,3 +183,16 @@ def oid_of(system: str) -> str:
 def name_from(key: str, what: str) -> uuid.UUID:
     """Make a UUID that is the same for the same key, so that a second try says the same."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"hl7-hub\n{key}\n{what}")
+
+
+def one_patient(entries: Sequence[DocumentEntry]) -> None:
+    """Refuse documents whose patients cannot be one: two numbers of one authority that differ."""
+    numbers: dict[str, str] = {}
+    for entry in entries:
+        for number in entry.patients:
+            if numbers.setdefault(number.root, number.extension) != number.extension:
+                raise FormatError(
+                    "the documents cannot be shared together",
+                    why="they are of more than one patient",
+                    remedy="send them one by one",
+                )

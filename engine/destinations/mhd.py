@@ -1,0 +1,184 @@
+"""IHE MHD: documents provided to a health information exchange that speaks FHIR (ITI-65).
+
+In: parcels that hold a document. Out: receipts; the reference is the submission set's address there. The
+patient is found first, by the exchange's own number, in the body of a search and never in an address. Each
+entry of the answer is read; an answer that does not say what became of every entry is checked by asking for
+the submission set. A second try asks for it before it sends anything. Follows IHE MHD 4.2.4, 2:3.65, and
+FHIR R4 http.html#transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from engine.destinations.fhir import capability_line
+from engine.destinations.fhir_client import FhirClient, Unreached
+from engine.destinations.fhir_judging import judged_entry, judged_http, landed, told
+from engine.destinations.fhir_settings import weaknesses
+from engine.destinations.fhir_tokens import tokens_for
+from engine.destinations.mhd_settings import MhdSettings
+from engine.destinations.shared_documents import documents_of, submission_of
+from engine.fhir import jsonio
+from engine.formats.xds.ebrim import Submission
+from engine.formats.xds.entry import DocumentEntry, one_patient
+from engine.formats.xds.provide import patient_resource, provide_bundle
+from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
+from engine.kernel.errors import ConfigError, FormatError, HubError
+
+__all__ = ["MHD", "Mhd"]
+
+_URI = "urn:ietf:rfc:3986"
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class _Stopped(Exception):
+    """Nothing more is to be done in this try."""
+
+    def __init__(self, verdict: Verdict, why: str, down: bool = False) -> None:
+        super().__init__(why)
+        self.receipt = Receipt(verdict, why, down=down)
+
+
+class Mhd:
+    """One exchange."""
+
+    def __init__(self, settings: MhdSettings, name: str, around: Around) -> None:
+        weak = list(weaknesses(settings.server)) if around.production else []
+        if weak:
+            raise ConfigError(
+                f"the production profile refuses this destination: {weak[0][0]}",
+                where=f"destination {name}",
+                remedy=weak[0][1],
+            )
+        self._settings, self._where = settings, f"destination {name}"
+        self._base = around.identity_base
+        tokens = tokens_for(settings.server, around.root, around.data)
+        self._client = FhirClient(settings.server, around.root, tokens)
+
+    def deliver(self, parcel: Parcel) -> Receipt:
+        """Provide the documents of a parcel."""
+        self._client.begin()
+        try:
+            receipt = self._deliver(parcel)
+        except FormatError as e:
+            receipt = Receipt("refuse", str(e))
+        except _Stopped as stopped:
+            receipt = stopped.receipt
+        except Unreached as e:
+            receipt = Receipt("retry", e.why, down=e.down)
+        return replace(receipt, request=bytes(self._client.request), answer=bytes(self._client.answer))
+
+    def check(self) -> str:
+        """Read the exchange's CapabilityStatement. Raises HubError."""
+        self._client.begin()
+        try:
+            answer = self._client.send("GET", "metadata")
+        except Unreached as e:
+            raise HubError(e.why, where=self._where) from None
+        said = _resource(answer.body) if answer.status == 200 else {}
+        if said.get("resourceType") != "CapabilityStatement":
+            why = f"status {answer.status}"
+            raise HubError("no FHIR server answers at this address", where=self._where, why=why)
+        return capability_line(said, self._settings.server).partition(";")[0]
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._client.close()
+
+    def _deliver(self, parcel: Parcel) -> Receipt:
+        sharing = self._settings.sharing
+        entries = documents_of(parcel, sharing.said, self._base)
+        one_patient(entries)
+        submission = submission_of(parcel, sharing)
+        if parcel.tries and (address := self._listed(submission)):
+            return Receipt("sent", "the exchange has it already", reference=address)
+        subject, patient = self._subject(submission, entries)
+        bundle = provide_bundle(submission, entries, self._settings.metadata, subject, patient)
+        answer = self._client.send("POST", "", jsonio.dumps(bundle))
+        judged = judged_http(answer.status, answer.body)
+        if judged.verdict != "sent":
+            raise _Stopped(judged.verdict, judged.why, judged.down)
+        return self._read(submission, bundle["entry"], answer.body)
+
+    def _read(self, submission: Submission, asked: list[dict[str, Any]], body: bytes) -> Receipt:
+        """Read what became of each entry; where the answer does not tell, ask."""
+        results = landed(body) or []
+        for one, result in zip(asked, results, strict=False):
+            judged = judged_entry(result.status)
+            if judged.verdict != "sent":
+                kind = one["resource"]["resourceType"]
+                parts = (f"its answer hides a {kind} that it did not take: {result.status}", judged.why)
+                why = "; ".join(part for part in (*parts, told(result.outcome)) if part)
+                raise _Stopped(judged.verdict, why)
+        if len(results) == len(asked):
+            return Receipt("sent", reference=results[0].address)
+        if address := self._listed(submission):
+            return Receipt("sent", reference=address)
+        why = f"it answered for {len(results)} of {len(asked)} entries, and the submission set is not there"
+        raise _Stopped("park", why)
+
+    def _subject(
+        self, submission: Submission, entries: list[DocumentEntry]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+        """Return the reference to the patient, and the Patient where one goes along."""
+        settings = self._settings
+        if settings.patient == "include":
+            return patient_resource(submission, entries[0])
+        number = entries[0].patient_of(settings.sharing.domain)
+        if number is None:
+            raise FormatError(
+                "the documents cannot be provided",
+                why=f"their patient has no number of {settings.sharing.domain}",
+                remedy="`sharing: domain` is the authority whose numbers the exchange knows",
+            )
+        identifier = {"system": settings.system, "value": number.extension}
+        if settings.patient == "number":
+            return {"type": "Patient", "identifier": identifier}, None
+        found = self._having("Patient", identifier)
+        if len(found) != 1:
+            many = "several patients there have" if found else "nobody there has"
+            raise _Stopped("park", f"{many} the document's patient number")
+        return {"reference": f"Patient/{found[0]['id']}"}, None
+
+    def _listed(self, submission: Submission) -> str:
+        """Return the address of the submission set where the exchange has it; empty where it has not."""
+        identifier = {"system": _URI, "value": f"urn:oid:{submission.unique}"}
+        found = self._having("List", identifier)
+        return f"List/{found[0]['id']}" if found else ""
+
+    def _having(self, kind: str, identifier: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Return the resources of a type that have an identifier; a server that ignores the question answers
+        others, too. Raises _Stopped where it does not answer it.
+        """
+        form = urlencode({"identifier": f"{identifier['system']}|{identifier['value']}"}).encode()
+        answer = self._client.send("POST", f"{kind}/_search", form, _FORM)
+        judged = judged_http(answer.status, answer.body)
+        if judged.verdict != "sent":
+            verdict: Verdict = "retry" if judged.verdict == "retry" else "park"
+            raise _Stopped(verdict, f"a search for a {kind}: {judged.why}", judged.down)
+        bundle = _resource(answer.body)
+        held = [e.get("resource") or {} for e in bundle.get("entry") or () if isinstance(e, dict)]
+        return [
+            one
+            for one in held
+            if one.get("resourceType") == kind
+            and one.get("id")
+            and any(
+                i.get("system") == identifier["system"] and i.get("value") == identifier["value"]
+                for i in one.get("identifier") or ()
+            )
+        ]
+
+
+def _resource(body: bytes) -> dict[str, Any]:
+    try:
+        read = jsonio.loads(body)
+    except FormatError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+MHD = DestinationKind("mhd", MhdSettings, Mhd, ("original", "ccd", "fhir"))
