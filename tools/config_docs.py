@@ -29,6 +29,7 @@ from engine.destinations.fhir_settings import (  # noqa: E402
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
+from engine.destinations.mhd_settings import MhdSettings  # noqa: E402
 from engine.destinations.mllp_settings import MllpDestination  # noqa: E402
 from engine.destinations.sftp import SftpDestination  # noqa: E402
 from engine.destinations.sharing_settings import SharedCode, SharingSettings  # noqa: E402
@@ -113,6 +114,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A destination: a webhook, `webhook:`", "webhook.", WebhookDestination),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
     ("A destination: Direct messages, `direct:`", "direct.", DirectSettings),
+    ("A destination: an exchange by MHD, `mhd:`", "mhd.", MhdSettings),
     ("A destination's `sharing:`", "sharing.", SharingSettings),
     ("A code of `sharing:`", "", SharedCode),
     ("A destination's `auth:`", "auth.", CallerAuth),

@@ -24,7 +24,7 @@ from engine.destinations.shared_documents import documents_of, submission_of
 from engine.fhir import jsonio
 from engine.formats.xds.ebrim import Submission
 from engine.formats.xds.entry import DocumentEntry, one_patient
-from engine.formats.xds.provide import patient_resource, provide_bundle
+from engine.formats.xds.provide import check_metadata, patient_resource, provide_bundle
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
 from engine.kernel.errors import ConfigError, FormatError, HubError
 
@@ -93,6 +93,7 @@ class Mhd:
         entries = documents_of(parcel, sharing.said, self._base)
         one_patient(entries)
         submission = submission_of(parcel, sharing)
+        check_metadata(submission, entries, self._settings.metadata)
         if parcel.tries and (address := self._listed(submission)):
             return Receipt("sent", "the exchange has it already", reference=address)
         subject, patient = self._subject(submission, entries)

@@ -21,7 +21,7 @@ from engine.formats.xds.ebrim import Submission
 from engine.formats.xds.entry import Author, DocumentEntry, Number, Person, name_from, uri_of
 from engine.kernel.errors import FormatError
 
-__all__ = ["Metadata", "lacking", "patient_resource", "provide_bundle", "set_query"]
+__all__ = ["Metadata", "check_metadata", "patient_resource", "provide_bundle", "set_query"]
 
 Metadata = Literal["minimal", "comprehensive"]
 _PROFILES = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
@@ -30,12 +30,17 @@ _URI = "urn:ietf:rfc:3986"
 _SEXES = {"F": "female", "M": "male", "O": "other"}
 
 
-def lacking(submission: Submission, entries: Sequence[DocumentEntry]) -> tuple[str, ...]:
-    """Name what comprehensive metadata need and nobody has said."""
+def check_metadata(submission: Submission, entries: Sequence[DocumentEntry], metadata: Metadata) -> None:
+    """Raise FormatError where comprehensive metadata are asked for, and name what nobody has said."""
     found = dict.fromkeys(word for entry in entries for word in entry.missing)
     if submission.content is None:
         found["contentTypeCode"] = None
-    return tuple(found)
+    if metadata == "comprehensive" and found:
+        raise FormatError(
+            "the documents cannot be provided with comprehensive metadata",
+            why="nobody has said " + ", ".join(found),
+            remedy="say it in `sharing:`, or `metadata: minimal`",
+        )
 
 
 def set_query(submission: Submission) -> str:
@@ -50,16 +55,7 @@ def provide_bundle(
     subject: Mapping[str, Any] | None,
     patient: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Make the bundle. `subject`: the reference to the patient; `patient`: an entry that goes along.
-
-    Raises FormatError where comprehensive metadata are asked for and something is not known.
-    """
-    if metadata == "comprehensive" and (found := lacking(submission, entries)):
-        raise FormatError(
-            "the documents cannot be provided with comprehensive metadata",
-            why="nobody has said " + ", ".join(found),
-            remedy="say it in `sharing:`, or `metadata: minimal`",
-        )
+    """Make the bundle. `subject`: the reference to the patient; `patient`: an entry that goes along."""
     profile = f"{_PROFILES}IHE.MHD.{metadata.capitalize()}."
     references, documents = [], []
     for n, entry in enumerate(entries):
