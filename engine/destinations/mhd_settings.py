@@ -46,8 +46,8 @@ class MhdSettings(BaseModel):
     )
     patient_system: str = Field(
         default="",
-        description="What the exchange calls the numbers of `sharing: domain`, with `patient: find` and `number`. "
-        "Empty: urn:oid: and the OID.",
+        description="What the exchange calls the numbers of `sharing: domain`, with `patient: find` and "
+        "`number`. Empty: urn:oid: and the OID.",
         examples=["https://hie.state.example/patient-id"],
         pattern=r"^\S*$",
     )
