@@ -31,6 +31,7 @@ from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
 from engine.destinations.mhd_settings import MhdSettings  # noqa: E402
 from engine.destinations.mllp_settings import MllpDestination  # noqa: E402
+from engine.destinations.rabbitmq import RabbitMqDestination  # noqa: E402
 from engine.destinations.sftp import SftpDestination  # noqa: E402
 from engine.destinations.sharing_settings import SharedCode, SharingSettings  # noqa: E402
 from engine.destinations.tls import ClientTls  # noqa: E402
@@ -106,6 +107,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Its `issuers:`", "issuers.", Issuers),
     ("A line of its `forward:`", "", ForwardRule),
     ("A destination: a folder, `file:`", "file.", FileDestination),
+    ("A destination: RabbitMQ, `rabbitmq:`", "rabbitmq.", RabbitMqDestination),
     ("A destination: SFTP, `sftp:`", "sftp.", SftpDestination),
     ("A destination: HTTP, `http:`", "http.", HttpDestination),
     ("A destination: FHIR, `fhir:`", "fhir.", FhirSettings),

@@ -11,6 +11,7 @@ from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
 from engine.destinations.mhd import MHD
 from engine.destinations.mllp_out import MLLP
+from engine.destinations.rabbitmq import RABBITMQ
 from engine.destinations.sftp import SFTP
 from engine.destinations.webhook import WEBHOOK
 from engine.kernel.delivery import DestinationKind
@@ -24,6 +25,7 @@ _BUILT_IN: tuple[DestinationKind, ...] = (
     HTTP,
     MHD,
     MLLP,
+    RABBITMQ,
     SFTP,
     WEBHOOK,
 )

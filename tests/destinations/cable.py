@@ -20,6 +20,7 @@ class Cable:
         self._ends: list[socket.socket] = []
         self._lock = threading.Lock()
         self._lose = False
+        self._frozen = False
         self._listening: socket.socket | None = None
         self.port = 0
         self.plug()
@@ -52,6 +53,10 @@ class Cable:
         """Break the connection instead of carrying the server's next bytes."""
         self._lose = True
 
+    def freeze(self) -> None:
+        """Carry nothing any more, and break nothing."""
+        self._frozen = True
+
     def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
@@ -69,6 +74,8 @@ class Cable:
     def _carry(self, here: socket.socket, there: socket.socket, answers: bool) -> None:
         try:
             while data := here.recv(65536):
+                if self._frozen:
+                    continue
                 if answers and self._lose:
                     self._lose = False
                     break

@@ -290,7 +290,7 @@ class TestSftp(Files):
             kind.make(kind.settings(**{**side.words, "key": "nowhere"}), "other", around)
 
 
-@pytest.mark.skipif(not OPENSSH.exists(), reason="openssh-sftp-server is not installed: tests/peers/install")
+@pytest.mark.skipif(not OPENSSH.exists(), reason="NO OPENSSH SFTP SERVER: run tests/peers/install")
 class TestOpenSsh(Files):
     """OpenSSH's server, which nobody here wrote, and which shares no code with our side."""
 
