@@ -146,6 +146,8 @@ def test_a_viewer_sees_no_body_anywhere(own: Console, tab: Callable[..., Any]) -
             "/maps",
             "/bench",
             "/studies",
+            "/deliveries",
+            "/critical",
         ),
         *(
             f"/message/{entry}{part}"
