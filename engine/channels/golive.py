@@ -22,6 +22,7 @@ from engine.channels.gitting import commit
 from engine.channels.renewal import alone, announce, announce_project, project_digest
 from engine.channels.renewal import opened as opened_project
 from engine.channels.restarts import ask_restart, cannot_listen, needs_restart
+from engine.channels.spreading import spread
 from engine.channels.swapping import pending, settle, swap
 from engine.channels.threeway import merge
 from engine.kernel.config import Config
@@ -169,6 +170,7 @@ def _announced(drafts: Drafts, made: int, planned: Plan, message: str, who: str,
         if any(path.startswith("terminology/") for path in files):
             announce(config, Terminology.open(config.root / "terminology").digest)
         ask_restart(config, planned.restarts)
+        spread(config, {path: (_bytes(before), _bytes(after)) for path, (before, after) in files.items()})
         said += [
             f"{process} start again, and answer what they have accepted first" for process in planned.restarts
         ]
@@ -179,6 +181,10 @@ def _announced(drafts: Drafts, made: int, planned: Plan, message: str, who: str,
         done = drafts.staff.changes.one(c, made)
     assert done is not None
     return done
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
 
 
 def _processes(

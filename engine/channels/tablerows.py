@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.channels.renewal import alone, announce, write_whole
+from engine.channels.spreading import spread
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.store.gaps import Proposal, Sighting
@@ -53,10 +54,12 @@ def write_rows_of(config: Config, rows: Sequence[Meaning], change: bool = False)
             if not change:
                 _refuse_change(row, before, shown)
             files[path] = with_row(data, row, shown)
+        old = {path: path.read_bytes() for path in files}
         for path, data in files.items():
             write_whole(path, data)
         now = Terminology.open(folder)
         announce(config, now.digest)
+        spread(config, {f"terminology/maps/{p.name}": (old[p], data) for p, data in files.items()})
     return {made.table: now.table(made.table).version for _, made in rows}
 
 

@@ -36,12 +36,14 @@ from engine.channels.processes import ended
 from engine.channels.production import is_loopback, judge
 from engine.channels.renewal import Renewal, alone, project_digest
 from engine.channels.restarts import asked_file, bind, check_way
-from engine.channels.sharing import check_queue, open_queue, ringing
+from engine.channels.sharing import check_queue, open_queue, ringing, shared
+from engine.channels.spreading import catch_up
 from engine.channels.swapping import pending
 from engine.channels.worker import Worker
 from engine.cli import watching
 from engine.cli.collecting import Collecting
 from engine.cli.files import polled, run_files
+from engine.cli.following import run_following
 from engine.cli.keeper import is_wanted, run_keeper
 from engine.cli.shipping import run_shipping, to_load
 from engine.cli.started import Started
@@ -70,12 +72,14 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
         if p not in PARTS:
             raise ConfigError(f"--only {p}", remedy=f"use {', '.join(PARTS)}")
     config = load_config(root)
+    check_queue(config)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     for noisy in ("alembic", "httpx", "sqlalchemy", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _recover(config)
+    catch_up(config)
     digest = project_digest(root)
     channels = load_channels(root, listen)
     if not channels:
@@ -85,7 +89,6 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
             remedy="write one, see docs/analysts/channels.md",
         )
     judge(config, channels, listen)
-    check_queue(config)
     prepare_folder(config)
     for part in parts:
         only_one(config.data_dir, part)  # held until this process and its children are gone
@@ -241,6 +244,8 @@ def _children(
             out.append(Child("keeper", partial(run_keeper, config, keyring)))
         if rows := to_load(config):
             out.append(Child("codes", partial(run_shipping, config, rows), once=True))
+    if shared(config):
+        out.append(Child("following", partial(run_following, config, keyring)))
     if "deliveries" in parts:
         out.append(Child("deliveries", partial(_deliveries, started, keyring)))
     if "deliveries" in parts and watching.is_wanted(config):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from engine.kernel.postgres import NOBODY_WAITS
 from engine.kernel.sqldatabase import SqlDatabase
 
 __all__ = ["Database", "Session"]
@@ -72,7 +73,7 @@ class Database(SqlDatabase):
             if self.postgres:
                 if not durable:
                     session.run("SET LOCAL synchronous_commit = off")
-                session.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                session.run(f"SELECT {NOBODY_WAITS}, pg_advisory_xact_lock({_LOCK})")
             else:
                 if one is not None:
                     one.settle(connection)

@@ -12,7 +12,10 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-__all__ = ["release_when_gone", "socket_words"]
+__all__ = ["NOBODY_WAITS", "release_when_gone", "socket_words"]
+
+NOBODY_WAITS = "set_config('idle_in_transaction_session_timeout', '6s', true)"
+"""What a transaction selects before it takes a lock: nobody waits for it longer once its process is gone."""
 
 _WORDS = {
     "connect_timeout": 3,  # seconds for each host

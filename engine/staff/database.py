@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import ConfigError
+from engine.kernel.postgres import NOBODY_WAITS
 from engine.kernel.sqldatabase import SqlDatabase
 from engine.security.keys import Keyring
 from engine.staff.tables import META, METADATA
@@ -33,7 +34,7 @@ class Database(SqlDatabase):
         """Open the one write transaction; commit at the end, roll back on any error."""
         with self.reporting(), self.alone() as one, self.engine.connect() as connection:
             if self.postgres:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                connection.exec_driver_sql(f"SELECT {NOBODY_WAITS}, pg_advisory_xact_lock({_LOCK})")
             else:
                 if one is not None:
                     one.settle(connection.connection.driver_connection)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from engine.staff.glass import Glass
 from engine.staff.hours import Hours
 from engine.staff.keys import ProgramKeys
 from engine.staff.links import Links
+from engine.staff.livefiles import LiveFiles
 from engine.staff.notes import Notes
 from engine.staff.notices import Notices
 from engine.staff.once import Once
@@ -75,6 +76,11 @@ class Staff:
     def links(self) -> Links:
         """Links that let somebody in once."""
         return Links(self.database, self.keyring, self.now)
+
+    @property
+    def live_files(self) -> LiveFiles:
+        """Files that were changed while the hub runs, for other machines."""
+        return LiveFiles(self.database, self.keyring, self.now)
 
     @property
     def signin(self) -> SignIn:
