@@ -66,7 +66,7 @@ class Addresses:
         keeps = self.keeps_id(piece.type)
 
         def to(name: str) -> str | dict[str, Any]:
-            if self.ours or (self.keeps_id(name.partition("/")[0]) and name not in here):
+            if self.keeps_id(name.partition("/")[0]):
                 return name
             return placeholder(name) if name in here else there.get(name) or self.logical(name)
 
@@ -79,7 +79,7 @@ class Addresses:
             request = {"method": "PUT", "url": self.named(piece.name)}
         if version and request["method"] == "PUT":
             request["ifMatch"] = version
-        full = f"{self._base}/{piece.name}" if self.ours else placeholder(piece.name)
+        full = f"{self._base}/{piece.name}" if keeps else placeholder(piece.name)
         return {"fullUrl": full, "resource": body, "request": request}
 
     def _found_by(self, piece: Piece) -> dict[str, Any]:

