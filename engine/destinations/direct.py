@@ -13,6 +13,7 @@ import smtplib
 from email.utils import format_datetime
 
 from engine.destinations.direct_message import Attached, Envelope, message_id, secured
+from engine.destinations.direct_notices import Notice, read_notice
 from engine.destinations.direct_settings import DirectSettings
 from engine.destinations.direct_trust import Trust
 from engine.destinations.revocation import Revocation
@@ -24,6 +25,7 @@ from engine.formats.xds.entry import Sharing
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
 from engine.kernel.errors import ConfigError, FormatError, HubError
 from engine.security.mailcerts import bound_to, read_identity
+from engine.security.smime import Signed
 
 __all__ = ["DIRECT", "Direct"]
 
@@ -57,7 +59,7 @@ class Direct:
             certificates = self._trust.recipients(settings.to)
         except HubError as e:
             return Receipt("retry", str(e), down=True)
-        id_ = message_id(parcel.key, settings.sender)
+        id_ = message_id(parcel.entry, parcel.key, settings.sender)
         date = format_datetime(when_of(parcel))
         envelope = Envelope(
             settings.sender, settings.to, id_, date, settings.subject, settings.text, settings.ask
@@ -82,6 +84,18 @@ class Direct:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def notice(self, data: bytes) -> Notice:
+        """Read what the other side tells of a message. Raises FormatError where it is no notice that counts."""
+        return read_notice(data, self._identity, self._believed)
+
+    def _believed(self, signed: Signed, recipient: str) -> None:
+        """Raise HubError where a notice is not signed by the recipient that we know."""
+        if recipient.casefold() != self._settings.to.casefold():
+            raise HubError("not believed", why="it tells of another recipient")
+        if not bound_to(signed.signer, self._settings.to):
+            raise HubError("not believed", why="it is signed by a certificate of another address")
+        self._trust.check(signed.signer, signed.others, "sign")
 
     @property
     def _where(self) -> str:

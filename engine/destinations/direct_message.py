@@ -47,9 +47,9 @@ class Envelope(NamedTuple):
     ask: Literal["processed", "dispatched"]
 
 
-def message_id(key: str, sender: str) -> str:
-    """Return the id of a message: the same on every try."""
-    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain_of(sender)}>"
+def message_id(entry: int, key: str, sender: str) -> str:
+    """Return the id of a message: the same on every try; its first part is the entry it is about."""
+    return f"<{entry}.{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain_of(sender)}>"
 
 
 def secured(

@@ -116,6 +116,12 @@ class DirectSettings(BaseModel):
         "the system behind.",
         examples=["processed"],
     )
+    notices: Path | None = Field(
+        default=None,
+        description="Folder into which mail to `sender` is put, a file each (e.g. a Maildir's `new`): what the "
+        "other side tells of our messages is read there.",
+        examples=["/var/mail/direct/new"],
+    )
     sharing: SharingSettings | None = Field(
         default=None,
         description="What is said of the documents; a package (`attach: xdm`) needs it.",
@@ -141,7 +147,7 @@ class DirectSettings(BaseModel):
         """Return the same with relative names made full: they start at the project's root."""
         full: dict[str, object] = {
             name: root.resolve() / path
-            for name in ("certificate", "key", "anchors", "certificates")
+            for name in ("certificate", "key", "anchors", "certificates", "notices")
             if (path := getattr(self, name)) is not None
         }
         if self.tls is not None:
