@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from engine.channels.definition import Channel
 from engine.channels.delivering.metrics import write_metrics
+from engine.channels.delivering.notices import notices_of
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import around, destinations_of
 from engine.channels.delivering.running import Delivering
@@ -44,6 +45,7 @@ def run_deliveries(
         lambda: Parcels(config.root, config.identity_base, keyring, journal, store).make,
         now_ms,
         turn=lambda name: queue.turn(f"to-{name}"),
+        beside=notices_of(places, around(config), store.deliveries, now_ms),
     )
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()

@@ -86,7 +86,7 @@ class Direct:
         """Nothing is kept open."""
 
     def notice(self, data: bytes) -> Notice:
-        """Read what the other side tells of a message. Raises FormatError where it is no notice that counts."""
+        """Read what the other side tells of a message; a `FormatError` where it is no notice that counts."""
         return read_notice(data, self._identity, self._believed)
 
     def _believed(self, signed: Signed, recipient: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from email.message import Message
 from typing import Any, Literal, NamedTuple
 
+from engine.destinations.revocation import NotAsked
 from engine.kernel.errors import FormatError, HubError
 from engine.security.smime import Identity, Signed, decrypt, verify
 
@@ -42,8 +43,8 @@ def entry_of(id_: str) -> int | None:
 
 
 def read_notice(data: bytes, identity: Identity, believed: Callable[[Signed, str], None]) -> Notice:
-    """Read a notice. `believed` raises HubError where a signature is not that of a recipient (its second
-    argument), or not to be trusted. Raises FormatError where the mail is no notice that counts.
+    """Read a notice. Raises FormatError where the mail is none that counts, NotAsked where that cannot be
+    told now. `believed` raises HubError where a signature is not the recipient's (its second argument).
     """
     message = email.message_from_bytes(data)
     signed: Signed | None = None
@@ -68,6 +69,8 @@ def read_notice(data: bytes, identity: Identity, believed: Callable[[Signed, str
         raise FormatError("no notice that counts", why="it tells of success, and nobody signed it")
     try:
         believed(signed, recipient)
+    except NotAsked:  # whether its certificate holds can be asked again
+        raise
     except HubError as e:
         raise FormatError("no notice that counts", why=e.why or e.what) from None
     return Notice(of, kind, why)

@@ -118,8 +118,8 @@ class DirectSettings(BaseModel):
     )
     notices: Path | None = Field(
         default=None,
-        description="Folder into which mail to `sender` is put, a file each (e.g. a Maildir's `new`): what the "
-        "other side tells of our messages is read there.",
+        description="Folder into which mail to `sender` is put, a file each (e.g. a Maildir's `new`): what "
+        "the other side tells of our messages is read there.",
         examples=["/var/mail/direct/new"],
     )
     sharing: SharingSettings | None = Field(

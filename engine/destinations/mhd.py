@@ -3,8 +3,8 @@
 In: parcels that hold a document. Out: receipts; the reference is the submission set's address there. The
 patient is found first, by the exchange's own number, in the body of a search and never in an address. Each
 entry of the answer is read; an answer that does not say what became of every entry is checked by asking for
-the submission set. A second try asks for it before it sends anything. Follows IHE MHD 4.2.4, 2:3.65, and
-FHIR R4 http.html#transaction.
+the submission set, and so is every parcel before it is sent: an earlier try may have arrived. Follows IHE MHD
+4.2.4, 2:3.65, and FHIR R4 http.html#transaction.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Mhd:
         one_patient(entries)
         submission = submission_of(parcel, sharing)
         check_metadata(submission, entries, self._settings.metadata)
-        if parcel.tries and (address := self._listed(submission)):
+        if address := self._listed(submission):
             return Receipt("sent", "the exchange has it already", reference=address)
         subject, patient = self._subject(submission, entries)
         bundle = provide_bundle(submission, entries, self._settings.metadata, subject, patient)
@@ -147,7 +147,12 @@ class Mhd:
     def _listed(self, submission: Submission) -> str:
         """Return the address of the submission set where the exchange has it; empty where it has not."""
         identifier = {"system": _URI, "value": f"urn:oid:{submission.unique}"}
-        found = self._having("List", identifier)
+        try:
+            found = self._having("List", identifier)
+        except _Stopped as stopped:
+            if stopped.receipt.verdict == "retry":
+                raise
+            return ""  # not every exchange lets its lists be searched
         return f"List/{found[0]['id']}" if found else ""
 
     def _having(self, kind: str, identifier: Mapping[str, str]) -> list[Mapping[str, Any]]:

@@ -29,6 +29,7 @@ _COLUMNS = (
     "d.id, d.entry, p.name, d.status, d.keys, d.due, d.tries, d.round, d.anew, d.at, d.first, d.done, d.why, "
     "d.reference, o.channel"
 )
+_TRY = "delivery bigint, n bigint, at bigint, ms bigint, times bigint, verdict text, why text, sealed bytea"
 _FROM = "FROM delivery d JOIN destination p ON p.id = d.destination LEFT JOIN outcome o ON o.entry = d.entry"
 
 
@@ -203,17 +204,25 @@ class Deliveries:
                 (result.at, result.ms, sealed, delivery.id, last[0][0]),
             )
             return
-        session.insert(
-            "delivery_try",
-            "delivery bigint, n bigint, at bigint, ms bigint, times bigint, verdict text, why text, "
-            "sealed bytea",
-            [
-                (
-                    *(delivery.id, last[0][0] + 1 if last else 1, result.at, result.ms, 1),
-                    *(receipt.verdict, receipt.why[:500], sealed),
-                )
-            ],
-        )
+        n = last[0][0] + 1 if last else 1
+        row = (delivery.id, n, result.at, result.ms, 1, receipt.verdict, receipt.why[:500], sealed)
+        session.insert("delivery_try", _TRY, [row])
+
+    def told(self, number: int, receipt: Receipt, at: int) -> None:
+        """Write down what the other side tells of a delivery later; of one it cannot use, a person must see.
+
+        The same told again is one row.
+        """
+        with self._database.write() as session:
+            if receipt.verdict == "refuse":
+                sql = "UPDATE delivery SET status = 'refused', why = ? WHERE id = ? AND status = 'sent'"
+                session.run(sql, (receipt.why[:500], number))
+            rows = session.all("SELECT n, verdict, why FROM delivery_try WHERE delivery = ?", (number,))
+            if ("told", receipt.why[:500]) not in [tuple(row[1:]) for row in rows]:
+                n = max((row[0] for row in rows), default=0) + 1
+                sealed = self._sealed(number, receipt)
+                row = (number, n, at, 0, 1, "told", receipt.why[:500], sealed)
+                session.insert("delivery_try", _TRY, [row])
 
     def _sealed(self, number: int, receipt: Receipt) -> bytes | None:
         if not receipt.request and not receipt.answer:

@@ -6,13 +6,13 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from behaviour import MARKS, Behaviour
 from exchange_side import Exchange
+from fhir_side import outcome
 from sharing_samples import BARE, FULL
 
 from engine.destinations.mhd import Mhd
@@ -46,13 +46,11 @@ def around(tmp_path: Path) -> Around:
     return Around(tmp_path, tmp_path / "data", "Mercy", "https://hub.mercy.example/id")
 
 
-def provided(
-    exchange: Exchange, around: Around, data: bytes = SAMPLE, tries: int = 0, **more: Any
-) -> Receipt:
+def provided(exchange: Exchange, around: Around, data: bytes = SAMPLE, **more: Any) -> Receipt:
     sharing = {**exchange.words["sharing"], **more.pop("sharing", {})}
     there = Mhd(MhdSettings(**{**exchange.words, **more, "sharing": sharing}), "hie", around)
     try:
-        return there.deliver(replace(parcel_of(data), tries=tries))
+        return there.deliver(parcel_of(data))
     finally:
         there.close()
 
@@ -149,7 +147,7 @@ def test_what_comprehensive_metadata_lack_is_named(
 
 
 def test_the_patient_is_never_in_an_address(exchange: Exchange, around: Around) -> None:
-    provided(exchange, around, tries=1)
+    provided(exchange, around)
     assert [a.path.rpartition("fhir")[2] for a in exchange.asked] == ["/List/_search", "/Patient/_search", ""]
     assert all(b"77" in a.body for a in exchange.asked if "Patient" in a.path)
 
@@ -178,10 +176,11 @@ def test_a_patient_goes_along_or_is_named_by_number(exchange: Exchange, around: 
     made = other.of("Patient")[-1]
     assert made["name"][0]["family"] == MARKS[0] and made["birthDate"] == "1980-02-29"
     assert other.of("DocumentReference")[0]["subject"] == {"reference": f"Patient/{made['id']}"}
-    other.away()
+    other.held = {"Patient/p1": exchange.held["Patient/p1"]}
     without = FULL.replace(b'root="2.999.3"', b'root="2.999.5"')
-    receipt = provided(exchange, around, without)
+    receipt = provided(other, around, without)
     assert receipt.verdict == "refuse" and "no number of 2.999.3" in receipt.why
+    other.away()
 
 
 def test_a_200_that_hides_a_failure_is_no_success(exchange: Exchange, around: Around) -> None:
@@ -202,8 +201,18 @@ def test_an_answer_that_says_nothing_is_checked(exchange: Exchange, around: Arou
 
 def test_a_second_try_asks_before_it_sends(exchange: Exchange, around: Around) -> None:
     first = provided(exchange, around)
-    again = provided(exchange, around, tries=1)
+    again = provided(exchange, around)
     assert (again.verdict, again.reference) == ("sent", first.reference) and len(exchange.bundles) == 1
+
+
+def test_an_exchange_whose_lists_cannot_be_searched(exchange: Exchange, around: Around) -> None:
+    searched = exchange._search
+    exchange._search = lambda kind, token: (  # type: ignore[method-assign]
+        (404, {}, outcome("not-supported")) if kind == "List" else searched(kind, token)
+    )
+    for _ in range(2):  # ifNoneExist is what keeps it once
+        assert provided(exchange, around).verdict == "sent"
+    assert len(exchange.of("DocumentReference")) == len(exchange.of("List")) == 1
 
 
 def reference_bundle(**more: Any) -> Parcel:

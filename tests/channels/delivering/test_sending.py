@@ -235,3 +235,25 @@ def test_what_was_written_once_is_sent_again_byte_for_byte(bench: Bench) -> None
     bench.again().step()
     assert len(bench.book.got) == 2, bench.states()
     assert bench.book.got[0].body == bench.book.got[1].body
+
+
+def test_what_is_told_later_is_evidence_and_a_failure_waits_for_a_person(bench: Bench) -> None:
+    entry = bench.take("C1")
+    bench.sending.step()
+    (one,) = bench.outbox.of_entry(entry)
+    for told in (
+        Receipt("sent", "told: processed", answer=b"mail 1"),
+        Receipt("sent", "told: processed", answer=b"mail 1"),  # the same again, after a crash
+        Receipt("refuse", "told: failed", answer=b"mail 2"),
+    ):
+        bench.outbox.told(one.id, told, 9)
+    assert bench.states() == [("refused", 1, "told: failed")]
+    assert [(t.n, t.verdict, t.why, t.answer) for t in bench.outbox.tries(one.id)] == [
+        (1, "sent", "", b"said"),
+        (2, "told", "told: processed", b"mail 1"),
+        (3, "told", "told: failed", b"mail 2"),
+    ]
+    assert not bench.sending.step()  # it is not sent again by itself
+    bench.outbox.send_again([one.id])
+    bench.sending.step()
+    assert bench.states()[0][0] == "sent"
