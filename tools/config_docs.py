@@ -26,6 +26,7 @@ from engine.destinations.fhir_settings import (  # noqa: E402
     FhirSettings,
     SmartSettings,
 )
+from engine.destinations.email import EmailDestination  # noqa: E402
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
@@ -113,6 +114,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A destination: FHIR, `fhir:`", "fhir.", FhirSettings),
     ("Its `smart:`", "smart.", SmartSettings),
     ("Its `client_secret:`", "client_secret.", ClientSecretSettings),
+    ("A destination: mail, `email:`", "email.", EmailDestination),
     ("A destination: a webhook, `webhook:`", "webhook.", WebhookDestination),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),
     ("A destination: Direct messages, `direct:`", "direct.", DirectSettings),

@@ -6,6 +6,7 @@ In: nothing. Out: one `DestinationKind` a word. A new kind is one file in this f
 from __future__ import annotations
 
 from engine.destinations.direct import DIRECT
+from engine.destinations.email import EMAIL
 from engine.destinations.fhir import FHIR
 from engine.destinations.file import FILE
 from engine.destinations.http import HTTP
@@ -20,6 +21,7 @@ __all__ = ["KINDS"]
 
 _BUILT_IN: tuple[DestinationKind, ...] = (
     DIRECT,
+    EMAIL,
     FHIR,
     FILE,
     HTTP,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import smtplib
-import ssl
 from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 import orjson
 
+from engine.destinations.smtp import MailHost, trouble
 from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.alert_settings import MailSettings, WebhookSettings
 from engine.kernel.errors import HubError
@@ -41,34 +41,23 @@ def send_mail(settings: MailSettings, ca: Path | None, to: str, subject: str, te
     message["Message-ID"] = f"<{digest}@{domain}>" if once else make_msgid(domain=domain)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)
+    host = MailHost(
+        settings.host,
+        settings.port,
+        settings.security,
+        context_of(ClientTls(ca=ca)),
+        settings.timeout_seconds,
+        settings.user,
+        settings.password,
+    )
     try:
-        with _connected(settings, context_of(ClientTls(ca=ca))) as server:
-            if settings.user:
-                server.login(settings.user, settings.password)
+        with host.connected() as server:
             refused = server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as e:
-        raise HubError(
-            f"the mail server did not take it: {_said(e)}",
-            where=f"{settings.host}:{settings.port}",
-        ) from None
+        raise HubError(f"the mail server did not take it: {trouble(e)}", where=str(host)) from None
     if refused:
-        raise HubError(f"the mail server refused {to}", where=f"{settings.host}:{settings.port}")
+        raise HubError(f"the mail server refused {to}", where=str(host))
     return "accepted by the mail server"
-
-
-def _connected(settings: MailSettings, context: ssl.SSLContext) -> smtplib.SMTP:
-    if settings.security == "tls":
-        return smtplib.SMTP_SSL(
-            settings.host, settings.port, timeout=settings.timeout_seconds, context=context
-        )
-    server = smtplib.SMTP(settings.host, settings.port, timeout=settings.timeout_seconds)
-    if settings.security == "starttls":
-        try:
-            server.starttls(context=context)  # raises where the server does not offer it
-        except BaseException:
-            server.close()
-            raise
-    return server
 
 
 def post_notice(
@@ -93,7 +82,7 @@ def post_notice(
         ) as client:
             answer = client.post(settings.url, content=content, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
-        raise HubError(f"it could not be posted: {_said(e)}", where=f"webhook {settings.name}") from None
+        raise HubError(f"it could not be posted: {trouble(e)}", where=f"webhook {settings.name}") from None
     said = f"{answer.status_code} {' '.join(answer.text.split())[:_ANSWER]}".strip()
     if not answer.is_success:
         raise HubError(f"answered {said}", where=f"webhook {settings.name}")
@@ -103,15 +92,3 @@ def post_notice(
 def signature(secret: str, seconds: int, body: bytes) -> str:
     """Return the value of X-Hub-Signature-256: over the value of X-Hub-Timestamp, a dot, and the body."""
     return "sha256=" + hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-
-
-def _said(error: Exception) -> str:
-    """Return what an error says; what an SMTP server answered is bytes."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        text = error.smtp_error
-        return f"{error.smtp_code} {text.decode('utf-8', 'replace') if isinstance(text, bytes) else text}"
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return "; ".join(
-            f"{code} {text.decode('utf-8', 'replace')}" for code, text in error.recipients.values()
-        )
-    return str(error) or type(error).__name__

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["AlertLine", "AlertSettings", "MailSettings", "WebhookSettings"]
+__all__ = ["AlertLine", "AlertSettings", "MailServer", "MailSettings", "WebhookSettings"]
 
 _QUIET = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _ADDRESS = r"^[^@\s,;<>]+@[^@\s,;<>]+$"
@@ -41,8 +41,8 @@ class AlertLine(BaseModel):
     )
 
 
-class MailSettings(BaseModel):
-    """Notices by mail."""
+class MailServer(BaseModel):
+    """A mail server, and the address that mail comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,8 +63,16 @@ class MailSettings(BaseModel):
         default="", description="Its password.", examples=["${secret:SMTP_PASSWORD}"], repr=False
     )
     sender: str = Field(
-        description="Address that notices come from.", examples=["hub@mercy.example"], pattern=_ADDRESS
+        description="Address that mail comes from.", examples=["hub@mercy.example"], pattern=_ADDRESS
     )
+    timeout_seconds: float = Field(
+        default=15, gt=0, le=120, description="Seconds the server has for each answer.", examples=[30]
+    )
+
+
+class MailSettings(MailServer):
+    """Notices by mail."""
+
     to: tuple[str, ...] = Field(
         default=(), description="Who is told of every alarm.", examples=[["interfaces@mercy.example"]]
     )
@@ -72,9 +80,6 @@ class MailSettings(BaseModel):
         default=(),
         description="Who is told of an alarm that nobody has acknowledged in time.",
         examples=[["on-call@mercy.example"]],
-    )
-    timeout_seconds: float = Field(
-        default=15, gt=0, le=120, description="Seconds the server has for each answer.", examples=[30]
     )
 
 
