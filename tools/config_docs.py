@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.destinations.direct_settings import DirectSettings  # noqa: E402
+from engine.destinations.email import EmailDestination  # noqa: E402
 from engine.destinations.fhir_settings import (  # noqa: E402
     ClientSecretSettings,
     FhirSettings,
     SmartSettings,
 )
-from engine.destinations.email import EmailDestination  # noqa: E402
 from engine.destinations.file import FileDestination  # noqa: E402
 from engine.destinations.http import HttpDestination  # noqa: E402
 from engine.destinations.http_auth import CallerAuth  # noqa: E402
