@@ -67,6 +67,7 @@ class HubUnderTest:
     settings: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     dicom_port: int = 0
+    deliver: str = ""  # what follows `deliver:` in lab_oru.yaml
 
     def __enter__(self) -> HubUnderTest:
         self.root = Path(tempfile.mkdtemp(prefix="hub-bench-", dir=self.folder))
@@ -75,7 +76,9 @@ class HubUnderTest:
         self.port = free_port()
         for path in (self.root / "channels").glob("*.yaml"):
             port = self.port if path.name == "lab_oru.yaml" else free_port()
-            text = re.sub(r"mllp: \{port: \d+", f"mllp: {{port: {port}", path.read_text())
+            text = re.sub(r"(mllp|http): \{port: \d+", rf"\1: {{port: {port}", path.read_text())
+            if self.deliver and path.name == "lab_oru.yaml":
+                text += f"\ndeliver: {self.deliver}\n"
             path.write_text(re.sub(r"port:     11112\b", f"port: {self.dicom_port or free_port()}", text))
         lines = {"hub": "Bench", "disk_reserve_mb": "0", "console": f"{{listen: '127.0.0.1:{free_port()}'}}"}
         if "load_shipped" in (self.checkout / "engine/kernel/config.py").read_text():  # not while we measure
@@ -92,7 +95,7 @@ class HubUnderTest:
             stderr=self.log,
             start_new_session=True,
         )
-        while b"ready in" not in (self.root / "serve.log").read_bytes():
+        while not re.search(rb"\bready in", (self.root / "serve.log").read_bytes()):
             if self.process.poll() is not None or time.perf_counter() - begun > 60:
                 raise RuntimeError((self.root / "serve.log").read_text())
             time.sleep(0.01)
