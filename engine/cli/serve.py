@@ -248,10 +248,7 @@ def _children(
         out.append(Child("following", partial(run_following, config, keyring)))
     if "deliveries" in parts:
         out.append(Child("deliveries", partial(_deliveries, started, keyring)))
-    if "deliveries" in parts and watching.is_wanted(config):
-        out.append(Child("watch", partial(watching.run_watch, config, keyring)))
-    else:
-        (config.metrics_dir / "watch.prom").unlink(missing_ok=True)
+        out += watching.children(config, keyring)
     if "console" in parts:
         out.append(Child("console", partial(_console, config, keyring, channels, host, port, token)))
     return out

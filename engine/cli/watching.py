@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from engine.channels.critical.rules import FILE
 from engine.channels.critical.watch import CriticalWatch
 from engine.channels.opening import open_journal, open_staff, open_store
+from engine.cli.supervisor import Child
 from engine.kernel.config import Config
 from engine.security.keys import Keyring
 
-__all__ = ["is_wanted", "run_watch"]
+__all__ = ["children", "run_watch"]
 
 
-def is_wanted(config: Config) -> bool:
-    """Say whether there is anything to watch for."""
-    return (config.root / FILE).exists()
+def children(config: Config, keyring: Keyring) -> list[Child]:
+    """Return the process, where there is anything to watch for."""
+    if (config.root / FILE).exists():
+        return [Child("watch", partial(run_watch, config, keyring))]
+    (config.metrics_dir / "watch.prom").unlink(missing_ok=True)  # nobody waits for it any more
+    return []
 
 
 def run_watch(config: Config, keyring: Keyring, ready: Callable[[str], None]) -> None:
