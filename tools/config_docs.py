@@ -55,6 +55,7 @@ from engine.kernel.config import (  # noqa: E402
     WebTlsSettings,
 )
 from engine.kernel.critical_settings import CriticalSettings  # noqa: E402
+from engine.kernel.subscription_settings import SubscriptionSettings  # noqa: E402
 from engine.kernel.web_settings import (  # noqa: E402
     IssuerSettings,
     OidcSettings,
@@ -97,6 +98,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml, `alerts: {mail: ...}`", "alerts.mail.", MailSettings),
     ("A line of `alerts: {webhooks: ...}`", "", WebhookSettings),
     ("config.yaml, `critical:`", "critical.", CriticalSettings),
+    ("config.yaml, `subscriptions:`", "subscriptions.", SubscriptionSettings),
     ("A channel's listener, `receive: {mllp: ...}`", "", MllpSettings),
     ("Its `tls:`", "tls.", TlsSettings),
     ("HTTP, `receive: {http: ...}`", "", HttpSettings),

@@ -43,6 +43,7 @@ from engine.console.recorder import Recorder
 from engine.console.rendering import Rendering
 from engine.console.seats import StaffSeats
 from engine.console.site import add_pages
+from engine.console.subscriptions import SubscriptionDesk
 from engine.console.terminology import TerminologyDesk
 from engine.console.tokens import Tokens
 from engine.console.watching import Watching, watching
@@ -79,7 +80,11 @@ def create_app(
     for people."""
     tokens, recorder = Tokens.read(token), Recorder(store.audit)
     callers = Callers(tokens, console[0].staff if console is not None else None, _issuers(config))
-    endpoint = Endpoint(store, keyring, config.hub, TerminologyDesk(config), bool(config.console.issuers))
+    staff = console[0].staff if console is not None else None
+    subscribing = SubscriptionDesk(store, staff.subscriptions, config.subscriptions) if staff else None
+    endpoint = Endpoint(
+        store, keyring, config.hub, TerminologyDesk(config), bool(config.console.issuers), subscribing
+    )
     desk = Desk(store, callers, endpoint, recorder)
     app = FastAPI(title=config.hub, docs_url=None, redoc_url=None, openapi_url=None)
     guard = Guard(app)
@@ -136,7 +141,8 @@ async def _ask(request: Request, path: tuple[str, ...], proxy: str = "") -> Ask:
     query = _pairs(request.scope["query_string"].decode("latin-1"))
     form, body = None, b""
     is_form = request.headers.get("content-type", "").partition(";")[0].strip() == _FORM
-    if request.method == "POST" and (is_form or (path and path[-1].startswith("$"))):
+    sends = (path and path[-1].startswith("$")) or (path[:1] == ("Subscription",) and not is_form)
+    if (request.method == "POST" and (is_form or sends)) or (request.method == "PUT" and sends):
         async for part in request.stream():
             body += part
             if len(body) > (_MOST_FORM if is_form else _MOST_BODY):

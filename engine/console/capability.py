@@ -11,6 +11,7 @@ from typing import Any
 
 from engine import __version__
 from engine.console.parameters import FORMATS, parameters, searchable
+from engine.console.subscriptions import INTERACTIONS as SUBSCRIBING
 from engine.console.terminology import operations_of
 from engine.kernel.clock import iso
 
@@ -21,10 +22,13 @@ _SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _PROVENANCE = ("read", "search-type")
 
 
-def capability(hub: str, base: str, started: int, issued: bool = False) -> dict[str, Any]:
+def capability(
+    hub: str, base: str, started: int, issued: bool = False, subscribed: bool = False
+) -> dict[str, Any]:
     """Return the CapabilityStatement; `started` is when this process began, ms since the epoch.
 
-    `issued`: whether the tokens of an issuer are believed (SMART App Launch).
+    `issued`: whether the tokens of an issuer are believed (SMART App Launch); `subscribed`: whether there may
+    be subscriptions.
     """
     return {
         "resourceType": "CapabilityStatement",
@@ -46,7 +50,10 @@ def capability(hub: str, base: str, started: int, issued: bool = False) -> dict[
                     "tables of this hub, which metadata?mode=terminology lists."
                 ),
                 "security": _security(base, issued),
-                "resource": [_resource(kind) for kind in searchable()],
+                "resource": [
+                    _subscription() if subscribed and kind == "Subscription" else _resource(kind)
+                    for kind in searchable()
+                ],
             }
         ],
     }
@@ -82,3 +89,17 @@ def _resource(kind: str) -> dict[str, Any]:
     if operations := operations_of(kind):
         made["operation"] = operations
     return made
+
+
+def _subscription() -> dict[str, Any]:
+    return {
+        "type": "Subscription",
+        "documentation": (
+            "A caller's own, channel rest-hook. With a payload: PUT [endpoint]/[type]/[id] with the resource "
+            "as it is then; without: POST [endpoint]. Endpoints are on hosts that the hub's operators name."
+        ),
+        "interaction": [{"code": code} for code in SUBSCRIBING],
+        "versioning": "versioned-update",
+        "updateCreate": False,
+        "conditionalDelete": "not-supported",
+    }

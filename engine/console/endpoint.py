@@ -22,6 +22,7 @@ from engine.console.negotiation import lenient, negotiate, split_general
 from engine.console.parameters import parameters, searchable
 from engine.console.refusals import Refusal, named, outcome
 from engine.console.sight import searched, shows
+from engine.console.subscriptions import SubscriptionDesk
 from engine.console.terminology import TerminologyDesk
 from engine.fhir import jsonio
 from engine.kernel.clock import iso, now_ms
@@ -49,9 +50,10 @@ class Endpoint:
         hub: str,
         terminology: TerminologyDesk | None = None,
         issued: bool = False,
+        subscriptions: SubscriptionDesk | None = None,
     ) -> None:
         self._store = store
-        self._terminology = terminology
+        self._terminology, self._subscriptions = terminology, subscriptions
         self._pages = Pages(keyring)
         self._hub = hub
         self._started = now_ms()
@@ -68,7 +70,8 @@ class Endpoint:
     def metadata(self, ask: Ask) -> Reply:
         """Answer with the CapabilityStatement."""
         try:
-            made = capability(self._hub, ask.base, self._started, self._issued)
+            subscribed = self._subscriptions is not None and self._subscriptions.on
+            made = capability(self._hub, ask.base, self._started, self._issued, subscribed)
             if ("mode", "terminology") in ask.query and self._terminology is not None:
                 made = self._terminology.capabilities(self._hub, ask.base, self._started)
             return _reply(200, made, negotiate(ask), "capabilities", "metadata")
@@ -79,6 +82,8 @@ class Endpoint:
         if self._terminology is not None and ask.path and ask.path[-1].startswith("$"):
             resource, name, said = self._terminology.answer(ask)
             return _reply(200, resource, pretty, name, ask.path[0], said)
+        if ask.path[:1] == ("Subscription",) and self._subscriptions is not None:
+            return self._subscriptions.answer(ask, pretty)
         match ask.path:
             case (kind, "_search") if ask.method == "POST":
                 if ask.form is None:

@@ -21,6 +21,7 @@ from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
 from engine.kernel.queue_settings import QueueSettings
 from engine.kernel.secrets import SECRET, with_secrets
+from engine.kernel.subscription_settings import SubscriptionSettings
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
@@ -228,8 +229,13 @@ class Config(BaseModel):
     )
     critical: CriticalSettings = Field(
         default=CriticalSettings(),
-        description="Who is told of critical results.",
-        examples=[{"mail": ["lab-desk@mercy.example"]}],
+        description="Who hears of critical results.",
+        examples=[{"mail": ["lab@a.example"]}],
+    )
+    subscriptions: SubscriptionSettings = Field(
+        default=SubscriptionSettings(),
+        description="FHIR Subscriptions.",
+        examples=[{"hosts": ["ehr.mercy.example"]}],
     )
     backups: Path = Field(
         default=Path("backups"),

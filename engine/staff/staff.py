@@ -33,6 +33,7 @@ from engine.staff.senders import Senders
 from engine.staff.sessions import Sessions
 from engine.staff.signin import SignIn
 from engine.staff.silences import Silences
+from engine.staff.subscriptions import Subscriptions
 
 __all__ = ["Staff"]
 
@@ -166,6 +167,11 @@ class Staff:
     def critical_notices(self) -> CriticalNotices:
         """Notices of critical results on their way to people."""
         return CriticalNotices(self.database, self.keyring, self.now)
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """FHIR Subscriptions of programs."""
+        return Subscriptions(self.database, self.keyring, self.now)
 
     @property
     def followed(self) -> Followed:

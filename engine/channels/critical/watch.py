@@ -8,17 +8,13 @@ its own, so that a slow mail server holds back no result.
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from engine.channels.critical.following import Following, RulesFile
 from engine.channels.critical.telling import check_settings, default_ms, send_due, tell
 from engine.journal.sql import SqlJournal
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
-from engine.kernel.errors import HubError, StoreUnavailable, place_of
 from engine.listeners.metrics import Metrics
 from engine.security.keys import Keyring
 from engine.staff.staff import Staff
@@ -28,10 +24,6 @@ __all__ = ["CriticalWatch"]
 
 log = logging.getLogger("hub.critical")
 
-_IDLE = 0.25  # seconds between looks at a feed that has nothing new
-_SEND = 0.5
-_WRITE = 2.0  # seconds between the figures of /metrics
-_STOP = 5.0
 _SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
@@ -58,7 +50,6 @@ class CriticalWatch:
         self._told = self.metrics.histogram(
             "hub_critical_told_seconds", "From the receipt of a message to a notice that arrived.", _SECONDS
         )
-        self.stopping = threading.Event()
 
     def step(self) -> bool:
         """Find what is critical of what was written since, and make the notices that are due.
@@ -84,35 +75,9 @@ class CriticalWatch:
             if row is not None and notice.event == row.kind:  # not an escalation
                 self._told.observe((self._now() - row.received) / 1000)
 
-    def run(self, path: Path) -> None:
-        """Step until `stopping` is set; figures go to the file `path` of /metrics."""
-        sender = threading.Thread(target=self._sending, name="critical notices", daemon=True)
-        sender.start()
-        written = 0.0
-        while not self.stopping.is_set():
-            more = False
-            try:
-                more = self.step()
-                if time.monotonic() - written > _WRITE:
-                    written = time.monotonic()
-                    self.metrics.set("hub_critical_open", self.staff.criticals.count_open())
-                    self.metrics.write(path)
-            except StoreUnavailable as e:
-                log.warning("critical results wait: %s", e)
-                self.stopping.wait(1.0)
-            if not more:
-                self.stopping.wait(_IDLE)
-        sender.join(_STOP)
-
-    def _sending(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                self.send()
-            except HubError as e:
-                log.warning("notices of critical results wait: %s", e)
-            except Exception as e:  # one notice must not end the thread that sends all of them
-                log.error("notices of critical results: internal error %s; it goes on", place_of(e))
-            self.stopping.wait(_SEND)
+    def measure(self) -> None:
+        """Take the figures of now."""
+        self.metrics.set("hub_critical_open", self.staff.criticals.count_open())
 
 
 def _metrics() -> Metrics:

@@ -1,0 +1,1 @@
+"""FHIR Subscriptions: what matches which, and telling it."""
