@@ -18,6 +18,7 @@ from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
 from engine.cli.peoplecommands import user_app
 from engine.cli.project import project_root
+from engine.cli.subscriptioncommands import subscription_app
 from engine.cli.terms import terms_app
 from engine.kernel.errors import HubError
 
@@ -140,6 +141,7 @@ app.add_typer(user_app, name="user")
 app.add_typer(msg_app, name="msg")
 app.add_typer(audit_app, name="audit")
 app.add_typer(critical_app, name="critical")
+app.add_typer(subscription_app, name="subscription")
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 

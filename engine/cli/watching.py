@@ -3,7 +3,8 @@ programs of what they subscribed to.
 
 In: the project. Out: see `engine.channels.critical.watch` and `engine.channels.subscribing.watch`. A process
 of its own, beside the workers: neither a long replay nor a page of the console keeps a critical result
-waiting. Finding and sending have a thread each: a slow mail server or endpoint holds back nothing that is found.
+waiting. Finding and sending have a thread each: a slow mail server or endpoint holds back nothing that is
+found.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class RestHook:
                 answer = self._client.put(url, headers=sent | {"Content-Type": MEDIA}, content=body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             return not_reached(e, where)
-        verdict, _, remedy = meaning(answer.status_code)
+        verdict, _, _ = meaning(answer.status_code)
         said = f"answered {answer.status_code} {phrase(answer.status_code)}".strip()
         if verdict == "park":  # nobody of ours can mend it there: it is tried again until it is given up
             verdict = "retry"

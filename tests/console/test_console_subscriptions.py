@@ -1,15 +1,21 @@
-"""Subscriptions at /fhir: made by real clients of others, checked, told in order, given up, never elsewhere."""
+"""Subscriptions at /fhir: by clients that others wrote, checked, told in order, given up, never elsewhere."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import fhirclient.client
 import orjson
 import pytest
+import uvicorn
 from console_people import BASE, Console
+from fhirclient.models.observation import Observation
+from fhirclient.models.subscription import Subscription as SubscriptionModel
+from fhirpy import SyncFHIRClient
 from starlette.testclient import TestClient
 
 from engine.channels.subscribing.wanted import Unwanted, allowed, headers_of, read_wanted
@@ -285,7 +291,7 @@ def test_who_may_what(desk: Desk, endpoint: Endpoint) -> None:
     assert desk.client.get("/fhir/Subscription").json()["total"] == 1
     assert desk.client.delete(path).status_code == 204
     assert desk.client.get(path).status_code == 404
-    who, action, what, detail = desk.console.audit(2)[0]
+    who, action, what, _ = desk.console.audit(2)[0]
     assert (who, action, what) == ("key/portal", "fhir:delete", f"Subscription/{mine['id']}")
     kept = repr(desk.console.audit(30))
     assert "their-secret" not in kept
@@ -308,6 +314,39 @@ def test_the_secret_of_a_header_is_sealed_and_stays_when_it_is_sent_back_hidden(
     take(desk)
     desk.pass_on()
     assert endpoint.calls[0][2]["Authorization"] == "Bearer their-secret"
+
+
+@pytest.fixture
+def served(desk: Desk) -> Iterator[str]:
+    """The web side of the hub on a port of its own."""
+    server = uvicorn.Server(uvicorn.Config(desk.app, port=0, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/fhir"
+    server.should_exit = True
+    thread.join()
+
+
+def test_clients_that_nobody_here_wrote(desk: Desk, endpoint: Endpoint, served: str) -> None:
+    _, key = desk.hub.staff.keys.add("theirs", ["system/*.cruds"], "admin")
+    theirs = SyncFHIRClient(served, authorization=f"Bearer {key}")
+    made = theirs.resource(
+        "Subscription", **{k: v for k, v in wanted(endpoint).items() if k != "resourceType"}
+    )
+    made.save()
+    server = fhirclient.client.FHIRClient({"app_id": "hub", "api_base": served}).server
+    server.session.headers["Authorization"] = f"Bearer {key}"
+    second = SubscriptionModel(wanted(endpoint, payload=""))
+    assert second.create(server)["resourceType"] == "Subscription"
+    observation = take(desk)
+    desk.pass_on()
+    assert sorted((c[0], c[1]) for c in endpoint.calls) == [("POST", "/in"), ("PUT", f"/in/{observation}")]
+    assert Observation(orjson.loads(next(c[3] for c in endpoint.calls if c[3]))).valueQuantity.value == 4.1
+    assert SubscriptionModel.read(made.id, server).status == "active"
+    made.delete()
+    assert [one.criteria for one in desk.hub.staff.subscriptions.all()] == [POTASSIUM]
 
 
 def test_where_none_are_allowed_there_are_none(

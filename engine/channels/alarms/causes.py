@@ -23,6 +23,7 @@ _OF_THE_HUB = {
     "destination": ("/deliveries", "Deliveries"),
     "undelivered": ("/deliveries", "Deliveries"),
     "critical": ("/critical", "Critical results"),
+    "subscription": ("/admin/keys", "Keys of programs"),
     "not compared": ("/critical/rules", "Rules of critical results"),
 }
 

@@ -32,11 +32,12 @@ KINDS = {
     "destination": "a destination takes no deliveries",
     "undelivered": "deliveries wait for a person",
     "critical": "nobody takes over a critical result",
+    "subscription": "a program is not called any more as it asked",
     "not compared": "a rule of critical results could not compare a result",
 }
 """Every kind of alarm, in words."""
 
-AT_ONCE = ("silent", "unusual silence", "glass", "backup", "critical", "not compared")
+AT_ONCE = ("silent", "unusual silence", "glass", "backup", "critical", "not compared", "subscription")
 """Kinds that are over as soon as their cause is gone: one message ends a silence."""
 
 

@@ -21,7 +21,18 @@ from engine.store.auditchain import KINDS as DAMAGE
 from engine.store.auditchain import Verdict
 from engine.store.deliveries import Place
 
-__all__ = ["audit", "backup", "critical", "database", "destinations", "disk", "expiring", "glass", "running"]
+__all__ = [
+    "audit",
+    "backup",
+    "critical",
+    "database",
+    "destinations",
+    "disk",
+    "expiring",
+    "glass",
+    "running",
+    "subscriptions",
+]
 
 _RESTARTS = 600_000  # ms within which they count
 _LAST_DAYS = 7  # in which a certificate's end is urgent
@@ -159,6 +170,20 @@ def critical(config: Config, staff: Staff, now: int) -> list[Condition]:
             )
         )
     return found
+
+
+def subscriptions(staff: Staff) -> list[Condition]:
+    """Return the subscriptions that were given up."""
+    return [
+        Condition(
+            f"subscription|{one.id}",
+            "subscription",
+            f"subscription {one.id} of {one.owner}: {one.error}",
+            say="It gets nothing until it asks anew: see hub subscription list",
+            value=one.failures,
+        )
+        for one in staff.subscriptions.all(status="error")
+    ]
 
 
 def backup(config: Config, newest: Backup | None, began: int, now: int) -> list[Condition]:

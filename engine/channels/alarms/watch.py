@@ -180,6 +180,7 @@ class Watch:
             *ofthehub.glass(staff.glass.open()),
             *ofthehub.backup(config, newest, self._began, now),
             *ofthehub.critical(config, staff, now),
+            *ofthehub.subscriptions(staff),
         ]
 
     def prove(self) -> None:
