@@ -17,7 +17,7 @@ from engine.kernel.errors import ConfigError
 from engine.security.keys import Keyring
 from engine.store.sql import SqlStore
 
-__all__ = ["AUDIT_LEAST", "days_of", "keep", "keep_audit", "rotate"]
+__all__ = ["AUDIT_LEAST", "days_of", "keep", "keep_audit", "keep_deliveries", "rotate"]
 
 DAYS = {"day": 1, "week": 7, "month": 31, "year": 366}
 AUDIT_LEAST = 6 * 365
@@ -56,6 +56,14 @@ def keep(
     if dry_run:
         return plan(journal, policy, processed=processed, needed=needed, now=now)
     return expire(journal, policy, processed=processed, needed=needed, now=now, progress=progress)
+
+
+def keep_deliveries(config: Config, store: SqlStore, now: int) -> None:
+    """Drop what was sent and answered of deliveries that ended before the policy says. Raises ConfigError."""
+    days = days_of(config.keep.deliveries, "config.yaml: keep: deliveries")
+    after: int | None = 0 if days is not None else None
+    while after is not None and days is not None:
+        after = store.deliveries.forget(now - days * 86_400_000, after)
 
 
 def keep_audit(config: Config, store: SqlStore, who: str, now: int) -> int:

@@ -159,6 +159,28 @@ def _state(name: str, state: str, why: str) -> None:
     print(f"{name}: {state}")
 
 
+@deliveries_app.command("fill")
+def fill(
+    name: Annotated[str, typer.Argument(help="the destination")],
+    after: Annotated[int, typer.Option(min=0, help="begin after this entry")] = 0,
+) -> None:
+    """Deliver messages that came before the destination was there; what was asked for already stays."""
+    from engine.channels.definition import load_channels
+    from engine.channels.delivering.filling import fill as fill_up
+    from engine.cli.opened import opened, who
+    from engine.store.audit import Access
+
+    with opened(project_root(own=True)) as hub:
+        channels = load_channels(hub.config.root)
+        if not any(rule.to == name for c in channels for rule in c.deliver):
+            raise HubError(
+                f"no channel delivers to {name}", remedy="write it under deliver: of a channel first"
+            )
+        hub.store.audit.record(Access(who(), "filled a destination", f"destination/{name}", f"after {after}"))
+        count = fill_up(name, channels, hub.journal, hub.store, hub.keyring.mac16, after)
+    print(f"{count} deliveries to {name}, those that were there already included")
+
+
 @deliveries_app.command("check")
 def check(name: Annotated[str, typer.Argument(help="the destination")]) -> None:
     """Try the connection of a destination; nothing is delivered."""

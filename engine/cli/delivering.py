@@ -16,6 +16,7 @@ from engine.channels.delivering.notices import notices_of
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import around, destinations_of
 from engine.channels.delivering.running import Delivering
+from engine.channels.keeping import keep_deliveries
 from engine.channels.opening import open_journal, open_store
 from engine.channels.sharing import open_queue
 from engine.kernel.clock import now_ms
@@ -26,6 +27,7 @@ from engine.security.keys import Keyring
 __all__ = ["run_deliveries"]
 
 MEASURE = 5.0  # seconds between two writings of the figures
+FORGET = 6 * 3_600_000  # ms between two looks for evidence that is past its time
 STOP = 15.0  # seconds that what is under way has to end
 
 
@@ -50,10 +52,14 @@ def run_deliveries(
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()
     ready("")
+    forgotten = 0
     try:
         while True:
             with suppress(StoreUnavailable):  # the threads say it; the figures grow old, and that is seen
                 write_metrics(path, store.deliveries.places(), delivering.sendings, now_ms())
+                if now_ms() - forgotten > FORGET and queue.turn("forget-deliveries"):
+                    forgotten = now_ms()
+                    keep_deliveries(config, store, forgotten)
             if stopping.wait(MEASURE):
                 break
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.channels.keeping import days_of, keep, keep_audit, rotate
+from engine.channels.keeping import days_of, keep, keep_audit, keep_deliveries, rotate
 from engine.channels.node.opening import open_imaging
 from engine.channels.opening import open_journal, open_keyring, open_store
 from engine.cli.opened import who
@@ -61,6 +61,8 @@ def keep_and_tell(
         more = f" and {len(account.ids) - _RUNS} runs more" if len(account.ids) > _RUNS else ""
         entries = f"; entries {runs}{more}" if runs else ""
         store.audit.record(Access(who, "keep:done", "journal", lines[-1] + entries))
+    if not dry_run:
+        keep_deliveries(config, store, now_ms())
     if not dry_run and (gone := keep_audit(config, store, who, now_ms())):
         lines.append(f"{gone} audit rows taken out; the chain goes on from the last of them")
     if not account.log_emptied:

@@ -28,6 +28,12 @@ class KeepSettings(BaseModel):
         "of a study in the core store stays.",
         examples=["10 years"],
     )
+    deliveries: str = Field(
+        default="90 days",
+        description="What was sent to destinations and what they answered, from when a delivery ended: "
+        "forever, or a time. That it was sent, to whom and when, stays.",
+        examples=["1 year"],
+    )
     at: str = Field(
         default="02:00",
         description="Time of day, on this machine's clock, at which the running hub deletes what is past its "

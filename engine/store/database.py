@@ -190,6 +190,23 @@ class Database:
                 raise translated from error
 
     @contextmanager
+    def beside(self) -> Iterator[Session]:
+        """Open a write transaction for what neither feed nor order depends on: on PostgreSQL it takes no turn
+        among the workers' transactions; SQLite has one writer."""
+        if not self.postgres:
+            with self.write() as session:
+                yield session
+            return
+        try:
+            with self.engine.begin() as connection:
+                yield Session(connection.connection.driver_connection, True)
+        except Exception as error:
+            translated = self.translated(error)
+            if translated is error:
+                raise
+            raise translated from error
+
+    @contextmanager
     def undone(self) -> Iterator[Session]:
         """Open the write transaction for what is only tried: it is rolled back at the end."""
         with suppress(_Undo), self.write() as session:

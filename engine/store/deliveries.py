@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from engine.kernel.delivery import Receipt
-from engine.kernel.message import Work
+from engine.kernel.message import Due, Work
 from engine.store.database import Database, Session
 from engine.store.keys import Keys
 from engine.store.state import State
 
-__all__ = ["STATUSES", "Asked", "Deliveries", "Delivery", "Place", "Result", "Try"]
+__all__ = ["STATUSES", "Asked", "Delivery", "Place", "Queues", "Result", "Try"]
 
 STATUSES = ("pending", "sent", "refused", "parked", "skipped")
 _EVIDENCE = 64 << 10  # bytes kept of a request and of an answer, each
@@ -100,16 +100,21 @@ class Place(NamedTuple):
 class Asked:
     """The deliveries that the works of one transaction ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, again: bool = True) -> None:
+        self._again = again  # whether one of state that is there already is put back
         self._rows: list[tuple[Any, ...]] = []
         self._names: list[tuple[str, bool]] = []
 
     def note(self, work: Work, state: State) -> None:
         """Note what a work that is done asks for."""
         for due in work.deliveries:
-            mark = work.entry if due.state else work.position
-            self._rows.append((mark << 12, work.entry, orjson.dumps(due.keys).decode(), state.at))
-            self._names.append((due.destination, due.state))
+            self.add(work.entry, work.position, state.at, due)
+
+    def add(self, entry: int, position: int, at: int, due: Due) -> None:
+        """Note one."""
+        mark = entry if due.state else position
+        self._rows.append((mark << 12, entry, orjson.dumps(due.keys).decode(), at))
+        self._names.append((due.destination, due.state))
 
     def flush(self, session: Session) -> None:
         """Write them."""
@@ -124,14 +129,13 @@ class Asked:
             "id bigint, entry bigint, destination bigint, status text, keys text, due bigint, tries bigint, "
             "round bigint, anew bigint, at bigint, why text, reference text"
         )
-        session.insert("delivery", columns, rows[False], "ON CONFLICT DO NOTHING")
-        session.insert(
-            "delivery",
-            columns,
-            list({row[0]: row for row in rows[True]}.values()),
+        put_back = (
             "ON CONFLICT (id) DO UPDATE SET status = 'pending', due = 0, tries = 0, first = NULL, "
-            "done = NULL, round = delivery.round + 1, keys = excluded.keys",
+            "done = NULL, round = delivery.round + 1, keys = excluded.keys"
         )
+        session.insert("delivery", columns, rows[False], "ON CONFLICT DO NOTHING")
+        states = list({row[0]: row for row in rows[True]}.values())
+        session.insert("delivery", columns, states, put_back if self._again else "ON CONFLICT DO NOTHING")
         self._rows.clear()
         self._names.clear()
 
@@ -143,26 +147,21 @@ def _numbers(session: Session, names: Iterable[str]) -> dict[str, int]:
         known[name] = max(known.values(), default=0) + 1
         if known[name] >= 1 << 12:
             raise ValueError("there are more than 4,095 destinations")
-        session.insert(
-            "destination",
-            "id bigint, name text, state text, since bigint, why text",
-            [(known[name], name, "open", 0, "")],
-        )
+        columns = "id bigint, name text, state text, since bigint, why text"
+        session.insert("destination", columns, [(known[name], name, "open", 0, "")])
     return known
 
 
-class Deliveries:
-    """The deliveries of one store."""
+class Queues:
+    """The queues of one store, as the loop that empties them sees them."""
 
     def __init__(self, database: Database, keys: Keys) -> None:
         self._database, self._keyring = database, keys.keyring
 
-    # -- the loop -----------------------------------------------------------
-
     def pending(self, destination: str, after: int, limit: int) -> list[Delivery]:
         """Return what waits for a destination, in order, after the id that the last page ended with."""
         where = "WHERE d.status = 'pending' AND p.name = ? AND d.id > ? ORDER BY d.id LIMIT ?"
-        return self._some(where, (destination, after, limit))
+        return self.some(where, (destination, after, limit))
 
     def held_keys(self, destination: str) -> set[int]:
         """Return the keys of which something is parked: what comes after it waits for a person, too."""
@@ -172,7 +171,7 @@ class Deliveries:
 
     def record(self, results: Sequence[Result]) -> None:
         """Write down what tries came to, with their evidence, in one transaction."""
-        with self._database.write() as session:
+        with self._database.beside() as session:
             for one in results:
                 self._one(session, one)
 
@@ -240,7 +239,7 @@ class Deliveries:
 
     def keep_body(self, number: int, body: bytes) -> None:
         """Keep what was written for a delivery: another try sends the same bytes."""
-        with self._database.write() as session:
+        with self._database.beside() as session:
             sealed = self._keyring.seal(body, b"core:sent:%d" % number)
             session.run("UPDATE delivery SET body = ? WHERE id = ?", (sealed, number))
 
@@ -259,115 +258,8 @@ class Deliveries:
             rows = session.all("SELECT state FROM destination WHERE name = ?", (destination,))
         return str(rows[0][0]) if rows else "open"
 
-    # -- people -------------------------------------------------------------
-
-    def get(self, number: int) -> Delivery | None:
-        """Return one delivery."""
-        return next(iter(self._some("WHERE d.id = ?", (number,))), None)
-
-    def of_entry(self, *entries: int) -> list[Delivery]:
-        """Return what was, or is to be, delivered of entries."""
-        found: dict[int, Delivery] = {}
-        for entry in entries:
-            marks = (entry << 12, (entry + 1) << 12, entry)
-            for one in self._some("WHERE (d.id >= ? AND d.id < ?) OR d.entry = ? ORDER BY d.id", marks):
-                found[one.id] = one
-        return [found[number] for number in sorted(found)]
-
-    def listed(self, destination: str, status: str, before: int | None, limit: int) -> list[Delivery]:
-        """Return deliveries of a destination in a status, newest first; `before`: the last of a page."""
-        where = "WHERE p.name = ? AND d.status = ? AND d.id < ? ORDER BY d.id DESC LIMIT ?"
-        return self._some(where, (destination, status, before or 1 << 62, limit))
-
-    def tries(self, number: int) -> list[Try]:
-        """Return the tries of a delivery, oldest first, with what was sent and answered."""
-        with self._database.read() as session:
-            rows = session.all(
-                "SELECT n, at, ms, times, verdict, why, sealed FROM delivery_try "
-                "WHERE delivery = ? ORDER BY n",
-                (number,),
-            )
-        out = []
-        for n, at, ms, times, verdict, why, sealed in rows:
-            opened = self._keyring.unseal(bytes(sealed), b"core:try:%d" % number) if sealed else b"0\n"
-            size, _, rest = opened.partition(b"\n")
-            out.append(Try(n, at, ms, times, verdict, why, rest[: int(size)], rest[int(size) :]))
-        return out
-
-    def places(self) -> list[Place]:
-        """Return every destination that anything was delivered to, and what waits for it."""
-        with self._database.read() as session:
-            places = session.all("SELECT id, name, state, since, why FROM destination ORDER BY name")
-            pending = {
-                n: (count, oldest)
-                for n, count, oldest in session.all(
-                    "SELECT destination, count(*), min(at) FROM delivery WHERE status = 'pending' "
-                    "GROUP BY destination"
-                )
-            }
-            held = {
-                (n, status): count
-                for n, status, count in session.all(
-                    "SELECT destination, status, count(*) FROM delivery "
-                    "WHERE status IN ('parked', 'refused') GROUP BY destination, status"
-                )
-            }
-        return [
-            Place(
-                *(name, state, since, why, *pending.get(n, (0, None))),
-                refused=held.get((n, "refused"), 0),
-                parked=held.get((n, "parked"), 0),
-            )
-            for n, name, state, since, why in places
-        ]
-
-    def send_again(self, numbers: Sequence[int], as_new: bool = False) -> list[int]:
-        """Put deliveries back; `as_new`: with another key, so that the other side takes it for another one.
-
-        Returns those that it changed: what is pending already is tried at once, and stays what it is.
-        """
-        changed = []
-        with self._database.write() as session:
-            for number in numbers:
-                rows = session.all("SELECT status FROM delivery WHERE id = ?", (number,))
-                if not rows:
-                    continue
-                if rows[0][0] == "pending" and not as_new:
-                    session.run("UPDATE delivery SET due = 0 WHERE id = ?", (number,))
-                    continue
-                session.run(
-                    "UPDATE delivery SET status = 'pending', due = 0, tries = 0, first = NULL, done = NULL, "
-                    f"round = round + 1, anew = anew + ? {', body = NULL' if as_new else ''} WHERE id = ?",
-                    (int(as_new), number),
-                )
-                changed.append(number)
-        return changed
-
-    def skip(self, numbers: Sequence[int], why: str) -> list[int]:
-        """Take deliveries out that shall not go; returns those that it changed."""
-        changed = []
-        with self._database.write() as session:
-            for number in numbers:
-                sql = "SELECT 1 FROM delivery WHERE id = ? AND status IN ('pending', 'parked', 'refused')"
-                if session.all(sql, (number,)):
-                    session.run(
-                        "UPDATE delivery SET status = 'skipped', round = round + 1, why = ? WHERE id = ?",
-                        (why[:500], number),
-                    )
-                    changed.append(number)
-        return changed
-
-    def waiting_of(self, entries: Sequence[int]) -> set[int]:
-        """Return which of these entries something is still to be delivered of."""
-        found: set[int] = set()
-        open_ = "status IN ('pending', 'parked', 'refused')"
-        with self._database.read() as session:
-            sql = f"SELECT entry, id FROM delivery WHERE {open_} AND entry IN (...)"
-            for entry, number in session.among(sql, list(entries)):
-                found |= {entry, number >> 12}
-        return found
-
-    def _some(self, where: str, parameters: Sequence[Any]) -> list[Delivery]:
+    def some(self, where: str, parameters: Sequence[Any]) -> list[Delivery]:
+        """Return the deliveries that a condition names."""
         with self._database.read() as session:
             return list(_made(session.all(f"SELECT {_COLUMNS} {_FROM} {where}", parameters)))
 

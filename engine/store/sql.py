@@ -21,7 +21,7 @@ from engine.store.audit import Audit
 from engine.store.chain import chain_of, touches_of
 from engine.store.closing import Closing
 from engine.store.database import Database, Session
-from engine.store.deliveries import Deliveries
+from engine.store.deliverydesk import Deliveries
 from engine.store.finding import Finding
 from engine.store.gaps import Gaps, Ledger
 from engine.store.keys import Keyring, Keys, id_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hub_project import Hub, make_project, shipped_maps
 from notebook import Notebook, known
 
 from engine.channels import replay
+from engine.channels.delivering.filling import fill
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import destinations_of
 from engine.channels.delivering.sending import Sending
@@ -257,3 +259,28 @@ def test_what_is_told_later_is_evidence_and_a_failure_waits_for_a_person(bench: 
     bench.outbox.send_again([one.id])
     bench.sending.step()
     assert bench.states()[0][0] == "sent"
+
+
+def test_a_new_destination_is_filled_with_what_came_before(bench: Bench) -> None:
+    hub = bench.hub
+    bench.take("C1")
+    bench.sending.step()
+    before = [replace(c, deliver=()) for c in hub.channels]
+    hub.worker.pipeline.take(hub.worker.pipeline.maps, before)
+    late = bench.take("C2")
+    bench.take("C3", "100999")
+    assert not bench.sending.step()
+    assert fill("lab_oru.book", hub.channels, hub.journal, hub.store, hub.keyring.mac16) == 3
+    bench.sending.step()
+    assert [p.entry for p in bench.book.got] == [1, late, late + 1], "the first was delivered already"
+
+
+def test_evidence_goes_by_policy_and_the_fact_stays(bench: Bench) -> None:
+    entry = bench.take("C1")
+    bench.sending.step()
+    (one,) = bench.outbox.of_entry(entry)
+    assert bench.outbox.forget(bench.now) is None
+    assert bench.outbox.tries(one.id)[0].request == b"asked", "not before its time"
+    assert bench.outbox.forget(bench.now + 1) is None
+    ((_, _, _, _, verdict, _, request, answer),) = bench.outbox.tries(one.id)
+    assert (verdict, request, answer) == ("sent", b"", b"")
