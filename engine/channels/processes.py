@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from engine.channels.sharing import shared
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
 
@@ -22,6 +23,9 @@ _KEPT = 500  # lines of the file of ends
 
 def processes(config: Config) -> dict[str, float | None]:
     """Return the processes of a whole hub and the age of their metrics files in seconds; None = no file."""
+    if shared(config):  # a node has the parts it was given: those that ever wrote
+        found = sorted(path.stem for path in config.metrics_dir.glob("*.prom"))
+        return {name: age(config.metrics_dir / f"{name}.prom") for name in found}
     names = ["listeners", *(f"worker-{i}" for i in range(config.workers)), "deliveries"]
     if (config.metrics_dir / "files.prom").exists():  # as soon as there is a channel that takes files
         names.append("files")

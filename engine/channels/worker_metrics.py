@@ -44,6 +44,11 @@ class WorkerMetrics:
             ("hub_store_down_total", "Tries that found the core store down", t.store_down),
         ):
             lines += [f"# HELP {name} {help_}", f"# TYPE {name} counter", f"{name}{label} {value}"]
+        lines += [
+            "# HELP hub_lanes_owned Lanes that this worker works on",
+            "# TYPE hub_lanes_owned gauge",
+            f"hub_lanes_owned{label} {len(self.worker.mine)}",
+        ]
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("\n".join(lines) + "\n")
         os.replace(temporary, self.path)

@@ -20,8 +20,9 @@ MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})? (\S+)(?: -?\d+)?").fullmatch
 
 
-def merged(texts: dict[str, str]) -> str:
-    """Merge the texts of processes; a line that is no sample is left out."""
+def merged(texts: dict[str, str], node: str = "") -> str:
+    """Merge the texts of processes; a line that is no sample is left out. `node`: one more label, if any."""
+    where = f',node="{node}"' if node else ""
     families: dict[str, list[str]] = {}
     described: dict[str, dict[str, str]] = {}
     for process, text in texts.items():
@@ -39,7 +40,7 @@ def merged(texts: dict[str, str]) -> str:
                 continue
             name, labels, value = found.groups()
             inside = (labels or "{}")[1:-1].rstrip(",")
-            own = f'process="{process}"' + (f",{inside}" if inside else "")
+            own = f'process="{process}"{where}' + (f",{inside}" if inside else "")
             at = family if family and name.startswith(family) else name
             families.setdefault(at, []).append(f"{name}{{{own}}} {value}")
     lines: list[str] = []

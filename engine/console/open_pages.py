@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from engine.channels.sharing import shared
 from engine.console import exposition
 from engine.console.figures import Figures, Gauge
 from engine.console.guard import Guard
@@ -116,7 +117,7 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
             figures, _ = look()
             free = shutil.disk_usage(config.data_dir).free
             texts["console"] = own + exposition.backlog(figures, alive, free).text()
-            return exposition.merged(texts)
+            return exposition.merged(texts, config.node_name if shared(config) else "")
 
         return Response(await run_in_threadpool(text), headers={"Content-Type": exposition.MEDIA})
 
