@@ -18,6 +18,7 @@ from engine.channels.delivering.places import around, destinations_of
 from engine.channels.delivering.running import Delivering
 from engine.channels.keeping import keep_deliveries
 from engine.channels.opening import open_journal, open_store
+from engine.channels.orders.hearing import hearing
 from engine.channels.sharing import open_queue
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -37,6 +38,7 @@ def run_deliveries(
     """Deliver until told to stop."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    channels = list(channels)
     places = destinations_of(config, channels)
     journal, store = open_journal(config, keyring), open_store(config, keyring)
     queue = open_queue(config, "deliveries")
@@ -48,6 +50,7 @@ def run_deliveries(
         now_ms,
         turn=lambda name: queue.turn(f"to-{name}"),
         beside=notices_of(places, around(config), store.deliveries, now_ms),
+        made=hearing(channels, journal, now_ms),
     )
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()

@@ -16,6 +16,7 @@ from engine.cli.criticalcommands import critical_app
 from engine.cli.deliveries import deliveries_app
 from engine.cli.dicomcommands import dicom_app
 from engine.cli.mapcommands import map_app
+from engine.cli.orders import orders
 from engine.cli.peoplecommands import user_app
 from engine.cli.project import project_root
 from engine.cli.subscriptioncommands import subscription_app
@@ -82,7 +83,9 @@ def render(
 
 @app.command()
 def write(
-    what: Annotated[str, typer.Argument(help="837P, 270, 276, 278, ccd, newrx, oml, orm, oru, vxu, adt")],
+    what: Annotated[
+        str, typer.Argument(help="837P, 270, 276, 278, ccd, newrx, oml, orm, omi, oru, vxu, adt")
+    ],
     out: Annotated[Path, typer.Option(help="file to write")],
     file: Annotated[Path | None, typer.Argument(help="a FHIR Bundle")] = None,
     patient: Annotated[str, typer.Option(help="id of a patient of the core store, instead of a file")] = "",
@@ -319,6 +322,7 @@ app.add_typer(deploy_app, name="deploy")
 app.add_typer(terms_app, name="terms")
 app.add_typer(dicom_app, name="dicom")
 app.add_typer(deliveries_app, name="deliveries")
+app.command("orders")(orders)
 
 
 @app.command()

@@ -9,6 +9,7 @@ knows them by MSH-10. Follows HL7 v2.5.1 ch. 2.9.2 (original mode), 2.9.3 (enhan
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from engine.destinations.mllp_connection import (
     Address,
@@ -30,7 +31,7 @@ from engine.formats.hl7v2.header import Header, peek
 from engine.formats.hl7v2.rewriting import with_header
 from engine.kernel.clock import now_ms
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt
-from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.kernel.errors import ConfigError, FormatError, HubError, StoreUnavailable
 from engine.wire.mllp import END
 
 __all__ = ["MLLP", "MllpOut"]
@@ -54,6 +55,8 @@ class MllpOut:
                 where=str(self._address),
                 remedy="write mllps://, or plain: accepted because ...",
             )
+        self.heard: Callable[[bytes], bool] = lambda answer: False
+        """Takes an application's answer for good, and says whether it did; may raise StoreUnavailable."""
         self._unanswered = ""  # the key of the parcel that nobody answered last
 
     def deliver(self, parcel: Parcel) -> Receipt:
@@ -71,6 +74,9 @@ class MllpOut:
                 return Receipt("park", str(e), down=True)
             try:
                 receipt = self._exchanged(connection, parcel, body)
+            except StoreUnavailable:
+                self.close()  # what was answered is not kept: it will be answered again
+                raise
             except NotAnswered as e:
                 self.close()
                 if isinstance(e, Closed) and not fresh:
@@ -127,7 +133,7 @@ class MllpOut:
             gone, unasked = self._connection.stale()
             if not gone:
                 for data in unasked:
-                    self._confirm(self._connection, read_answer(data))
+                    self._hear(self._connection, read_answer(data), data)
                 return self._connection, False
             self.close()
         settings = self._settings
@@ -166,9 +172,11 @@ class MllpOut:
                     "what came is no acknowledgement", why="it has no MSA with a code of table 0008"
                 )
             if said.named == header.control_id or (not said.named and self._settings.unnamed_answers):
+                if said.header.code != "ACK":
+                    self.heard(data)
                 return said, data
             others += 1
-            self._confirm(connection, said)
+            self._hear(connection, said, data)
 
     def _application(
         self, connection: Connection, parcel: Parcel, body: bytes, header: Header, accepted: bytes
@@ -195,6 +203,11 @@ class MllpOut:
 
     def _receipt(self, parcel: Parcel, body: bytes, said: Said, data: bytes) -> Receipt:
         return Receipt(judge(said, self._settings.answers), shown(said, parcel.tries), body, data)
+
+    def _hear(self, connection: Connection, said: Said, data: bytes) -> None:
+        """Take what was not waited for; only what is kept is acknowledged."""
+        if self.heard(data):
+            self._confirm(connection, said)
 
     def _confirm(self, connection: Connection, said: Said) -> None:
         """Answer an application's answer that asks for it: it is a message of its own (2.9.3.3)."""

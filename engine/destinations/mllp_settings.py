@@ -82,6 +82,12 @@ class MllpDestination(BaseModel):
         "that never fill it.",
         examples=[True],
     )
+    answers_to: str = Field(
+        default="",
+        description="Channel that takes what its applications answer (ORL, ORR, ORI: what of an order was "
+        "accepted, refused, numbered), as if it had come in there. Empty: it is kept with the delivery only.",
+        examples=["orders"],
+    )
     answers: dict[str, Literal["sent", "retry", "refuse", "park"]] = Field(
         default_factory=dict,
         description="What an error means, by MSA-1 (AE, AR, CE, CR) or by the code of ERR-3, where this "

@@ -165,7 +165,7 @@ class Draft:
     id: str
     body: dict[str, Any]
     keys: tuple[Identity, ...] = ()
-    write: str = "merge"  # merge | snapshot | create
+    write: str = "merge"  # merge | snapshot | create | known
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     cleared: tuple[str, ...] = ()
     owns: frozenset[str] = frozenset()
@@ -182,6 +182,7 @@ class Draft:
     acts: dict[str, dict[str, str]] = field(default_factory=dict)
     added: bool = False  # the sender adds it (action code): that it was taken back before holds no more
     keeps: tuple[str, ...] = ()  # of a prescription that is known: what waits for a person: `drug`, `end`
+    tells: tuple[str, ...] = ()  # though it is `create`: what of one that is there is changed all the same
     alike: tuple[Identity, ...] = ()  # what the same thing under another number has, too: people are told
 
 

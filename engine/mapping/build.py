@@ -331,13 +331,14 @@ class MessagePlan:
                 line.type, line.d.rows[0], None if line.type in OF_THE_ENTRY or keyed else scope
             )
         x.where = ""
+        write = (line.write or self.write)(segment, scope, x)
         draft = Draft(
             line.name,
             line.type,
             draft_id,
             o,
             keys,
-            (line.write or self.write)(segment, scope, x),
+            "create" if write == "status" else write,
             {k: tuple(v) for k, v in lab.items()},
             tuple(x.cleared),
             line.owns,
@@ -345,6 +346,7 @@ class MessagePlan:
             tuple(x.weak),
             acts=x.acts() if x.told else {},
             known=x.known,
+            tells=("status",) if write == "status" else (),
         )
         node = Node(line.name, scope, anchor, draft, lab, x.spots)
         if names.gone is not None and names.written_before(draft):

@@ -46,7 +46,7 @@ RESOURCE_WORDS = {
     "rows": "the maps that fill it",
     "links": "element: which other resource",
     "when": "only if this holds",
-    "write": "merge, snapshot, create or known",
+    "write": "merge, snapshot, create, known or status",
 }
 SITE_WORDS = {
     "site": "the sender's name",
@@ -112,4 +112,5 @@ MODES = {
     "snapshot": "what was not sent goes",
     "create": "only where there is none",
     "known": "only where there is one",
+    "status": "as create; of one that is there, its status",
 }

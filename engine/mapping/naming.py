@@ -112,6 +112,8 @@ def said_again(before: Node, draft: Draft, names: Names, x: Run) -> bool:
     if draft.type in SHARED or (
         draft.type not in EVENTS and (draft.write == "create" or _agree(first.body, draft.body))
     ):
+        if first.body.get("status") != draft.body.get("status"):
+            first.tells = ()  # one part of it is done, and another is not: nobody says that all is
         _fill(first, draft, x)
         return True
     x.flag(

@@ -88,6 +88,6 @@ def _write(value: Any, reader: Reader, where: str) -> tuple[tuple[Case, ...] | s
 
 def _mode(word: str, where: str) -> str:
     word = word.lstrip("=")
-    if word not in ("merge", "snapshot", "create", "known"):
-        raise MapError(f"write: {word}", where=where, remedy="use merge, snapshot, create or known")
+    if word not in ("merge", "snapshot", "create", "known", "status"):
+        raise MapError(f"write: {word}", where=where, remedy="use merge, snapshot, create, known or status")
     return word

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import numbers_of, prior_numbers
-from engine.store.content import Plan
+from engine.store.content import ONE_PLACER, Plan, check_placer
 from engine.store.references import retired_by
 from engine.store.state import Park, Row, State
 
@@ -32,6 +33,7 @@ __all__ = [
     "check_retired",
     "count_twins",
     "park",
+    "told_of_known",
 ]
 
 Twins = Counter[tuple[str, str, str]]
@@ -81,6 +83,27 @@ def check_order(draft: Draft, row: Row, made: Plan, state: State) -> None:
     if standing in ("active", "draft", "on-hold"):
         text = f"the result says that its order was cancelled; the order on file is still {standing}"
         made.flags.append(Flag("order-cancelled", draft.name, text, work=True))
+
+
+def told_of_known(draft: Draft, row: Row, state: State) -> Draft | None:
+    """Return what a resource that is there takes of a draft that would only make it; None: nothing.
+
+    `write: status`: whoever fills an order says how it stands. One that was revoked stays revoked.
+    """
+    if draft.type in ONE_PLACER or draft.tells:
+        state.load_current([row])
+    known = row.body.value if row.body is not None else {}
+    if draft.type in ONE_PLACER:
+        check_placer(draft, draft.body, known)
+    said = {name: draft.body[name] for name in draft.tells if name in draft.body and name not in draft.weak}
+    if not said or known.get("status") not in _GOES_ON:
+        return None
+    return replace(
+        draft, body=said, write="merge", labels={}, cleared=(), owns=frozenset(said), weak=(), known={}
+    )
+
+
+_GOES_ON = ("active", "draft", "on-hold", "unknown", "completed")
 
 
 def check_active(draft: Draft, patient: Row, person: Draft | None, made: Plan, state: State) -> None:

@@ -25,9 +25,10 @@ from engine.store.checks import (
     check_retired,
     count_twins,
     park,
+    told_of_known,
 )
 from engine.store.columns import patient_reference
-from engine.store.content import ONE_PLACER, Plan, add_late_course, add_version, check_placer, is_older
+from engine.store.content import Plan, add_late_course, add_version, check_placer, is_older
 from engine.store.keys import Keys, id_bytes
 from engine.store.moves import moved_from, moved_since, part, parted, tells_news
 from engine.store.none_known import beside_none_known
@@ -300,6 +301,8 @@ def _resolved(
 def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
     check_placer(other, other.body, one.body)
     if one.write == "create" and other.write == "create":
+        if one.body.get("status") != other.body.get("status"):
+            one.tells = ()
         if one.type == "Patient" and disagreement(one.body, other.body):
             raise park(
                 "patient-mismatch",
@@ -375,10 +378,9 @@ def _write_retired(draft: Draft, row: Row, made: Plan, state: State) -> None:
 
 def _write(draft: Draft, row: Row, patient: Row | None, made: Plan, state: State) -> None:
     if draft.write == "create" and row.exists:
-        if draft.type in ONE_PLACER:
-            state.load_current([row])
-            check_placer(draft, draft.body, row.body.value if row.body is not None else {})
-        return
+        if (told := told_of_known(draft, row, state)) is None:
+            return
+        draft = told
     body, position = draft.body, made.work.position
     if row.position > position or (row.deleted and row.position == position):
         made.superseded.append(row)

@@ -19,7 +19,7 @@ from engine.destinations.mllp_verdicts import BY_ERROR, judge
 from engine.formats.hl7v2.answers import TABLE_0357, read_answer
 from engine.formats.hl7v2.header import peek
 from engine.kernel.delivery import Around, Destination, Parcel
-from engine.kernel.errors import ConfigError, HubError
+from engine.kernel.errors import ConfigError, HubError, StoreUnavailable
 from engine.wire.mllp import encode
 
 ORDER = (
@@ -285,11 +285,49 @@ def test_the_application_answers_after_a_commit(lab, code, verdict, why):
 
 
 def test_an_application_that_answers_later_does_not_disturb(lab):
+    peer, there = lab(both("AE"), answers("CA"))
+    assert there.deliver(parcel(1, ENHANCED)).verdict == "sent"
+    time.sleep(0.1)
+    assert there.deliver(parcel(2, ENHANCED)).verdict == "sent"
+    assert peer.connections == 1 and len(peer.got) == 2  # nobody keeps its answer, so nobody says so
+
+
+def test_what_is_kept_of_an_applications_answer_is_acknowledged(lab):
     peer, there = lab(both("AE"), silent, answers("CA"))
+    kept: list[bytes] = []
+    there.heard = lambda data: not kept.append(data)
     assert there.deliver(parcel(1, ENHANCED)).verdict == "sent"
     time.sleep(0.1)
     assert there.deliver(parcel(2, ENHANCED)).verdict == "sent"
     assert peer.connections == 1 and read_answer(peer.messages[1]).code == "CA"
+    assert [read_answer(data).code for data in kept] == ["AE"]
+
+
+def test_what_an_order_is_answered_with_is_heard(lab):
+    def orl(message: bytes) -> bytes:
+        return encode(ack(message).replace(b"||ACK|", b"||ORL^O22|") + b"ORC|OK|P1^EHR|F1^LIS\r")
+
+    _, there = lab(orl, answers())
+    kept: list[bytes] = []
+    there.heard = lambda data: not kept.append(data)
+    assert [there.deliver(parcel(n)).verdict for n in (1, 2)] == ["sent", "sent"]
+    assert len(kept) == 1 and b"ORC|OK" in kept[0]
+
+
+def test_an_answer_that_cannot_be_kept_now_is_asked_for_again(lab):
+    def orl(message: bytes) -> bytes:
+        return encode(ack(message).replace(b"||ACK|", b"||ORL^O22|"))
+
+    def full(data: bytes) -> bool:
+        raise StoreUnavailable("the journal cannot be written")
+
+    peer, there = lab(orl)
+    there.heard = full
+    with pytest.raises(StoreUnavailable):
+        there.deliver(parcel())
+    there.heard = lambda data: True
+    assert there.deliver(replace(parcel(), tries=1)).verdict == "sent"
+    assert peer.connections == 2 and len(set(peer.messages)) == 1
 
 
 def test_messages_that_ask_for_no_answer(lab):

@@ -70,6 +70,7 @@ def around(config: Config) -> Around:
 
 def destinations_of(config: Config, channels: Iterable[Channel]) -> dict[str, Destined]:
     """Return every destination by its name. Raises ConfigError."""
+    channels = list(channels)
     rules: dict[str, dict[str, Rule]] = {}
     inline: dict[str, Rule] = {}
     for channel in channels:
@@ -90,6 +91,14 @@ def destinations_of(config: Config, channels: Iterable[Channel]) -> dict[str, De
     for name, rule in inline.items():
         words = with_secrets(dict(rule.place or {}), config.secrets, rule.where)
         found[name] = _destined(name, words, rule.where, rules[name])
+    for place in found.values():
+        listens = str(getattr(place.settings, "answers_to", ""))
+        if listens and listens not in {channel.name for channel in channels}:
+            raise ConfigError(
+                f"{place.name}: answers_to: there is no channel {listens}",
+                where=place.where,
+                remedy=f"there are: {', '.join(channel.name for channel in channels)}",
+            )
     return found
 
 

@@ -42,10 +42,11 @@ class Delivering:
         turn: Callable[[str], bool] = lambda name: True,
         stale: Callable[[Parcel], bool] = lambda parcel: False,
         beside: Mapping[str, Callable[[], bool]] | None = None,
+        made: Callable[[Destined, Destination], None] = lambda place, line: None,
     ) -> None:
         self._places, self._around, self._outbox = places, around, outbox
         self._make, self._clock, self._turn, self._stale = make, clock, turn, stale
-        self._beside = dict(beside or {})
+        self._beside, self._hook = dict(beside or {}), made
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.sendings: dict[str, Sending] = {}
@@ -85,6 +86,8 @@ class Delivering:
         while not self._stopping.is_set():
             try:
                 lines: Sequence[Destination] = [place.make(self._around) for _ in range(place.at_once)]
+                for line in lines:
+                    self._hook(place, line)
                 if told:
                     self._outbox.set_state(place.name, "open", "", self._clock())
                 return Sending(

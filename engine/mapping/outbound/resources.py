@@ -175,10 +175,10 @@ class Resources:
         if self._referrers is None:
             self._referrers = {}
             for holder in self.nodes:
-                for literal in _references(holder.value):
-                    target = self._by_reference.get(literal.partition("/_history/")[0])
-                    if target is not None:
-                        self._referrers.setdefault(target.place, []).append(holder)
+                said = [literal.partition("/_history/")[0] for literal in _references(holder.value)]
+                found = [t for name in said if (t := self._by_reference.get(name)) is not None]
+                for place in dict.fromkeys(t.place for t in found):  # who refers to it twice is one
+                    self._referrers.setdefault(place, []).append(holder)
         return [n for n in self._referrers.get(node.place, ()) if n.kind == kind]
 
     def linked(self, node: Node, name: str, of_line: bool) -> list[Node]:

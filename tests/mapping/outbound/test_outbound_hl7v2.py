@@ -179,3 +179,126 @@ def test_a_patient_is_registered_or_changed():
     assert found[3].split("|")[19] == "V-100^^^&2.999.7.3&ISO"
     with pytest.raises(Refused):
         written("adt", "orders", "Patient", "Encounter", event="A40")
+
+
+def imaging(sample_, change=None):
+    """Read an imaging order in, as converting a file does, and write it out again."""
+    body = (ROOT / f"sample_messages/orders/{sample_}.hl7").read_bytes()
+    done = next(iter(convert_bytes(body, Maps.open(ROOT))))
+    bundle = copy.deepcopy(done.bundle)
+    if change is not None:
+        for entry in bundle["entry"]:
+            change(entry["resource"])
+    return lines(write_v2(project(), bundle, GIVEN, "omi")[0])
+
+
+EVENT = "http://hl7.org/fhir/StructureDefinition/businessEvent"
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "control"),
+    [
+        ("NW", "active", "NW"),
+        ("NW", "revoked", "CA"),
+        ("XO", "active", "XO"),
+        ("CA", "active", "CA"),  # asked for, and not granted yet
+        ("DC", "active", "DC"),
+        ("HD", "active", "HD"),
+        ("RL", "active", "RL"),
+        ("OC", "revoked", "CA"),
+        ("OH", "on-hold", "HD"),
+        ("SC", "active", ""),
+        ("OK", "active", ""),
+        ("UA", "active", ""),
+        ("RE", "completed", ""),
+        ("NW OK", "active", ""),  # the filler has it
+        ("XO OK", "active", "XO"),
+        ("SC XO", "active", "XO"),
+        ("XO", "revoked", ""),
+        ("NW", "completed", ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["oml", "orm"])
+def test_an_order_goes_out_as_what_was_asked_for(name, event, status, control):
+    def change(bundle):
+        one = resource(bundle, "ServiceRequest/a1c")
+        told = [{"url": "value", "valueCodeableConcept": {"coding": [{"code": e}]}} for e in event.split()]
+        one.update(status=status, extension=[{"url": EVENT, "extension": [value]} for value in told])
+
+    if not control:
+        with pytest.raises(Refused):
+            order(name, change)
+        return
+    found = [x.split("|")[1] for x in lines(order(name, change)[0]) if x.startswith("ORC")]
+    assert found == [control, "CA"]
+
+
+def uid(resource_):
+    """The store gives a Study Instance UID to an order that brings none."""
+    if resource_["resourceType"] == "ServiceRequest" and all(
+        i.get("system") != "urn:dicom:uid" for i in resource_["identifier"]
+    ):
+        resource_["identifier"].append({"system": "urn:dicom:uid", "value": "urn:oid:2.25.77"})
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "modalities"),
+    [
+        ("omi_o23_modality_v2.8", ["SPS1"], ["CT"]),
+        ("omi_o23_two_steps_v2.5.1", ["S1", "S2"], ["PT", "CT"]),
+        ("orm_o01_imaging_new_v2.4", ["S1"], ["MR"]),
+    ],
+)
+def test_imaging_orders_with_their_steps(name, steps, modalities):
+    found = imaging(name, uid)
+    ipc = [line.split("|") for line in found if line.startswith("IPC")]
+    assert [one[4].split("^")[0] for one in ipc] == steps
+    assert [one[5].split("^")[0] for one in ipc] == modalities
+    assert all(one[1] and one[2] and one[3][0].isdigit() for one in ipc)
+    came = (ROOT / f"sample_messages/orders/{name}.hl7").read_text()
+    numbers = next(line for line in came.replace("\n", "\r").split("\r") if line.startswith("ORC")).split("|")
+    orc = next(line for line in found if line.startswith("ORC")).split("|")
+    assert orc[1:3] == numbers[1:3]
+
+
+def test_an_imaging_order_without_a_step_is_one_by_itself():
+    def alone(resource_):
+        uid(resource_)
+        if resource_["resourceType"] == "Task":
+            resource_.clear()
+            resource_.update(resourceType="Basic", code={"text": "x"})
+
+    ipc = [x.split("|") for x in imaging("omi_o23_modality_v2.8", alone) if x.startswith("IPC")]
+    assert [[part.split("^")[0] for part in one[1:6]] for one in ipc] == [
+        ["AC77", "RP1", "1.2.840.99999.7", "SPS1", "CT"]
+    ]
+
+
+def test_what_a_modality_did_is_no_step_to_do():
+    def performed(resource_):
+        uid(resource_)
+        if resource_["resourceType"] == "Task" and resource_["identifier"][1]["value"] == "S2":
+            resource_["identifier"].append({"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"})
+
+    ipc = [x.split("|") for x in imaging("omi_o23_two_steps_v2.5.1", performed) if x.startswith("IPC")]
+    assert [one[4].split("^")[0] for one in ipc] == ["S1"]
+
+
+@pytest.mark.parametrize("lacks", ["ACSN", "RPID", "UID"])
+def test_an_imaging_order_without_its_numbers_is_refused(lacks):
+    def change(resource_):
+        uid(resource_)
+        if resource_["resourceType"] == "ServiceRequest":
+            resource_["identifier"] = [
+                i
+                for i in resource_["identifier"]
+                if not (
+                    (lacks == "ACSN" and i.get("type", {}).get("coding", [{}])[0].get("code") == "ACSN")
+                    or (lacks == "RPID" and i.get("type", {}).get("text") == "Requested Procedure ID")
+                    or (lacks == "UID" and i.get("system") == "urn:dicom:uid")
+                )
+            ]
+
+    with pytest.raises(Refused) as e:
+        imaging("omi_o23_modality_v2.8", change)
+    assert any("IPC" in reason for reason in e.value.reasons)

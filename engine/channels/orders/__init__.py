@@ -1,0 +1,1 @@
+"""Orders out: what their fillers answer, and how far each order is."""
