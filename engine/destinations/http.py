@@ -217,4 +217,4 @@ def _make(settings: HttpDestination, name: str, around: Around) -> Http:
     return Http(settings, around)
 
 
-HTTP = DestinationKind("http", HttpDestination, _make, ("original", "fhir", "event", "any"))
+HTTP = DestinationKind("http", HttpDestination, _make, ("original", "fhir", "event", "any"), at_once=4)

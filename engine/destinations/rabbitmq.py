@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RABBITMQ", "RabbitMq", "RabbitMqDestination"]
 
 _KEPT = 64 << 10
-_NOT_A_WORD = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_KEY = 255  # bytes: a short string (AMQP 0-9-1 4.2.5.3)
 _TOO_LARGE = 406
 
@@ -60,9 +60,9 @@ class RabbitMqDestination(BaseModel):
     )
     routing_key: str = Field(
         default="{channel}.{type}",
-        description="The routing key. Words in braces as in an address; anything in them but letters, "
-        "digits, `_` and `-` becomes `_`.",
-        examples=["{channel}.{type}.{event}"],
+        description="The routing key. Words in braces as in an address, and `{happened}`, the word of an "
+        "event; anything in them but letters, digits, `_`, `.` and `-` becomes `_`.",
+        examples=["{channel}.{happened}"],
     )
     unroutable: Literal["refuse", "wait"] = Field(
         default="refuse",
@@ -256,4 +256,6 @@ def _make(settings: RabbitMqDestination, name: str, around: Around) -> RabbitMq:
     return RabbitMq(settings, around)
 
 
-RABBITMQ = DestinationKind("rabbitmq", RabbitMqDestination, _make, ("event", "original", "fhir", "any"))
+RABBITMQ = DestinationKind(
+    "rabbitmq", RabbitMqDestination, _make, ("event", "original", "fhir", "any"), at_once=4
+)

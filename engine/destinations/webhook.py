@@ -74,4 +74,6 @@ def _make(settings: WebhookDestination, name: str, around: Around) -> Http:
     return Http(called, around, signed)
 
 
-WEBHOOK = DestinationKind("webhook", WebhookDestination, _make, ("event", "original", "fhir", "any"))
+WEBHOOK = DestinationKind(
+    "webhook", WebhookDestination, _make, ("event", "original", "fhir", "any"), at_once=4
+)

@@ -29,8 +29,9 @@ class Parcel:
 
     `key` is the same on every try, and after a crash; another one only when a person sends it as new. It
     holds no patient data and fits a header, a file name and a broker's message id. `facts` are words that
-    templates may name: `channel`, `entry`, `type`, `event`, `control_id`, `sender`, `received` (ISO 8601).
-    They may be patient data: never log them.
+    templates may name: `channel`, `entry`, `type`, `event`, `control_id`, `sender`, `received` (ISO 8601),
+    and where the body is an event `happened`, such as `result.final`. They may be patient data: never log
+    them.
     """
 
     key: str

@@ -17,8 +17,8 @@ from engine.kernel.errors import HubError
 
 __all__ = ["FACTS", "PLAIN_FACTS", "Template", "file_safe"]
 
-FACTS = ("key", "entry", "channel", "type", "event", "sender", "received", "control_id")
-"""Every word a template may name."""
+FACTS = ("key", "entry", "channel", "type", "event", "happened", "sender", "received", "control_id")
+"""Every word a template may name. `happened` is the word of an event, such as `result.final`."""
 
 PLAIN_FACTS = frozenset(FACTS) - {"control_id"}
 """The words that are no patient data. A sender may build its control ids from anything."""

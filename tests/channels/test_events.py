@@ -11,7 +11,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from engine.channels.delivering.events import _BY_TYPE, _OF_APPOINTMENTS, _OF_PATIENTS, event_body, event_of
+from engine.channels.delivering.events import (
+    _BY_TYPE,
+    _OF_APPOINTMENTS,
+    _OF_PATIENTS,
+    event_body,
+    event_of,
+    happened,
+)
 from engine.kernel.message import Entry, Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +146,7 @@ def test_content_only_where_it_is_asked_for() -> None:
     seen = one("Observation", "final", valueQuantity={"value": Decimal("4.10")})
     assert "content" not in json.loads(event_body(entry("ORU^R01"), [seen]))["data"]
     body = event_body(entry("ORU^R01"), [seen], with_content=True)
+    assert happened(body) == "result.final"
     assert b"4.10" in body  # with the digits it has
     assert json.loads(body)["data"]["content"][0]["id"] == seen["id"]
     VALID.validate(json.loads(body))

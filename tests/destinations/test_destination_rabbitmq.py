@@ -100,6 +100,12 @@ class TestRabbitMq(Behaviour):
         outside = f"{method} {properties}"
         assert not [word for word in MARKS if word in outside]
 
+    def test_events_are_routed_by_their_word(self, side: Queue, made: Any) -> None:
+        facts = {**self.parcel().facts, "happened": "result.final", "type": "O*U#"}
+        made(routing_key="{channel}.{happened}.{type}").deliver(replace(self.parcel(), facts=facts))
+        ((method, _, _),) = side.read()
+        assert method.routing_key == "lab_oru.result.final.O_U_"
+
     def test_the_default_exchange_is_a_queue(self, side: Queue, made: Any) -> None:
         there = made(exchange="", routing_key="results")
         assert there.deliver(self.parcel()).verdict == "sent" and len(side.taken()) == 1

@@ -16,7 +16,7 @@ from engine.fhir import jsonio
 from engine.kernel.clock import iso
 from engine.kernel.message import Entry, Outcome
 
-__all__ = ["EVENT_MEDIA", "event_body", "event_of"]
+__all__ = ["EVENT_MEDIA", "event_body", "event_of", "happened"]
 
 EVENT_MEDIA = "application/cloudevents+json"
 
@@ -149,6 +149,11 @@ def event_of(
         "datacontenttype": "application/json",
         "data": data,
     }
+
+
+def happened(body: bytes) -> str:
+    """Return the word of an event that was written."""
+    return str(jsonio.loads(body)["type"])
 
 
 def _word(kind: str, event: str, resources: Sequence[Json]) -> str:

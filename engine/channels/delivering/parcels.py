@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.channels.delivering.events import EVENT_MEDIA, event_body
+from engine.channels.delivering.events import EVENT_MEDIA, event_body, happened
 from engine.channels.delivering.places import Destined
 from engine.channels.delivering.rules import Rule
 from engine.channels.sides import JournalSide, StoreSide
@@ -79,6 +79,8 @@ class Parcels:
                 return None
             self._store.deliveries.keep_body(delivery.id, kept)
         written_as, _, body = kept.partition(b"\n")
+        if rule.body == "event":
+            facts = {**facts, "happened": happened(body)}
         return Parcel(key, entry.id, entry.channel, body, written_as.decode(), facts, tries=delivery.tries)
 
     def key(self, delivery: Delivery, place: str) -> str:

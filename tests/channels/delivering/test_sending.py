@@ -284,3 +284,12 @@ def test_evidence_goes_by_policy_and_the_fact_stays(bench: Bench) -> None:
     assert bench.outbox.forget(bench.now + 1) is None
     ((_, _, _, _, verdict, _, request, answer),) = bench.outbox.tries(one.id)
     assert (verdict, request, answer) == ("sent", b"", b"")
+
+
+@pytest.mark.parametrize("bench", [", body: event"], indirect=True)
+def test_an_event_says_what_happened_and_nothing_of_the_patient(bench: Bench) -> None:
+    bench.take("C1", "100299")
+    bench.sending.step()
+    (parcel,) = bench.book.got
+    assert parcel.facts["happened"] == "result.final" and parcel.media == "application/cloudevents+json"
+    assert b"DiagnosticReport" in parcel.body and b"100299" not in parcel.body
