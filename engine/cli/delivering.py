@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 from engine.channels.definition import Channel
 from engine.channels.delivering.metrics import write_metrics
@@ -42,12 +43,14 @@ def run_deliveries(
     places = destinations_of(config, channels)
     journal, store = open_journal(config, keyring), open_store(config, keyring)
     queue = open_queue(config, "deliveries")
+    parcels = partial(Parcels, config.root, config.identity_base, keyring, journal, store)
     delivering = Delivering(
         places,
         around(config),
         store.deliveries,
-        lambda: Parcels(config.root, config.identity_base, keyring, journal, store).make,
+        lambda: parcels().make,
         now_ms,
+        stale=parcels().stale,
         turn=lambda name: queue.turn(f"to-{name}"),
         beside=notices_of(places, around(config), store.deliveries, now_ms),
         made=hearing(channels, journal, now_ms),

@@ -83,6 +83,24 @@ class Parcels:
             facts = {**facts, "happened": happened(body)}
         return Parcel(key, entry.id, entry.channel, body, written_as.decode(), facts, tries=delivery.tries)
 
+    def stale(self, parcel: Parcel) -> bool:
+        """Say whether the core store says something newer by now than a bundle that was just taken.
+
+        Where several bundles are under way at once, the older of two may have arrived last: it is put right.
+        """
+        if parcel.media != "application/fhir+json":
+            return False
+        bundle = jsonio.loads(parcel.body)
+        for entry in bundle["entry"]:
+            resource = entry["resource"]
+            name = f"{resource['resourceType']}/{resource['id']}"
+            if name in parcel.mentioned:
+                continue
+            now = self._store.read(resource["resourceType"], resource["id"])
+            if now is None or now["meta"]["versionId"] != resource["meta"]["versionId"]:
+                return True
+        return False
+
     def key(self, delivery: Delivery, place: str) -> str:
         """Return the parcel's key: the same until a person sends it as new."""
         anew = f"-n{delivery.anew}" if delivery.anew else ""

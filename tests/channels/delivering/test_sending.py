@@ -293,3 +293,15 @@ def test_an_event_says_what_happened_and_nothing_of_the_patient(bench: Bench) ->
     (parcel,) = bench.book.got
     assert parcel.facts["happened"] == "result.final" and parcel.media == "application/cloudevents+json"
     assert b"DiagnosticReport" in parcel.body and b"100299" not in parcel.body
+
+
+@pytest.mark.parametrize("bench", [", body: fhir"], indirect=True)
+def test_a_bundle_is_stale_once_the_core_store_says_something_newer(bench: Bench) -> None:
+    parcels = Parcels(bench.hub.root, "urn:hub:own", bench.hub.keyring, bench.hub.journal, bench.hub.store)
+    bench.take("C1")
+    bench.sending.step()
+    (parcel,) = bench.book.got
+    assert not parcels.stale(parcel)
+    mine = {"ORD1^": "ORD100234^", "LAB1^": "LAB100234^", "V7001^": "V100234^"}
+    bench.hub.take("lab_oru", "lab/oru_potassium", {"LAB0001": "C2", "||4.1|": "||4.4|", **mine})
+    assert parcels.stale(parcel)
