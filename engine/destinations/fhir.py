@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from engine.destinations.fhir_addresses import Addresses
 from engine.destinations.fhir_client import FhirClient, Unreached
+from engine.destinations.fhir_finding import Stopped
 from engine.destinations.fhir_pieces import Piece, pieces
-from engine.destinations.fhir_sending import Sending, Stopped
+from engine.destinations.fhir_sending import Sending
 from engine.destinations.fhir_settings import FhirSettings, weaknesses
 from engine.destinations.fhir_tokens import Tokens, tokens_for
 from engine.destinations.fhir_written import Written
@@ -70,13 +71,14 @@ class FhirDestination:
 
     def _deliver(self, found: Sequence[Piece], gone: Sequence[str]) -> Receipt:
         going, left_out = self._due(found)
+        self._sending.finding.relied = False
         try:
             reference = self._sending.write(going)
         except Stopped as stopped:
-            if not left_out or stopped.receipt.verdict == "retry":
+            if not (left_out or self._sending.finding.relied) or stopped.receipt.verdict == "retry":
                 return stopped.receipt
-            # what was left out may not be there any more: a server restored from a backup
-            self._written.forget(one.name for one in found)
+            # what we believe it has may not be there any more: a server restored from a backup
+            self._written.forget({name for one in found for name in (one.name, *one.refers)})
             try:
                 reference = self._sending.write(list(found))
             except Stopped as again:

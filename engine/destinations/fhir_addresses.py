@@ -53,6 +53,14 @@ class Addresses:
         kind = name.partition("/")[0]
         return name if self.keeps_id(kind) else f"{kind}?{self.query(name)}"
 
+    def carried(self, body: Mapping[str, Any]) -> list[str]:
+        """Return the ids of ours that a resource there is marked with."""
+        held = body.get("identifier")
+        marks = [(i.get("system"), i.get("value")) for i in held] if isinstance(held, list) else []
+        tags = (body.get("meta") or {}).get("tag") or ()
+        marks += [(tag.get("system"), tag.get("code")) for tag in tags]
+        return [str(value) for system, value in marks if system == self.system]
+
     def logical(self, name: str) -> dict[str, Any]:
         """Return a reference to what the server does not have: its type and our identifier of it."""
         kind, _, id_ = name.partition("/")

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.destinations.fhir_addresses import Addresses
 from engine.destinations.fhir_client import Answer, FhirClient, Unreached
+from engine.destinations.fhir_finding import Finding, Stopped, stop
 from engine.destinations.fhir_judging import (
     Judged,
     Landed,
@@ -26,22 +27,12 @@ from engine.destinations.fhir_judging import (
 from engine.destinations.fhir_pieces import Piece, groups
 from engine.destinations.fhir_settings import FhirSettings
 from engine.destinations.fhir_written import There, Written
-from engine.destinations.http_answers import retry_after
 from engine.fhir import jsonio
 from engine.kernel.delivery import Receipt
-from engine.kernel.errors import FormatError
 
-__all__ = ["Sending", "Stopped"]
+__all__ = ["Sending"]
 
 _WORST = ("sent", "refuse", "park", "retry")  # what may pass comes first: all of it is sent again
-
-
-class Stopped(Exception):
-    """The parcel ended here."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        super().__init__(receipt.why)
-        self.receipt = receipt
 
 
 class _TooLong(Exception):
@@ -55,6 +46,7 @@ class Sending:
         self, client: FhirClient, addresses: Addresses, written: Written, settings: FhirSettings
     ) -> None:
         self._client, self._addresses, self._written = client, addresses, written
+        self.finding = Finding(lambda path: self._asked("GET", path, None, {}, ()), addresses, written)
         self._transactions = settings.transactions
         self._most = settings.entries if settings.transactions else 1
         self._guarded = settings.changed_there == "park"
@@ -100,7 +92,7 @@ class Sending:
                 continue
             if answer.status in (405, 501):
                 judged = Judged("refuse", f"answered {answer.status}: it deletes nothing of this type for us")
-            self._stop(judged, answer, f"deleting a {name.partition('/')[0]}: ")
+            stop(judged, answer, f"deleting a {name.partition('/')[0]}: ")
 
     def _group(self, group: Sequence[Piece], there: dict[str, str]) -> None:
         entries = self._entries(group, there)
@@ -131,8 +123,9 @@ class Sending:
     def _entries(self, group: Sequence[Piece], there: dict[str, str]) -> list[dict[str, Any]]:
         here = {one.name for one in group}
         for one in group:
-            for name in one.refers - here - there.keys():
-                there[name] = name if self._addresses.keeps_id(name.partition("/")[0]) else self._found(name)
+            for name in one.refers - here:
+                if not self._addresses.keeps_id(name.partition("/")[0]):
+                    there[name] = self.finding.address(name, there.get(name, ""))
         entries = []
         for one in group:
             known = self._written.of(one.name) if self._guarded else None
@@ -146,13 +139,13 @@ class Sending:
             raise _TooLong
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
-            self._stop(judged, answer, "")
+            stop(judged, answer, "")
         results = landed(answer.body)
         if results is None:
-            self._stop(
+            stop(
                 Judged("retry", f"answered {answer.status} without a transaction-response", True), answer, ""
             )
-        return results or []
+        return results
 
     def _alone(self, one: Piece, entry: dict[str, Any]) -> Landed:
         request = entry["request"]
@@ -165,7 +158,7 @@ class Sending:
         answer = self._asked(request["method"], request["url"], body, headers, (one.name,))
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
-            self._stop(judged, answer, f"{one.type}: ")
+            stop(judged, answer, f"{one.type}: ")
         address, version = address_in(
             answer.headers.get("location") or answer.headers.get("content-location")
         )
@@ -192,11 +185,13 @@ class Sending:
                     )
                 )
             there[one.name] = one.name if keeps else result.address
-            if not keeps and not result.address.startswith(f"{one.type}/"):
-                there[one.name] = self._found(one.name)
-            known = self._written.of(one.name)
-            version = known.version if one.mentioned and known is not None else one.version
-            noted[one.name] = There(version, there[one.name], result.etag)
+            known = self._written.of(one.name) or There(one.version)
+            version = known.version if one.mentioned else one.version
+            # the only one of its type here: the answer can mean no other
+            single = sum(other.type == one.type for other in group) == 1
+            sure = single and there[one.name].startswith(f"{one.type}/")
+            sure = sure or (known.sure and known.address == there[one.name])
+            noted[one.name] = There(version, there[one.name], result.etag, sure)
         self._written.note(noted)
         if failed:
             worst = max(failed, key=lambda f: _WORST.index(f[0].verdict))
@@ -205,30 +200,6 @@ class Sending:
                 self._written.atomic = False
                 why += f"; {len(noted)} of {len(group)} were written all the same: this server is not atomic"
             raise Stopped(Receipt(worst[0].verdict, why))
-
-    def _found(self, name: str) -> str:
-        """Return the server's address of a resource of ours, or nothing where it has none."""
-        known = self._written.of(name)
-        if known is not None and known.address:
-            return known.address
-        kind = name.partition("/")[0]
-        answer = self._asked(
-            "GET", f"{kind}?{self._addresses.query(name)}&_elements=id&_count=2", None, {}, ()
-        )
-        judged = judged_http(answer.status, answer.body)
-        if judged.verdict != "sent":
-            self._stop(judged, answer, f"looking for a {kind}: ")
-        try:
-            bundle = jsonio.loads(answer.body)
-        except FormatError:
-            bundle = None
-        if not isinstance(bundle, dict):
-            self._stop(Judged("retry", f"looking for a {kind}: the answer is no Bundle", True), answer, "")
-        held = [entry.get("resource") or {} for entry in (bundle or {}).get("entry") or ()]
-        ids = [str(one["id"]) for one in held if one.get("resourceType") == kind and one.get("id")]
-        if len(ids) > 1:
-            raise Stopped(Receipt("park", f"several {kind} there carry our identifier"))
-        return f"{kind}/{ids[0]}" if ids else ""
 
     def _asked(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], names: Iterable[str]
@@ -242,10 +213,6 @@ class Sending:
         if answer.status >= 500:
             self._written.forget(names)
         return answer
-
-    def _stop(self, judged: Judged, answer: Answer, what: str) -> None:
-        wait = retry_after(answer.headers)
-        raise Stopped(Receipt(judged.verdict, what + judged.why, wait=wait, down=judged.down))
 
 
 def _after(stopped: Stopped, done: int, left: int) -> Stopped:

@@ -20,11 +20,12 @@ _MOST = 200_000  # resources remembered; a forgotten one is only written once mo
 
 
 class There(NamedTuple):
-    """What the server has: our version of it, its own address and version."""
+    """What the server has: our version of it, its own address and version; `sure` where it was read there."""
 
     version: int
     address: str = ""
     etag: str = ""
+    sure: bool = False
 
 
 class Written:

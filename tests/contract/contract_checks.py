@@ -264,6 +264,26 @@ def theirs_is_found_again(peer: Peer) -> None:
 
 
 @check("theirs")
+def theirs_found_by_tag_are_kept_apart(peer: Peer) -> None:
+    """A server that ignores _tag would take every Provenance for the same one."""
+    p = patient()
+    traces = [
+        {
+            "resourceType": "Provenance",
+            "id": str(uuid.uuid4()),
+            "target": [{"reference": name(p)}],
+            "recorded": f"2026-05-0{n}T14:10:00Z",
+            "agent": [{"who": {"display": "hub"}}],
+        }
+        for n in (1, 2)
+    ]
+    for trace in traces:
+        sent(peer, "theirs", p, trace)
+    held = [only(peer.ours("Provenance", trace["id"])) for trace in traces]
+    assert [h["recorded"][:10] for h in held] == [t["recorded"][:10] for t in traces]
+
+
+@check("theirs")
 def theirs_newer_takes_the_place_of_older(peer: Peer) -> None:
     p = patient()
     sent(peer, "theirs", p)

@@ -63,31 +63,83 @@ def test_theirs_is_found_by_our_identifier_and_refers_by_placeholder(tmp_path: P
     assert not any("id" in e["resource"] for e in server.asked[0].entries)
 
 
-def test_a_chunk_refers_to_one_before_by_the_servers_own_address(tmp_path: Path) -> None:
-    with serving(done) as server:
-        receipt = destination(tmp_path, server.url, ids="theirs", entries=1).deliver(
-            parcel(OBSERVATION, PATIENT)
-        )
-    assert receipt.verdict == "sent"
-    assert [a.entries[0]["resource"]["resourceType"] for a in server.asked] == ["Patient", "Observation"]
-    assert server.asked[1].entries[0]["resource"]["subject"] == {"reference": "Patient/there-0"}
+class Own:
+    """A server that gives ids of its own, tells them or not, and is read and searched."""
 
+    def __init__(self, tells: bool = True, mixes: bool = False) -> None:
+        self.tells, self.mixes = tells, mixes
+        self.held: dict[str, dict[str, Any]] = {}
 
-def test_a_location_that_is_not_given_is_looked_for_past_any_cache(tmp_path: Path) -> None:
-    def say(asked: Asked) -> Reply:
+    def __call__(self, asked: Asked) -> Reply:
+        path = asked.path.removeprefix("/fhir/")
         if asked.method == "POST":
-            return response([{"response": {"status": "201 Created"}} for _ in asked.entries])
-        held = [{"resource": {"resourceType": asked.path.split("/")[-1].split("?")[0], "id": "x9"}}]
-        return 200, {}, json.dumps({"resourceType": "Bundle", "type": "searchset", "entry": held}).encode()
+            made = [self.take(e["resource"]) for e in asked.entries]
+            made = made[::-1] if self.mixes else made
+            return response(
+                [{"response": {"status": "201", **({"location": one} if self.tells else {})}} for one in made]
+            )
+        if path in self.held:
+            return 200, {}, json.dumps(self.held[path]).encode()
+        kind = path.partition("?")[0]
+        found = [r for r in self.held.values() if r["resourceType"] == kind and own(r) in asked.path]
+        body = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": r} for r in found]}
+        return (404, {}, outcome("not-found")) if "?" not in path else (200, {}, json.dumps(body).encode())
 
-    with serving(say) as server:
-        receipt = destination(tmp_path, server.url, ids="theirs", entries=1).deliver(
-            parcel(OBSERVATION, PATIENT)
-        )
-    assert (receipt.verdict, receipt.reference) == ("sent", "Observation/x9")
-    searches = [a for a in server.asked if a.method == "GET"]
+    def take(self, resource: dict[str, Any]) -> str:
+        name = f"{resource['resourceType']}/there-{own(resource)}"
+        self.held[name] = {**resource, "id": name.partition("/")[2]}
+        return name
+
+
+def own(resource: dict[str, Any]) -> str:
+    """Return our id of what a server has."""
+    (value,) = [
+        i["value"] for i in resource["identifier"] if i["system"] == "https://hub.example/id/resource"
+    ]
+    return str(value)
+
+
+MOTHER, NEWBORN = {**PATIENT, "id": "mother"}, {**PATIENT, "id": "newborn"}
+RESULT = {
+    **OBSERVATION,
+    "id": "result",
+    "subject": {"reference": "Patient/newborn"},
+    "focus": [{"reference": "Patient/mother"}],
+}
+
+
+@pytest.mark.parametrize("tells, mixes", [(True, False), (False, False), (True, True)])
+def test_a_result_goes_to_the_patient_it_is_of_whatever_the_answer_before_said(
+    tmp_path: Path, tells: bool, mixes: bool
+) -> None:
+    side = Own(tells, mixes)
+    with serving(side) as server:
+        to = destination(tmp_path, server.url, ids="theirs", entries=2)
+        assert to.deliver(parcel(RESULT, MOTHER, NEWBORN)).verdict == "sent"
+        after = {**RESULT, "id": "later"}
+        assert to.deliver(parcel(after, key="k2")).verdict == "sent"
+        searches = [a for a in server.asked if a.method == "GET"]
     assert searches and all(a.headers["cache-control"] == "no-cache" for a in searches)
-    assert server.asked[2].entries[0]["resource"]["subject"] == {"reference": "Patient/x9"}
+    for name in ("result", "later"):
+        assert side.held[f"Observation/there-{name}"]["subject"] == {"reference": "Patient/there-newborn"}
+
+
+def test_what_the_server_has_lost_is_not_referred_to(tmp_path: Path) -> None:
+    side = Own()
+    with serving(side) as server:
+        to = destination(tmp_path, server.url, ids="theirs", entries=2)
+        to.deliver(parcel(RESULT, MOTHER, NEWBORN))
+        gone = side.held.pop("Patient/there-newborn")
+
+        def strict(asked: Asked) -> Reply:
+            if asked.method == "POST" and b"Patient/there-newborn" in asked.body:
+                return 422, {}, outcome("not-found")
+            return side(asked)
+
+        server.say = strict
+        assert to.deliver(parcel({**RESULT, "id": "later"}, key="k2")).verdict == "sent"
+    assert own(gone) == "newborn"
+    assert side.held["Observation/there-later"]["subject"]["identifier"]["value"] == "newborn"
 
 
 def test_what_the_server_does_not_have_is_referred_to_by_identifier(tmp_path: Path) -> None:
