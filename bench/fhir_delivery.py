@@ -68,7 +68,7 @@ class Messages:
             order=f"{order:012}",
             patient=f"{order % self._patients:06}",
             status="C" if corrects else "F",
-            minute=f"{10 + self._n % 10 * 3:02}",
+            minute=59 if corrects else 10,
             a=self._random.randrange(60, 200),
             b=f"{self._random.randrange(30, 60) / 10:.1f}",
         )

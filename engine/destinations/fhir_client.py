@@ -99,8 +99,9 @@ class FhirClient:
                 answer = Answer(found.status_code, found.headers, bytes(read))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
             raise Unreached(_said(e), down=True) from None
-        except httpx.TransportError as e:  # it may have got it
-            raise Unreached(f"no answer: {type(e).__name__}", down=False) from None
+        except httpx.TransportError as e:  # it may have got it, unless TLS was not agreed on
+            tls = _tls_said(e)
+            raise Unreached(tls or f"no answer: {type(e).__name__}", down=bool(tls)) from None
         self._keep(self.answer, f"HTTP {answer.status}", dict(answer.headers), answer.body)
         return answer
 
@@ -119,11 +120,16 @@ class FhirClient:
 
 
 def _said(error: Exception) -> str:
-    """Return why there is no connection: TLS says it in words, which name no patient."""
+    """Return why there is no connection."""
+    return _tls_said(error) or f"it cannot be reached: {type(error).__name__}"
+
+
+def _tls_said(error: Exception) -> str:
+    """Return what TLS says, in words that name no patient; nothing where it is not to blame."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
-            reason = getattr(seen, "verify_message", "") or seen.reason or "TLS failed"
+            reason = getattr(seen, "verify_message", "") or seen.reason or "it failed"
             return f"no TLS connection: {reason}"
         seen = seen.__cause__ or seen.__context__
-    return f"it cannot be reached: {type(error).__name__}"
+    return ""

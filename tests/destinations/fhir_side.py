@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,7 +54,7 @@ Say = Callable[[Asked], Reply | None]  # None: close the connection without an a
 class Server:
     """Its address, what it was asked, and what it says next."""
 
-    def __init__(self, say: Say, port: int = 0) -> None:
+    def __init__(self, say: Say, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.say = say
         self.asked: list[Asked] = []
         self._open: list[socket.socket] = []
@@ -91,6 +92,11 @@ class Server:
         self._http.daemon_threads = True
         self.port = self._http.server_port
         self.url = f"http://127.0.0.1:{self.port}/fhir"
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://localhost:{self.port}/fhir"
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -102,9 +108,9 @@ class Server:
 
 
 @contextmanager
-def serving(say: Say) -> Iterator[Server]:
+def serving(say: Say, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """A server for the length of a block."""
-    server = Server(say)
+    server = Server(say, tls=tls)
     try:
         yield server
     finally:

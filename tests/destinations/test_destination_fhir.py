@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +389,28 @@ def test_nobody_there_is_down(tmp_path: Path) -> None:
         url = server.url
     receipt: Receipt = destination(tmp_path, url).deliver(parcel(PATIENT))
     assert (receipt.verdict, receipt.down) == ("retry", True)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("ca", "certificate"), ""),
+        (("ca",), "no TLS connection"),  # it wants a certificate of ours
+        (("certificate",), "no TLS connection: self"),  # nobody we believe signed its own
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_mutual_tls(tmp_path: Path, pem: Path, words: tuple[str, ...], said: str) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pem)
+    context.load_cert_chain(pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with serving(done, context) as server:
+        to = destination(tmp_path, server.url, tls={word: str(pem) for word in words})
+        receipt = to.deliver(parcel(PATIENT))
+    if not said:
+        assert receipt.verdict == "sent", receipt.why
+    else:
+        assert (receipt.verdict, receipt.down) == ("retry", True) and receipt.why.startswith(said), receipt
 
 
 CAPABLE = {
