@@ -47,6 +47,7 @@ from engine.kernel.config import (  # noqa: E402
     ChangesSettings,
     Config,
     ConsoleSettings,
+    HealthSettings,
     KeepSettings,
     ObjectSettings,
     QueueSettings,
@@ -82,6 +83,7 @@ BEGIN, END = "<!-- begin: tools/config_docs.py -->", "<!-- end: tools/config_doc
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),
     ("config.yaml, `queue:`", "queue.", QueueSettings),
+    ("config.yaml, `health:`", "health.", HealthSettings),
     ("config.yaml, `keep:`", "keep.", KeepSettings),
     ("config.yaml, `objects:`", "objects.", ObjectSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),

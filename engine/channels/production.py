@@ -56,6 +56,7 @@ def weaknesses(
             "set console: tls:, or listen on 127.0.0.1 behind a proxy with TLS and declare it, "
             "console: proxy: https://...",
         )
+    yield from _health(config)
     yield from _notices(config)
     audit = days_of(config.keep.audit, config.at("keep.audit"))
     if audit is not None and audit < AUDIT_LEAST:
@@ -66,6 +67,20 @@ def weaknesses(
         )
     for c in channels:
         yield from _way_in(c)
+
+
+def _health(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Give the ports for probes and scrapers that others reach without TLS: scrapers show a token there."""
+    if config.health.tls is not None:
+        return
+    for address, roles in config.health.addresses().items():
+        host = address.rpartition(":")[0].strip("[]")
+        if not is_loopback(host):
+            yield (
+                config.at("health"),
+                f"health: {', '.join(roles)}: {host} is open to the network without TLS",
+                "set health: tls:, or listen on 127.0.0.1",
+            )
 
 
 def _notices(config: Config) -> Iterator[tuple[str, str, str]]:

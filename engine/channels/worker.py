@@ -80,6 +80,7 @@ class Worker:
         self._given: frozenset[int] = frozenset()  # what the queue said last
         self.tally = Tally()
         self.marks: dict[int, int] = {}
+        self.down = False  # the core store, or the journal, at the last try
         self.idle = True  # nothing was left in these lanes at the last look
 
     def run(
@@ -97,8 +98,9 @@ class Worker:
                 else:
                     self.queue.wait(pause, self.idle)
                     pause = min(pause * 1.5, IDLE[1])
-                wait = DOWN[0]
+                self.down, wait = False, DOWN[0]
             except StoreUnavailable as e:
+                self.down = True
                 self.tally.store_down += 1
                 log.error("the store is not available, trying again in %.1f s: %s", wait, e)
                 sleep(wait)

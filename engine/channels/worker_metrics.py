@@ -34,21 +34,18 @@ class WorkerMetrics:
         t = self.worker.tally
         label = f'{{worker="{self.path.stem.removeprefix("worker-")}"}}'
         lines = []
-        for name, help_, value in (
-            ("hub_entries_done_total", "Entries whose resources were written", t.done),
-            ("hub_entries_parked_total", "Entries parked for a person", t.parked),
-            ("hub_entries_skipped_total", "Entries with nothing to write", t.skipped),
-            ("hub_resource_versions_total", "Resource versions written", t.written),
-            ("hub_superseded_total", "Writes left out because a newer entry had written", t.superseded),
-            ("hub_store_batches_total", "Transactions of the core store", t.batches),
-            ("hub_store_down_total", "Tries that found the core store down", t.store_down),
+        for name, kind, help_, value in (
+            ("hub_entries_done_total", "counter", "Entries whose resources were written", t.done),
+            ("hub_entries_parked_total", "counter", "Entries parked for a person", t.parked),
+            ("hub_entries_skipped_total", "counter", "Entries with nothing to write", t.skipped),
+            ("hub_resource_versions_total", "counter", "Resource versions written", t.written),
+            ("hub_superseded_total", "counter", "Writes left out: a newer entry had written", t.superseded),
+            ("hub_store_batches_total", "counter", "Transactions of the core store", t.batches),
+            ("hub_store_down_total", "counter", "Tries that found the core store down", t.store_down),
+            ("hub_store_down", "gauge", "1 while the worker waits for its database", int(self.worker.down)),
+            ("hub_lanes_owned", "gauge", "Lanes that this worker works on", len(self.worker.mine)),
         ):
-            lines += [f"# HELP {name} {help_}", f"# TYPE {name} counter", f"{name}{label} {value}"]
-        lines += [
-            "# HELP hub_lanes_owned Lanes that this worker works on",
-            "# TYPE hub_lanes_owned gauge",
-            f"hub_lanes_owned{label} {len(self.worker.mine)}",
-        ]
+            lines += [f"# HELP {name} {help_}", f"# TYPE {name} {kind}", f"{name}{label} {value}"]
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("\n".join(lines) + "\n")
         os.replace(temporary, self.path)

@@ -9,11 +9,7 @@ than the core store) is found before any of them starts, and said in one line wi
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,35 +18,37 @@ from pathlib import Path
 from engine.channels.deaths import FileSlot
 from engine.channels.definition import Channel, agree, load_channels
 from engine.channels.delivering.places import destinations_of
-from engine.channels.golive import recover
 from engine.channels.opening import (
-    check_pair,
     open_journal,
     open_keyring,
-    open_staff,
     open_store,
     prepare_folder,
 )
 from engine.channels.pipeline import Pipeline
 from engine.channels.processes import ended
-from engine.channels.production import is_loopback, judge
-from engine.channels.renewal import Renewal, alone, project_digest
-from engine.channels.restarts import asked_file, bind, check_way
+from engine.channels.production import judge
+from engine.channels.renewal import Renewal, project_digest
+from engine.channels.restarts import asked_file, check_way
 from engine.channels.sharing import check_queue, open_queue, ringing, shared
 from engine.channels.spreading import catch_up
-from engine.channels.swapping import pending
 from engine.channels.worker import Worker
 from engine.cli import watching
+from engine.cli.beforehand import address_of, finish_change, first_link, first_open, free, read_token, warm
+from engine.cli.board import Board
 from engine.cli.collecting import Collecting
 from engine.cli.files import polled, run_files
 from engine.cli.following import run_following
+from engine.cli.health import run_health
 from engine.cli.keeper import is_wanted, run_keeper
+from engine.cli.nodehealth import NodeHealth, web_answer
 from engine.cli.shipping import run_shipping, to_load
 from engine.cli.started import Started
 from engine.cli.supervisor import Child, Supervisor, only_one
+from engine.cli.telling import tell
 from engine.codes.store import CodeStore
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import ConfigError
+from engine.kernel.log import set_up
 from engine.mapping.project import Maps
 from engine.queue.lanes import shared_out
 from engine.security.keys import Keyring
@@ -73,12 +71,8 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
             raise ConfigError(f"--only {p}", remedy=f"use {', '.join(PARTS)}")
     config = load_config(root)
     check_queue(config)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    for noisy in ("alembic", "httpx", "sqlalchemy", "uvicorn"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    _recover(config)
+    set_up(config.log)
+    finish_change(config)
     catch_up(config)
     digest = project_digest(root)
     channels = load_channels(root, listen)
@@ -97,10 +91,10 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
     maps.codes = CodeStore(config.data_dir / "codes.db")  # opens its file when first asked: in each worker
     agree(channels, maps)
     destinations_of(config, channels)  # what is wrong with one stops nothing later
-    _first_open(config, keyring)
-    first = _first_link(config, keyring) if "console" in parts else ""
-    token = _token(config)
-    host, port = _address(config.console.listen)
+    first_open(config, keyring)
+    first = first_link(config, keyring) if "console" in parts else ""
+    token = read_token(config)
+    host, port = address_of(config.console.listen)
     if listen is not None:
         host = listen
     if "listeners" in parts or "dicom" in parts:
@@ -109,112 +103,30 @@ def serve(root: Path, only: str = "", listen: str | None = None, say: Callable[[
                 continue
             check_way(c)
             if c.network is not None:
-                _free(
+                free(
                     c.network.host,
                     c.network.port,
                     f"channel {c.name} ({c.file})",
                     "set another port: there, or stop what uses it",
                 )
     if "console" in parts:
-        _free(host, port, "console: listen: in config.yaml", "set another port there, or stop what uses it")
+        free(host, port, "console: listen: in config.yaml", "set another port there, or stop what uses it")
     if "workers" in parts:
-        _warm(maps, channels)
+        warm(maps, channels)
     started = Started(config, channels, maps, digest, listen)
     children = _children(parts, started, keyring, host, port, token)
+    board = Board([*(c.name for c in children)])
+    if any(set(roles) & set(parts) for roles in config.health.addresses().values()):
+        asked = NodeHealth(config, board, partial(web_answer, config, host, port))
+        children.append(Child("health", partial(run_health, config, asked, parts, token), last=True))
     return Supervisor(
         children,
-        lambda: _tell(parts, children, config, channels, (host, port), began, say, first),
+        lambda: tell(parts, children, config, channels, (host, port), began, say, first),
         partial(ended, config.data_dir),
         asked_file(config),
+        board,
+        config.health.drain_seconds,
     ).run()
-
-
-def _recover(config: Config) -> None:
-    """Finish, or take back, a change whose writing was interrupted, before anything reads the files."""
-    if pending(config) is None:
-        return
-    prepare_folder(config)
-    staff = open_staff(config, open_keyring(config))
-    try:
-        with alone(config):
-            for line in recover(config, staff):
-                log.warning("%s", line)
-    finally:
-        staff.close()
-
-
-def _first_open(config: Config, keyring: Keyring) -> None:
-    """Make or migrate both databases once, and refuse a pair that does not fit."""
-    journal = open_journal(config, keyring)
-    try:
-        store = open_store(config, keyring)
-        try:
-            check_pair(journal, store)
-        finally:
-            store.close()
-    finally:
-        journal.close()
-
-
-def _first_link(config: Config, keyring: Keyring) -> str:
-    """Return the code of a link for the first account; empty where there is one, or people sign in elsewhere.
-
-    Raises ConfigError in production, where a link is nothing to print.
-    """
-    staff = open_staff(config, keyring)
-    try:
-        if config.console.oidc is not None or staff.accounts.any():
-            return ""
-        if config.profile == "production":
-            raise ConfigError(
-                "nobody could sign in: there is no account and no console: oidc:",
-                where=config.at("profile"),
-                remedy="type hub user add NAME --role admin, and open the link it prints once the hub runs",
-            )
-        return staff.links.for_first()
-    finally:
-        staff.close()
-
-
-def _warm(maps: Maps, channels: list[Channel]) -> None:
-    """Compile the standard maps before forking: workers share the result."""
-    program = maps.program("standard")
-    for name in maps.messages:
-        program.plan(name)
-
-
-def _token(config: Config) -> str:
-    path = config.token_file
-    if not path.exists():
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w") as f:
-            f.write(secrets.token_urlsafe(32) + "\n")
-    return path.read_text().strip()
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(
-            f"{text!r} is not an address",
-            where="config.yaml: console: listen:",
-            remedy="write e.g. 127.0.0.1:8080",
-        )
-    return host.strip("[]"), int(port)
-
-
-def _free(host: str, port: int, where: str, remedy: str) -> None:
-    if not port:
-        return
-    try:
-        bind(host, port).close()
-    except OSError as e:
-        raise ConfigError(
-            f"port {port} on {host} cannot be opened",
-            where=where,
-            why=(e.strerror or "").lower(),
-            remedy=remedy,
-        ) from None
 
 
 def _children(
@@ -349,58 +261,3 @@ def _console(
     from engine.console.app import run_console
 
     run_console(config, keyring, channels, host, port, token, ready)
-
-
-def _called() -> str:
-    """Return how this command is typed in another terminal: `hub` only where that would be found."""
-    typed = Path(sys.argv[0])
-    return str(typed) if typed.name == "hub" and shutil.which("hub") is None else "hub"
-
-
-def _tell(
-    parts: tuple[str, ...],
-    children: list[Child],
-    config: Config,
-    channels: list[Channel],
-    web: tuple[str, int],
-    began: float,
-    say: Callable[[str], None],
-    first: str = "",
-) -> None:
-    """Print where everything is and what to type next."""
-    c = config
-    say(f"{c.hub}: ready in {time.monotonic() - began:.1f} s ({c.profile}, project {c.root.resolve()})")
-    addresses = dict(
-        w.split("=", 1)
-        for child in children
-        if child.name in ("listeners", "files", "dicom")
-        for w in child.said
-        if "=" in w
-    )
-    for channel in channels:
-        if channel.name in addresses:
-            say(f"  {addresses[channel.name]:<28} channel {channel.name}: {channel.purpose}")
-    if "console" in parts:
-        host, port = web
-        scheme = "https" if c.console.tls else "http"
-        web_address = f"{scheme}://{host}:{port}/"
-        say(f"  {web_address:<28} console; /status without signing in; /fhir, /feed for programs")
-        say(f"  token: {c.token_file} (Authorization: Bearer ...)")
-        if first:
-            address = c.console.proxy or f"{scheme}://{host}:{port}"
-            say(f"  nobody has an account yet; this link makes the first, once:  {address}/welcome#{first}")
-    if any(
-        c.network is not None and not is_loopback(c.network.host) for c in channels if c.name in addresses
-    ):
-        say("  note: a listener is open to the network; give it tls: before patient data comes in")
-    if "workers" in parts and is_wanted(c):
-        limits = (("messages", c.keep.messages), ("images", c.keep.imaging))
-        what = " and ".join(f"{kind} older than {limit}" for kind, limit in limits if limit != "forever")
-        say(f"  keep: {what} are deleted every day at {c.keep.at}")
-    sample = c.root / "sample_messages/lab/oru_potassium.hl7"
-    lab = addresses.get("lab_oru") or next((a for a in addresses.values() if a.startswith("mllp")), "")
-    if sample.exists() and lab:
-        here = lab.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
-        shown = sample.relative_to(Path.cwd()) if sample.is_relative_to(Path.cwd()) else sample
-        say(f"  try, in a second terminal:  {_called()} send {shown} --to {here}")
-    sys.stdout.flush()

@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.channels.restarts import asked
+from engine.cli.board import DOWN, READY, STARTING, Board
 from engine.kernel.errors import ConfigError, HubError, trace_of
+from engine.kernel.log import call_process
 
 __all__ = ["Child", "Supervisor", "only_one"]
 
@@ -47,6 +49,7 @@ class Child:
     name: str
     run: Callable[[Callable[[str], None]], None]
     once: bool = False
+    last: bool = False  # it stops when all others have: it tells of them
     pid: int = 0
     pipe: int = -1
     started: float = 0.0
@@ -118,8 +121,13 @@ class Supervisor:
         all_ready: Callable[[], None],
         died: Callable[[str, str], None] = lambda name, how: None,
         asked: Path | None = None,
+        board: Board | None = None,
+        drain: float = 0,
     ) -> None:
         self._children = children
+        self._board = board
+        self._drain = drain  # seconds between telling that this node stops and stopping
+        self._stop_at = 0.0
         self._died = died
         self._all_ready = all_ready
         self._asked = asked  # the file in which a change asks for processes to start anew
@@ -151,6 +159,10 @@ class Supervisor:
                         self._start(child)
             self._start_anew()
             now = time.monotonic()
+            if self._stop_at and now >= self._stop_at and not self._stopping:
+                self._stop_children()
+            if self._stopping and not any(c.pid for c in self._children if not c.last):
+                self._tell_to_stop(True)
             for child in self._children:
                 if not child.pid and not child.once and not self._stopping and now >= child.again_at:
                     self._start(child)
@@ -188,6 +200,7 @@ class Supervisor:
         os.close(writing)
         child.pid, child.pipe, child.started, child.ready = pid, reading, time.monotonic(), False
         child.again, child.said = False, []
+        self._put(child, STARTING)
 
     def _become(self, child: Child, writing: int) -> None:
         """Be the child; never returns."""
@@ -200,6 +213,7 @@ class Supervisor:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(self._life[1])
             _call_this_process(f"hub {child.name}")
+            call_process(child.name)
             threading.Thread(target=self._outlive, name="supervisor", daemon=True).start()
 
             def ready(text: str) -> None:
@@ -236,6 +250,7 @@ class Supervisor:
             if data:
                 child.said += data.decode().split()
                 child.ready = child.ran = True
+                self._put(child, READY)
             else:
                 os.close(fd)
                 child.pipe = -1
@@ -249,6 +264,7 @@ class Supervisor:
             if pid == 0:
                 continue
             child.pid, child.ready = 0, False
+            self._put(child, DOWN)
             if self._stopping:
                 continue
             code = os.waitstatus_to_exitcode(status)
@@ -274,10 +290,24 @@ class Supervisor:
                 log.error("the end of %s cannot be written down: %s", child.name, e.strerror)
         return bool(self._stopping) and not any(c.pid for c in self._children)
 
+    def _put(self, child: Child, state: int) -> None:
+        if self._board is not None and not child.last:
+            self._board.put(child.name, state)
+
     def _stop(self, *_: object) -> None:
-        if self._stopping:
-            return
+        """Say that this node stops, and stop: at once, or when load balancers had time to look elsewhere."""
+        if self._board is not None:
+            self._board.drain()
+        if self._drain and self._told and not self._stop_at:
+            self._stop_at = time.monotonic() + self._drain
+        elif not self._stopping:  # nobody drains before it was ready, or after being told twice
+            self._stop_children()
+
+    def _stop_children(self) -> None:
         self._stopping = time.monotonic()
+        self._tell_to_stop(False)
+
+    def _tell_to_stop(self, last: bool) -> None:
         for child in self._children:
-            if child.pid:
+            if child.pid and child.last == last:
                 os.kill(child.pid, signal.SIGTERM)

@@ -30,7 +30,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
-_AREAS = ("fhir", "feed", "dicomweb", "metrics", "healthz", "status", "status.json", "static")
+_AREAS = ("fhir", "feed", "dicomweb", "metrics", "healthz", "health", "status", "status.json", "static")
 
 
 class Guard:

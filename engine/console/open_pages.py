@@ -1,9 +1,9 @@
-"""The routes without patient data: `/status`, `/status.json`, `/healthz`, `/metrics`, our public
-keys, and files.
+"""The routes without patient data: `/status`, `/status.json`, `/healthz`, `/health/live`,
+`/health/ready`, `/metrics`, our public keys, and files.
 
 In: requests. Out: HTML, JSON, Prometheus text. From this machine they need no token; from elsewhere they do
-(bearer, or as the password a browser asks for), except that `/healthz` always says whether all is well,
-without the reasons; public keys are for everybody.
+(bearer, or as the password a browser asks for), except that `/healthz` and
+`/health/...` always say whether all is well, without the reasons; public keys are for everybody.
 """
 
 from __future__ import annotations
@@ -105,6 +105,24 @@ def add_open_pages(app: FastAPI, config: Config, gauge: Gauge, tokens: Tokens, g
         if allowed(request):
             told |= {"reasons": list(found.reasons), **found.facts}
         return _json(told, 200 if found.ok else 503)
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return _json({"status": "ok"})
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        """Answer for the web side alone; /healthz is about the whole hub."""
+
+        def databases() -> bool:
+            try:
+                gauge.now()
+            except HubError:
+                return False
+            return True
+
+        answer = await run_in_threadpool(databases)
+        return _json({"status": "ok" if answer else "trouble"}, 200 if answer else 503)
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:

@@ -19,6 +19,7 @@ from engine.kernel.alert_settings import AlertSettings
 from engine.kernel.critical_settings import CriticalSettings
 from engine.kernel.data_settings import KeepSettings, ObjectSettings
 from engine.kernel.errors import ConfigError
+from engine.kernel.health_settings import HealthSettings
 from engine.kernel.queue_settings import QueueSettings
 from engine.kernel.secrets import SECRET, with_secrets
 from engine.kernel.subscription_settings import SubscriptionSettings
@@ -29,6 +30,7 @@ __all__ = [
     "ChangesSettings",
     "Config",
     "ConsoleSettings",
+    "HealthSettings",
     "KeepSettings",
     "ObjectSettings",
     "QueueSettings",
@@ -236,6 +238,16 @@ class Config(BaseModel):
         default=SubscriptionSettings(),
         description="FHIR Subscriptions.",
         examples=[{"hosts": ["ehr.mercy.example"]}],
+    )
+    health: HealthSettings = Field(
+        default=HealthSettings(),
+        description="Ports on which each role of this node says whether it lives and is ready.",
+        examples=[{"workers": "127.0.0.1:9103"}],
+    )
+    log: Literal["text", "json"] = Field(
+        default="text",
+        description="How processes log on standard error: lines for people, or one JSON object a line.",
+        examples=["json"],
     )
     backups: Path = Field(
         default=Path("backups"),

@@ -10,8 +10,8 @@ from hub_project import make_project
 from typer.testing import CliRunner
 
 from engine.channels.opening import open_keyring, open_staff, open_store, prepare_folder
+from engine.cli.beforehand import first_link
 from engine.cli.main import app
-from engine.cli.serve import _first_link
 from engine.kernel.config import load_config
 from engine.kernel.errors import ConfigError, HubError
 
@@ -87,17 +87,17 @@ def test_a_key_is_printed_once(root: Path) -> None:
 def test_a_start_prints_the_first_link_while_nobody_has_an_account(root: Path) -> None:
     config = load_config(root)
     keyring = open_keyring(config)
-    first, second = _first_link(config, keyring), _first_link(config, keyring)
+    first, second = first_link(config, keyring), first_link(config, keyring)
     staff = open_staff(config, keyring)
     assert first and second and first != second
     assert hub("user", "link", "--first").startswith("http://")
     staff.accounts.add("chief", [], "test")
     staff.close()
-    assert _first_link(config, keyring) == ""
+    assert first_link(config, keyring) == ""
     assert "accounts already" in hub("user", "link", "--first", fails=True)
 
 
 def test_production_prints_no_link(root: Path) -> None:
     config = load_config(root, profile="production")
     with pytest.raises(ConfigError, match="hub user add NAME --role admin"):
-        _first_link(config, open_keyring(config))
+        first_link(config, open_keyring(config))
