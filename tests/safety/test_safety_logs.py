@@ -47,7 +47,7 @@ PHI = {
     "values",
 }  # fmt: skip
 """Words for what patients' data is in, here: nothing that is logged shows them, but for their counts."""
-MAY = {"engine/cli/keeper.py: line", "engine/cli/beforehand.py: line"}
+MAY = {f"engine/{at}: line" for at in ("cli/keeper.py", "cli/beforehand.py", "channels/spreading.py")}
 """Lines the hub has written itself: how many messages retention deleted, which change was finished."""
 
 
