@@ -85,6 +85,7 @@ class HubUnderTest:
             lines["terminology"] = "{load_shipped: false}"
         text = "".join(f"{key}: {value}\n" for key, value in (lines | self.settings).items())
         (self.root / "config.yaml").write_text(text)
+        self.prepared(self.root)
         self.log = (self.root / "serve.log").open("wb")
         begun = time.perf_counter()
         self.process = subprocess.Popen(
@@ -113,6 +114,9 @@ class HubUnderTest:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.log.close()
             shutil.rmtree(self.root)
+
+    def prepared(self, root: Path) -> None:
+        """Do what is to be done in the project before the hub starts."""
 
     def usage(self) -> dict[str, Usage]:
         """Return what every process has used so far, by name."""
