@@ -37,6 +37,8 @@ def nats_server() -> str:
 
 
 def _postgres_tools() -> Any:
+    if str(ROOT / "tests") not in sys.path:
+        sys.path.append(str(ROOT / "tests"))
     spec = importlib.util.spec_from_file_location("hub_tests_conftest", ROOT / "tests/conftest.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
