@@ -7,7 +7,7 @@ looked at before anything starts: one database server for everything they share,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import Config
@@ -28,15 +28,23 @@ def named(config: Config, process: str) -> str:
     return f"{config.node_name}/{process}"
 
 
-def open_queue(config: Config, process: str, own: Collection[int] = (), lanes: int = 0) -> WorkQueue:
+def open_queue(
+    config: Config,
+    process: str,
+    own: Collection[int] = (),
+    lanes: int = 0,
+    owners: Mapping[int, str] | None = None,
+) -> WorkQueue:
     """Open the queue of one process; `own` are its lanes where nobody else shares, `lanes` how many there
-    are.
+    are, `owners` who took each of them last, as the core store says.
     """
     if not shared(config):
         return OwnLanes(own, named(config, process))
     from engine.queue.jetstream import JetStreamQueue
 
-    return JetStreamQueue(config.queue.below(config.root), named(config, process), lanes)
+    name = named(config, process)
+    had = [lane for lane, owner in (owners or {}).items() if owner == name]
+    return JetStreamQueue(config.queue.below(config.root), name, lanes, had)
 
 
 def ringing(config: Config, process: str, journal: SqlJournal) -> SqlJournal:

@@ -229,7 +229,8 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
         store.finding.note_searched(places, journal.head())
 
     renewal = Renewal(config, pipeline, started.digest, name, started.listen, searched)
-    queue = open_queue(config, name, shared_out(journal.lanes, index, config.workers), journal.lanes)
+    own = shared_out(journal.lanes, index, config.workers)
+    queue = open_queue(config, name, own, journal.lanes, store.owners())
     worker = Worker(journal, store, pipeline, queue, slot, renewal)
     searched(started.channels)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"{name}.prom")

@@ -16,7 +16,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,11 @@ _GONE = 2.0  # seconds after which one who said nothing is not counted any more
 
 
 class JetStreamQueue:
-    """Lanes and turns of one process; `lanes` 0: it asks for turns only."""
+    """Lanes and turns of one process; `lanes` 0: it asks for turns only. `had`: lanes that the store says are
+    this name's: its process died, and goes on with them before the broker knows of it.
+    """
 
-    def __init__(self, settings: QueueSettings, name: str, lanes: int = 0) -> None:
+    def __init__(self, settings: QueueSettings, name: str, lanes: int = 0, had: Collection[int] = ()) -> None:
         self.name = name
         self._lanes_all, self._partitions = lanes, min(settings.partitions, lanes)
         self._given: frozenset[int] = frozenset()
@@ -47,12 +49,18 @@ class JetStreamQueue:
         self._pins: dict[str, Pin] = {}
         self._turns: dict[str, Pin] = {}
         self._giving: list[Pin] = []
-        self._kept: set[str] = set()  # partitions that are ours until another takes them, or we give them
+        self._kept = self._whole(had)  # partitions that are ours until another takes them, or we give them
         self._others: dict[str, float] = {}
         self._inbox = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._broker = Broker(settings, name, self._live)
+        self._changed()
         self._broker.start()
+
+    def _whole(self, had: Collection[int]) -> set[str]:
+        """Return the partitions of which all lanes are there."""
+        left = {partition_of(n, self._partitions) for n in range(self._lanes_all) if n not in had}
+        return {partition_of(n, self._partitions) for n in had} - left
 
     # -- the process's side -------------------------------------------------
 

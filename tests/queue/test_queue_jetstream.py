@@ -1,5 +1,5 @@
-"""Lanes, rings and turns through a real NATS server: shared out evenly, given back at once, taken over from the
-dead, and nothing of it needed for the hub to go on.
+"""Lanes, rings and turns through a real NATS server: shared out evenly, given back at once, taken over from
+the dead, and nothing of it needed for the hub to go on.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def test_lanes_of_the_dead_are_taken_over(make: Callable[..., JetStreamQueue], s
         "import time, sys\n"
         "from engine.kernel.queue_settings import QueueSettings\n"
         "from engine.queue.jetstream import JetStreamQueue\n"
-        f"q = JetStreamQueue(QueueSettings(url={server!r}, stream={settings.stream!r}, partitions=8), 'x', 64)\n"
+        f"settings = QueueSettings(url={server!r}, stream={settings.stream!r}, partitions=8)\n"
+        "q = JetStreamQueue(settings, 'x', 64)\n"
         "while len(q.lanes()) < 64: time.sleep(0.02)\n"
         "print('has them', flush=True); time.sleep(600)\n"
     )
@@ -136,6 +137,13 @@ def test_a_turn_is_one_process_and_then_another(make: Callable[..., JetStreamQue
     assert not second.turn("to the archive")
     first.close()
     until(lambda: second.turn("to the archive"), "the turn does not go on")
+
+
+def test_a_process_that_died_goes_on_with_what_it_had() -> None:
+    settings = QueueSettings(url="nats://127.0.0.1:1", partitions=16)
+    queue = JetStreamQueue(settings, "a", 64, [0, 16, 32, 48, 5, 21])
+    assert queue.lanes() == {0, 16, 32, 48}, "whole partitions only"
+    queue.close()
 
 
 def test_without_a_server_nobody_waits_and_nothing_is_raised() -> None:
