@@ -1,0 +1,100 @@
+"""The deliveries of the core store in memory, as `engine/store/deliveries.py` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.kernel.message import Work
+from engine.store.deliveries import Delivery, Result
+
+from .schedule import Schedule
+
+
+class Outbox:
+    """What all processes share."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Delivery] = {}
+        self.numbers: dict[str, int] = {}
+        self.states: dict[str, str] = {}
+        self.bodies: dict[int, bytes] = {}
+
+    def ask(self, work: Work, at: int) -> None:
+        """Note what a work that is done asks for, in its transaction."""
+        for due in work.deliveries:
+            n = self.numbers.setdefault(due.destination, len(self.numbers) + 1)
+            number = (work.entry if due.state else work.position) << 12 | n
+            known = self.rows.get(number)
+            if known is None:
+                self.rows[number] = Delivery(
+                    *(number, work.entry, due.destination, "pending", due.keys, 0, 0, 0, 0, at),
+                    *(None, None, "", "", work.channel),
+                )
+            elif due.state:
+                self.rows[number] = replace(
+                    known, status="pending", due=0, tries=0, first=None, done=None, round=known.round + 1
+                )
+
+
+class OutboxSide:
+    """The deliveries as one process reaches them."""
+
+    def __init__(self, schedule: Schedule, outbox: Outbox) -> None:
+        self._schedule, self._outbox = schedule, outbox
+
+    def pending(self, destination: str, after: int, limit: int) -> list[Delivery]:
+        self._cross("pending")
+        rows = self._outbox.rows
+        waiting = (rows[n] for n in sorted(rows) if n > after)
+        return [d for d in waiting if d.status == "pending" and d.destination == destination][:limit]
+
+    def held_keys(self, destination: str) -> set[int]:
+        self._cross("held_keys")
+        rows = self._outbox.rows.values()
+        return {k for d in rows if d.status == "parked" and d.destination == destination for k in d.keys}
+
+    def record(self, results: Sequence[Result]) -> None:
+        self._cross("record")
+        for one in results:
+            self._one(one)
+        s = self._schedule
+        s.fails(s.faults.after, "outbox.record, after,")
+        s.cross("outbox.record done")
+
+    def _one(self, result: Result) -> None:
+        now = self._outbox.rows[result.delivery.id]
+        if now.round != result.delivery.round or now.status != "pending":
+            return
+        status = "pending" if result.again else result.status
+        self._schedule.note(f"{now.destination} {now.id >> 12}: {result.receipt.verdict}")
+        self._outbox.rows[now.id] = replace(
+            now,
+            status=status,
+            due=0 if result.again else result.due,
+            tries=result.delivery.tries + 1,
+            first=now.first if now.first is not None or result.receipt.down else result.at,
+            done=result.at if status != "pending" else None,
+            why=result.receipt.why,
+        )
+
+    def state(self, destination: str) -> str:
+        self._cross("state")
+        return self._outbox.states.get(destination, "open")
+
+    def set_state(self, destination: str, state: str, why: str, at: int) -> None:
+        self._cross("set_state")
+        self._outbox.states[destination] = state
+
+    def body(self, number: int) -> bytes | None:
+        self._cross("body")
+        return self._outbox.bodies.get(number)
+
+    def keep_body(self, number: int, body: bytes) -> None:
+        self._cross("keep_body")
+        self._outbox.bodies[number] = body
+
+    def _cross(self, what: str) -> None:
+        s = self._schedule
+        s.cross(f"outbox.{what}")
+        s.fails(s.faults.before, f"outbox.{what}")
