@@ -1,8 +1,8 @@
 """What stands on either side of a worker: the journal it reads, the core store it writes, the maps between.
 
 In: nothing. Out: protocols, each the part that workers, replays and parcels call. `SqlJournal`, `SqlStore`
-and `Pipeline` are these in a hub; in the simulation (tests/simulation) others are, that lose, stall and crash at
-every call.
+and `Pipeline` are these in a hub; in the simulation (tests/simulation) others are, that lose, stall and crash
+at every call.
 """
 
 from __future__ import annotations

@@ -82,6 +82,7 @@ class Result(NamedTuple):
     at: int
     ms: int
     again: bool = False  # what it carried has changed meanwhile: it is put back at once
+    state: bool = False  # it carried what the core store said then
 
 
 class Place(NamedTuple):
@@ -178,6 +179,13 @@ class Queues:
     def _one(self, session: Session, result: Result) -> None:
         delivery, receipt = result.delivery, result.receipt
         status, finished = result.status, result.status != "pending"
+        if result.state and receipt.verdict == "sent":
+            # somebody else has delivered it meanwhile, perhaps with later ones: what came now may be older
+            session.run(
+                "UPDATE delivery SET status = 'pending', due = 0, done = NULL, round = round + 1 "
+                "WHERE id = ? AND round = ? AND status = 'sent'",
+                (delivery.id, delivery.round),
+            )
         if result.again:
             status, finished = "pending", False
         first = "COALESCE(first, ?)" if not receipt.down else "first"

@@ -64,6 +64,13 @@ class OutboxSide:
 
     def _one(self, result: Result) -> None:
         now = self._outbox.rows[result.delivery.id]
+        if now.round == result.delivery.round and now.status == "sent" and result.state:
+            if result.receipt.verdict == "sent":
+                self._schedule.note(f"{now.destination} {now.id >> 12}: again, it was sent meanwhile")
+                self._outbox.rows[now.id] = replace(
+                    now, status="pending", due=0, done=None, round=now.round + 1
+                )
+            return
         if now.round != result.delivery.round or now.status != "pending":
             return
         status = "pending" if result.again else result.status

@@ -174,7 +174,8 @@ class Sending:
         t.refused += status == "refused"
         t.parked += status in ("parked", "skipped")
         t.ms += ms
-        return Result(delivery, receipt, status, due, now, ms, again)
+        rule = self.place.rules.get(delivery.channel or "")
+        return Result(delivery, receipt, status, due, now, ms, again, rule is not None and rule.state)
 
     def _pause(self, tries: int, receipt: Receipt) -> int:
         """Return the ms until a delivery may be tried again; one that met a closed door waits for that."""
