@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.channels.delivering import sending
+from engine.channels.delivering import running, sending
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import Destined, Retry
 from engine.channels.delivering.rules import Rule
@@ -191,7 +191,7 @@ class World:
             turn=lambda place: self.broker.turn(place, name, [p.name for p in self._delivering()]),
         )
         rounds = made._stopping = Rounds()  # type: ignore[assignment]
-        with _threadless(s):
+        with _of_this_run(s):
             loops = {place.name: made._made(place) for place in self.places.values()}
         while True:
             idle = True
@@ -307,14 +307,15 @@ class Rounds:
 
 
 @contextmanager
-def _threadless(schedule: Schedule) -> Iterator[None]:
-    """Let a destination of several connections use no threads."""
-    before = sending.ThreadPoolExecutor
+def _of_this_run(schedule: Schedule) -> Iterator[None]:
+    """Let destinations of several connections use no threads, and pauses the chance of this run."""
+    before = sending.ThreadPoolExecutor, running.random
     sending.ThreadPoolExecutor = lambda *_: InOrder(schedule)  # type: ignore[assignment,misc]
+    running.random = schedule.random  # type: ignore[assignment]
     try:
         yield
     finally:
-        sending.ThreadPoolExecutor = before  # type: ignore[misc]
+        sending.ThreadPoolExecutor, running.random = before  # type: ignore[misc]
 
 
 def _faults(r: random.Random) -> Faults:

@@ -217,6 +217,19 @@ def test_a_result_of_an_older_round_counts_for_nothing(bench: Bench) -> None:
     assert [status for status, _, _ in bench.states()] == ["pending"]
 
 
+@pytest.mark.parametrize(
+    ("bench", "then"), [(", body: fhir", "pending"), (", body: original", "sent")], indirect=["bench"]
+)
+def test_a_copy_that_a_stale_process_may_have_set_back_is_sent_again(bench: Bench, then: str) -> None:
+    bench.take("C1")
+    (one,) = bench.outbox.pending("lab_oru.book", 0, 10)  # a process that then stood still
+    assert bench.sending.step()
+    bench.outbox.record([bench.sending._judged(one, Receipt("sent"), 1, False)])
+    assert [status for status, _, _ in bench.states()] == [then]
+    assert bench.sending.step() == (then == "pending")
+    assert [status for status, _, _ in bench.states()] == ["sent"]
+
+
 @pytest.mark.parametrize("bench", [", types: [ORM]", ", when: OBX-3.1 = NOBODY"], indirect=True)
 def test_what_no_rule_wants_goes_nowhere(bench: Bench) -> None:
     bench.take("C1")
