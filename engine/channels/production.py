@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from engine.channels.definition import Channel
+from engine.channels.delivering.places import destinations_of
 from engine.channels.keeping import AUDIT_LEAST, days_of
 from engine.channels.production_access import is_loopback, weak_access
 from engine.kernel.config import Config
@@ -65,8 +66,12 @@ def weaknesses(
             f"keep: audit: {config.keep.audit} is less than 6 years",
             "write 6 years or more",
         )
+    channels = list(channels)
     for c in channels:
         yield from _way_in(c)
+    for place in destinations_of(config, channels).values():
+        for what, remedy in getattr(place.settings, "weaknesses", tuple)():
+            yield place.where, f"destination {place.name}: {what}", remedy
 
 
 def _health(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from engine.destinations.fhir_client import FhirClient, Unreached
 from engine.destinations.fhir_finding import Stopped
 from engine.destinations.fhir_pieces import Piece, pieces
 from engine.destinations.fhir_sending import Sending
-from engine.destinations.fhir_settings import FhirSettings, weaknesses
+from engine.destinations.fhir_settings import FhirSettings
 from engine.destinations.fhir_tokens import Tokens, tokens_for
 from engine.destinations.fhir_written import Written
 from engine.fhir import jsonio
@@ -36,7 +36,7 @@ class FhirDestination:
     """One thread's way to one FHIR server."""
 
     def __init__(self, settings: FhirSettings, name: str, around: Around) -> None:
-        weak = list(weaknesses(settings)) if around.production else []
+        weak = list(settings.weaknesses()) if around.production else []
         if weak:
             raise ConfigError(
                 f"the production profile refuses this destination: {weak[0][0]}",

@@ -23,7 +23,6 @@ __all__ = [
     "FhirSettings",
     "SmartSettings",
     "is_loopback",
-    "weaknesses",
 ]
 
 _URL = r"^https?://[^\s?#@]+$"
@@ -177,21 +176,20 @@ class FhirSettings(BaseModel):
         names = ("auth", "client_secret", "smart")
         return [name for name in names if getattr(self, name)]
 
-
-def weaknesses(settings: FhirSettings) -> Iterator[tuple[str, str]]:
-    """Give (what is weak, remedy) for a hub with real patients."""
-    if is_loopback(settings.url):
-        return
-    certified = settings.tls is not None and settings.tls.certificate is not None
-    if not settings.ways and not certified:
-        yield (
-            "the server is written to without a proof of who writes",
-            "give smart:, client_secret:, auth:, or tls: with a certificate of ours",
-        )
-    for word, secret in (
-        ("auth: bearer", settings.auth.bearer if settings.auth else ""),
-        ("auth: password", settings.auth.password if settings.auth else ""),
-        ("client_secret: secret", settings.client_secret.secret if settings.client_secret else ""),
-    ):
-        if secret and len(secret) < 16:
-            yield (f"{word} is shorter than 16 characters", "let the server give a longer one")
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        if is_loopback(self.url):
+            return
+        certified = self.tls is not None and self.tls.certificate is not None
+        if not self.ways and not certified:
+            yield (
+                "the server is written to without a proof of who writes",
+                "give smart:, client_secret:, auth:, or tls: with a certificate of ours",
+            )
+        for word, secret in (
+            ("auth: bearer", self.auth.bearer if self.auth else ""),
+            ("auth: password", self.auth.password if self.auth else ""),
+            ("client_secret: secret", self.client_secret.secret if self.client_secret else ""),
+        ):
+            if secret and len(secret) < 16:
+                yield (f"{word} is shorter than 16 characters", "let the server give a longer one")

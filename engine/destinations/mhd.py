@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 from engine.destinations.fhir import capability_line
 from engine.destinations.fhir_client import FhirClient, Unreached
 from engine.destinations.fhir_judging import judged_entry, judged_http, landed, told
-from engine.destinations.fhir_settings import weaknesses
 from engine.destinations.fhir_tokens import tokens_for
 from engine.destinations.mhd_settings import MhdSettings
 from engine.destinations.shared_documents import documents_of, submission_of
@@ -46,7 +45,7 @@ class Mhd:
     """One exchange."""
 
     def __init__(self, settings: MhdSettings, name: str, around: Around) -> None:
-        weak = list(weaknesses(settings.server)) if around.production else []
+        weak = list(settings.server.weaknesses()) if around.production else []
         if weak:
             raise ConfigError(
                 f"the production profile refuses this destination: {weak[0][0]}",

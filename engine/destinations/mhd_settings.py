@@ -5,6 +5,7 @@ In: `mhd:` of a destination. Out: frozen settings, and those of the FHIR server 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,3 +94,7 @@ class MhdSettings(BaseModel):
     def system(self) -> str:
         """Return what the exchange calls its patient numbers."""
         return self.patient_system or f"urn:oid:{self.sharing.domain}"
+
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        return self.server.weaknesses()

@@ -57,6 +57,8 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
 def test_sound_settings_pass(judged: Judge) -> None:
     assert judged() == ""
     assert judged(mllp=TLS) == ""
+    smart = "{url: 'https://fhir.example/r4', smart: {client_id: hub}}"
+    assert judged(config=GOOD + f"destinations: {{ehr: {{fhir: {smart}}}}}\n") == ""
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,11 @@ def test_sound_settings_pass(judged: Judge) -> None:
             "keys that come without TLS",
         ),
         ({"token": "ehr " + "x" * 40}, "var/token:1", "the token of ehr can be guessed"),
+        (
+            {"config": GOOD + "destinations: {ehr: {fhir: {url: 'https://fhir.example/r4'}}}\n"},
+            "config.yaml:5",
+            "destination ehr: the server is written to without a proof",
+        ),
         ({"token": TOKEN[:30]}, "var/token:1", "the token of ehr can be guessed"),
         ({"mode": 0o644}, "var/token", "others on this machine can read the tokens"),
     ],
