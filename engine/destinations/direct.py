@@ -18,6 +18,7 @@ from engine.destinations.direct_settings import DirectSettings
 from engine.destinations.direct_trust import Trust
 from engine.destinations.revocation import Revocation
 from engine.destinations.shared_documents import documents_of, submission_of, when_of
+from engine.destinations.smtp import MailHost, answer_of, leave, trouble
 from engine.destinations.tls import context_of
 from engine.formats.content import recognise
 from engine.formats.xdm_writing import write_package
@@ -29,8 +30,6 @@ from engine.security.smime import Signed
 
 __all__ = ["DIRECT", "Direct"]
 
-_ANSWER = 200
-
 
 class Direct:
     """One recipient, by one HISP."""
@@ -38,7 +37,15 @@ class Direct:
     def __init__(self, settings: DirectSettings, name: str, around: Around) -> None:
         self._settings = settings = settings.below(around.root)
         self._base = around.identity_base
-        self._tls = context_of(settings.tls)
+        self._server = MailHost(
+            settings.host,
+            settings.port,
+            settings.security,
+            context_of(settings.tls),
+            settings.timeout_seconds,
+            settings.user,
+            settings.password,
+        )
         self._identity = read_identity(settings.certificate, settings.key, settings.key_password)
         if not bound_to(self._identity.certificate, settings.sender):
             raise ConfigError(
@@ -71,16 +78,9 @@ class Direct:
         """Sign in without sending, and see that the recipient's certificate can be used."""
         found = self._trust.recipients(self._settings.to)
         self._trust.check(self._identity.certificate, self._identity.chain, "sign")
-        try:
-            server = self._connected()
-            try:
-                code, _ = server.noop()
-            finally:
-                _leave(server)
-        except (smtplib.SMTPException, OSError, ValueError) as e:
-            raise HubError("the mail server cannot be used", where=self._where, why=_said(e)) from None
+        code = self._server.check()
         ends = min(one.not_valid_after_utc for one in found).date()
-        return f"{self._where} answered {code}; the certificate of {self._settings.to} is valid until {ends}"
+        return f"{self._server} answered {code}; the certificate of {self._settings.to} is valid until {ends}"
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -96,10 +96,6 @@ class Direct:
         if not bound_to(signed.signer, self._settings.to):
             raise HubError("not believed", why="it is signed by a certificate of another address")
         self._trust.check(signed.signer, signed.others, "sign")
-
-    @property
-    def _where(self) -> str:
-        return f"{self._settings.host}:{self._settings.port}"
 
     def _attached(self, parcel: Parcel) -> Attached:
         """Return what is attached: a package as it came, or one of the documents, or the document."""
@@ -126,7 +122,7 @@ class Direct:
         """Give the message to the mail server, and judge what it answers by where it answers it."""
         settings = self._settings
         try:
-            server = self._connected()
+            server = self._server.connected()
             try:
                 code, said = server.mail(settings.sender)
                 if code != 250:
@@ -134,56 +130,16 @@ class Direct:
                 code, said = server.rcpt(settings.to)
                 if code not in (250, 251):
                     verdict: Verdict = "retry" if code < 500 else "park"
-                    return Receipt(verdict, f"it does not take the recipient: {_answer(code, said)}")
+                    return Receipt(verdict, f"it does not take the recipient: {answer_of(code, said)}")
                 code, said = server.data(message)
             finally:
-                _leave(server)
+                leave(server)
         except (smtplib.SMTPException, OSError, ValueError) as e:
-            return Receipt("retry", f"{self._where}: {_said(e)}", down=True)
-        told = _answer(code, said)
+            return Receipt("retry", f"{self._server}: {trouble(e)}", down=True)
+        told = answer_of(code, said)
         if code == 250:
             return Receipt("sent", told, request=message, answer=told.encode(), reference=id_)
         return Receipt("retry" if code < 500 else "refuse", told, request=message, answer=told.encode())
-
-    def _connected(self) -> smtplib.SMTP:
-        """Connect, protected, and sign in. A server without TLS is not spoken to."""
-        settings = self._settings
-        if settings.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                settings.host, settings.port, timeout=settings.timeout_seconds, context=self._tls
-            )
-        else:
-            server = smtplib.SMTP(settings.host, settings.port, timeout=settings.timeout_seconds)
-        try:
-            if settings.security == "starttls":
-                server.starttls(context=self._tls)
-            server.ehlo_or_helo_if_needed()
-            if settings.user:
-                server.login(settings.user, settings.password)
-        except BaseException:
-            server.close()
-            raise
-        return server
-
-
-def _leave(server: smtplib.SMTP) -> None:
-    """Say goodbye; what is answered to it changes nothing of what was taken."""
-    try:
-        server.quit()
-    except (smtplib.SMTPException, OSError):
-        server.close()
-
-
-def _answer(code: int, said: bytes | str) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return f"{code} {' '.join(text.split())[:_ANSWER]}"
-
-
-def _said(error: Exception) -> str:
-    """Return what went wrong; what an SMTP server answered is bytes."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return _answer(error.smtp_code, error.smtp_error)
-    return str(error) or type(error).__name__
 
 
 def _make(settings: DirectSettings, name: str, around: Around) -> Direct:

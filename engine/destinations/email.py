@@ -22,7 +22,7 @@ from engine.destinations.smtp import MailHost, answer_of, leave, trouble
 from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.alert_settings import MailServer
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
-from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.kernel.errors import ConfigError, FormatError
 
 __all__ = ["EMAIL", "Email", "EmailDestination"]
 
@@ -100,17 +100,7 @@ class Email:
 
     def check(self) -> str:
         """Sign in without sending. Raises HubError."""
-        try:
-            server = self._server.connected()
-            try:
-                code, _ = server.noop()
-            finally:
-                leave(server)
-        except (smtplib.SMTPException, OSError, ValueError) as e:
-            raise HubError(
-                "the mail server cannot be used", where=str(self._server), why=trouble(e)
-            ) from None
-        return f"{self._server} lets us in and answers {code}"
+        return f"{self._server} lets us in and answers {self._server.check()}"
 
     def close(self) -> None:
         """Nothing is kept open."""

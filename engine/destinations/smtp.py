@@ -10,6 +10,8 @@ import smtplib
 import ssl
 from typing import NamedTuple
 
+from engine.kernel.errors import HubError
+
 __all__ = ["MailHost", "answer_of", "leave", "trouble"]
 
 _LONGEST = 200
@@ -47,6 +49,18 @@ class MailHost(NamedTuple):
             server.close()
             raise
         return server
+
+    def check(self) -> int:
+        """Sign in without sending; return what it answers. Raises HubError."""
+        try:
+            server = self.connected()
+            try:
+                code, _ = server.noop()
+            finally:
+                leave(server)
+        except (smtplib.SMTPException, OSError, ValueError) as e:
+            raise HubError("the mail server cannot be used", where=str(self), why=trouble(e)) from None
+        return code
 
 
 def leave(server: smtplib.SMTP) -> None:
