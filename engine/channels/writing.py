@@ -7,7 +7,7 @@ the control id comes from the parcel's key. A delivery calls once for a parcel, 
 tries, since the store may say something else by then:
 
     maps = OutMaps.open(root, terminology, identity_base)
-    resources = written_for(maps, "oml", names, store.read)       # names: `Type/id` that the entry wrote
+    resources = written_for(maps, "oml", names, store)            # names: `Type/id` that the entry wrote
     body, media, report = render(maps, "oml", resources, given_for(key, number, facts, words))
 
 `render` raises NothingToWrite where the entry wrote nothing this map is about (nothing to deliver), Refused
@@ -114,15 +114,42 @@ def given_for(key: str, number: int, facts: Mapping[str, str], words: Mapping[st
     return {"event": facts.get("event", ""), **words, **own}
 
 
-def written_for(maps: OutMaps, name: str, written: Sequence[str], read: Read) -> list[Json]:
+def written_for(maps: OutMaps, name: str, written: Sequence[str], store: Store) -> list[Json]:
     """Read what an entry wrote (`Type/id`), as the store says it now, and what that refers to.
 
     A resource of the kind that the message is about is in it only where the entry wrote it: the parent of an
-    order is no order placed again. A patient is there with its visit. What is deleted by now is not there.
+    order is no order placed again. A patient is there with its visit, a report with a result that was
+    written alone: a correction must not stay at home. What is deleted by now is not there.
     """
+    kinds, read = kinds_of(maps, name), store.read
     names = [one for one in dict.fromkeys(written) if one.partition("/")[0] not in _NEVER]
-    found = [dict(one) for one in (read(*_pair(named)) for named in names) if one is not None]
-    return found + _referred(found, read, _STEPS, _NEVER | frozenset(kinds_of(maps, name)) - {"Patient"})
+    found: list[Json] = [one for one in (read(*_pair(named)) for named in names) if one is not None]
+    for kind, part in _CARRIED.items():
+        if kind in kinds:
+            found += _carriers(found, kind, part, store)
+    return found + _referred(found, read, _STEPS, _NEVER | frozenset(kinds) - {"Patient"})
+
+
+_CARRIED = {"DiagnosticReport": "Observation"}
+"""What a message is about, and what it carries of it."""
+
+
+def _carriers(found: Sequence[Json], kind: str, part: str, store: Store) -> list[Json]:
+    """Read the reports that name a result which was written, where they were not written themselves."""
+    there = {one["id"] for one in found if one["resourceType"] == kind}
+    named = {name for one in found if one["resourceType"] == kind for name in _references(one)}
+    alone = [one for one in found if one["resourceType"] == part and f"{part}/{one['id']}" not in named]
+    wanted = {f"{part}/{one['id']}" for one in alone}
+    out: list[Json] = []
+    for patient in dict.fromkeys((one.get("subject") or {}).get("reference") for one in alone):
+        cursor: str | None = None
+        while patient:
+            page = store.search(kind, [("patient", patient)], 100, cursor)
+            out += [r for r in page.resources if r["id"] not in there and wanted & set(_references(r))]
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return out
 
 
 def behind(maps: OutMaps, name: str, names: Sequence[str], store: Store) -> list[Json]:
@@ -181,10 +208,14 @@ def _referred(resources: Sequence[Json], read: Read, steps: int, without: frozen
 
 
 def _references(resource: Json) -> Iterator[str]:
-    """Give the references of a resource; those of a patient to other patients are another person's."""
+    """Give the references of a resource, but those that lead to other persons: a family has one account."""
+    others = _OTHERS.get(str(resource.get("resourceType")))
     for name, value in resource.items():
-        if not (name == "link" and resource.get("resourceType") == "Patient"):
+        if name != others:
             yield from _within(value)
+
+
+_OTHERS = {"Patient": "link", "Account": "subject"}
 
 
 def _within(value: Any) -> Iterator[str]:

@@ -20,6 +20,7 @@ from engine.formats.hl7v2.header import peek
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Refused
+from engine.store.search import Page
 
 FACTS = {"received": "2026-05-01T14:10:00.123Z", "event": "O01", "control_id": "M1"}
 WORDS = {"sender": "HUB", "facility": "MERCY", "receiver": "LAB", "receiverFacility": "LAKESIDE"}
@@ -37,9 +38,20 @@ def orders():
     return [entry["resource"] for entry in bundle["entry"]]
 
 
-def reader(resources):
-    by_name = {f"{r['resourceType']}/{r['id']}": r for r in resources}
-    return lambda kind, id_: by_name.get(f"{kind}/{id_}")
+class reader:
+    """A core store of these resources."""
+
+    def __init__(self, resources):
+        self.resources = {f"{r['resourceType']}/{r['id']}": r for r in resources}
+
+    def read(self, kind, id_):
+        return self.resources.get(f"{kind}/{id_}")
+
+    def search(self, kind, params, count, cursor=None):
+        ((_, patient),) = params
+        every = [r for r in self.resources.values() if r["resourceType"] == kind]
+        found = [r for r in every if r["subject"]["reference"] == patient]
+        return Page(found, None)
 
 
 def test_a_parcel_is_the_same_message_on_every_try(maps, orders):
@@ -89,10 +101,7 @@ def test_the_parent_of_an_order_is_not_ordered_again(maps, orders):
     body = render(maps, "oml", found, given_for("k", 1, FACTS, WORDS)).body
     assert body.count(b"\rORC|") == 1 and b"PARENT" not in body
 
-    class Store:
-        read = staticmethod(reader(there))
-
-    named = behind(maps, "oml", [f"ServiceRequest/{child['id']}"], Store())
+    named = behind(maps, "oml", [f"ServiceRequest/{child['id']}"], reader(there))
     assert render(maps, "oml", named, given_for("k", 1, FACTS, WORDS)).body == body
     both = written_for(maps, "oml", ["ServiceRequest/parent", f"ServiceRequest/{child['id']}"], reader(there))
     assert render(maps, "oml", both, given_for("k", 1, FACTS, WORDS)).body.count(b"\rORC|") == 2
@@ -123,7 +132,7 @@ def test_what_an_entry_wrote_in_a_real_store(tmp_path: Path, maps):
     try:
         entry = hub.take("lab_oru", "lab/orm_new")
         names = [f"{kind}/{id_}" for kind, id_, *_ in hub.store.written_by(entry)]
-        found = written_for(maps, "orm", names, hub.store.read)
+        found = written_for(maps, "orm", names, hub.store)
         body = render(maps, "orm", found, given_for("k", entry, FACTS, WORDS)).body
         sent = {line.split(b"|")[0]: line.split(b"|") for line in body.split(b"\r")}
         came = {line.split(b"|")[0]: line.split(b"|") for line in hub.sample("lab/orm_new").split(b"\r")}
@@ -132,3 +141,40 @@ def test_what_an_entry_wrote_in_a_real_store(tmp_path: Path, maps):
         assert sent[b"OBR"][4].split(b"^")[0] == came[b"OBR"][4].split(b"^")[0]
     finally:
         hub.close()
+
+
+def test_a_corrected_result_goes_out_with_its_report(tmp_path: Path, maps):
+    hub = Hub.open(make_project(tmp_path / "project"))
+    try:
+        first = hub.take("lab_oru", "lab/oru_potassium")
+        body = hub.sample("lab/oru_potassium").replace(b"|LAB0001|", b"|LAB0002|", 1)
+        found = next(line for line in body.split(b"\r") if line.startswith(b"OBX")).split(b"|")
+        other = [*found[:5], b"3.3", *found[6:]]
+        entry = hub.receive("lab_oru", body.replace(b"|".join(found), b"|".join(other)))
+        hub.work()
+        names = [f"{kind}/{id_}" for kind, id_, *_ in hub.store.written_by(entry)]
+        report = hub.written(first, "DiagnosticReport")
+        resources = written_for(maps, "oru", names, hub.store)
+        assert [r["id"] for r in resources if r["resourceType"] == "DiagnosticReport"] == [report]
+        sent = render(maps, "oru", resources, given_for("k", entry, FACTS, WORDS)).body
+        assert b"|3.3|" in sent
+        entry = hub.take("lab_oru", "lab/oru_ed_pdf")
+        names = [f"{kind}/{id_}" for kind, id_, *_ in hub.store.written_by(entry)]
+        with pytest.raises(Refused, match="document"):  # never an empty result instead of its PDF
+            render(maps, "oru", written_for(maps, "oru", names, hub.store), given_for("k", 1, FACTS, WORDS))
+    finally:
+        hub.close()
+
+
+def test_a_familys_account_brings_nobody_else(maps, orders):
+    patient = next(r for r in orders if r["resourceType"] == "Patient")
+    other = {**patient, "id": "brother"}
+    account = {
+        "resourceType": "Account",
+        "id": "family",
+        "subject": [{"reference": f"Patient/{patient['id']}"}, {"reference": "Patient/brother"}],
+    }
+    there = reader([*orders, other, account])
+    names = [f"Patient/{patient['id']}", "Account/family"]
+    found = written_for(maps, "adt", names, there)
+    assert [r["id"] for r in found if r["resourceType"] == "Patient"] == [patient["id"]]

@@ -127,7 +127,7 @@ class Parcels:
         if self._maps is None:
             self._maps = OutMaps.open(self._root, identity_base=self._base)
         names = [f"{type}/{id}" for type, id in written]
-        resources = written_for(self._maps, rule.body, names, self._store.read)
+        resources = written_for(self._maps, rule.body, names, self._store)
         number = delivery.id << 4 | delivery.anew & 0xF
         try:
             made = render(self._maps, rule.body, resources, given_for(key, number, facts, rule.given))

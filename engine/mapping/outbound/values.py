@@ -149,6 +149,12 @@ def oid(node: Node, resources: Resources) -> str:
     return said if re.fullmatch(r"[0-2](\.\d+)+", said) else ""
 
 
+def text_type(node: Node, resources: Resources) -> str:
+    """Write the type of a text in HL7 v2.5.1: ST up to 199 characters on one line, else TX (ch. 2A.3.71)."""
+    said = text(node)
+    return "TX" if len(said) > 199 or "\n" in said else "ST"
+
+
 def there(node: Node, resources: Resources) -> str:
     """Give Y where anything stands."""
     return "Y"
@@ -255,6 +261,7 @@ FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
         diagnosis_pointer,
         line_place,
         oid,
+        text_type,
         there,
         yes_no,
         own_id,

@@ -206,12 +206,22 @@ def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) ->
             found = len({n for s, n, f in there if (s, f) == (segment, field_)})
             if found < asked:
                 lacks.append(f"{place} has no value" + (f" for {asked - found} {kind}" if kind else ""))
+    if "Observation" in _V2_ABOUT[maps.maps[name].kinds[0]]:
+        lacks += [
+            f"{n.place} is a document (derivedFrom): OBX has no row for it" for n in nodes if _is_document(n)
+        ]
     if lacks:
         raise Refused(f"a {name} cannot be written", lacks)
     wrong = [p for p in check_v2(data) if p.severity == "E" and not _mistaken(p.location, p.code)]
     if wrong:
         raise Refused(f"the {name} is not what HL7 demands", [f"{p.location}: {p.text}" for p in wrong])
     return data, report
+
+
+def _is_document(node: Node) -> bool:
+    """Say whether a result is a document that stands elsewhere: without it, it would be sent empty."""
+    said = [str(one.get("reference")) for one in node.value.get("derivedFrom") or () if isinstance(one, dict)]
+    return node.kind == "Observation" and any(name.startswith("DocumentReference/") for name in said)
 
 
 def _mistaken(location: str, code: str) -> bool:
