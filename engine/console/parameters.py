@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from engine.fhir.definitions import resource_types, search_parameters
+from engine.store.document_search import DOCUMENT_PARAMETERS
 
 __all__ = ["FORMATS", "Parameter", "parameters", "searchable"]
 
@@ -34,7 +35,7 @@ _CODED = ("code", "medication")
 _REMARKS = {
     ("AllergyIntolerance", "code"): "searches AllergyIntolerance.code, not reaction.substance",
     ("AllergyIntolerance", "date"): "recordedDate; the onset where there is none",
-    ("DocumentReference", "identifier"): "searches DocumentReference.identifier, not masterIdentifier",
+    ("DocumentReference", "identifier"): "with patient or patient.identifier masterIdentifier, too",
 }
 
 
@@ -63,6 +64,11 @@ def parameters(kind: str) -> dict[str, Parameter]:
             if name in ("patient", "subject"):
                 remark = "a Patient by Type/id or id; no chaining"
             out[name] = Parameter(name, known[name].type, remark)
+    if kind == "DocumentReference":
+        together = "together with patient, patient.identifier, identifier or _id"
+        for name, type_ in DOCUMENT_PARAMETERS.items():
+            out[name] = Parameter(name, type_, together)
+        out["patient.identifier"] = Parameter("patient.identifier", "token", "of the patient; a chain")
     return out
 
 

@@ -18,6 +18,12 @@ import orjson
 
 from engine.kernel.errors import HubError
 from engine.store.columns import codings, concept_of, identifiers, patient_reference, span
+from engine.store.document_search import (
+    DOCUMENT_PARAMETERS,
+    UnknownValue,
+    document_check,
+    master_identifiers,
+)
 from engine.store.read import Reader, resource
 from engine.store.state import COLUMNS, Row, row_from, token_query
 from engine.store.tables import RID_ERA
@@ -26,6 +32,7 @@ __all__ = ["PARAMETERS", "Page", "SearchError", "first_seq", "search"]
 
 PARAMETERS = ("_id", "identifier", "patient", "subject", "code", "date", "_lastUpdated")
 _MOST = 1000
+_ABOUT = {"patient", "subject", "patient.identifier"}
 _ERAS_AT_ONCE = 64
 _TABLES = "resource r CROSS JOIN history h"
 _DATE = re.compile(r"(eq|ge|gt|le|lt)?(\d.*)").fullmatch
@@ -77,8 +84,10 @@ def search(
     number = reader.types.number(reader.session, kind)
     count = max(1, min(count, _MOST))
     query = _Query()
+    named = {name.partition(":")[0] for name, _ in parameters}
     for name, value in parameters:
-        _add(query, reader, kind, name, value)
+        if kind != "DocumentReference" or not _of_document(query, reader, name, value, named):
+            _add(query, reader, kind, name, value)
     if number is None or (query.rids is not None and not query.rids):
         return Page([], None)
     after = _cursor(cursor)
@@ -200,7 +209,43 @@ def _add(query: _Query, reader: Reader, kind: str, name: str, value: str) -> Non
         )
 
 
-def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str]) -> None:
+def _of_document(query: _Query, reader: Reader, name: str, value: str, named: set[str]) -> bool:
+    """Take a parameter that only documents have, or have otherwise; False where it is none of them."""
+    if name == "patient.identifier":
+        pairs = (("identifier", value),)
+        found = search(reader, "Patient", pairs, _MOST, None).resources
+        _patient(query, reader, [one["id"] for one in found])
+    elif name == "identifier" and named & _ABOUT:  # few are looked at: the document's own number, too
+        wanted = _tokens([one for one in value.split(",") if one])
+        query.checks.append(
+            lambda body: any(
+                v == value and system in (None, s)
+                for s, v in (*identifiers(body), *master_identifiers(body))
+                for system, value in wanted
+            )
+        )
+    elif name in DOCUMENT_PARAMETERS:
+        if not named & (_ABOUT | {"_id", "identifier"}):
+            raise SearchError(
+                "is searched together with another parameter",
+                where=name,
+                remedy="add patient, patient.identifier, identifier or _id",
+            )
+
+        def read(kind: str, id_: str) -> dict[str, Any] | None:
+            row = reader.row(kind, id_)
+            return reader.current(row) if row is not None else None
+
+        try:
+            query.checks.append(document_check(name, value, read))
+        except UnknownValue as e:
+            raise SearchError(str(e), where=name) from None
+    else:
+        return False
+    return True
+
+
+def _tokens(alternatives: list[str]) -> list[tuple[str | None, str]]:
     wanted: list[tuple[str | None, str]] = []
     for one in alternatives:
         parts = one.split("|")
@@ -208,6 +253,11 @@ def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str
             raise SearchError("needs a value; a system alone is not supported", where="identifier")
         # where the system ends is not always clear: names of senders hold a bar, and so do keys of results
         wanted += [("|".join(parts[:n]), "|".join(parts[n:])) for n in range(1, len(parts))] or [(None, one)]
+    return wanted
+
+
+def _identifier(query: _Query, reader: Reader, kind: str, alternatives: list[str]) -> None:
+    wanted = _tokens(alternatives)
     macs = {reader.keys.token(kind, system, value) for system, value in wanted}
     rids = {rid for (rid,) in reader.session.all(token_query(reader.session, macs))}
     keys = [reader.keys.identity(kind, system, value) for system, value in wanted if system]
