@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from engine.console.capability import capability
 from engine.console.continuations import Continuation, Pages
+from engine.console.documents import document_asked, retrieved, with_addresses
 from engine.console.exchange import Ask, Reply
 from engine.console.negotiation import lenient, negotiate, split_general
 from engine.console.parameters import parameters, searchable
@@ -62,6 +63,9 @@ class Endpoint:
     def answer(self, ask: Ask) -> Reply:
         """Answer one request; every refusal is an OperationOutcome. Raises only what the store raises."""
         try:
+            if (document := document_asked(ask)) is not None:
+                only = ask.caller.limit("DocumentReference", "r")
+                return retrieved(ask, *document, lambda kind, id_: self._current(kind, id_, only))
             pretty = negotiate(ask)
             return self._answer(ask, pretty)
         except Refusal as refused:
@@ -126,7 +130,13 @@ class Endpoint:
                     410, f"this {kind} has been deleted; its versions are at _history", what=f"{kind}/{id_}"
                 )
             raise Refusal(404, f"there is no {kind} with this id", what=kind)
-        return _conditional(ask, found, _reply(200, found, pretty, "read", f"{kind}/{id_}"))
+        shown = with_addresses(found, ask.base)
+        return _conditional(ask, found, _reply(200, shown, pretty, "read", f"{kind}/{id_}"))
+
+    def _current(self, kind: str, id_: str, only: str | None) -> dict[str, Any] | None:
+        """Return a resource, where who is limited to a patient may see it."""
+        found = self._store.read(kind, id_)
+        return found if found is not None and self._shows(found, only) else None
 
     def _vread(self, ask: Ask, kind: str, id_: str, version: str, pretty: bool) -> Reply:
         _only_general(ask, kind)
@@ -216,7 +226,7 @@ class Endpoint:
         entries: list[dict[str, Any]] = [
             {
                 "fullUrl": f"{ask.base}/{kind}/{resource['id']}",
-                "resource": resource,
+                "resource": with_addresses(resource, ask.base),
                 "search": {"mode": "match"},
             }
             for resource in found.resources
