@@ -108,7 +108,7 @@ class FhirDestination:
 
     def _is_there(self, one: Piece) -> bool:
         """Say whether something that is only mentioned was written before, in this version or a newer one."""
-        there = self._written.of(one.name)
+        there = self._written.has(one.name)
         return one.mentioned and there is not None and there.version >= one.version > 0
 
     def check(self) -> str:

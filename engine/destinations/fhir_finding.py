@@ -48,10 +48,11 @@ class Finding:
     def address(self, name: str, said: str = "") -> str:
         """Return the address of a resource of ours, or nothing where the server has none. `said` is what it
         called it a moment ago."""
-        known = self._written.of(name)
+        known = self._written.has(name)
         if known is not None and known.sure:
             self.relied = True
             return known.address
+        known = self._written.of(name)
         likely = said or (known.address if known is not None else "")
         found = likely if likely and self._is_ours(likely, name) else self._searched(name)
         if found:

@@ -186,7 +186,7 @@ class Sending:
                 )
             there[one.name] = one.name if keeps else result.address
             known = self._written.of(one.name) or There(one.version)
-            version = known.version if one.mentioned else one.version
+            version = known.version if one.mentioned and not keeps else one.version
             # the only one of its type here: the answer can mean no other
             single = sum(other.type == one.type for other in group) == 1
             sure = single and there[one.name].startswith(f"{one.type}/")
@@ -209,9 +209,11 @@ class Sending:
             answer = self._client.send(method, path, body, headers)
         except Unreached as e:
             self._written.forget(names)
+            self._written.doubt()
             raise Stopped(Receipt("retry", e.why, down=e.down)) from None
         if answer.status >= 500:
             self._written.forget(names)
+            self._written.doubt()
         return answer
 
 

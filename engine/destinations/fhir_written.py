@@ -4,18 +4,22 @@ there.
 In: names with the version they have in our store. Out: which of them may go now. Parcels of different
 patients share organizations, practitioners, places; they are under way at the same time and a newer one may
 overtake. So a resource is under way to a server once at a time, and what is there in a newer version is not
-written again. Nothing here is kept over a restart: then the store's state is simply written once more.
+written again. Nothing here is kept over a restart: then the store's state is simply written once more. That
+something need not be written because the server has it is believed for a quarter of an hour, and no longer
+than the server stays reachable: one that was away may have been restored from a backup.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 __all__ = ["There", "Written"]
 
+_BELIEVED = 900.0  # seconds
 _MOST = 200_000  # resources remembered; a forgotten one is only written once more
 
 
@@ -26,12 +30,15 @@ class There(NamedTuple):
     address: str = ""
     etag: str = ""
     sure: bool = False
+    at: float = 0.0  # when it was noted; of a monotonic clock
 
 
 class Written:
     """Shared by all threads that deliver to one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._doubted = float("-inf")
         self._changed = threading.Condition()
         self._under_way: set[str] = set()
         self._there: OrderedDict[str, There] = OrderedDict()
@@ -57,11 +64,22 @@ class Written:
         with self._changed:
             return self._there.get(name)
 
+    def has(self, name: str) -> There | None:
+        """Return what the server surely has still, as far as anybody can say without asking."""
+        found = self.of(name)
+        if found is None or found.at <= self._doubted or self._clock() - found.at > _BELIEVED:
+            return None
+        return found
+
+    def doubt(self) -> None:
+        """Believe nothing of what was noted so far: the server was away."""
+        self._doubted = self._clock()
+
     def note(self, found: Mapping[str, There]) -> None:
         """Keep what the server said it has now."""
         with self._changed:
             for name, there in found.items():
-                self._there[name] = there
+                self._there[name] = there._replace(at=self._clock())
                 self._there.move_to_end(name)
             while len(self._there) > _MOST:
                 self._there.popitem(last=False)

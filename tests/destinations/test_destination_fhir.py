@@ -23,6 +23,7 @@ from fhir_side import (
     serving,
 )
 
+from engine.destinations.fhir_written import There, Written
 from engine.kernel.delivery import Receipt
 from engine.kernel.errors import ConfigError, HubError
 
@@ -290,6 +291,39 @@ def test_a_server_that_lost_what_it_had_is_told_all_of_it_again(tmp_path: Path) 
         server.say = lambda a: done(a) if len(a.entries) == 2 else (422, {}, outcome("not-found"))
         assert to.deliver(parcel(PATIENT, OBSERVATION, mentioned=(P,), key="k2")).verdict == "sent"
     assert [len(a.entries) for a in server.asked] == [2, 1, 2]
+
+
+def test_who_was_away_is_told_again_what_others_refer_to(tmp_path: Path) -> None:
+    with serving(done) as server:
+        to = destination(tmp_path, server.url)
+        for key in ("a", "b"):
+            to.deliver(parcel(PATIENT, OBSERVATION, mentioned=(P,), key=key))
+        server.say = lambda _: None
+        assert to.deliver(parcel(PATIENT, OBSERVATION, mentioned=(P,), key="c")).verdict == "retry"
+        server.say = done  # restored from a backup, and it takes references that point at nothing
+        to.deliver(parcel(PATIENT, OBSERVATION, mentioned=(P,), key="c"))
+    assert [len(a.entries) for a in server.asked] == [2, 1, 1, 2]
+
+
+def test_what_is_only_mentioned_is_written_when_it_has_changed_and_then_not_again(tmp_path: Path) -> None:
+    newer = {**PATIENT, "meta": {"versionId": "4"}}
+    with serving(done) as server:
+        to = destination(tmp_path, server.url)
+        for key, person in (("a", PATIENT), ("b", PATIENT), ("c", newer), ("d", newer), ("e", PATIENT)):
+            to.deliver(parcel(person, OBSERVATION, mentioned=(P,), key=key))
+    assert [len(a.entries) for a in server.asked] == [2, 1, 2, 1, 1]
+
+
+def test_what_it_has_is_believed_for_a_quarter_of_an_hour() -> None:
+    now = [0.0]
+    written = Written(lambda: now[0])
+    written.note({P: There(3, sure=True)})
+    now[0] = 900
+    assert written.has(P)
+    now[0] = 901
+    assert written.has(P) is None
+    known = written.of(P)  # what is newer there is known for as long as the process runs
+    assert known is not None and known.version == 3
 
 
 def test_if_match_says_the_version_after_our_last_write_until_an_answer_is_lost(tmp_path: Path) -> None:
