@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -19,9 +21,10 @@ import contract_peers as peers
 import pytest
 from contract_checks import CHECKS, Seed, name, observation, only, patient, sent
 from contract_peers import Peer, known, parcel, rotated, smart_clients
+from hub_project import free_ports
 
 from engine.fhir import jsonio
-from engine.kernel.delivery import Receipt
+from engine.kernel.delivery import Parcel, Receipt
 
 NAMED = "FHIR_PEER_URL" in os.environ
 NAMES = ["named"] if NAMED else ["sekmet", "medplum", "hub"]
@@ -115,3 +118,43 @@ def test_a_real_token_server_believes_the_keys_we_serve(tmp_path: Path) -> None:
         assert (unproven.verdict, unproven.down) == ("retry", True) and "401" in unproven.why
         reading = deliver(scope="system/*.rs")
         assert (reading.verdict, reading.down) == ("retry", True) and "403" in reading.why
+
+
+@pytest.mark.skipif(NAMED, reason="another server is asked")
+def test_a_server_that_is_killed_while_it_takes_has_everything_once(tmp_path: Path) -> None:
+    """The short form of bench/fhir_delivery.py: kill -9 in the middle; all is sent until it is taken."""
+    skip_where_absent("sekmet")
+    (port,) = free_ports(1)
+    same = {"port": port, "base_url": f"http://127.0.0.1:{port}/fhir"}
+    people = [patient() for _ in range(6)]
+    parcels = [parcel(observation(p), p, mentioned=(name(p),)) for p in people * 4]
+    tries = 0
+    half = threading.Event()
+
+    def keep_on(to: Any, mine: list[Parcel]) -> None:
+        nonlocal tries
+        for i, one in enumerate(mine):
+            if i == len(mine) // 2:
+                half.set()
+            while to.deliver(one).verdict == "retry":
+                tries += 1
+                time.sleep(0.1)
+
+    with ExitStack() as first:
+        peer = first.enter_context(peers.sekmet(tmp_path, **same))
+        ways = [peer.destination("theirs", fresh=False) for _ in range(2)]
+        threads = [threading.Thread(target=keep_on, args=(to, parcels[i::2])) for i, to in enumerate(ways)]
+        for t in threads:
+            t.start()
+        half.wait(60)  # and now it dies, with -9
+    with peers.sekmet(tmp_path, **same) as peer:
+        for t in threads:
+            t.join(300)
+        assert tries, "it was never away"
+        for one in people:
+            only(peer.ours("Patient", one["id"]))
+        for one in parcels:
+            result = jsonio.loads(one.body)["entry"][0]["resource"]
+            held = only(peer.ours("Observation", result["id"]))
+            whose = only(peer.ours("Patient", result["subject"]["reference"].partition("/")[2]))
+            assert held["subject"]["reference"].endswith(name(whose))
