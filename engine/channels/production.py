@@ -13,6 +13,7 @@ from engine.channels.definition import Channel
 from engine.channels.delivering.places import destinations_of
 from engine.channels.keeping import AUDIT_LEAST, days_of
 from engine.channels.production_access import is_loopback, weak_access
+from engine.channels.production_links import weak_links
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError
 from engine.listeners.dicom_settings import DicomSettings
@@ -57,7 +58,7 @@ def weaknesses(
             "set console: tls:, or listen on 127.0.0.1 behind a proxy with TLS and declare it, "
             "console: proxy: https://...",
         )
-    yield from _health(config)
+    yield from weak_links(config)
     yield from _notices(config)
     audit = days_of(config.keep.audit, config.at("keep.audit"))
     if audit is not None and audit < AUDIT_LEAST:
@@ -72,20 +73,6 @@ def weaknesses(
     for place in destinations_of(config, channels).values():
         for what, remedy in getattr(place.settings, "weaknesses", tuple)():
             yield place.where, f"destination {place.name}: {what}", remedy
-
-
-def _health(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Give the ports for probes and scrapers that others reach without TLS: scrapers show a token there."""
-    if config.health.tls is not None:
-        return
-    for address, roles in config.health.addresses().items():
-        host = address.rpartition(":")[0].strip("[]")
-        if not is_loopback(host):
-            yield (
-                config.at("health"),
-                f"health: {', '.join(roles)}: {host} is open to the network without TLS",
-                "set health: tls:, or listen on 127.0.0.1",
-            )
 
 
 def _notices(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -25,6 +25,7 @@ _SECRETS = (
     ("terminology", "token"),
     ("objects", "access_key"),
     ("objects", "secret_key"),
+    ("queue", "password"),
 )
 
 
