@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -18,16 +19,16 @@ from typing import Any
 import orjson
 from pydantic import Field
 
+from engine.destinations.production import on_this_machine, refuse_weak
 from engine.destinations.smtp import MailHost, answer_of, leave, trouble
 from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.alert_settings import MailServer
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
-from engine.kernel.errors import ConfigError, FormatError
+from engine.kernel.errors import FormatError
 
 __all__ = ["EMAIL", "Email", "EmailDestination"]
 
 _MOST_NAMED = 40
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class EmailDestination(MailServer):
@@ -43,17 +44,19 @@ class EmailDestination(MailServer):
         pattern=r"^(https?://[^/\s]+(/[^\s?#]*)?)?$",
     )
 
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        if self.security == "none" and not on_this_machine(self.host):
+            yield (
+                "mail and password would go over the network in the clear",
+                "write security: starttls",
+            )
+
 
 class Email:
     """One mail server, and those who are told."""
 
     def __init__(self, settings: EmailDestination, around: Around) -> None:
-        if around.production and settings.security == "none" and settings.host not in _HERE:
-            raise ConfigError(
-                "mail and password would go over the network in the clear",
-                where=f"{settings.host}:{settings.port}",
-                remedy="write security: starttls, or tls",
-            )
         ca = around.root / settings.ca if settings.ca is not None else None
         self._server = MailHost(
             settings.host,
@@ -150,6 +153,7 @@ def _line(resource: dict[str, Any]) -> str:
 
 
 def _make(settings: EmailDestination, name: str, around: Around) -> Email:
+    refuse_weak(settings, f"destination {name}", around)
     return Email(settings, around)
 
 

@@ -9,7 +9,7 @@ but the settings says where patients' data go.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -18,18 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from engine.destinations.http_answers import answered, asked, meaning, not_reached, phrase, retry_after
 from engine.destinations.http_auth import CallerAuth, authorization
+from engine.destinations.production import on_this_machine, refuse_weak
 from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt
 from engine.kernel.errors import ConfigError, HubError
 from engine.kernel.template import FACTS, PLAIN_FACTS, Template
 
-__all__ = ["HTTP", "Http", "HttpDestination", "plain_http_allowed"]
+__all__ = ["HTTP", "Http", "HttpDestination", "in_the_clear"]
 
 Headers = Callable[[Parcel], Mapping[str, str]]
 
 _MOST_READ = 1 << 20  # of an answer
 _OURS = frozenset({"content-type", "content-length", "host", "idempotency-key", "transfer-encoding"})
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class HttpDestination(BaseModel):
@@ -88,6 +88,10 @@ class HttpDestination(BaseModel):
         Template(self.url, FACTS if self.patient_data_in_url else PLAIN_FACTS)
         return self
 
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        return in_the_clear(self.url)
+
 
 class Http:
     """One HTTP server."""
@@ -98,7 +102,6 @@ class Http:
         around: Around,
         signed: Headers | None = None,
     ) -> None:
-        plain_http_allowed(settings.url, around)
         self._settings = settings
         self._url = Template(settings.url)
         self._headers = {name: Template(value) for name, value in settings.headers.items()}
@@ -198,15 +201,11 @@ class Http:
         return made
 
 
-def plain_http_allowed(url: str, around: Around) -> None:
-    """Refuse an address without TLS on another machine, in production. Raises ConfigError."""
+def in_the_clear(url: str) -> Iterator[tuple[str, str]]:
+    """Give (what is weak, remedy) of an address without TLS on another machine."""
     parts = urlsplit(url)
-    if around.production and parts.scheme == "http" and parts.hostname not in _HERE:
-        raise ConfigError(
-            "patients' data would go over the network in the clear",
-            where=f"http://{parts.netloc.rpartition('@')[2]}",
-            remedy="write https://",
-        )
+    if parts.scheme == "http" and not on_this_machine(parts.hostname or ""):
+        yield "patients' data would go over the network in the clear", "write https://"
 
 
 def _one_line(value: str) -> str:
@@ -214,6 +213,7 @@ def _one_line(value: str) -> str:
 
 
 def _make(settings: HttpDestination, name: str, around: Around) -> Http:
+    refuse_weak(settings, f"destination {name}", around)
     return Http(settings, around)
 
 

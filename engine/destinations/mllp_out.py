@@ -23,6 +23,7 @@ from engine.destinations.mllp_connection import (
 )
 from engine.destinations.mllp_settings import MllpDestination
 from engine.destinations.mllp_verdicts import judge, shown
+from engine.destinations.production import refuse_weak
 from engine.formats.hl7v2.ack import acknowledge as write_ack
 from engine.formats.hl7v2.ack import first_answer
 from engine.formats.hl7v2.answers import Said, read_answer
@@ -38,7 +39,6 @@ __all__ = ["MLLP", "MllpOut"]
 
 _LINGER = 1.0  # how long an answer is waited for that was asked for only in case of an error
 _MSH_10 = 10
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class MllpOut:
@@ -49,12 +49,7 @@ class MllpOut:
         self._tls = settings.tls.below(around.root) if settings.tls is not None else None
         self._address: Address = address_of(settings.url)
         self._connection: Connection | None = None
-        if around.production and not (self._address.tls or settings.plain or self._address.host in _HERE):
-            raise ConfigError(
-                "patients' data would go over the network in the clear",
-                where=str(self._address),
-                remedy="write mllps://, or plain: accepted because ...",
-            )
+        refuse_weak(settings, str(self._address), around)
         self.heard: Callable[[bytes], bool] = lambda answer: False
         """Takes an application's answer for good, and says whether it did; may raise StoreUnavailable."""
         self._unanswered = ""  # the key of the parcel that nobody answered last

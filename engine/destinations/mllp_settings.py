@@ -6,11 +6,13 @@ In: what stands under `mllp:` of a destination. Out: frozen settings.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.destinations.mllp_connection import address_of
+from engine.destinations.production import on_this_machine
 from engine.destinations.tls import ClientTls
 from engine.kernel.errors import ConfigError
 
@@ -153,3 +155,12 @@ class MllpDestination(BaseModel):
     def fields(self) -> dict[int, str]:
         """The fields of MSH to replace, by number."""
         return {_SET[name]: text for name, text in self.set.items()}
+
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        address = address_of(self.url)
+        if not (address.tls or self.plain or on_this_machine(address.host)):
+            yield (
+                "patients' data would go over the network in the clear",
+                "write mllps://, or plain: accepted because ...",
+            )

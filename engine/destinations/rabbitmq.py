@@ -12,10 +12,12 @@ import importlib.util
 import logging
 import re
 import ssl
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engine.destinations.production import on_this_machine, refuse_weak
 from engine.destinations.tls import ClientTls, context_of
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt
 from engine.kernel.errors import ConfigError, HubError
@@ -80,24 +82,22 @@ class RabbitMqDestination(BaseModel):
         Template(text, PLAIN_FACTS)
         return text
 
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        if self.security == "none" and not on_this_machine(self.host):
+            yield "events and the password would go over the network in the clear", "write security: tls"
+
 
 class RabbitMq:
     """One exchange of one broker."""
 
     def __init__(self, settings: RabbitMqDestination, around: Around) -> None:
-        here = settings.host in ("localhost", "127.0.0.1", "::1")
         self._where = f"rabbitmq://{settings.host}:{settings.port or _port(settings)}"
         if importlib.util.find_spec("pika") is None:
             raise ConfigError(
                 "rabbitmq: needs pika, which is not installed",
                 where=self._where,
                 remedy="pip install 'hl7-hub[amqp]'",
-            )
-        if around.production and settings.security == "none" and not here:
-            raise ConfigError(
-                "events and the password would go over the network in the clear",
-                where=self._where,
-                remedy="write security: tls",
             )
         # it logs the first bytes of a message that comes back, and every reason for a lost connection
         logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
@@ -253,6 +253,7 @@ def _within(error: Any) -> list[Any]:
 
 
 def _make(settings: RabbitMqDestination, name: str, around: Around) -> RabbitMq:
+    refuse_weak(settings, f"destination {name}", around)
     return RabbitMq(settings, around)
 
 

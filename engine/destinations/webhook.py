@@ -6,17 +6,17 @@ over the time and the body, so that the receiver knows who sent it and a recordi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.destinations.http import Http, HttpDestination
+from engine.destinations.http import Http, HttpDestination, in_the_clear
 from engine.destinations.http_auth import CallerAuth
 from engine.destinations.notices import signature
+from engine.destinations.production import refuse_weak
 from engine.destinations.tls import ClientTls
 from engine.kernel.clock import now_ms
 from engine.kernel.delivery import Around, DestinationKind, Parcel
-from engine.kernel.errors import ConfigError
 
 __all__ = ["WEBHOOK", "WebhookDestination"]
 
@@ -52,14 +52,15 @@ class WebhookDestination(BaseModel):
         default=10, gt=0, le=600, description="Seconds it has for an answer.", examples=[5]
     )
 
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """Give (what is weak, remedy) for a hub with real patients."""
+        yield from in_the_clear(self.url)
+        if not self.secret:
+            yield "a webhook without a secret: anybody could tell its events", "write secret: ${secret:NAME}"
+
 
 def _make(settings: WebhookDestination, name: str, around: Around) -> Http:
-    if around.production and not settings.secret:
-        raise ConfigError(
-            "a webhook without a secret: anybody could tell its events",
-            where=name,
-            remedy="write secret: ${secret:NAME}",
-        )
+    refuse_weak(settings, f"destination {name}", around)
 
     def signed(parcel: Parcel) -> Mapping[str, str]:
         at = now_ms() // 1000
