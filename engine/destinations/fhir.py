@@ -80,7 +80,7 @@ class FhirDestination:
             # what we believe it has may not be there any more: a server restored from a backup
             self._written.forget({name for one in found for name in (one.name, *one.refers)})
             try:
-                reference = self._sending.write(list(found))
+                reference = self._sending.write(self._due(found)[0])
             except Stopped as again:
                 return again.receipt
         try:

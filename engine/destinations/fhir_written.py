@@ -85,7 +85,8 @@ class Written:
                 self._there.popitem(last=False)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Forget names: an answer was lost, or the server has lost them."""
+        """Believe no more of names than how new they were: an answer was lost, or the server lost them."""
         with self._changed:
             for name in names:
-                self._there.pop(name, None)
+                if name in self._there:
+                    self._there[name] = There(self._there[name].version, at=float("-inf"))

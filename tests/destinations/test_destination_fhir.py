@@ -284,6 +284,19 @@ def test_older_never_overwrites_newer_there(tmp_path: Path) -> None:
     assert "newer" in nothing.why
 
 
+def test_older_stays_older_after_an_answer_that_was_lost(tmp_path: Path) -> None:
+    newer, older = {**PATIENT, "meta": {"versionId": "5"}}, {**PATIENT, "meta": {"versionId": "4"}}
+    with serving(done) as server:
+        to = destination(tmp_path, server.url)
+        to.deliver(parcel(newer, key="a"))
+        server.say = lambda _: (500, {}, b"")
+        assert to.deliver(parcel(newer, key="b")).verdict == "retry"
+        server.say = lambda a: done(a) if len(server.asked) > 3 else (422, {}, outcome("invalid"))
+        late = to.deliver(parcel(older, OBSERVATION, key="c"))  # and it is refused the first time
+    assert late.verdict == "sent"
+    assert [[e["request"]["url"] for e in a.entries] for a in server.asked] == [[P], [P], [O], [O]]
+
+
 def test_a_server_that_lost_what_it_had_is_told_all_of_it_again(tmp_path: Path) -> None:
     with serving(done) as server:
         to = destination(tmp_path, server.url)
