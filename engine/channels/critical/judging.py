@@ -25,8 +25,10 @@ __all__ = ["TAKEN_BACK", "Judged", "Match", "Unjudged", "day_of", "judge"]
 TAKEN_BACK = frozenset({"entered-in-error", "cancelled"})
 _COUNTS = frozenset({"preliminary", "final", "amended", "corrected", "unknown"})
 _EARLY = frozenset({"preliminary", "registered"})
-_BEDSIDE = frozenset({"vital-signs"})
-"""Categories that a rule has to name: what devices measure is judged by rules for devices."""
+_BEDSIDE = frozenset({"vital-signs", "device"})
+"""Categories that a rule has to name: what devices measure is judged by rules for devices. `device` is every
+Observation whose number says that a device measured it (mappings/hl7v2/segments/OBX_ObservationOfDevice)."""
+_OF_DEVICE = "/id/device-observation"
 _WORD = {"below": "below", "above": "above", "at_most": "at most", "at_least": "at least"}
 
 
@@ -60,6 +62,8 @@ def judge(rules: Rules, observation: dict[str, Any], channel: str, birth: str, t
     if status not in _COUNTS:
         return Judged()
     categories = {code for one in observation.get("category", ()) for _, code in _codings(one)}
+    if any((one.get("system") or "").endswith(_OF_DEVICE) for one in observation.get("identifier", ())):
+        categories.add("device")
     at = day_of(observation) or today
     matches: dict[str, Match] = {}
     unjudged: dict[str, Unjudged] = {}

@@ -139,6 +139,14 @@ def test_what_the_bedside_measures_is_for_rules_that_name_it() -> None:
     assert not said("{name: K, loinc: 2823-3, above: 6 mmol/L, category: vital-signs}", observed("7")).matches
 
 
+def test_so_is_what_a_device_measured_that_is_no_vital_sign() -> None:
+    number = [{"system": "urn:hub:own/id/device-observation", "value": "x"}]
+    assert not said(K, observed("7", identifier=number)).matches
+    assert said(
+        "{name: K, loinc: 2823-3, above: 6 mmol/L, category: device}", observed("7", identifier=number)
+    ).matches
+
+
 def test_a_component_is_judged_by_its_own_code() -> None:
     part = {k: v for k, v in observed("7").items() if k in ("code", "valueQuantity")}
     whole = {"resourceType": "Observation", "status": "final", "code": {"text": "panel"}, "component": [part]}
