@@ -64,7 +64,12 @@ def test_every_page_is_clean(
 ) -> None:
     made, number = hub
     window = made.seat(tab(made.base, width=width, dark=dark), "operator")
-    for place in ("/deliveries", "/deliveries/lab_oru.archive?status=refused", f"/delivery/{number}"):
+    for place in (
+        "/deliveries",
+        "/deliveries/orders",
+        "/deliveries/lab_oru.archive?status=refused",
+        f"/delivery/{number}",
+    ):
         window.go(place)
         assert window.axe() == [], place
         assert window.errors == [] and window.elsewhere == []

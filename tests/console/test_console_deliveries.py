@@ -105,3 +105,18 @@ def test_a_connection_is_tried(made: tuple[Console, Hub, Sending, int]) -> None:
     console.as_("operator").post("/deliveries/nobody/check", {}, status=404)
     console.as_("operator").get("/deliveries/nobody", status=404)
     console.as_("operator").get("/delivery/" + "9" * 5000, status=404)
+
+
+def test_orders_that_went_out_are_followed(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, hub, sending, _ = made
+    assert console.as_("viewer").json("/deliveries/orders.json")["rows"] == []
+    hub.take("lab_oru", "lab/orm_new")
+    while sending.step():
+        pass
+    told = console.as_("viewer").json("/deliveries/orders.json")
+    assert [(o["destination"], o["state"], o["overdue"]) for o in told["rows"]] == [
+        ("lab_oru.archive", "acknowledged", False)
+    ]
+    console.as_("viewer").get("/deliveries/orders?state=overdue")
+    console.as_("viewer").get("/deliveries/orders?state=lost", status=400)
+    assert console.as_("viewer", channels=("adt",)).json("/deliveries/orders.json")["rows"] == []
