@@ -141,6 +141,12 @@ class AlertSettings(BaseModel):
         description="Notices by HTTP POST.",
         examples=[[{"name": "pager", "url": "https://pager.mercy.example/hub"}]],
     )
+    destinations: tuple[str, ...] = Field(
+        default=(),
+        description="Names of destinations (`http`, `rabbitmq`, `webhook`) that are told of every alarm, and "
+        "again when nobody has acknowledged it, as events.",
+        examples=[["events"]],
+    )
     escalate_after: str = Field(
         default="30 minutes",
         description="How long an alarm may be unacknowledged before those of escalate_to are told; `never`.",

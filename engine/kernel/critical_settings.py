@@ -36,6 +36,12 @@ class CriticalSettings(BaseModel):
         description="Names of the webhooks told of a critical result that nobody has taken over in time.",
         examples=[["pager"]],
     )
+    destinations: tuple[str, ...] = Field(
+        default=(),
+        description="Names of destinations (`http`, `rabbitmq`, `webhook`) that are told of every critical "
+        "result, and again when nobody has taken it over, as events.",
+        examples=[["events"]],
+    )
     escalate_after: str = Field(
         default="15 minutes",
         description="How long a critical result may wait for somebody to take it over; after that it is told "

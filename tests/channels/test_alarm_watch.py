@@ -425,6 +425,23 @@ class TestNotices:
         ]
         assert "out of order" in watched.staff.notices.troubled()[0].answer
 
+    def test_are_told_to_a_destination_as_events(self, watched: Watched, tmp_path: Path) -> None:
+        events: dict[str, Any] = {"file": {"path": f"{tmp_path}/{{key}}"}}
+        watched.settings = {"destinations": ("events",)}
+        with pytest.raises(ConfigError, match="there is no events"):
+            watched.start()
+        watched.hub.config = watched.hub.config.model_copy(update={"destinations": {"events": events}})
+        with pytest.raises(ConfigError, match="takes no events of the hub"):
+            watched.start()
+        events["webhook"] = {"url": "http://127.0.0.1:1/", "timeout_seconds": 2}
+        del events["file"]
+        watched.start()
+        watched.look(lab_oru=BAD)
+        watched.watch.send()
+        ((way, state),) = [(n.way, n.state) for n in watched.staff.notices.of(1)]
+        assert (way, state) == ("destination:events", "failing")
+        assert "cannot be reached" in watched.staff.notices.troubled()[0].answer
+
     def test_to_a_way_that_is_no_longer_there(self, watched: Watched) -> None:
         watched.staff.notices.make(None, "test", ["webhook:gone"])
         watched.watch.send()

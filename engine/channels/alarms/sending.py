@@ -1,13 +1,14 @@
 """Sends the notices that are due, and keeps what was answered.
 
-In: notices of the staff database. Out: mails and posts. A notice that fails is tried again after a growing
-pause; one whose way is no longer in the settings is given up.
+In: notices of the staff database. Out: mails, posts, events. A notice that fails is tried again after a
+growing pause; one whose way is no longer in the settings is given up.
 """
 
 from __future__ import annotations
 
 import logging
 
+from engine.channels.alarms.publishing import publish
 from engine.channels.alarms.wording import as_json, mail_of
 from engine.destinations.notices import post_notice, send_mail
 from engine.kernel.clock import now_ms
@@ -47,8 +48,11 @@ def send_one(config: Config, staff: Staff, audit: Audit, notice: Notice) -> str:
         ca = config.below_root(settings.mail.ca) if settings.mail.ca else None
         subject, text = mail_of(config, alarm, notice.event, head, now)
         return send_mail(settings.mail, ca, name, subject, text, notice.once)
+    told = as_json(config, alarm, notice.event, head, now)
+    if kind == "destination" and name in settings.destinations:
+        return publish(config, name, "alert", told, notice.once, now)
     hook = next((hook for hook in settings.webhooks if kind == "webhook" and hook.name == name), None)
     if hook is None:
         raise HubError(f"{notice.way} is no longer in the settings")
     ca = config.below_root(hook.ca) if hook.ca else None
-    return post_notice(hook, ca, as_json(config, alarm, notice.event, head, now), notice.once, now)
+    return post_notice(hook, ca, told, notice.once, now)

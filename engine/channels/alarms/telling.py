@@ -18,11 +18,15 @@ __all__ = ["in_quiet_hours", "tell", "ways"]
 
 
 def ways(settings: AlertSettings, escalation: bool = False) -> list[str]:
-    """Return the ways people are told by: `mail:<address>`, `webhook:<name>`."""
+    """Return the ways people are told by: `mail:<address>`, `webhook:<name>`, `destination:<name>`."""
     mail = settings.mail
     to = (mail.escalate_to if escalation else mail.to) if mail is not None else ()
     hooks = (hook.name for hook in settings.webhooks if hook.escalation == escalation)
-    return [*(f"mail:{address}" for address in to), *(f"webhook:{name}" for name in hooks)]
+    return [
+        *(f"mail:{address}" for address in to),
+        *(f"webhook:{name}" for name in hooks),
+        *(f"destination:{name}" for name in settings.destinations),
+    ]
 
 
 def in_quiet_hours(quiet: tuple[int, int] | None, zone: tzinfo | None, now: int) -> bool:

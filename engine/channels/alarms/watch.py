@@ -16,6 +16,7 @@ from typing import Protocol
 
 from engine.channels.alarms import ofthehub
 from engine.channels.alarms.conditions import AT_ONCE, KINDS, of_channels, rules_of
+from engine.channels.alarms.publishing import check_named
 from engine.channels.alarms.sending import send_due
 from engine.channels.alarms.telling import tell
 from engine.channels.alerts import Alarm, AlertRule, State, duration_ms, rules_for_all
@@ -73,6 +74,7 @@ class Watch:
         self._audit_every = None if never else duration_ms(config.alerts.audit, config.at("alerts.audit"))
         if config.alerts.escalate_after != "never":
             duration_ms(config.alerts.escalate_after, config.at("alerts.escalate_after"))
+        check_named(config, config.alerts.destinations, config.at("alerts.destinations"))
         self._began = now()
         self._rare: tuple[int, list[Condition]] = (0, [])
         self._audited: tuple[int, list[Condition]] = (0, [])

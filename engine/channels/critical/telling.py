@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from engine.channels.alarms.publishing import check_named, publish
 from engine.channels.alerts import duration_ms
 from engine.channels.critical.wording import as_json, mail_of
 from engine.destinations.notices import post_notice, send_mail
@@ -37,11 +38,15 @@ _ONE_STEP = 20  # rows told in one go
 
 
 def ways(config: Config, escalation: bool = False) -> list[str]:
-    """Return the ways people are told by: `mail:<address>`, `webhook:<name>`."""
+    """Return the ways people are told by: `mail:<address>`, `webhook:<name>`, `destination:<name>`."""
     settings = config.critical
     to = settings.escalate_mail if escalation else settings.mail
     hooks = settings.escalate_webhooks if escalation else settings.webhooks
-    return [*(f"mail:{address}" for address in to), *(f"webhook:{name}" for name in hooks)]
+    return [
+        *(f"mail:{address}" for address in to),
+        *(f"webhook:{name}" for name in hooks),
+        *(f"destination:{name}" for name in settings.destinations),
+    ]
 
 
 def check_settings(config: Config) -> None:
@@ -61,6 +66,7 @@ def check_settings(config: Config) -> None:
                 where=where,
                 remedy=f"alerts: webhooks: has {', '.join(sorted(known)) or 'none'}",
             )
+    check_named(config, settings.destinations, where)
     for word in ("escalate_after", "alarm_after"):
         if (text := getattr(settings, word)) != "never":
             duration_ms(text, f"{where}: {word}")
@@ -120,8 +126,11 @@ def send_one(config: Config, staff: Staff, notice: Notice) -> str:
         ca = config.below_root(settings.mail.ca) if settings.mail.ca else None
         subject, text = mail_of(config, row, notice.event, now)
         return send_mail(settings.mail, ca, name, subject, text, once)
+    told = as_json(config, row, notice.event, now)
+    if kind == "destination" and name in config.critical.destinations:
+        return publish(config, name, "critical", told, once, now)
     hook = next((hook for hook in settings.webhooks if kind == "webhook" and hook.name == name), None)
     if hook is None:
         raise HubError(f"{notice.way} is no longer in the settings")
     ca = config.below_root(hook.ca) if hook.ca else None
-    return post_notice(hook, ca, as_json(config, row, notice.event, now), once, now)
+    return post_notice(hook, ca, told, once, now)

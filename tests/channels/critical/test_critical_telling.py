@@ -185,3 +185,25 @@ def test_settings_that_lead_nowhere(tmp_path: Path, settings: str, said: str) ->
     (tmp_path / "config.yaml").write_text(f"critical: {settings}\n")
     with pytest.raises(ConfigError, match=said):
         check_settings(load_config(tmp_path))
+
+
+def test_a_destination_is_told_by_events(tmp_path: Path, pager: Pager) -> None:
+    critical = Critical.open(
+        tmp_path / "project",
+        settings="destinations: [events]",
+        more=f"destinations: {{events: {{webhook: {{url: '{pager.url}/events', secret: x}}}}}}",
+    )
+    pager.fails = 1
+    (row,) = critical.take(result("6.9"))
+    later(critical, 0)
+    assert pager.bodies == [] and "503" in critical.staff.critical_notices.of(row.id)[0].answer
+    later(critical, 0.2)
+    (first,) = pager.bodies
+    assert (first["type"], first["specversion"], first["source"]) == ("critical.new", "1.0", "/criticals")
+    assert (first["data"]["critical"], first["data"]["resource"]) == (row.id, row.subject)
+    assert first["id"] == pager.keys[0]
+    later(critical, 16)
+    assert [b["type"] for b in pager.bodies] == ["critical.new", "critical.escalated"]
+    told = orjson.dumps(pager.bodies).decode()
+    assert not [secret for secret in ("Doe", "100234", "6.9", "19800101") if secret in told]
+    critical.close()
