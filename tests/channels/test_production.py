@@ -72,7 +72,11 @@ def test_sound_settings_pass(judged: Judge) -> None:
             "identity_base: is",
         ),
         ({"key_file": True}, "config.yaml", "a key file lies in the project folder: hub.key"),
-        ({"config": GOOD + "health: {workers: '0.0.0.0:9103'}\n"}, "config.yaml:5", "health: workers: 0.0.0.0"),
+        (
+            {"config": GOOD + "health: {workers: '0.0.0.0:9103'}\n"},
+            "config.yaml:5",
+            "health: workers: 0.0.0.0",
+        ),
         ({"token": None}, "var/token", "there are no tokens of your own"),
         ({"token": "x" * 43}, "var/token:1", "the default token"),
         ({"mllp": "{port: 2580, host: 0.0.0.0}"}, "channels/lab.yaml:2", "channel lab listens on 0.0.0.0"),
