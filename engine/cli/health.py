@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from engine.channels.restarts import bind
+from engine.channels.sharing import shared
 from engine.cli.board import READY, Board
 from engine.cli.nodehealth import NodeHealth, role_of
 from engine.console.exposition import MEDIA, merged, read_files
@@ -77,7 +78,7 @@ class HealthPort(ThreadingHTTPServer):
         texts, _ = read_files(self.config.metrics_dir)
         mine = {name: text for name, text in texts.items() if role_of(name) in self.roles}
         mine["health"] = _own(self.judge.board, self.roles)
-        return merged(mine)
+        return merged(mine, self.config.node_name if shared(self.config) else "")
 
 
 class _Asked(BaseHTTPRequestHandler):

@@ -20,7 +20,7 @@ from test_system_crash import in_order
 from engine.channels.pipeline import Pipeline
 from engine.channels.worker import Worker
 from engine.formats.hl7v2.order_keys import order_keys
-from engine.kernel.message import NewEntry
+from engine.kernel.message import Entry, NewEntry, Work
 from engine.mapping.project import Maps
 from engine.queue.lanes import OwnLanes, shared_out
 from engine.store.sql import SqlStore
@@ -125,6 +125,30 @@ def test_an_entry_waits_for_a_lane_of_another_worker_that_is_behind(make_hub: Ca
             owner.step()
         assert store.outcome(43) is not None
         assert [o.entry for o in store.outcomes(limit=100)] == list(range(1, 44))
+
+
+def test_a_worker_that_stood_still_is_refused(make_hub: Callable[..., Hub]) -> None:
+    """Another takes its lanes while it maps, and is two messages further when it wants to write."""
+    hub = make_hub()
+    with hub.inside() as (journal, store), hub.inside() as (_, other):
+        journal.append([entry(f"S{n}", result(f"S{n}", "7", n, order="X")) for n in range(1, 4)])
+        slow, quick = one_worker(hub, journal, store), one_worker(hub, journal, other)
+        mapped = slow.pipeline.work
+
+        def stand_still(found: Entry) -> Work:
+            work = mapped(found)
+            if found.id == 2:
+                while quick.step():
+                    pass
+                journal.append([entry("S4", result("S4", "7", 4, order="X"))])
+                while quick.step():
+                    pass
+            return work
+
+        slow.pipeline.work = stand_still  # type: ignore[method-assign]
+        assert not slow.step() and slow.mine == frozenset(), "it wrote for lanes that are another's"
+        assert [(o.entry, o.status) for o in other.outcomes()] == [(n, "done") for n in range(1, 5)]
+        in_order(other, "7", 4, {4})
 
 
 def test_an_entry_that_cannot_be_opened_is_parked_and_stops_nobody(make_hub: Callable[..., Hub]) -> None:
