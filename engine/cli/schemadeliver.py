@@ -1,6 +1,7 @@
-"""The part of a channel's JSON Schema that is about `deliver:`, made from the settings of every destination.
+"""The parts of the JSON Schemas that are about `deliver:` and `destinations:`, made from the settings of every
+kind of destination.
 
-In: the kinds of destinations. Out: a schema for an editor's YAML language server.
+In: the kinds of destinations. Out: schemas for an editor's YAML language server.
 """
 
 from __future__ import annotations
@@ -11,20 +12,18 @@ from typing import Any
 from engine.channels.delivering.rules import STORE
 from engine.destinations.kinds import KINDS
 
-__all__ = ["deliver_schema"]
+__all__ = ["deliver_schema", "destination_schema"]
+
+Model = Callable[[Any], dict[str, Any]]
 
 
-def deliver_schema(model: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Return what may stand under `deliver:`; `model` makes the schema of a settings model."""
-    place: dict[str, Any] = {
-        "when": {"type": "string", "description": "a condition on the HL7 v2 message, e.g. OBR-24 = MB|PTH"},
-        "types": {
-            "description": "message types, e.g. [ORU, ADT^A0*]",
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-        },
-        "body": {"type": "string", "description": "original, fhir, event, or a map of hub write"},
-        "with": {"enum": ["content"], "description": "an event carries the resources: patient data"},
-        "set": {"type": "object", "description": "what a map of hub write is told besides"},
+def destination_schema(model: Model) -> dict[str, Any]:
+    """Return what stands under the name of a destination of config.yaml."""
+    return {"type": "object", "properties": _place(model), "additionalProperties": False}
+
+
+def _place(model: Model) -> dict[str, Any]:
+    return {
         "retry": {
             "type": "object",
             "properties": {
@@ -36,6 +35,21 @@ def deliver_schema(model: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         "order": {"enum": ["by patient", "as they come", "none"]},
         "at_once": {"type": "integer", "minimum": 1},
         **{word: model(kind.settings) for word, kind in KINDS.items()},
+    }
+
+
+def deliver_schema(model: Model) -> dict[str, Any]:
+    """Return what may stand under `deliver:`; `model` makes the schema of a settings model."""
+    place: dict[str, Any] = {
+        "when": {"type": "string", "description": "a condition on the HL7 v2 message, e.g. OBR-24 = MB|PTH"},
+        "types": {
+            "description": "message types, e.g. [ORU, ADT^A0*]",
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        },
+        "body": {"type": "string", "description": "original, fhir, event, or a map of hub write"},
+        "with": {"enum": ["content"], "description": "an event carries the resources: patient data"},
+        "set": {"type": "object", "description": "what a map of hub write is told besides"},
+        **_place(model),
     }
     one = {
         "anyOf": [{"type": "null"}, {"type": "object", "properties": place, "additionalProperties": False}]

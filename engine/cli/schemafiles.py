@@ -11,7 +11,7 @@ from typing import Any
 from engine.channels.definition import WORDS
 from engine.channels.receiving import WAYS
 from engine.channels.searchwords import MOST_PLACES
-from engine.cli.schemadeliver import deliver_schema
+from engine.cli.schemadeliver import deliver_schema, destination_schema
 from engine.kernel.config import Config
 from engine.listeners.ack_rules import AckSettings
 from engine.mapping.project import Maps
@@ -58,10 +58,6 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
     """Return the schema of a channel file; `sender` and `map` offer what the project has."""
     rules = _model(AckSettings)["properties"]
     ways = {way: {**_model(model), "description": _WAYS[way]} for way, (model, _, _) in WAYS.items()}
-    ways["sftp"]["properties"]["host_key"] = _said(
-        ways["sftp"]["properties"]["host_key"]["description"],
-        anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
-    )
     duplicates = {
         "same": {"enum": ["MSH-10 and bytes"]},
         "within": _said("so long a message is remembered, e.g. 7 days; or ever", type="string"),
@@ -133,4 +129,5 @@ def config_schema() -> dict[str, Any]:
     made = _model(Config)
     for name in _NOT_WRITTEN:
         made["properties"].pop(name, None)
+    made["properties"]["destinations"]["additionalProperties"] = destination_schema(_model)
     return {"$schema": DRAFT, **made, "title": "config.yaml", "additionalProperties": False}

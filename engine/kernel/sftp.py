@@ -19,6 +19,13 @@ from engine.kernel.errors import ConfigError
 __all__ = ["SftpServer", "check_sftp", "connection", "what_went_wrong"]
 
 
+def _text_or_list(schema: dict[str, Any]) -> None:
+    """Tell editors that one key may be written without a list."""
+    del schema["type"], schema["items"]
+    text = {"type": "string"}
+    schema["anyOf"] = [text, {"type": "array", "items": text, "minItems": 1}]
+
+
 class SftpServer(BaseModel):
     """Where an SFTP server is, and how we prove who we are."""
 
@@ -41,6 +48,7 @@ class SftpServer(BaseModel):
         description="The server's public keys, as `ssh-keyscan` prints them without the name; "
         "no other server is believed. Two while it changes its key.",
         examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."]],
+        json_schema_extra=_text_or_list,
     )
     timeout: float = Field(
         default=30, gt=0, description="Seconds that the server may take for one answer.", examples=[30]

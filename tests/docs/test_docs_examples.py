@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 from docs_pages import DOCS, ROOT, Block, all_blocks, blocks, prose
@@ -21,6 +22,7 @@ from engine.channels.opening import check_pair
 from engine.channels.test_files import run_channel_tests
 from engine.cli.check import check_project
 from engine.cli.convert import convert_paths
+from engine.cli.schemafiles import config_schema
 from engine.destinations.kinds import KINDS
 from engine.journal.sql import SqlJournal
 from engine.kernel.config import load_config
@@ -80,8 +82,12 @@ def test_destinations_load(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "config.yaml").write_text(block.text)
     for name in re.findall(r"\$\{secret:(\w+)\}", block.text):
         monkeypatch.setenv(f"HUB_SECRET_{name}", "a-secret-of-this-test")
-    named = [Channel(name, None) for name in re.findall(r"answers_to: (\w+)", block.text)]
-    assert len(destinations_of(load_config(tmp_path), named)) >= 1
+    assert destinations_of(load_config(tmp_path), load_channels(ROOT))
+    written, editor = yaml.safe_load(block.text), jsonschema_rs.validator_for(config_schema())
+    editor.validate(written)
+    written["destinations"]["x"] = {"no_such_kind": {}}
+    with pytest.raises(jsonschema_rs.ValidationError, match="no_such_kind"):
+        editor.validate(written)
 
 
 def test_every_kind_of_destination_has_an_example() -> None:
