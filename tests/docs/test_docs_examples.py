@@ -16,7 +16,7 @@ import pytest
 import yaml
 from docs_pages import DOCS, ROOT, Block, all_blocks, blocks, prose
 
-from engine.channels.definition import Channel, load_channels
+from engine.channels.definition import load_channels
 from engine.channels.delivering.places import destinations_of
 from engine.channels.opening import check_pair
 from engine.channels.test_files import run_channel_tests
