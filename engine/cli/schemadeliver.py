@@ -1,4 +1,4 @@
-"""The parts of the JSON Schemas that are about `deliver:` and `destinations:`, from the settings of all kinds.
+"""What editors are told of `deliver:` and `destinations:`, made from the settings of every kind of destination.
 
 In: the kinds of destinations. Out: schemas for an editor's YAML language server.
 """
