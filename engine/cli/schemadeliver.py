@@ -1,4 +1,4 @@
-"""What editors are told of `deliver:` and `destinations:`, made from the settings of every kind of destination.
+"""What editors are told of `deliver:` and `destinations:`, made from the settings of every kind.
 
 In: the kinds of destinations. Out: schemas for an editor's YAML language server.
 """
