@@ -121,7 +121,7 @@ def parcel(*resources: dict[str, Any], mentioned: tuple[str, ...] = (), gone: tu
 
 
 @contextmanager
-def process(command: list[str], ready: str, folder: Path, seconds: float = 40) -> Iterator[re.Match[str]]:
+def process(command: list[str], ready: str, folder: Path, seconds: float = 120) -> Iterator[re.Match[str]]:
     """Run a server until it says it is ready; end it afterwards, and only it."""
     log = folder / "server.log"
     with log.open("wb") as out:
@@ -187,7 +187,7 @@ def own_hub(folder: Path) -> Iterator[tuple[Peer, Hub]]:
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    for _ in range(400):
+    for _ in range(1200):
         if server.started:
             break
         threading.Event().wait(0.05)
