@@ -23,14 +23,19 @@ from engine.destinations.shared_documents import documents_of, submission_of
 from engine.fhir import jsonio
 from engine.formats.xds.ebrim import Submission
 from engine.formats.xds.entry import DocumentEntry, one_patient
-from engine.formats.xds.provide import check_metadata, patient_resource, provide_bundle
+from engine.formats.xds.provide import (
+    check_metadata,
+    patient_resource,
+    provide_bundle,
+    reference_identifier,
+    set_identifier,
+)
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
 from engine.kernel.errors import ConfigError, FormatError, HubError
 
 __all__ = ["MHD", "Mhd"]
 
-_URI = "urn:ietf:rfc:3986"
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Prefer": "handling=strict"}
 
 
 class _Stopped(Exception):
@@ -54,6 +59,7 @@ class Mhd:
             )
         self._settings, self._where = settings, f"destination {name}"
         self._base = around.identity_base
+        self._unsearched: set[str] = set()  # types that the exchange does not search by identifier
         tokens = tokens_for(settings.server, around.root, around.data)
         self._client = FhirClient(settings.server, around.root, tokens)
 
@@ -93,10 +99,11 @@ class Mhd:
         one_patient(entries)
         submission = submission_of(parcel, sharing)
         check_metadata(submission, entries, self._settings.metadata)
-        if address := self._listed(submission):
+        if address := self._there(submission):
             return Receipt("sent", "the exchange has it already", reference=address)
         subject, patient = self._subject(submission, entries)
-        bundle = provide_bundle(submission, entries, self._settings.metadata, subject, patient)
+        searched = {"List", "DocumentReference"} - self._unsearched
+        bundle = provide_bundle(submission, entries, self._settings.metadata, subject, patient, searched)
         answer = self._client.send("POST", "", jsonio.dumps(bundle))
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
@@ -115,7 +122,7 @@ class Mhd:
                 raise _Stopped(judged.verdict, why)
         if len(results) == len(asked):
             return Receipt("sent", reference=results[0].address)
-        if address := self._listed(submission):
+        if address := self._there(submission):
             return Receipt("sent", reference=address)
         why = f"it answered for {len(results)} of {len(asked)} entries, and the submission set is not there"
         raise _Stopped("park", why)
@@ -143,16 +150,23 @@ class Mhd:
             raise _Stopped("park", f"{many} the document's patient number")
         return {"reference": f"Patient/{found[0]['id']}"}, None
 
-    def _listed(self, submission: Submission) -> str:
-        """Return the address of the submission set where the exchange has it; empty where it has not."""
-        identifier = {"system": _URI, "value": f"urn:oid:{submission.unique}"}
-        try:
-            found = self._having("List", identifier)
-        except _Stopped as stopped:
-            if stopped.receipt.verdict == "retry":
-                raise
-            return ""  # not every exchange lets its lists be searched
-        return f"List/{found[0]['id']}" if found else ""
+    def _there(self, submission: Submission) -> str:
+        """Return the address of the submission set, or of its first document, where the exchange has it.
+
+        Not every exchange lets its lists be searched by identifier; which types it does not is remembered.
+        """
+        self._unsearched.clear()
+        asked = {"List": set_identifier(submission), "DocumentReference": reference_identifier(submission, 0)}
+        for kind, identifier in asked.items():
+            try:
+                found = self._having(kind, identifier)
+            except _Stopped as stopped:
+                if stopped.receipt.verdict == "retry":
+                    raise
+                self._unsearched.add(kind)
+                continue
+            return f"{kind}/{found[0]['id']}" if found else ""
+        return ""
 
     def _having(self, kind: str, identifier: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Return the resources of a type that have an identifier; a server that ignores the question answers

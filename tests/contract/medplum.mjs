@@ -40,7 +40,8 @@ async function answered(req, text) {
   const path = url.pathname.replace(/^\/fhir\/R4/, '') || '/';
   const query = {};
   for (const [name, value] of url.searchParams) query[name] = name in query ? [query[name], value].flat() : value;
-  const body = text ? JSON.parse(text) : undefined;
+  const form = req.headers['content-type']?.startsWith('application/x-www-form-urlencoded');
+  const body = form ? Object.fromEntries(new URLSearchParams(text)) : text ? JSON.parse(text) : undefined;
   return router.handleRequest(
     { method: req.method, url: path + url.search, pathname: '', body, params: {}, query, headers: req.headers },
     repo

@@ -210,9 +210,14 @@ def test_an_exchange_whose_lists_cannot_be_searched(exchange: Exchange, around: 
     exchange._search = lambda kind, token: (  # type: ignore[method-assign]
         (404, {}, outcome("not-supported")) if kind == "List" else searched(kind, token)
     )
-    for _ in range(2):  # ifNoneExist is what keeps it once
+    for _ in range(2):  # it is asked for the document then
         assert provided(exchange, around).verdict == "sent"
-    assert len(exchange.of("DocumentReference")) == len(exchange.of("List")) == 1
+    assert len(exchange.bundles) == len(exchange.of("DocumentReference")) == len(exchange.of("List")) == 1
+    assert ["ifNoneExist" in e["request"] for e in exchange.bundles[0]["entry"]] == [False, True, False]
+    exchange._search = lambda kind, token: (  # type: ignore[method-assign]
+        searched(kind, token) if kind == "Patient" else (400, {}, outcome("not-supported"))
+    )
+    assert provided(exchange, around).verdict == "sent" and len(exchange.bundles) == 2  # nothing else is left
 
 
 def reference_bundle(**more: Any) -> Parcel:

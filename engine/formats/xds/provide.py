@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -21,7 +21,14 @@ from engine.formats.xds.ebrim import Submission
 from engine.formats.xds.entry import Author, DocumentEntry, Number, Person, name_from, uri_of
 from engine.kernel.errors import FormatError
 
-__all__ = ["Metadata", "check_metadata", "patient_resource", "provide_bundle", "set_query"]
+__all__ = [
+    "Metadata",
+    "check_metadata",
+    "patient_resource",
+    "provide_bundle",
+    "reference_identifier",
+    "set_identifier",
+]
 
 Metadata = Literal["minimal", "comprehensive"]
 _PROFILES = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
@@ -43,9 +50,14 @@ def check_metadata(submission: Submission, entries: Sequence[DocumentEntry], met
         )
 
 
-def set_query(submission: Submission) -> str:
-    """Return the search that finds the submission set at who takes it."""
-    return "List?identifier=" + quote(f"{_URI}|urn:oid:{submission.unique}", safe="")
+def set_identifier(submission: Submission) -> dict[str, str]:
+    """Return what the submission set is found by at who takes it."""
+    return {"system": _URI, "value": f"urn:oid:{submission.unique}"}
+
+
+def reference_identifier(submission: Submission, n: int) -> dict[str, str]:
+    """Return what the nth DocumentReference of this submission, and of no other, is found by."""
+    return {"system": _URI, "value": f"urn:uuid:{name_from(submission.key, f'document {n}')}"}
 
 
 def provide_bundle(
@@ -54,8 +66,13 @@ def provide_bundle(
     metadata: Metadata,
     subject: Mapping[str, Any] | None,
     patient: Mapping[str, Any] | None = None,
+    searched: Collection[str] = ("List", "DocumentReference"),
 ) -> dict[str, Any]:
-    """Make the bundle. `subject`: the reference to the patient; `patient`: an entry that goes along."""
+    """Make the bundle.
+
+    `subject`: the reference to the patient; `patient`: an entry that goes along; `searched`: the types that
+    can be searched by identifier where it goes, and so are created only where they are not there.
+    """
     profile = f"{_PROFILES}IHE.MHD.{metadata.capitalize()}."
     references, documents = [], []
     for n, entry in enumerate(entries):
@@ -63,15 +80,17 @@ def provide_bundle(
         documents.append(
             _entry(address, "Binary", {"contentType": entry.media_type, "data": _base64(entry.data)})
         )
-        full = f"urn:uuid:{name_from(submission.key, f'document {n}')}"
-        body = _reference(submission, entry, full, address, subject)
+        full = (
+            f"urn:uuid:{name_from(submission.key, f'reference {n}')}"  # not its number: this one is replaced
+        )
+        body = _reference(submission, entry, n, address, subject)
         body["meta"] = {"profile": [profile + "DocumentReference"]}
-        found_by = _query(body["masterIdentifier"])
+        found_by = _query(body["masterIdentifier"]) if "DocumentReference" in searched else ""
         references.append(_entry(full, "DocumentReference", body, found_by))
-    full = f"urn:uuid:{name_from(submission.key, 'set entry')}"
-    listed = _set(submission, full, [one["fullUrl"] for one in references], subject)
+    full = f"urn:uuid:{name_from(submission.key, 'set')}"
+    listed = _set(submission, [one["fullUrl"] for one in references], subject)
     listed["meta"] = {"profile": [profile + "SubmissionSet"]}
-    found_by = set_query(submission).partition("?")[2]
+    found_by = _query(set_identifier(submission)) if "List" in searched else ""
     return {
         "resourceType": "Bundle",
         "meta": {"profile": [profile + "ProvideBundle"]},
@@ -96,9 +115,8 @@ def patient_resource(submission: Submission, entry: DocumentEntry) -> tuple[dict
     return {"reference": full}, _entry(full, "Patient", _patient(entry), found_by)
 
 
-def _set(
-    submission: Submission, full: str, items: Sequence[str], subject: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _set(submission: Submission, items: Sequence[str], subject: Mapping[str, Any] | None) -> dict[str, Any]:
+    entry_uuid = name_from(submission.key, "set entry")
     source = {"url": _PROFILES + "ihe-sourceId", "valueIdentifier": {"value": f"urn:oid:{submission.source}"}}
     extensions = [source]
     if submission.content is not None:
@@ -108,8 +126,8 @@ def _set(
         {
             "extension": extensions,
             "identifier": [
-                {"use": "usual", "system": _URI, "value": f"urn:oid:{submission.unique}"},
-                {"use": "official", "system": _URI, "value": full},
+                {"use": "usual", **set_identifier(submission)},
+                {"use": "official", "system": _URI, "value": f"urn:uuid:{entry_uuid}"},
             ],
             "status": "current",
             "mode": "working",
@@ -123,7 +141,7 @@ def _set(
 
 
 def _reference(
-    submission: Submission, entry: DocumentEntry, full: str, address: str, subject: Mapping[str, Any] | None
+    submission: Submission, entry: DocumentEntry, n: int, address: str, subject: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     contained: list[dict[str, Any]] = []
     authors = [_contained(contained, _by(author, n)) for n, author in enumerate(entry.authors)]
@@ -135,7 +153,7 @@ def _reference(
         {
             "contained": contained,
             "masterIdentifier": _unique(entry.id),
-            "identifier": [{"use": "official", "system": _URI, "value": full}],
+            "identifier": [{"use": "official", **reference_identifier(submission, n)}],
             "status": "current",
             "type": _concept(entry.type),
             "category": [_concept(entry.class_)] if entry.class_ else [],
