@@ -62,6 +62,8 @@ class Direct:
             attached = self._attached(parcel)
         except FormatError as e:
             return Receipt("refuse", str(e))
+        if attached is None:
+            return Receipt("sent", "nothing to deliver: it wrote no document")
         try:
             certificates = self._trust.recipients(settings.to)
         except HubError as e:
@@ -97,12 +99,16 @@ class Direct:
             raise HubError("not believed", why="it is signed by a certificate of another address")
         self._trust.check(signed.signer, signed.others, "sign")
 
-    def _attached(self, parcel: Parcel) -> Attached:
-        """Return what is attached: a package as it came, or one of the documents, or the document."""
+    def _attached(self, parcel: Parcel) -> Attached | None:
+        """Return what is attached: a package as it came, or one of the documents, or the document; None where
+        there is none.
+        """
         settings, sharing = self._settings, self._settings.sharing
         if recognise(parcel.body) == "xdm":
             return Attached("documents.zip", "application/zip", parcel.body)
         entries = documents_of(parcel, sharing.said if sharing is not None else Sharing(), self._base)
+        if not entries:
+            return None
         if sharing is None or settings.attach == "document":
             if len(entries) != 1:
                 raise FormatError(

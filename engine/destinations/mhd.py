@@ -22,13 +22,14 @@ from engine.destinations.mhd_settings import MhdSettings
 from engine.destinations.shared_documents import documents_of, submission_of
 from engine.fhir import jsonio
 from engine.formats.xds.ebrim import Submission
-from engine.formats.xds.entry import DocumentEntry, one_patient
+from engine.formats.xds.entry import DocumentEntry, Number, oid_of, one_patient
 from engine.formats.xds.provide import (
     check_metadata,
     patient_resource,
     provide_bundle,
     reference_identifier,
     set_identifier,
+    unique_identifier,
 )
 from engine.kernel.delivery import Around, DestinationKind, Parcel, Receipt, Verdict
 from engine.kernel.errors import ConfigError, FormatError, HubError
@@ -96,14 +97,23 @@ class Mhd:
     def _deliver(self, parcel: Parcel) -> Receipt:
         sharing = self._settings.sharing
         entries = documents_of(parcel, sharing.said, self._base)
+        if not entries:
+            return Receipt("sent", "nothing to deliver: it wrote no document")
         one_patient(entries)
         submission = submission_of(parcel, sharing)
         check_metadata(submission, entries, self._settings.metadata)
         if address := self._there(submission):
             return Receipt("sent", "the exchange has it already", reference=address)
         subject, patient = self._subject(submission, entries)
-        searched = {"List", "DocumentReference"} - self._unsearched
-        bundle = provide_bundle(submission, entries, self._settings.metadata, subject, patient, searched)
+        bundle = provide_bundle(
+            submission,
+            entries,
+            self._settings.metadata,
+            subject,
+            patient,
+            {"List", "DocumentReference"} - self._unsearched,
+            self._others(entries),
+        )
         answer = self._client.send("POST", "", jsonio.dumps(bundle))
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
@@ -134,7 +144,8 @@ class Mhd:
         settings = self._settings
         if settings.patient == "include":
             return patient_resource(submission, entries[0])
-        number = entries[0].patient_of(settings.sharing.domain)
+        first = entries[0]
+        number = first.patient_of(settings.sharing.domain) or first.patient_of(oid_of(settings.system))
         if number is None:
             raise FormatError(
                 "the documents cannot be provided",
@@ -168,6 +179,20 @@ class Mhd:
             return f"{kind}/{found[0]['id']}" if found else ""
         return ""
 
+    def _others(self, entries: list[DocumentEntry]) -> dict[Number, str]:
+        """Return the addresses there of documents that these replace or add to, as far as they are there."""
+        out = {}
+        for number in {number for entry in entries for _, number in entry.relates}:
+            try:
+                found = self._having("DocumentReference", unique_identifier(number))
+            except _Stopped as stopped:
+                if stopped.receipt.verdict == "retry":
+                    raise
+                break  # it searches no documents: it is told the number
+            if len(found) == 1:
+                out[number] = f"DocumentReference/{found[0]['id']}"
+        return out
+
     def _having(self, kind: str, identifier: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Return the resources of a type that have an identifier; a server that ignores the question answers
         others, too. Raises _Stopped where it does not answer it.
@@ -187,7 +212,7 @@ class Mhd:
             and one.get("id")
             and any(
                 i.get("system") == identifier["system"] and i.get("value") == identifier["value"]
-                for i in one.get("identifier") or ()
+                for i in (*(one.get("identifier") or ()), one.get("masterIdentifier") or {})
             )
         ]
 

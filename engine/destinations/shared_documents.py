@@ -48,13 +48,11 @@ def when_of(parcel: Parcel) -> datetime:
 
 
 def documents_of(parcel: Parcel, sharing: Sharing, identity_base: str) -> list[DocumentEntry]:
-    """Return the documents of a parcel."""
+    """Return the documents of a parcel: none, where it is a Bundle of something else."""
     if recognise(parcel.body) == "cda":
         return [entry_of_cda(parcel.body, sharing)]
     if parcel.media.partition(";")[0].strip() == "application/fhir+json":
-        found = entries_of_bundle(jsonio.loads(parcel.body), sharing, identity_base)
-        if found:
-            return found
+        return entries_of_bundle(jsonio.loads(parcel.body), sharing, identity_base, parcel.mentioned)
     raise FormatError(
         "nothing to share",
         why="what is delivered holds no document",

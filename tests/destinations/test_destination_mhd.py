@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,10 +265,48 @@ def test_a_document_of_a_message_is_provided(exchange: Exchange, around: Around)
     there.close()
 
 
+def test_what_a_document_replaces_is_found_there(exchange: Exchange, around: Around) -> None:
+    assert provided(exchange, around, parcel_of(SAMPLE).body).verdict == "sent"
+    (old,) = exchange.of("DocumentReference")
+    link = (
+        '<relatedDocument typeCode="%s"><parentDocument><id root="2.999.7.1" extension="%s"/>'
+        "</parentDocument></relatedDocument>"
+    )
+    there = Mhd(MhdSettings(**exchange.words), "hie", around)
+    for n, (word, code, number, target) in enumerate(
+        [
+            ("RPLC", "replaces", "D1", {"reference": f"DocumentReference/{old['id']}"}),
+            ("APND", "appends", "D99", {"type": "DocumentReference", "identifier": {
+                "system": "urn:oid:2.999.7.1", "value": "D99"}}),
+        ],
+        2,
+    ):  # fmt: skip
+        data = SAMPLE.replace(b"<documentationOf>", (link % (word, number)).encode() + b"<documentationOf>")
+        assert there.deliver(parcel_of(data, n)).verdict == "sent"
+        made = exchange.of("DocumentReference")[-1]
+        assert made["relatesTo"] == [{"code": code, "target": target}] and made["id"] != old["id"]
+    assert validate(exchange.bundles[-1]) == []
+    there.close()
+
+
+def test_documents_that_are_only_mentioned_and_other_things_are_not_shared(
+    exchange: Exchange, around: Around
+) -> None:
+    there = Mhd(MhdSettings(**exchange.words), "hie", around)
+    for parcel in (
+        replace(reference_bundle(), mentioned=("DocumentReference/d", "Patient/p")),
+        replace(reference_bundle(), body=b'{"resourceType": "Bundle", "type": "collection"}'),
+    ):
+        receipt = there.deliver(parcel)
+        assert (receipt.verdict, receipt.why) == ("sent", "nothing to deliver: it wrote no document")
+    assert exchange.bundles == []
+    there.close()
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"status": "entered-in-error"}, "holds no document"),
+        ({"status": "entered-in-error"}, "taken back or replaced"),
         ({"content": [{"attachment": {"url": "https://elsewhere.example/1"}}]}, "holds no document"),
         ({"content": [{"attachment": {"data": "QQ=="}}] * 2}, "holds 2 documents"),
         ({"content": [{"attachment": {"data": "?"}}]}, "no base64"),

@@ -138,6 +138,7 @@ class DocumentEntry:
     sex: str = ""  # HL7 table 0001
     service_start: str = ""
     service_stop: str = ""
+    relates: tuple[tuple[str, Number], ...] = ()  # replaces | appends | transforms, and the other document
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ __all__ = ["FORMAT_CODES", "entry_of_cda"]
 FORMAT_CODES = "1.3.6.1.4.1.19376.1.2.3"
 _US_HEADER = "2.16.840.1.113883.10.20.22.1.1"
 _SCANNED = "1.3.6.1.4.1.19376.1.2.20"
+_RELATED = {"RPLC": "replaces", "APND": "appends", "XFRM": "transforms"}
 _SEXES = {"F": "F", "M": "M", "UN": "O"}
 
 
@@ -68,6 +69,13 @@ def entry_of_cda(data: bytes, sharing: Sharing = Sharing()) -> DocumentEntry:
         sex=_SEXES.get(attr(child(patient, "administrativeGenderCode"), "code"), ""),
         service_start=_when(span.low or span.point) if span is not None else "",
         service_stop=_when(span.high) if span is not None else "",
+        relates=tuple(
+            (_RELATED[link.type], Number(one.root, one.extension))
+            for link in document.related
+            if link.type in _RELATED
+            for one in link.ids[:1]
+            if one.root and not one.null
+        ),
     )
 
 

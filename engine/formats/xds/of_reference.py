@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from engine.formats.content import recognise
@@ -26,12 +26,28 @@ _SEXES = {"female": "F", "male": "M", "other": "O"}
 _URI = "urn:ietf:rfc:3986"
 
 
-def entries_of_bundle(bundle: Mapping[str, Any], sharing: Sharing, identity_base: str) -> list[DocumentEntry]:
-    """Return the documents of a Bundle; a `FormatError` where one cannot be shared as it is."""
+def entries_of_bundle(
+    bundle: Mapping[str, Any], sharing: Sharing, identity_base: str, mentioned: Collection[str] = ()
+) -> list[DocumentEntry]:
+    """Return the documents of a Bundle; a `FormatError` where one cannot be shared as it is.
+
+    `mentioned`: the `Type/id` of what is there only because others refer to it.
+    """
     held = [e["resource"] for e in bundle.get("entry") or () if isinstance(e.get("resource"), dict)]
     by_name = {f"{r.get('resourceType')}/{r.get('id')}": r for r in held}
-    found = [r for r in held if r.get("resourceType") == "DocumentReference" and r.get("status") == "current"]
+    written = [r for name, r in by_name.items() if _is_document(r) and name not in mentioned]
+    found = [r for r in written if r.get("status") == "current"]
+    if written and not found:
+        raise FormatError(
+            "a document was taken back or replaced",
+            why="what was shared cannot be taken back by a message",
+            remedy="tell whoever has got it",
+        )
     return [_entry(one, by_name, sharing, identity_base) for one in found]
+
+
+def _is_document(resource: Mapping[str, Any]) -> bool:
+    return resource.get("resourceType") == "DocumentReference"
 
 
 def _entry(
@@ -69,7 +85,19 @@ def _entry(
         sex=_SEXES.get(patient.get("gender") or "", ""),
         service_start=period.get("start") or "",
         service_stop=period.get("end") or "",
+        relates=tuple(
+            (str(link.get("code")), number)
+            for link in said.get("relatesTo") or ()
+            if link.get("code") in ("replaces", "appends", "transforms")
+            and (number := _target(link.get("target") or {}, by_name)) is not None
+        ),
     )
+
+
+def _target(said: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> Number | None:
+    """Return the number of the document that another is about."""
+    there = by_name.get(said.get("reference", ""), {})
+    return _number(there.get("masterIdentifier")) or _number(said.get("identifier"))
 
 
 def _content(said: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -67,11 +68,13 @@ def provide_bundle(
     subject: Mapping[str, Any] | None,
     patient: Mapping[str, Any] | None = None,
     searched: Collection[str] = ("List", "DocumentReference"),
+    there: Mapping[Number, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Make the bundle.
 
     `subject`: the reference to the patient; `patient`: an entry that goes along; `searched`: the types that
-    can be searched by identifier where it goes, and so are created only where they are not there.
+    can be searched by identifier where it goes, and so are created only where they are not there; `there`:
+    the address of documents that others replace or add to.
     """
     profile = f"{_PROFILES}IHE.MHD.{metadata.capitalize()}."
     references, documents = [], []
@@ -85,6 +88,8 @@ def provide_bundle(
         )
         body = _reference(submission, entry, n, address, subject)
         body["meta"] = {"profile": [profile + "DocumentReference"]}
+        links = [{"code": code, "target": _document(number, there)} for code, number in entry.relates]
+        body.update({"relatesTo": links} if links else {})
         found_by = _query(body["masterIdentifier"]) if "DocumentReference" in searched else ""
         references.append(_entry(full, "DocumentReference", body, found_by))
     full = f"urn:uuid:{name_from(submission.key, 'set')}"
@@ -204,7 +209,19 @@ def _query(identifier: Mapping[str, Any]) -> str:
     return "identifier=" + quote(f"{identifier['system']}|{identifier['value']}", safe="")
 
 
-def _unique(number: Number) -> dict[str, Any]:
+def _document(number: Number, there: Mapping[Number, str]) -> dict[str, Any]:
+    """Refer to a document: by its address there, else by its number."""
+    if address := there.get(number):
+        return {"reference": address}
+    return {"type": "DocumentReference", "identifier": unique_identifier(number)}
+
+
+def unique_identifier(number: Number) -> dict[str, str]:
+    """Return what a document is found by at who has it."""
+    return {name: value for name, value in _unique(number).items() if name != "use"}
+
+
+def _unique(number: Number) -> dict[str, str]:
     """Write a document's number: a UUID or an OID as its own address, else the number below its OID."""
     if number.extension:
         return {"use": "usual", "system": _authority(number.root), "value": number.extension}
