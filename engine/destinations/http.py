@@ -118,8 +118,10 @@ class Http:
             url = self._url.fill(parcel, lambda value: quote(value, safe=""))
             headers = self._headers_of(parcel)
             client = self._opened()
+        except ConfigError as e:  # a file of a certificate, which may come back
+            return Receipt("retry", str(e), down=True)
         except HubError as e:
-            return Receipt("park", str(e), down=isinstance(e, ConfigError))
+            return Receipt("park", str(e))
         request = client.build_request(self._settings.method, url, content=parcel.body, headers=headers)
         evidence = asked(request, parcel.body, self._hidden)
         try:

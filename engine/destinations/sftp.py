@@ -123,8 +123,9 @@ class Sftp:
 
         client = await self._there()
         fresh = str(self._folder / Names.unfinished(name, parcel.key))
-        if name.parent != PurePosixPath("."):
-            await self._in_time(client.makedirs(str(self._folder / name.parent), exist_ok=True))
+        folder = str(self._folder / name.parent)
+        if name.parent != PurePosixPath(".") and not await self._in_time(client.isdir(folder)):
+            await self._in_time(client.makedirs(folder, exist_ok=True))
         names = [name, Names.both(name, parcel.key)] if self._settings.exists == "both" else [name]
         for one in names:
             if await self._holds(client, str(self._folder / one), parcel.body):

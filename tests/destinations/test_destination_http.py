@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import uvicorn
 from behaviour import MARKS, Behaviour
@@ -164,6 +165,13 @@ class TestHttp(Behaviour):
         assert (receipt.verdict, receipt.down) == ("retry", True) and "credentials" in receipt.why
         with pytest.raises(Exception, match="401"):
             there.check()
+
+    def test_a_file_of_authorities_that_is_gone(self, side: Server, made: Any, tmp_path: Path) -> None:
+        there = made(tls={"ca": tmp_path / "ca.pem"})
+        receipt = there.deliver(self.parcel())
+        assert (receipt.verdict, receipt.down) == ("retry", True) and "ca.pem" in receipt.why
+        (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
+        assert there.deliver(self.parcel()).verdict == "sent"
 
     def test_an_address_of_this_parcel_that_is_not_there(self, side: Server, made: Any) -> None:
         side.status = 404
