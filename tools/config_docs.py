@@ -53,6 +53,7 @@ from engine.kernel.config import (  # noqa: E402
     QueueSettings,
     SendersSettings,
     TerminologySettings,
+    TraceSettings,
     WebTlsSettings,
 )
 from engine.kernel.critical_settings import CriticalSettings  # noqa: E402
@@ -84,6 +85,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml", "", Config),
     ("config.yaml, `queue:`", "queue.", QueueSettings),
     ("config.yaml, `health:`", "health.", HealthSettings),
+    ("config.yaml, `traces:`", "traces.", TraceSettings),
     ("config.yaml, `keep:`", "keep.", KeepSettings),
     ("config.yaml, `objects:`", "objects.", ObjectSettings),
     ("config.yaml, `console:`", "console.", ConsoleSettings),

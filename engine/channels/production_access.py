@@ -26,6 +26,7 @@ _SECRETS = (
     ("objects", "access_key"),
     ("objects", "secret_key"),
     ("queue", "password"),
+    ("traces", "token"),
 )
 
 

@@ -26,6 +26,8 @@ def weak_links(config: Config) -> Weak:
     yield from _databases(config)
     yield from _queue(config)
     yield from _health(config)
+    if config.traces.otlp and _plain(config.traces.otlp):
+        yield config.at("traces"), "traces: the collector is reached without TLS", "write https://"
     if config.objects.s3 and _plain(config.objects.s3):
         yield (
             config.at("objects.s3"),

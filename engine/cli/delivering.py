@@ -15,14 +15,16 @@ from engine.channels.definition import Channel
 from engine.channels.delivering.metrics import write_metrics
 from engine.channels.delivering.notices import notices_of
 from engine.channels.delivering.parcels import Parcels
-from engine.channels.delivering.places import around, destinations_of
+from engine.channels.delivering.places import Destined, around, destinations_of
 from engine.channels.delivering.running import Delivering
 from engine.channels.keeping import keep_deliveries
 from engine.channels.opening import open_journal, open_store
 from engine.channels.orders.hearing import hearing
 from engine.channels.sharing import open_queue
+from engine.channels.spans import open_spans, watch
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
+from engine.kernel.delivery import Destination
 from engine.kernel.errors import StoreUnavailable
 from engine.security.keys import Keyring
 
@@ -44,6 +46,13 @@ def run_deliveries(
     journal, store = open_journal(config, keyring), open_store(config, keyring)
     queue = open_queue(config, "deliveries")
     parcels = partial(Parcels, config.root, config.identity_base, keyring, journal, store)
+    hear, spans = hearing(channels, journal, now_ms), open_spans(config, "deliveries")
+
+    def made(place: Destined, line: Destination) -> None:
+        hear(place, line)
+        if spans is not None:
+            watch(line, place.name, place.kind.word, spans)
+
     delivering = Delivering(
         places,
         around(config),
@@ -53,7 +62,7 @@ def run_deliveries(
         stale=parcels().stale,
         turn=lambda name: queue.turn(f"to-{name}"),
         beside=notices_of(places, around(config), store.deliveries, now_ms),
-        made=hearing(channels, journal, now_ms),
+        made=made,
     )
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()
@@ -70,6 +79,8 @@ def run_deliveries(
                 break
     finally:
         delivering.stop(STOP)
+        if spans is not None:
+            spans.close()
         queue.close()
         store.close()
         journal.close()

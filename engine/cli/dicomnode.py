@@ -32,6 +32,7 @@ from engine.channels.node.telling import StatusOut
 from engine.channels.node.worklist import Worklist
 from engine.channels.opening import open_journal, open_store
 from engine.channels.sharing import open_queue, ringing
+from engine.channels.spans import traced_journal
 from engine.destinations.dicom import Outcome, Outgoing, report_commitment, store
 from engine.destinations.mllp import send
 from engine.journal.sql import SqlJournal
@@ -71,7 +72,8 @@ class _Process:
         self._config, self._nodes = config, nodes
         words = {c.name: maps.of("dicom").program(c.site or "standard").sender("") for c in channels}
         self._words, self._terminology = words, maps.terminology
-        self.journal: SqlJournal = ringing(config, "dicom", open_journal(config, keyring))
+        journal = ringing(config, "dicom", open_journal(config, keyring))
+        self.journal: SqlJournal = traced_journal(config, "dicom", journal)
         self.store: SqlStore = open_store(config, keyring)
         self.imaging: Imaging = open_imaging(config, keyring)
         self.metrics = NodeMetrics()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from engine.channels.definition import Channel
 from engine.channels.opening import open_journal
 from engine.channels.sharing import open_queue, ringing
+from engine.channels.spans import traced_journal
 from engine.kernel.config import Config
 from engine.listeners.file_settings import FolderChannel, SftpChannel
 from engine.security.keys import Keyring
@@ -41,7 +42,7 @@ def run_files(
     run(
         settings,
         ways,
-        lambda: ringing(config, "files", open_journal(config, keyring)),
+        lambda: traced_journal(config, "files", ringing(config, "files", open_journal(config, keyring))),
         ready=lambda addresses: ready(
             " ".join(f"{w.channel}={a}" for w, a in zip(ways, addresses, strict=True))
         ),

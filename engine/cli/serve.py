@@ -30,6 +30,7 @@ from engine.channels.production import judge
 from engine.channels.renewal import Renewal, project_digest
 from engine.channels.restarts import asked_file, check_way
 from engine.channels.sharing import check_queue, open_queue, ringing, shared
+from engine.channels.spans import TracedPipeline, TracedStore, open_spans, traced_journal
 from engine.channels.spreading import catch_up
 from engine.channels.worker import Worker
 from engine.cli import watching
@@ -181,7 +182,9 @@ def _listeners(started: Started, keyring: Keyring, ready: Callable[[str], None])
     run(
         settings,
         ports,
-        lambda: ringing(config, "listeners", open_journal(config, keyring)),
+        lambda: traced_journal(
+            config, "listeners", ringing(config, "listeners", open_journal(config, keyring))
+        ),
         ready=lambda addresses: ready(
             " ".join(f"{p.channel}={a}" for p, a in zip(ports, addresses, strict=True))
         ),
@@ -231,7 +234,15 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
     renewal = Renewal(config, pipeline, started.digest, name, started.listen, searched)
     own = shared_out(journal.lanes, index, config.workers)
     queue = open_queue(config, name, own, journal.lanes, store.owners())
-    worker = Worker(journal, store, pipeline, queue, slot, renewal)
+    spans = open_spans(config, name)  # where nothing is traced, nothing is wrapped, and nothing is paid
+    worker = Worker(
+        journal,
+        TracedStore(store, spans) if spans is not None else store,
+        TracedPipeline(pipeline, spans) if spans is not None else pipeline,
+        queue,
+        slot,
+        renewal,
+    )
     searched(started.channels)
     metrics = WorkerMetrics(worker, config.metrics_dir / f"{name}.prom")
     collecting = Collecting()
@@ -246,6 +257,8 @@ def _worker(started: Started, keyring: Keyring, index: int, ready: Callable[[str
     finally:
         queue.close()  # first, so that others go on with these lanes at once
         metrics.write()
+        if spans is not None:
+            spans.close()
         store.close()
         journal.close()
 

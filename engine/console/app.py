@@ -26,6 +26,7 @@ from engine.channels.node.opening import Imaging
 from engine.channels.opening import open_journal, open_staff, open_store
 from engine.channels.profiling.watch import Watch as SenderWatch
 from engine.channels.sharing import open_queue
+from engine.channels.spans import traced_journal
 from engine.console.callers import Callers
 from engine.console.desk import Desk, outcome_reply, problem
 from engine.console.dicomweb import DicomWeb, add_dicomweb
@@ -208,7 +209,7 @@ def run_console(
     learning: SenderWatch | None = None
     queue: WorkQueue | None = None
     try:
-        journal = open_journal(config, keyring)
+        journal = traced_journal(config, "console", open_journal(config, keyring))
         store = open_store(config, keyring)
         staff = open_staff(config, keyring)
         looking = watching(config, keyring, journal, store, staff, channels)

@@ -23,6 +23,7 @@ from engine.kernel.health_settings import HealthSettings
 from engine.kernel.queue_settings import QueueSettings
 from engine.kernel.secrets import SECRET, with_secrets
 from engine.kernel.subscription_settings import SubscriptionSettings
+from engine.kernel.trace_settings import TraceSettings
 from engine.kernel.web_settings import ConsoleSettings, WebTlsSettings
 from engine.kernel.yamlfile import Map, load, plain
 
@@ -36,6 +37,7 @@ __all__ = [
     "QueueSettings",
     "SendersSettings",
     "TerminologySettings",
+    "TraceSettings",
     "WebTlsSettings",
     "default_workers",
     "load_config",
@@ -243,6 +245,11 @@ class Config(BaseModel):
         default=HealthSettings(),
         description="Ports on which each role of this node says whether it lives and is ready.",
         examples=[{"workers": "127.0.0.1:9103"}],
+    )
+    traces: TraceSettings = Field(
+        default=TraceSettings(),
+        description="Spans that follow one message, to an OpenTelemetry collector.",
+        examples=[{"otlp": "https://otel.mercy.example:4318/v1/traces"}],
     )
     log: Literal["text", "json"] = Field(
         default="text",

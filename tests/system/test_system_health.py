@@ -12,13 +12,18 @@ import httpx
 import pytest
 from hub_process import Hub, free_ports, send, wait_for
 from system_messages import result
+from trace_collector import Collector
+
+from engine.channels.spans import ids_of
 
 
 def test_a_node_without_console(make_hub: Callable[..., Hub]) -> None:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
+    collector = Collector()
     hub = make_hub(
         parts="listeners,workers",
+        traces=f"{{otlp: '{collector.address}'}}",
         health=f"{{listeners: '{address}', workers: '{address}', drain_seconds: 2}}",
         log="json",
     )
@@ -57,3 +62,13 @@ def test_a_node_without_console(make_hub: Callable[..., Hub]) -> None:
     assert all({"at", "level", "process", "logger", "event"} == set(one) for one in lines)
     with hub.inside() as (journal, _):
         assert journal.head() == 2
+    trace, _ = ids_of(
+        hub.config.identity_base, hub.config.hub, 1
+    )  # two processes joined it by the number alone
+    assert {(s.name, s.process) for s in collector.spans if s.trace == trace} == {
+        ("listener.receive", "listeners"),
+        ("journal.append", "listeners"),
+        ("worker.work", "worker-0"),
+        ("store.apply", "worker-0"),
+    }
+    collector.close()
