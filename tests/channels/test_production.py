@@ -73,7 +73,7 @@ def test_sound_settings_pass(judged: Judge) -> None:
         ),
         ({"key_file": True}, "config.yaml", "a key file lies in the project folder: hub.key"),
         (
-            {"config": GOOD + "health: {workers: '0.0.0.0:9103'}\n"},
+            {"config": GOOD + "health: {workers: '0.0.0.0:9'}\n"},
             "config.yaml:5",
             "health: workers: 0.0.0.0",
         ),
