@@ -26,6 +26,11 @@ import pytest
 from hypothesis import settings
 from quick_databases import Spares, copy_fresh_databases
 
+# Some hundred processes are started here, and each would compile the engine anew where the environment
+# forbids to keep what is compiled (it is kept where Python keeps it, in __pycache__).
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # the suite draws the same examples every time, so that a run says something of the change and not of chance;
 # HUB_FUZZ=1 draws new ones (docs/developers/testing.md)
 settings.register_profile("steady", derandomize=True)
@@ -190,6 +195,11 @@ def dicom_peers() -> None:
 
 
 _WITH_SBIN = os.environ.get("PATH", "") + ":/usr/sbin"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the soak: it waits for minutes while others work."""
+    items.sort(key=lambda item: "test_system_soak" not in item.nodeid)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
