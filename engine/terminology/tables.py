@@ -14,6 +14,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.kernel.errors import ConfigError
 from engine.terminology import damage
@@ -33,6 +34,7 @@ COLUMNS = (
     "on",
     "note",
 )
+_SMALL = 32 << 10
 TRANSLATING = frozenset({"equal", "equivalent", "wider"})
 EQUIVALENCES = TRANSLATING | {"narrower", "inexact", "unmatched"}
 _QUOTE = 'put "..." around a text that contains a comma'
@@ -91,6 +93,16 @@ class CodeSystem:
 
 def read_table(data: bytes, name: str) -> tuple[TableRow, ...]:
     """Read one table; `name` is the file as errors show it. Raises ConfigError."""
+    return _known(data, name) if len(data) <= _SMALL else _read(data, name)
+
+
+@lru_cache(maxsize=512)
+def _known(data: bytes, name: str) -> tuple[TableRow, ...]:
+    """Read a small table once: a draft has nearly all of them in common with what is live."""
+    return _read(data, name)
+
+
+def _read(data: bytes, name: str) -> tuple[TableRow, ...]:
     lines = _lines(data, name)
     header = next(lines, (1, []))[1]
     if tuple(header) != COLUMNS:

@@ -58,11 +58,16 @@ def test_every_route_says_what_it_needs(console: Console) -> None:
 def test_every_role_passes_where_it_may_and_nowhere_else(fresh_console: Callable[[], Console]) -> None:
     console = fresh_console()  # what is sent may change something
     received(console.project)
+    books = 0
     for role, permissions in ROLES.items():
         someone = console.as_(role)
         for method, path, needs in ways(console):
             if path.endswith("/events") or needs in ("open", "self"):
                 continue
+            if path == "/maps/book.xlsx" and needs in permissions:
+                books += 1
+                if books > 1:
+                    continue  # the workbook of all maps takes seconds, and is the same for all who may
             answer = (
                 someone.client.get(filled(path), follow_redirects=False)
                 if method == "GET"

@@ -51,9 +51,5 @@ def test_as_looking_at_each_one(
         found = journal.briefs.newest(where, above=above, below=below, limit=limit)
         inside = [b for b in every if above < b.id < below]
         assert found == [b for b in inside if where.fits(b)][:limit]
-        assert {b for b in every if where.fits(b)} <= {b for b in every if journal_span(journal, where, b.id)}
-
-
-def journal_span(journal: SqlJournal, where: Where, entry: int) -> bool:
-    above, below = journal.briefs.span(where.since, where.until)
-    return above < entry < below
+        above, below = journal.briefs.span(since, until)
+        assert {b for b in every if where.fits(b)} <= {b for b in every if above < b.id < below}

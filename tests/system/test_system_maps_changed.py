@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,13 +28,20 @@ change:
 """
 
 
-def lab(control: str, value: str, status: str, at: str = "20260115084500-0500", told: str = "") -> bytes:
+def lab(
+    control: str,
+    value: str,
+    status: str,
+    at: str = "20260115084500-0500",
+    told: str = "",
+    patient: str = "77",
+) -> bytes:
     """Make a result whose body site stands in OBX-17, where the standard has the method."""
     return (
         f"MSH|^~\\&|SYSLAB|EAST|HUB|HOSP|{told or '20260115093000-0500'}||ORU^R01^ORU_R01|{control}|P|2.5.1\r"
-        "PID|1||77^^^SYSTEST^MR||Doe^Ada||19800214|F\r"
-        "ORC|RE|P1^EHR|F1^SYSLAB\r"
-        f"OBR|1|P1^EHR|F1^SYSLAB|2823-3^Potassium^LN|||{at}||||||||||||||||||{status}\r"
+        f"PID|1||{patient}^^^SYSTEST^MR||Doe^Ada||19800214|F\r"
+        f"ORC|RE|P{patient}^EHR|F{patient}^SYSLAB\r"
+        f"OBR|1|P{patient}^EHR|F{patient}^SYSLAB|2823-3^Potassium^LN|||{at}||||||||||||||||||{status}\r"
         f"OBX|1|NM|2823-3^Potassium^LN||{value}|mmol/L^^UCUM|||||{status}|||{at}|||ARM^Arm^L\r"
     ).encode()
 
@@ -111,45 +118,59 @@ def test_a_replay_under_changed_maps_and_a_changed_site(make_hub: Callable[..., 
         assert {r["text"] for r in newest["reason"]} == {"OBX-17 is the body site"}
 
 
+@pytest.fixture(scope="module")
+def chicago(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A running hub whose sender lives by the clocks of Chicago."""
+    hub = Hub(tmp_path_factory.mktemp("chicago"))
+    site(hub, "interpretation: skip")
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+def of(hub: Hub, entry: int, kind: str = "Observation") -> dict[str, Any]:
+    """Return the resource of a type that an entry wrote."""
+    with hub.inside() as (_, store):
+        (name,) = {id_ for type_, id_, *_ in store.written_by(entry) if type_ == kind}
+        found = store.read(kind, name)
+        assert found is not None
+        return found
+
+
 @pytest.mark.parametrize(
-    ("at", "kept", "flag"),
+    ("patient", "at", "kept", "flag"),
     [
-        ("20261101013000", "2026-11-01", "dst-ambiguous"),
-        ("20260308023000", "2026-03-08", "dst-gap"),
-        ("20260308033000", "2026-03-08T03:30:00-05:00", ""),
-        ("20261101013000-0600", "2026-11-01T01:30:00-06:00", ""),
+        ("81", "20261101013000", "2026-11-01", "dst-ambiguous"),
+        ("82", "20260308023000", "2026-03-08", "dst-gap"),
+        ("83", "20260308033000", "2026-03-08T03:30:00-05:00", ""),
+        ("84", "20261101013000-0600", "2026-11-01T01:30:00-06:00", ""),
     ],
 )
 def test_a_sites_local_time_where_clocks_are_set(
-    make_hub: Callable[..., Hub], at: str, kept: str, flag: str
+    chicago: Hub, patient: str, at: str, kept: str, flag: str
 ) -> None:
-    hub = make_hub()
-    site(hub, "interpretation: skip")
-    hub.start()
-    assert send(hub.ports["lab_oru"], lab("Z1", "4.1", "F", at)) == ["AA"]
-    hub.drained()
-    assert hub.stop() == 0
-    with hub.inside() as (_, store):
-        assert only(store, "Observation")["effectiveDateTime"] == kept
-        outcome = store.outcome(1)
+    assert send(chicago.ports["lab_oru"], lab(f"Z{patient}", "4.1", "F", at, patient=patient)) == ["AA"]
+    chicago.drained()
+    with chicago.inside() as (journal, store):
+        entry = journal.head()
+        outcome = store.outcome(entry)
         assert outcome is not None
         assert [f.code for f in outcome.flags if f.code.startswith("dst")] == ([flag] if flag else [])
+    assert of(chicago, entry)["effectiveDateTime"] == kept
 
 
-def test_an_hour_that_comes_twice_is_no_time_to_compare_by(make_hub: Callable[..., Hub]) -> None:
-    hub = make_hub()
-    site(hub, "interpretation: skip")
-    hub.start()
-    port = hub.ports["lab_oru"]
+def test_an_hour_that_comes_twice_is_no_time_to_compare_by(chicago: Hub) -> None:
+    port = chicago.ports["lab_oru"]
+    first = 0
     for control, value, told in (
         ("Y1", "4.1", "20261101014500"),
         ("Y2", "4.2", "20261101013000"),  # perhaps half an hour later
         ("Y3", "4.3", "20261101030000"),
         ("Y4", "4.4", "20261101023000"),  # surely earlier
     ):
-        assert send(port, lab(control, value, "F", told=told)) == ["AA"]
-        hub.drained()
-        with hub.inside() as (_, store):
-            value_now = str(only(store, "Observation")["valueQuantity"]["value"])
-            assert value_now == ("4.3" if control == "Y4" else value)
-    assert hub.stop() == 0
+        assert send(port, lab(control, value, "F", told=told, patient="90")) == ["AA"]
+        chicago.drained()
+        with chicago.inside() as (journal, _):
+            first = first or journal.head()
+        value_now = str(of(chicago, first)["valueQuantity"]["value"])
+        assert value_now == ("4.3" if control == "Y4" else value)
