@@ -24,7 +24,7 @@ from engine.destinations.http_auth import authorization
 from engine.kernel.errors import HubError
 from engine.security.signing import ALGORITHMS, FILE, Algorithm, SigningKeys
 
-__all__ = ["Tokens", "Unproven", "tokens_for"]
+__all__ = ["Tokens", "Unproven", "tokens_by_secret", "tokens_for"]
 
 _RENEW = 0.8  # of a token's life
 _LIFE = 300.0  # seconds of a token whose answer does not say
@@ -103,9 +103,13 @@ def tokens_for(settings: FhirSettings, root: Path, data: Path) -> Tokens:
         keys = SigningKeys(root / smart.keys if smart.keys else data / FILE)
         return Tokens(lambda client: _asserted(client, settings.url, smart, keys), time.monotonic)
     if settings.client_secret is not None:
-        shared = settings.client_secret
-        return Tokens(lambda client: _secret(client, settings.url, shared), time.monotonic)
+        return tokens_by_secret(settings.client_secret, settings.url)
     return _Fixed("")
+
+
+def tokens_by_secret(shared: ClientSecretSettings, base: str) -> Tokens:
+    """Return what proves who we are to a server, by access tokens for a shared secret."""
+    return Tokens(lambda client: _secret(client, base, shared), time.monotonic)
 
 
 def _asserted(client: httpx.Client, base: str, smart: SmartSettings, keys: SigningKeys) -> tuple[str, float]:

@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.destinations.fhir_settings import ClientSecretSettings
+from engine.destinations.fhir_tokens import Unproven, tokens_by_secret
 from engine.destinations.http_answers import answered, asked, meaning, not_reached, phrase, retry_after
 from engine.destinations.http_auth import CallerAuth, authorization
 from engine.destinations.production import on_this_machine, refuse_weak
@@ -61,6 +63,19 @@ class HttpDestination(BaseModel):
         description="Who we say we are.",
         examples=[{"bearer": "${secret:ERP_TOKEN}"}],
     )
+    client_secret: ClientSecretSettings | None = Field(
+        default=None,
+        description="Access tokens for a shared secret (OAuth 2.0 client credentials), in place of `auth`; "
+        "with `token_url` and `scope`.",
+        examples=[
+            {
+                "client_id": "mercy-hub",
+                "secret": "${secret:ERP_SECRET}",
+                "token_url": "https://login.mercy.example/token",
+                "scope": "messages.write",
+            }
+        ],
+    )
     tls: ClientTls | None = Field(
         default=None,
         description="Whom to believe, and our own certificate.",
@@ -86,6 +101,11 @@ class HttpDestination(BaseModel):
     @model_validator(mode="after")
     def _words(self) -> HttpDestination:
         Template(self.url, FACTS if self.patient_data_in_url else PLAIN_FACTS)
+        shared = self.client_secret
+        if shared is not None and self.auth is not None:
+            raise ValueError("auth and client_secret: one way to prove who we are is enough")
+        if shared is not None and not {"token_url", "scope"} <= shared.model_fields_set:
+            raise ValueError("client_secret: needs token_url and scope")
         return self
 
     def weaknesses(self) -> Iterator[tuple[str, str]]:
@@ -109,6 +129,8 @@ class Http:
         self._signed = signed
         self._tls = settings.tls.below(around.root) if settings.tls is not None else None
         self._client: httpx.Client | None = None
+        shared = settings.client_secret
+        self._tokens = tokens_by_secret(shared, settings.url) if shared is not None else None
         parts = urlsplit(settings.url)
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -116,9 +138,9 @@ class Http:
         """Send one parcel; say what the answer means."""
         try:
             url = self._url.fill(parcel, lambda value: quote(value, safe=""))
-            headers = self._headers_of(parcel)
             client = self._opened()
-        except ConfigError as e:  # a file of a certificate, which may come back
+            headers = self._headers_of(parcel, client)
+        except (ConfigError, Unproven) as e:  # a certificate's file or a token, which may come back
             return Receipt("retry", str(e), down=True)
         except HubError as e:
             return Receipt("park", str(e))
@@ -126,6 +148,10 @@ class Http:
         evidence = asked(request, parcel.body, self._hidden)
         try:
             answer, body = self._exchanged(client, request)
+            if answer.status_code == 401 and self._renewed(request, client):
+                answer, body = self._exchanged(client, request)
+        except Unproven as e:
+            return Receipt("retry", str(e), evidence, down=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             self.close()
             return not_reached(e, self._where, evidence)
@@ -146,7 +172,7 @@ class Http:
         """Ask what the address offers (OPTIONS), which changes nothing there. Raises HubError."""
         client = self._opened()
         url = self._url.head.partition("?")[0] if self._url.facts else self._settings.url
-        request = client.build_request("OPTIONS", url, headers=self._known())
+        request = client.build_request("OPTIONS", url, headers=self._known(client))
         try:
             answer, _ = self._exchanged(client, request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
@@ -191,15 +217,24 @@ class Http:
         finally:
             answer.close()
 
-    def _headers_of(self, parcel: Parcel) -> dict[str, str]:
+    def _renewed(self, request: httpx.Request, client: httpx.Client) -> bool:
+        """Put another token into a request whose token was refused; False where there is none. Raises Unproven."""
+        if self._tokens is None or not self._tokens.refused(request.headers["Authorization"]):
+            return False
+        request.headers["Authorization"] = self._tokens.header(client)
+        return True
+
+    def _headers_of(self, parcel: Parcel, client: httpx.Client) -> dict[str, str]:
         made = {name: value.fill(parcel, _one_line) for name, value in self._headers.items()}
-        made |= self._known() | {"Content-Type": parcel.media, "Idempotency-Key": parcel.key}
+        made |= self._known(client) | {"Content-Type": parcel.media, "Idempotency-Key": parcel.key}
         return made | (dict(self._signed(parcel)) if self._signed is not None else {})
 
-    def _known(self) -> dict[str, str]:
+    def _known(self, client: httpx.Client) -> dict[str, str]:
         made = {"User-Agent": "hub"}
         if self._settings.auth is not None:
             made["Authorization"] = authorization(self._settings.auth)
+        elif self._tokens is not None:
+            made["Authorization"] = self._tokens.header(client)
         return made
 
 

@@ -39,7 +39,13 @@ class Server:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.bodies: list[bytes] = []
         self.status, self.headers, self.quotes = 201, {}, False
-        app = Starlette(routes=[Route("/{path:path}", self._take, methods=["POST", "PUT", "OPTIONS"])])
+        self.given: list[str] = []  # tokens for the shared secret; `old` ones are believed no more
+        app = Starlette(
+            routes=[
+                Route("/token", self._token, methods=["POST"]),
+                Route("/{path:path}", self._take, methods=["POST", "PUT", "OPTIONS"]),
+            ]
+        )
         app.add_middleware(
             IdempotencyHeaderMiddleware, backend=MemoryBackend(), applicable_methods=["POST", "PUT"]
         )
@@ -53,10 +59,17 @@ class Server:
         self.words: dict[str, Any] = {"url": f"{self.url}/in", "auth": {"bearer": TOKEN}}
         self.secrets = (TOKEN,)
 
+    async def _token(self, request: Request) -> Response:
+        if request.headers.get("authorization") != "Basic bWVyY3k6c2VzYW1l":  # mercy:sesame
+            return JSONResponse({"error": "invalid_client"}, 401)
+        self.given.append(f"given-{len(self.given)}")
+        return JSONResponse({"access_token": self.given[-1], "token_type": "Bearer", "expires_in": 300})
+
     async def _take(self, request: Request) -> Response:
         body = await request.body()
         self.requests.append((request.method, str(request.url.path), dict(request.headers), body))
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+        believed = self.given[-1:] or [TOKEN]
+        if request.headers.get("authorization") not in [f"Bearer {token}" for token in believed]:
             return JSONResponse({}, 401)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "POST"})
@@ -166,6 +179,19 @@ class TestHttp(Behaviour):
         with pytest.raises(Exception, match="401"):
             there.check()
 
+    def test_tokens_for_a_shared_secret(self, side: Server, made: Any) -> None:
+        shared = {"client_id": "mercy", "secret": "sesame", "token_url": f"{side.url}/token", "scope": "in"}
+        there = made(auth=None, client_secret=shared)
+        assert there.deliver(self.parcel(1)).verdict == "sent" and len(side.given) == 1
+        assert there.deliver(self.parcel(2)).verdict == "sent" and len(side.given) == 1
+        side.given.append("another")  # the first is believed no more
+        receipt = there.deliver(self.parcel(3))
+        assert receipt.verdict == "sent" and len(side.given) == 3 and b"given-" not in receipt.request
+        assert len(side.taken()) == 3 and "OPTIONS" in there.check()
+        wrong = made(auth=None, client_secret={**shared, "secret": "open-wide"})
+        receipt = wrong.deliver(self.parcel(4))
+        assert (receipt.verdict, receipt.down) == ("retry", True) and "open-wide" not in receipt.why
+
     def test_a_file_of_authorities_that_is_gone(self, side: Server, made: Any, tmp_path: Path) -> None:
         there = made(tls={"ca": tmp_path / "ca.pem"})
         receipt = there.deliver(self.parcel())
@@ -212,6 +238,10 @@ _KEPT: list[Any] = []
         ({"url": "https://e.example/", "headers": {"X-A": "x\r\nX-B: y"}}, "single line"),
         ({"url": "https://e.example/", "headers": {"X A": "x"}}, "no name"),
         ({"url": "https://e.example/", "auth": {"bearer": "t", "user": "u", "password": "p"}}, "takes"),
+        (
+            {"url": "https://e.example/", "client_secret": {"client_id": "x", "secret": "y"}},
+            "needs token_url",
+        ),
         ({"url": "https://e.example/", "tls": {"key": "k.pem"}}, "certificate"),
     ],
 )
