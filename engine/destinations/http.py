@@ -218,7 +218,7 @@ class Http:
             answer.close()
 
     def _renewed(self, request: httpx.Request, client: httpx.Client) -> bool:
-        """Put another token into a request whose token was refused; False where there is none. Raises Unproven."""
+        """Put another token in place of a refused one; False where there is none. Raises Unproven."""
         if self._tokens is None or not self._tokens.refused(request.headers["Authorization"]):
             return False
         request.headers["Authorization"] = self._tokens.header(client)

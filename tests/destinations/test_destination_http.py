@@ -39,13 +39,9 @@ class Server:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.bodies: list[bytes] = []
         self.status, self.headers, self.quotes = 201, {}, False
-        self.given: list[str] = []  # tokens for the shared secret; `old` ones are believed no more
-        app = Starlette(
-            routes=[
-                Route("/token", self._token, methods=["POST"]),
-                Route("/{path:path}", self._take, methods=["POST", "PUT", "OPTIONS"]),
-            ]
-        )
+        self.given: list[str] = []  # tokens; the newest is believed
+        takes = Route("/{path:path}", self._take, methods=["POST", "PUT", "OPTIONS"])
+        app = Starlette(routes=[Route("/token", self._token, methods=["POST"]), takes])
         app.add_middleware(
             IdempotencyHeaderMiddleware, backend=MemoryBackend(), applicable_methods=["POST", "PUT"]
         )
@@ -70,7 +66,7 @@ class Server:
         self.requests.append((request.method, str(request.url.path), dict(request.headers), body))
         believed = self.given[-1:] or [TOKEN]
         if request.headers.get("authorization") not in [f"Bearer {token}" for token in believed]:
-            return JSONResponse({}, 401)
+            return Response(status_code=401)  # what is JSON would be kept under the key
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "POST"})
         if self.status < 300:
