@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hub_project import Hub, make_project
 
+from engine.channels.replay import ask_replay
+
 HEAD = "MSH|^~\\&|{app}|NORTH|HUB|MERCY|20260501{n:06d}-0500||{kind}|M{n}|P|2.5.1\r"
-WHO = "PID|1||5501^^^NORTH&2.16.840.1.113883.19.5&ISO^MR||HALE^JUNE||19600606|F\r"
+WHO = "PID|1||{mrn}^^^NORTH&2.16.840.1.113883.19.5&ISO^MR||HALE^JUNE||19600606|F\r"
 RESULT = "OBX|1|NM|718-7^Hemoglobin^LN||12.1|g/dL^^UCUM|12-16|N|||F|||20260502083000-0500\r"
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Any]:
-    made = Hub.open(make_project(tmp_path / "project"))
-    count = 0
+class Case:
+    """One patient and order of a hub that all tests of this file share."""
 
-    def take(kind: str, *rest: str, app: str = "LIS") -> int:
-        nonlocal count
-        count += 1
-        body = HEAD.format(app=app, n=count, kind=kind) + WHO + "".join(rest)
-        entry = made.receive("lab_oru", body.encode())
-        made.work()
-        outcome = made.store.outcome(entry)
+    made = 0
+
+    def __init__(self, hub: Hub) -> None:
+        Case.made += 1
+        self.number, self.journal, self.store, self.work = f"P{Case.made}", hub.journal, hub.store, hub.work
+        self._hub, self._who = hub, WHO.format(mrn=f"55{Case.made:02d}")
+
+    def say(self, kind: str, *rest: str, app: str = "LIS") -> int:
+        count = Case.made * 20 + len(self._hub.entries)
+        self._hub.entries[f"{count}"] = count
+        body = HEAD.format(app=app, n=len(self._hub.entries), kind=kind) + self._who + "".join(rest)
+        entry = self._hub.receive("lab_oru", body.encode())
+        self.work()
+        outcome = self.store.outcome(entry)
         assert outcome is not None and outcome.status == "done", outcome
         return entry
 
-    made.say = take
+    def written(self, entry: int, kind: str) -> str:
+        return self._hub.written(entry, kind)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    made = Hub.open(make_project(tmp_path_factory.mktemp("orders") / "project"))
     yield made
     made.close()
 
 
-def place(hub: Any, control: str = "NW", number: str = "P1") -> str:
+@pytest.fixture
+def hub(shared: Hub) -> Case:
+    return Case(shared)
+
+
+def place(hub: Any, control: str = "NW", number: str = "") -> str:
+    number = number or hub.number
     order = hub.say(
         "ORM^O01^ORM_O01",
         f"ORC|{control}|{number}^EHR|||||||20260501090000-0500|||77^Welby^Marcus\r",
@@ -44,12 +62,13 @@ def place(hub: Any, control: str = "NW", number: str = "P1") -> str:
     return str(hub.written(order, "ServiceRequest"))
 
 
-def report(hub: Any, status: str, *, number: str = "P1", control: str = "RE", result: str = "F") -> int:
+def report(hub: Any, status: str, *, number: str = "", control: str = "RE", result: str = "F") -> int:
+    number = number or hub.number
     return int(
         hub.say(
             "ORU^R01^ORU_R01",
-            f"ORC|{control}|{number}^EHR|F1^LIS||{status}|||||||99^Other^Doctor\r",
-            f"OBR|1|{number}^EHR|F1^LIS|CBCX^CBC local^L|||20260502083000-0500|||||||||||||||"
+            f"ORC|{control}|{number}^EHR|F{number}^LIS||{status}|||||||99^Other^Doctor\r",
+            f"OBR|1|{number}^EHR|F{number}^LIS|CBCX^CBC local^L|||20260502083000-0500|||||||||||||||"
             f"20260502110000-0500||LAB|{result}\r",
             RESULT,
         )
@@ -92,7 +111,7 @@ def test_what_was_revoked_stays_so(hub):
 def test_part_of_an_order_is_not_the_whole(hub):
     order = place(hub)
     groups = (
-        f"ORC|RE|P1^EHR|F{n}^LIS||{said}\rOBR|{n}|P1^EHR|F{n}^LIS|T{n}^Test^L|||20260502083000-0500|||||||||||||||"
+        f"ORC|RE|{hub.number}^EHR|X{n}^LIS||{said}\rOBR|{n}|{hub.number}^EHR|X{n}^LIS|T{n}^Test^L|||20260502083000-0500|||||||||||||||"
         f"20260502110000-0500||LAB|F\r{RESULT}"
         for n, said in ((1, "CM"), (2, "IP"))
     )
@@ -101,7 +120,7 @@ def test_part_of_an_order_is_not_the_whole(hub):
 
 
 def test_an_order_that_nobody_sent_is_made_as_before(hub):
-    entry = report(hub, "CM", number="P9")
+    entry = report(hub, "CM", number="Q9")
     made = hub.store.read("ServiceRequest", hub.written(entry, "ServiceRequest"))
     assert made["status"] == "completed" and made["code"]["coding"][0]["code"] == "CBCX"
 
@@ -115,7 +134,39 @@ def test_said_twice_and_corrected(hub):
 
 
 def test_another_orders_completion_is_its_own(hub):
-    first, second = place(hub), place(hub, number="P2")
-    report(hub, "CM", number="P2")
+    first, second = place(hub), place(hub, number="Q2")
+    report(hub, "CM", number="Q2")
     status = [hub.store.read("ServiceRequest", one)["status"] for one in (first, second)]
     assert status == ["active", "completed"]
+
+
+def again(hub: Any, entry: int) -> None:
+    asked = ask_replay(hub.journal, entry, "a tester", "to see it")
+    hub.work()
+    outcome = hub.store.outcome(asked.id)
+    assert outcome is not None and outcome.status == "done", outcome
+
+
+def test_run_again_it_says_the_same(hub):
+    order = place(hub)
+    done = report(hub, "CM")
+    again(hub, done)
+    assert hub.store.read("ServiceRequest", order)["status"] == "completed"
+
+
+def test_what_came_later_still_counts_when_the_result_runs_again(hub):
+    order = place(hub)
+    done = report(hub, "CM")
+    place(hub, "XO")  # a change says nothing of how it stands
+    assert hub.store.read("ServiceRequest", order)["status"] == "completed"
+    place(hub, "OC")
+    assert hub.store.read("ServiceRequest", order)["status"] == "revoked"
+    again(hub, done)
+    assert hub.store.read("ServiceRequest", order)["status"] == "revoked"
+
+
+def test_a_result_that_came_before_its_order(hub):
+    report(hub, "CM")
+    order = place(hub)
+    report(hub, "CM", result="C")
+    assert hub.store.read("ServiceRequest", order)["status"] == "completed"

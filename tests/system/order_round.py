@@ -8,11 +8,13 @@ control id, as receivers do, and does to each what its script says.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,9 @@ class OrderRound:
     def __init__(self, hub: Hub, orders: dict[str, str], scripts: dict[str, list[Step]]) -> None:
         self.hub, self.orders = hub, orders
         self.laboratory = Laboratory(scripts)
+        self._stack = contextlib.ExitStack()
+        self._inside: Any = None
+        self._placers: dict[int, str] = {}  # entry -> placer number
         (port,) = free_ports(1)
         self.ports = {**hub.ports, "orders": port}
         text = (ROOT / "channels/orders.yaml").read_text()
@@ -163,14 +168,18 @@ class OrderRound:
 
     def statuses(self) -> dict[str, tuple[str, str]]:
         """Return how each delivery stands by placer number: status, why."""
-        with self.hub.inside() as (journal, store):
-            out = {}
-            for status in ("pending", "sent", "refused", "parked", "skipped"):
-                for one in store.deliveries.listed("lis", status, None, 1000):
+        if self._inside is None:
+            self._inside = self._stack.enter_context(self.hub.inside())
+        journal, store = self._inside
+        out = {}
+        for status in ("pending", "sent", "refused", "parked", "skipped"):
+            for one in store.deliveries.listed("lis", status, None, 1000):
+                if one.entry not in self._placers:
                     entry = journal.get(one.entry)
                     assert entry is not None
-                    out[entry.control_id[2:]] = (status, one.why)
-            return out
+                    self._placers[one.entry] = entry.control_id[2:]
+                out[self._placers[one.entry]] = (status, one.why)
+        return out
 
     def stored(self) -> dict[str, tuple[str, list[str]]]:
         """Return what the core store has, by placer number: status of the order, and of its reports."""
@@ -184,11 +193,12 @@ class OrderRound:
             return out
 
     def until(self, what: Callable[[], object], text: str) -> None:
-        """Wait until something holds."""
-        wait_for(what, text)
+        """Wait until something holds; it is asked for seldom, as it reads the databases."""
+        wait_for(lambda: what() or time.sleep(0.2), text)
 
     def close(self) -> None:
         """Stop the laboratory."""
+        self._stack.close()
         self.laboratory.close()
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hub_project import HERE, Hub, make_project
 
-from engine.channels.definition import load_channels
 from engine.channels.delivering.places import Destined, destinations_of
 from engine.channels.orders.hearing import hearing
 from engine.channels.orders.standing import WAITED_FOR, Standing, carries_orders, counted, standing
@@ -37,15 +37,22 @@ class Site:
     places: dict[str, Destined]
     maps: OutMaps
     count: int = 0
+    made: int = 0  # tests so far: each has patients and orders of its own
+    mine: set[int] = field(default_factory=set)
+
+    def named(self, text: str) -> str:
+        """Give `P1`, `F1` and `A1` of this test."""
+        return re.sub(r"\b([PFA])(\d)\b", rf"\g<1>{self.made}n\g<2>", text)
 
     def say(self, kind: str, rest: str, app: str = "EHR", mrn: str = "A1") -> int:
         self.count += 1
         head = f"MSH|^~\\&|{app}|NORTH|HUB|CDR|20260501{self.count:06d}-0500||{kind}|M{self.count}|P|2.5.1\r"
-        body = head + WHO.format(mrn=mrn) + rest
+        body = head + self.named(WHO.format(mrn=mrn) + rest)
         entry = self.hub.receive("orders", body.encode())
         self.hub.work()
         outcome = self.hub.store.outcome(entry)
         assert outcome is not None and outcome.status == "done", outcome
+        self.mine.add(entry)
         return entry
 
     def place(self, number: str = "P1", control: str = "NW", mrn: str = "A1") -> int:
@@ -62,22 +69,32 @@ class Site:
         now = max((d.at for d in self._all()), default=0) + int(hours * HOUR)
         settings = {"now": now, "since": 0, "late": 24 * HOUR, **more}
         store = self.hub.store
-        return standing([self.places[name]], self.maps, store.deliveries, store, self.hub.journal, **settings)
+        found = standing(
+            [self.places[name]], self.maps, store.deliveries, store, self.hub.journal, **settings
+        )
+        return [one for one in found if one.entry in self.mine]
 
     def _all(self) -> list[Any]:
         every = ("pending", "sent", "refused", "parked", "skipped")
         return [d for s in every for d in self.hub.store.deliveries.listed("lis", s, None, 1000)]
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    root = make_project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = make_project(tmp_path_factory.mktemp("orders") / "project")
     (root / "channels/orders.yaml").write_text((HERE / "channels/orders.yaml").read_text() + DELIVER)
     with (root / "config.yaml").open("a") as config:
         config.write(CONFIG)
     hub = Hub.open(root)
     yield Site(hub, destinations_of(hub.config, hub.channels), OutMaps.open(HERE))
     hub.close()
+
+
+@pytest.fixture
+def site(shared: Site) -> Site:
+    shared.made += 1
+    shared.mine.clear()
+    return shared
 
 
 @pytest.mark.parametrize(
@@ -122,8 +139,8 @@ def test_what_its_filler_said(site: Site, rest: str, kind: str, state: str) -> N
 )
 def test_what_came_back(site: Site, result: str, order: str, state: str) -> None:
     site.came("sent", site.place())
-    body = (
-        f"MSH|^~\\&|LIS|NORTH|HUB|CDR|20260502||ORU^R01^ORU_R01|R1|P|2.5.1\r{WHO.format(mrn='A1')}"
+    body = site.named(
+        f"MSH|^~\\&|LIS|NORTH|HUB|CDR|20260502||ORU^R01^ORU_R01|R{site.made}|P|2.5.1\r{WHO.format(mrn='A1')}"
         f"ORC|RE|P1^EHR|F1^LIS||{order}\r"
         f"OBR|1|P1^EHR|F1^LIS|58410-2^CBC^LN|||20260502|||||||||||||||20260502||LAB|{result}\r"
         f"OBX|1|NM|718-7^Hemoglobin^LN||12.1|g/dL^^UCUM|||||{result}|||20260502\r"
@@ -168,15 +185,14 @@ def test_answers_become_messages_of_their_channel(site: Site) -> None:
     assert line.heard(head.format("ORL^O22^ORL_O22").encode())
     assert line.heard(head.format("ACK^O21^ACK").encode())
     assert not line.heard(b"nonsense")
-    entries = site.hub.journal.read(0, 10)
+    entries = [e for e in site.hub.journal.read(0, 1000) if e.received == 77]
     assert [(e.channel, e.kind, e.message_type, e.peer, e.received) for e in entries] == [
         ("orders", "message", "ORL^O22", "answer of lis", 77),
         ("orders", "answer", "ACK^O21", "answer of lis", 77),
     ]
 
 
-def test_a_channel_that_is_not_there(site: Site) -> None:
-    root = site.hub.root
-    (root / "config.yaml").write_text((root / "config.yaml").read_text().replace("to: orders", "to: nobody"))
+def test_a_channel_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"hub: Test\n{CONFIG.replace('to: orders', 'to: nobody')}")
     with pytest.raises(ConfigError, match="no channel nobody"):
-        destinations_of(load_config(root), load_channels(root))
+        destinations_of(load_config(tmp_path), site.hub.channels[:1])
