@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hub_process import Hub
 from order_round import OrderRound, log_of
 
@@ -74,7 +75,8 @@ def test_orders_go_out_and_come_back_complete(make_hub: Callable[..., Hub]) -> N
         game.close()
 
 
-def test_a_laboratory_that_is_away_gets_every_order_once(make_hub: Callable[..., Hub]) -> None:
+@pytest.mark.soak
+def test_orders_over_a_kill_are_there_once(make_hub: Callable[..., Hub]) -> None:
     orders = {f"Q{n}": f"B{n % 3}" for n in range(9)}
     hub = make_hub(parts="listeners,workers,deliveries")
     game = OrderRound(hub, orders, {"Q1": ["lose"], "Q4": ["lose"]})
