@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from engine.kernel.errors import FormatError
+from engine.kernel.errors import ConfigError, FormatError
 from engine.security.ber import definite
 
 __all__ = ["Identity", "Signed", "decrypt", "encrypt", "sign", "verify"]
@@ -130,9 +130,10 @@ def verify(entity: bytes) -> Signed:
         raise _unreadable("it is not signed")
     if not isinstance(data, bytes):
         raise _unreadable("its signature is no base64")
+    unreadable = _asn1_error()
     try:
         return _checked(data, content)
-    except (ValueError, KeyError, IndexError, TypeError, UnsupportedAlgorithm, _asn1_error()) as e:
+    except (ValueError, KeyError, IndexError, TypeError, UnsupportedAlgorithm, unreadable) as e:
         raise _unreadable(f"its signature cannot be read ({type(e).__name__})") from None
 
 
@@ -232,8 +233,15 @@ def _check(signer: x509.Certificate, signature: bytes, data: bytes, algorithm: h
 
 
 def _asn1_error() -> type[Exception]:
-    from pyasn1.error import PyAsn1Error
-
+    try:
+        from pyasn1.error import PyAsn1Error
+        from pyasn1_modules import rfc5652  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "signatures cannot be checked",
+            why="pyasn1-modules is not installed",
+            remedy="pip install 'hl7-hub[direct]'",
+        ) from None
     return PyAsn1Error  # type: ignore[no-any-return]
 
 

@@ -21,7 +21,7 @@ from engine.destinations.direct import Direct
 from engine.destinations.direct_notices import Notice, entry_of
 from engine.destinations.direct_settings import DirectSettings
 from engine.kernel.delivery import Around, Receipt
-from engine.kernel.errors import FormatError, HubError, place_of
+from engine.kernel.errors import FormatError, HubError, StoreUnavailable, place_of
 from engine.store.deliveries import Delivery
 
 __all__ = ["Notices", "Told", "notices_of"]
@@ -100,6 +100,11 @@ class Notices:
         except OSError as e:
             log.error("%s: a mail cannot be read: %s", self._folder, e.strerror or type(e).__name__)
             return False
+        except StoreUnavailable:
+            raise
+        except Exception as e:  # a fault of ours: this mail waits for a person, the others are read
+            log.error("%s: a mail cannot be read: internal error at %s", self._folder, place_of(e))
+            return self._away(path, "unknown")
         if read is None:
             return False
         name, notice = read

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from cryptography import x509
 from direct_certificates import ANCHOR, BETWEEN, HUB, LAKESHORE, NURSE, STRANGER, THEM, US, Pair, made
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.channels.delivering.notices import PATIENCE, Notices
 from engine.destinations.direct import Direct
 from engine.destinations.direct_message import message_id
-from engine.destinations.direct_notices import entry_of
+from engine.destinations.direct_notices import entry_of, read_notice
 from engine.destinations.direct_settings import DirectSettings
 from engine.kernel.delivery import Around, Receipt
-from engine.security.smime import Identity, encrypt, sign
+from engine.kernel.errors import FormatError, HubError
+from engine.security.smime import Identity, Signed, encrypt, sign
 from engine.store.deliveries import Delivery
 
 ID = message_id(101, "cda_in-101-lakeshore-1", US)
@@ -214,3 +217,32 @@ def test_a_folder_that_is_gone_is_told_once(folder: Folder, caplog: Any) -> None
     folder.look()
     folder.look()
     assert [r.getMessage() for r in caplog.records if "cannot be read" in r.getMessage()][1:] == []
+
+
+GOOD = [mdn("failed"), dsn(), secured(mdn("processed"))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2), st.integers(0, 4000), st.binary(max_size=12), st.booleans())
+def test_damaged_mail_is_read_or_refused(which: int, at: int, by: bytes, cut: bool) -> None:
+    good = GOOD[which]
+    data = good[: at % len(good)] if cut else good[: at % len(good)] + by + good[at % len(good) + len(by) :]
+
+    def believed(signed: Signed, recipient: str) -> None:
+        raise HubError("nobody is")
+
+    try:
+        notice = read_notice(data, Identity(HUB.certificate, HUB.key), believed)
+    except FormatError:
+        return
+    assert notice.kind == "failed"
+
+
+def test_a_fault_of_ours_stops_no_other_mail(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Direct, data: bytes) -> None:
+        raise RecursionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Direct, "notice", broken)
+        assert folder.read(mdn("failed")) == "unknown" and folder.kept.notes == []
+    assert folder.read(mdn("failed")) == "done"
