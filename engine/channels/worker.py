@@ -35,7 +35,8 @@ WINDOW = 400  # heads looked at in one go
 BATCH = 50  # works a transaction
 BATCH_BYTES = 4 << 20  # bytes of messages after which a transaction is full, however few they are
 IDLE = (0.005, 0.05)  # seconds between looks at an idle journal
-DOWN = (0.1, 5.0)  # seconds between tries of a store that is down
+DOWN = (0.1, 1.0)  # seconds between tries of a store that is down
+SAID = 30  # tries, once they are a second apart, for one line in the log
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Worker:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Work until `stop` says so; `tick` is called between batches."""
-        pause, wait = IDLE[0], DOWN[0]
+        pause, wait, tries = IDLE[0], DOWN[0], 0
         while not stop():
             try:
                 if self.step():
@@ -98,11 +99,13 @@ class Worker:
                 else:
                     self.queue.wait(pause, self.idle)
                     pause = min(pause * 1.5, IDLE[1])
-                self.down, wait = False, DOWN[0]
+                self.down, wait, tries = False, DOWN[0], 0
             except StoreUnavailable as e:
                 self.down = True
                 self.tally.store_down += 1
-                log.error("the store is not available, trying again in %.1f s: %s", wait, e)
+                if wait < DOWN[1] or tries % SAID == 0:
+                    log.error("the store is not available, trying again in %.1f s: %s", wait, e)
+                tries += wait >= DOWN[1]
                 sleep(wait)
                 wait = min(wait * 2, DOWN[1])
             tick()
