@@ -62,9 +62,8 @@ def test_a_node_without_console(make_hub: Callable[..., Hub]) -> None:
     assert all({"at", "level", "process", "logger", "event"} == set(one) for one in lines)
     with hub.inside() as (journal, _):
         assert journal.head() == 2
-    trace, _ = ids_of(
-        hub.config.identity_base, hub.config.hub, 1
-    )  # two processes joined it by the number alone
+    # two processes joined it by the number of the entry alone
+    trace, _ = ids_of(hub.config.identity_base, hub.config.hub, 1)
     assert {(s.name, s.process) for s in collector.spans if s.trace == trace} == {
         ("listener.receive", "listeners"),
         ("journal.append", "listeners"),

@@ -21,9 +21,9 @@ __all__ = ["PROJECT", "STATE", "copy_objects", "copy_project", "copy_state", "li
 PROJECT = ("channels", "mappings", "terminology", "sample_messages")
 """Folders of a project that are the user's."""
 
-STATE = ("audit.heads", "files", "keep.last")
+STATE = ("audit.heads", "files", "keep.last", "live-files.followed")
 """What of the data folder is no database and would be missed: copies of the audit's head, which files of
-folders and servers were taken, when retention last ran."""
+folders and servers were taken, when retention last ran, how far changes of other machines were followed."""
 
 _PIECE = 1 << 20
 

@@ -1,7 +1,8 @@
 """The keys of a hub for a place apart from its backups: sealed under a passphrase that a person keeps.
 
-In: the keyring, the token file, a passphrase. Out: one file of text, small enough to be printed; and the keys
-again. Whoever has a backup and this file and the passphrase reads everything; with two of them nobody does.
+In: the keyring, the token file, signing keys, a passphrase. Out: one file of text, small enough to be
+printed; and the keys again. Whoever has a backup and this file and the passphrase reads everything; with two
+of them nobody does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError, HubError
 from engine.security.keys import Keyring
 from engine.security.passphrase import open_with, seal_with
+from engine.security.signing import FILE
 
 __all__ = ["KEYS", "Keys", "open_keys", "seal_keys"]
 
@@ -27,10 +29,11 @@ KEYS = "hub.keys"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What the file holds: the text of a key file, and the token file."""
+    """What the file holds: the text of a key file, the token file, the keys that we sign with."""
 
     text: bytes
     token: bytes
+    signing: bytes = b""
 
     @property
     def keyring(self) -> Keyring:
@@ -51,9 +54,14 @@ def seal_keys(config: Config, keyring: Keyring, to: Path, passphrase: str, besid
             where=str(to),
             remedy="name a folder on another disk or machine; if it must be here, add --beside-backups",
         )
-    token = config.token_file.read_bytes() if config.token_file.exists() else b""
     about = {"hub": config.hub, "key": fingerprint(keyring), "made": iso(now_ms())}
-    inside = orjson.dumps({"keys": keyring.text().decode(), "token": token.decode()})
+    inside = orjson.dumps(
+        {
+            "keys": keyring.text().decode(),
+            "token": _text(config.token_file),
+            "signing": _text(config.data_dir / FILE),
+        }
+    )
     path = to / f"{about['made'][:19].replace(':', '')}Z.{KEYS}"
     try:
         to.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -78,4 +86,8 @@ def open_keys(path: Path, passphrase: str) -> Keys:
     except OSError as e:
         raise HubError("cannot be read", where=str(path), why=e.strerror or "") from None
     inside = orjson.loads(open_with(passphrase, text, str(path))[0])
-    return Keys(inside["keys"].encode(), inside["token"].encode())
+    return Keys(*(inside.get(word, "").encode() for word in ("keys", "token", "signing")))
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""

@@ -29,6 +29,7 @@ from engine.kernel.config import Config, load_config
 from engine.kernel.errors import HubError
 from engine.kernel.yamlfile import loads
 from engine.security.keys import Keyring
+from engine.security.signing import FILE
 
 __all__ = ["Restored", "Wanted", "restore"]
 
@@ -97,8 +98,13 @@ def restore(folder: Path, wanted: Wanted, progress: Callable[[str], None] = lamb
     keyring = keyring or _own_key(config, names)
     if wanted.keys is not None and not _supplied(wanted.root):
         put(wanted.keys.text, config.key_file)
-    if wanted.keys is not None and wanted.keys.token:
-        put(wanted.keys.token, config.token_file)
+    if wanted.keys is not None:
+        for text, path in (
+            (wanted.keys.token, config.token_file),
+            (wanted.keys.signing, config.data_dir / FILE),
+        ):
+            if text:
+                put(text, path)
     return Restored(config, said, keyring, missing(config, said, names, keyring))
 
 

@@ -43,6 +43,7 @@ def back(config: Config, to: Path) -> Copies:
 def source(tmp_path: Path) -> Iterator[Config]:
     with make(tmp_path / "hub", entries=300) as config:
         config.token_file.write_text("ward a-token-of-the-test-suite-0123456789\n")
+        (config.data_dir / "signing.keys").write_text("keys we sign with\n")
         objects = FolderObjects(config.objects_dir, open_keyring(config))
         arriving = objects.begin()
         arriving.write(b"pixels")
@@ -68,6 +69,8 @@ def test_everything_is_back_and_proven(source: Config, keys: Keys, tmp_path: Pat
         "secret OBJECTS_ACCESS_KEY: put it where `secrets: env` says",
     ]
     config = done.config
+    assert (config.data_dir / "signing.keys").read_text() == "keys we sign with\n"
+    assert not any(p.name == "signing.keys" for p in folder.rglob("*"))
     assert config.key_file.stat().st_mode & 0o077 == 0 and "ward" in config.token_file.read_text()
     assert (config.data_dir / "audit.heads").exists() and (config.root / "channels/lab.yaml").exists()
     objects = FolderObjects(config.objects_dir, open_keyring(config))
