@@ -26,6 +26,7 @@ from engine.channels.delivering.places import destinations_of
 from engine.channels.pipeline import Pipeline
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import ConfigError, HubError, MapError, place_of
 from engine.mapping.project import Maps
 from engine.terminology.translate import Terminology
@@ -118,11 +119,7 @@ def write_whole(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 os.unlink(name)
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as e:
         raise ConfigError("cannot be written", where=str(path), why=e.strerror or "") from None
 

@@ -7,7 +7,6 @@ comes next finishes what was decided or takes back what was not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import orjson
 
 from engine.channels.renewal import write_whole
 from engine.kernel.config import Config
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import ConfigError
 
 __all__ = ["Pending", "pending", "settle", "swap"]
@@ -94,10 +94,6 @@ def _put(path: Path, text: str | None) -> None:
 def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as e:
         raise ConfigError("cannot be removed", where=str(path), why=e.strerror or "") from None

@@ -19,6 +19,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from engine.kernel.disk import sync_folder
+
 __all__ = ["OneWriter", "make_private"]
 
 _PATIENCE = 60.0  # seconds another process may write
@@ -31,9 +33,7 @@ def make_private(path: Path) -> None:
     new = not path.exists()
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # -wal and -shm take its mode
     if new:
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        sync_folder(path.parent)
 
 
 class OneWriter:

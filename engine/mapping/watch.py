@@ -15,7 +15,6 @@ from engine.mapping import conditions as C
 from engine.mapping.compile import Program
 from engine.mapping.emit import Emitter
 from engine.mapping.emitnames import Aim, Env, Handle, Library, first_of
-from engine.mapping.emitread import Reading
 from engine.mapping.emittree import TreeEmitter
 from engine.mapping.locate import locate
 from engine.mapping.model import MapDef, Place, Row
@@ -25,8 +24,8 @@ from engine.mapping.sheettext import condition_text
 __all__ = ["WatchedProgram", "take_over"]
 
 
-class _Watched(Reading):
-    """Adds the lines that report; mixed into an emitter."""
+class WatchedEmitter(Emitter):
+    """Writes functions that report, for messages of segments."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -67,6 +66,16 @@ class _Watched(Reading):
         write(row, replace(aim, take=told), env)
         self.top, self.current = outer, before
 
+    def value(self, row: Row, aim: Aim, env: Env) -> None:
+        self.put_value(row, aim, env, super().value)
+
+    def mapped(self, name: str, h: Handle, place: Place) -> str:
+        expr = super().mapped(name, h, place)
+        return f"x.came(x.goes({name!r}, {h.where!r}, True), {expr})" if name in self.library.maps else expr
+
+    def made(self, row: Row, h: Handle) -> str:
+        return f"x.came(x.goes({row.make!r}, {h.where!r}, True), {super().made(row, h)})"
+
     def condition(self, c: C.Condition | None, env: Env, place: Place | None = None) -> str:
         if self.asking or c is None:
             return super().condition(c, env, place)
@@ -101,32 +110,8 @@ def _parts(c: C.Condition) -> tuple[C.Condition, ...]:
     return (c,)
 
 
-class WatchedEmitter(_Watched, Emitter):
-    """Writes functions that report, for messages of segments."""
-
-    def value(self, row: Row, aim: Aim, env: Env) -> None:
-        self.put_value(row, aim, env, super().value)
-
-    def mapped(self, name: str, h: Handle, place: Place) -> str:
-        expr = super().mapped(name, h, place)
-        return f"x.came(x.goes({name!r}, {h.where!r}, True), {expr})" if name in self.library.maps else expr
-
-    def made(self, row: Row, h: Handle) -> str:
-        return f"x.came(x.goes({row.make!r}, {h.where!r}, True), {super().made(row, h)})"
-
-
-class WatchedTreeEmitter(_Watched, TreeEmitter):
+class WatchedTreeEmitter(WatchedEmitter, TreeEmitter):
     """Writes functions that report, for documents."""
-
-    def value(self, row: Row, aim: Aim, env: Env) -> None:
-        self.put_value(row, aim, env, super().value)
-
-    def mapped(self, name: str, h: Handle, place: Place) -> str:
-        expr = super().mapped(name, h, place)
-        return f"x.came(x.goes({name!r}, {h.where!r}, True), {expr})" if name in self.library.maps else expr
-
-    def made(self, row: Row, h: Handle) -> str:
-        return f"x.came(x.goes({row.make!r}, {h.where!r}, True), {super().made(row, h)})"
 
 
 class WatchedProgram(Program):

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.kernel.disk import sync_folder
 from engine.kernel.errors import ConfigError, HubError
 from engine.kernel.imaging import Arriving, Stored
 from engine.objects.sealed import ObjectSealer, open_sealed
@@ -147,9 +148,9 @@ class FolderObjects:
             self._aside.mkdir(mode=0o700, exist_ok=True)
             for number in range(256):
                 (root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-            _sync(root)
+            sync_folder(root)
             if new:
-                _sync(root.parent)
+                sync_folder(root.parent)
         except OSError as e:
             raise ConfigError(
                 "the folder of the objects cannot be opened",
@@ -312,13 +313,5 @@ def locked(folder: Path) -> Iterator[int]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
-    finally:
-        os.close(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

@@ -23,6 +23,8 @@ OUTSIDE = {
     "/status",
     "/status.json",
     "/healthz",
+    "/health/live",
+    "/health/ready",
     "/metrics",
     "/static/{name}",
 }

@@ -17,6 +17,7 @@ from typing import Any
 from engine.channels.deaths import killed
 from engine.channels.definition import Channel
 from engine.channels.pipeline import Pipeline
+from engine.channels.posting import entry_at
 from engine.channels.replay import TooWide, edited, held_before, replayed, rerun_set
 from engine.fhir.diff import Difference, diff
 from engine.journal.sql import SqlJournal
@@ -104,22 +105,12 @@ def _again(origin: Entry, journal: SqlJournal, store: SqlStore, pipeline: Pipeli
     """Try a replay."""
     entry = origin.id
     new = replayed(origin, "", "dry run")
-    tried = Entry(
-        id=_REPLAY,
-        channel=new.channel,
-        body=new.body,
+    tried = replace(
+        entry_at(_REPLAY, new),
         received=new.received,
-        sender=new.sender,
-        peer=new.peer,
-        control_id=new.control_id,
-        message_type=new.message_type,
-        charset=new.charset,
-        kind=new.kind,
         lanes=origin.lanes,
         parent=origin.id,
         position=origin.position,
-        reason=new.reason,
-        conflicts_with=None,
     )
     try:
         works, _ = rerun_set(tried, journal, store, pipeline)
