@@ -103,7 +103,7 @@ class CriticalNotices(Notices):
 
     table = CRITICAL_NOTICES
     pauses = (5, 10, 20, 30, 60, 60, 120, 300)
-    taken = 60_000
+    taken = 30_000  # one at a time is taken: whoever is killed while sending delays that one alone
 
 
 class Criticals(Part):

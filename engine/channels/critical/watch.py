@@ -68,12 +68,14 @@ class CriticalWatch:
         tell(self.config, self.staff, self._now())
         return more
 
-    def send(self) -> None:
-        """Send the notices that are due."""
-        for notice in send_due(self.config, self.staff):
+    def send(self) -> bool:
+        """Send the notice that is due next; returns whether it arrived, and another may be due."""
+        sent = send_due(self.config, self.staff)
+        for notice in sent:
             row = self.staff.criticals.get(notice.alarm or 0)
             if row is not None and notice.event == row.kind:  # not an escalation
                 self._told.observe((self._now() - row.received) / 1000)
+        return bool(sent)
 
     def measure(self) -> None:
         """Take the figures of now."""

@@ -73,7 +73,8 @@ def critical(tmp_path: Path, pager: Pager) -> Iterator[Critical]:
 def later(critical: Critical, minutes: float) -> None:
     critical.ms += int(minutes * MINUTE)
     critical.watch.step()
-    critical.watch.send()
+    while critical.watch.send():
+        pass
 
 
 def test_who_is_told_and_when(critical: Critical, pager: Pager) -> None:
