@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from dataclasses import dataclass, field
@@ -73,19 +74,26 @@ def _template() -> Maps:
     return Maps.open(HERE)
 
 
-def _files(root: Path) -> set[tuple[str, int, int]]:
+def _files(root: Path) -> frozenset[tuple[str, int, int]]:
     """Return the files of maps and tables below a folder, as a copy of them keeps them."""
     found = set()
     for name in ("mappings", "terminology"):
-        for path in (root / name).rglob("*.*"):
-            about = path.stat()
-            found.add((str(path.relative_to(root)), about.st_size, about.st_mtime_ns))
-    return found
+        for folder, _, files in os.walk(root / name):
+            for file in files:
+                path = os.path.join(folder, file)
+                about = os.stat(path)
+                found.add((os.path.relpath(path, root), about.st_size, about.st_mtime_ns))
+    return frozenset(found)
+
+
+@cache
+def _own_files() -> frozenset[tuple[str, int, int]]:
+    return _files(HERE)
 
 
 def maps_of(root: Path, identity_base: str = "urn:hub:own") -> Maps:
     """Open a project's maps; a copy of this one's takes over what is compiled of them already."""
-    if identity_base == _template().identity_base and _files(root) == _files(HERE):
+    if identity_base == _template().identity_base and _files(root) == _own_files():
         return derived(_template(), {}, root)
     return Maps.open(root, identity_base)
 

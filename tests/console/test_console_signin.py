@@ -48,6 +48,7 @@ def desk(make: Callable[..., Desk]) -> Desk:
 _STILL = (
     "/work/count",
     "/alerts/count",
+    "/critical/count",
     "/admin/audit/verify",
     "/admin/backup",
     "/changes/{{ number }}/jobs",
