@@ -50,7 +50,8 @@ class FhirDestination:
             tokens, self._written = _shared[key]
         self._settings, self._where = settings, f"destination {name}"
         self._client = FhirClient(settings, around.root, tokens)
-        addresses = Addresses(settings.url, around.identity_base, settings.ids == "ours")
+        ours, tags = settings.ids == "ours", settings.find_by == "tag"
+        addresses = Addresses(settings.url, around.identity_base, ours, tags)
         self._sending = Sending(self._client, addresses, self._written, settings)
 
     def deliver(self, parcel: Parcel) -> Receipt:

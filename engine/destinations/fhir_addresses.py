@@ -8,8 +8,8 @@ references.
 
 `ids: theirs` needs something to search by. Types with a list of identifiers get one more, ours: system
 `<identity_base>/id/resource`, value our id. Where a type has none, or room for one only, the same pair is a
-tag (`meta.tag`, searched by `_tag`, which every type has). A Binary cannot be searched at all, so it alone
-keeps our id.
+tag (`meta.tag`, searched by `_tag`, which every type has); with `find_by: tag` for all types. A Binary
+cannot be searched at all, so it alone keeps our id.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def placeholder(name: str) -> str:
 class Addresses:
     """Addresses of one server."""
 
-    def __init__(self, base: str, identity_base: str, ours: bool) -> None:
-        self._base, self.ours = base, ours
+    def __init__(self, base: str, identity_base: str, ours: bool, tags: bool = False) -> None:
+        self._base, self.ours, self._tags = base, ours, tags
         self.system = f"{identity_base}/id/resource"
 
     def keeps_id(self, kind: str) -> bool:
@@ -46,7 +46,7 @@ class Addresses:
         """Return the search that finds a resource of ours."""
         kind, _, id_ = name.partition("/")
         words = identifier_query(self.system, id_)
-        return words if _by_identifier(kind) else "_tag" + words.removeprefix("identifier")
+        return words if self._by_identifier(kind) else "_tag" + words.removeprefix("identifier")
 
     def named(self, name: str) -> str:
         """Return the address of a resource of ours, relative to the base, as PUT and DELETE name it."""
@@ -93,7 +93,7 @@ class Addresses:
     def _found_by(self, piece: Piece) -> dict[str, Any]:
         """Return the body without our id, with what it is found by."""
         body = {k: v for k, v in piece.body.items() if k != "id"}
-        if _by_identifier(piece.type):
+        if self._by_identifier(piece.type):
             own = {"system": self.system, "value": piece.id}
             held = list(body.get("identifier") or ())
             body["identifier"] = held if own in held else [*held, own]
@@ -105,8 +105,7 @@ class Addresses:
         rest = {k: v for k, v in body.items() if k not in ("resourceType", "meta")}
         return {"resourceType": piece.type, "meta": meta, **rest}
 
-
-def _by_identifier(kind: str) -> bool:
-    """Say whether a type has place for our identifier among its others, and can be searched by it."""
-    element = definitions.element(kind, "identifier")
-    return element is not None and element.repeats and "identifier" in definitions.search_parameters(kind)
+    def _by_identifier(self, kind: str) -> bool:
+        """Say whether a type has place for our identifier among its others, and can be searched by it."""
+        element = None if self._tags else definitions.element(kind, "identifier")
+        return element is not None and element.repeats and "identifier" in definitions.search_parameters(kind)

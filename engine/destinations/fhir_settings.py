@@ -119,6 +119,12 @@ class FhirSettings(BaseModel):
         "server gives ids, and finds what we wrote by an identifier of ours.",
         examples=["theirs"],
     )
+    find_by: Literal["identifier", "tag"] = Field(
+        default="identifier",
+        description="With `ids: theirs`, what the server finds ours by: an identifier (a tag for types "
+        "without a list of them), or a tag for all types, where it does not search each by identifier.",
+        examples=["tag"],
+    )
     transactions: bool = Field(
         default=True,
         description="Whether it takes transaction bundles. `false`: every resource by a request of its own, "

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import fhirclient.client
-from contract_peers import Peer, parcel
+from contract_peers import SYSTEM, Peer, parcel
 from fhirclient.models.observation import Observation
 from fhirclient.models.patient import Patient
 
@@ -281,6 +281,18 @@ def theirs_found_by_tag_are_kept_apart(peer: Peer) -> None:
         sent(peer, "theirs", p, trace)
     held = [only(peer.ours("Provenance", trace["id"])) for trace in traces]
     assert [h["recorded"][:10] for h in held] == [t["recorded"][:10] for t in traces]
+
+
+@check("theirs")
+def theirs_all_by_tag(peer: Peer) -> None:
+    p = patient()
+    team = {"resourceType": "CareTeam", "id": str(uuid.uuid4()), "subject": {"reference": name(p)}}
+    for _ in range(2):
+        sent(peer, "theirs", team, p, settings={"find_by": "tag"})
+    held = only(peer.found("CareTeam", _tag=f"{SYSTEM}|{team['id']}"))
+    person = only(peer.found("Patient", _tag=f"{SYSTEM}|{p['id']}"))
+    assert held["subject"]["reference"].endswith(name(person))
+    assert person["identifier"] == p["identifier"]
 
 
 @check("theirs")
