@@ -45,6 +45,7 @@ def alive(web: Web, age: float = 0) -> None:
         "# HELP hub_entries_done_total Done.\n# TYPE hub_entries_done_total counter\n"
         'hub_entries_done_total{worker="0"} 3\n'
     )
+    (folder / "deliveries.prom").write_text("")
     for path in folder.glob("*.prom"):
         os.utime(path, (time.time() - age, time.time() - age))
 
@@ -250,10 +251,12 @@ def test_health_names_what_is_wrong(fresh: Any) -> None:
     web = fresh()
     answer = web.stranger.get("/healthz")
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["listeners has not reported yet", "worker-0 has not reported yet"]
+    assert answer.json()["reasons"] == [
+        f"{name} has not reported yet" for name in ("listeners", "worker-0", "deliveries")
+    ]
     alive(web, age=120)
     reasons = web.stranger.get("/healthz").json()["reasons"]
-    assert len(reasons) == 2 and all("has not reported for 12" in r for r in reasons)
+    assert len(reasons) == 3 and all("has not reported for 12" in r for r in reasons)
     alive(web)
     assert web.stranger.get("/healthz").status_code == 200
     html = web.stranger.get("/status").text
@@ -298,7 +301,7 @@ def test_metrics_are_one_text_that_prometheus_reads(web: Web) -> None:
     assert backlog == {"adt": 0, "lab_oru": 0}
     parked = families["hub_parked_entries"].samples[0]
     assert (parked.labels["channel"], parked.labels["cause"], parked.value) == ("lab_oru", "refused", 1)
-    assert {s.labels["name"] for s in families["hub_process_up"].samples} == {"listeners", "worker-0"}
+    assert {s.labels["name"] for s in families["hub_process_up"].samples} == {"listeners", "worker-0", "deliveries"}
     for name in (
         "hub_up",
         "hub_journal_head",
