@@ -301,7 +301,11 @@ def test_metrics_are_one_text_that_prometheus_reads(web: Web) -> None:
     assert backlog == {"adt": 0, "lab_oru": 0}
     parked = families["hub_parked_entries"].samples[0]
     assert (parked.labels["channel"], parked.labels["cause"], parked.value) == ("lab_oru", "refused", 1)
-    assert {s.labels["name"] for s in families["hub_process_up"].samples} == {"listeners", "worker-0", "deliveries"}
+    assert {s.labels["name"] for s in families["hub_process_up"].samples} == {
+        "listeners",
+        "worker-0",
+        "deliveries",
+    }
     for name in (
         "hub_up",
         "hub_journal_head",
