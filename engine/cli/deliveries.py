@@ -155,7 +155,7 @@ def _state(name: str, state: str, why: str) -> None:
             )
         hub.store.audit.record(Access(who(), f"destination {state}", f"destination/{name}", why))
         text = f"stopped by {who()}: {why}" if state == "stopped" else ""
-        hub.store.deliveries.set_state(name, state, text, now_ms())
+        hub.store.deliveries.set_state(name, state, text, now_ms(), by_hand=True)
     print(f"{name}: {state}")
 
 

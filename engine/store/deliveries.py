@@ -188,6 +188,7 @@ class Queues:
             )
         if result.again:
             status, finished = "pending", False
+        why = _plain(receipt.why, 500)
         first = "COALESCE(first, ?)" if not receipt.down else "first"
         session.run(
             f"UPDATE delivery SET status = ?, due = ?, tries = ?, first = {first}, done = ?, why = ?, "
@@ -195,7 +196,7 @@ class Queues:
             (
                 *(status, 0 if result.again else result.due, delivery.tries + 1),
                 *(() if receipt.down else (result.at,)),
-                *(result.at if finished else None, receipt.why[:500], receipt.reference[:200]),
+                *(result.at if finished else None, why, _plain(receipt.reference, 200)),
                 *(delivery.id, delivery.round),
             ),
         )
@@ -204,7 +205,7 @@ class Queues:
             (delivery.id,),
         )
         sealed = self._sealed(delivery.id, receipt)
-        if last and last[0][1:] == (receipt.verdict, receipt.why[:500]) and receipt.verdict == "retry":
+        if last and last[0][1:] == (receipt.verdict, why) and receipt.verdict == "retry":
             session.run(
                 "UPDATE delivery_try SET at = ?, ms = ?, times = times + 1, sealed = ? "
                 "WHERE delivery = ? AND n = ?",
@@ -212,7 +213,7 @@ class Queues:
             )
             return
         n = last[0][0] + 1 if last else 1
-        row = (delivery.id, n, result.at, result.ms, 1, receipt.verdict, receipt.why[:500], sealed)
+        row = (delivery.id, n, result.at, result.ms, 1, receipt.verdict, why, sealed)
         session.insert("delivery_try", _TRY, [row])
 
     def told(self, number: int, receipt: Receipt, at: int) -> None:
@@ -220,15 +221,16 @@ class Queues:
 
         The same told again is one row.
         """
+        why = _plain(receipt.why, 500)
         with self._database.write() as session:
             if receipt.verdict == "refuse":
                 sql = "UPDATE delivery SET status = 'refused', why = ? WHERE id = ? AND status = 'sent'"
-                session.run(sql, (receipt.why[:500], number))
+                session.run(sql, (why, number))
             rows = session.all("SELECT n, verdict, why FROM delivery_try WHERE delivery = ?", (number,))
-            if ("told", receipt.why[:500]) not in [tuple(row[1:]) for row in rows]:
+            if ("told", why) not in [tuple(row[1:]) for row in rows]:
                 n = max((row[0] for row in rows), default=0) + 1
                 sealed = self._sealed(number, receipt)
-                row = (number, n, at, 0, 1, "told", receipt.why[:500], sealed)
+                row = (number, n, at, 0, 1, "told", why, sealed)
                 session.insert("delivery_try", _TRY, [row])
 
     def _sealed(self, number: int, receipt: Receipt) -> bytes | None:
@@ -251,13 +253,14 @@ class Queues:
             sealed = self._keyring.seal(body, b"core:sent:%d" % number)
             session.run("UPDATE delivery SET body = ? WHERE id = ?", (sealed, number))
 
-    def set_state(self, destination: str, state: str, why: str, at: int) -> None:
-        """Write down how a destination is doing."""
+    def set_state(self, destination: str, state: str, why: str, at: int, by_hand: bool = False) -> None:
+        """Write down how a destination is doing. What a person stopped is opened by a person (`by_hand`)."""
         with self._database.write() as session:
             _numbers(session, [destination])
             session.run(
-                "UPDATE destination SET state = ?, since = ?, why = ? WHERE name = ?",
-                (state, at, why[:500], destination),
+                "UPDATE destination SET state = ?, since = ?, why = ? WHERE name = ?"
+                + ("" if by_hand else " AND state <> 'stopped'"),
+                (state, at, _plain(why, 500), destination),
             )
 
     def state(self, destination: str) -> str:
@@ -270,6 +273,11 @@ class Queues:
         """Return the deliveries that a condition names."""
         with self._database.read() as session:
             return list(_made(session.all(f"SELECT {_COLUMNS} {_FROM} {where}", parameters)))
+
+
+def _plain(text: str, most: int) -> str:
+    """Return the words of another side as every database takes them: no NUL, no half of a pair."""
+    return "".join(c if c.isprintable() else " " for c in text[:most])
 
 
 def _made(rows: Iterable[Sequence[Any]]) -> Iterator[Delivery]:

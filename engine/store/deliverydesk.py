@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.kernel.clock import now_ms
 from engine.kernel.message import Due
 from engine.store.deliveries import Asked, Delivery, Place, Queues, Try
 
@@ -107,8 +108,9 @@ class Deliveries(Queues):
                 sql = "SELECT 1 FROM delivery WHERE id = ? AND status IN ('pending', 'parked', 'refused')"
                 if session.all(sql, (number,)):
                     session.run(
-                        "UPDATE delivery SET status = 'skipped', round = round + 1, why = ? WHERE id = ?",
-                        (why[:500], number),
+                        "UPDATE delivery SET status = 'skipped', done = ?, round = round + 1, why = ? "
+                        "WHERE id = ?",
+                        (now_ms(), why[:500], number),
                     )
                     changed.append(number)
         return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,15 @@ def test_orders_that_went_out_are_followed(made: tuple[Console, Hub, Sending, in
     console.as_("viewer").get("/deliveries/orders?state=overdue")
     console.as_("viewer").get("/deliveries/orders?state=lost", status=400)
     assert console.as_("viewer", channels=("adt",)).json("/deliveries/orders.json")["rows"] == []
+
+
+def test_what_no_channel_uses_any_more_is_for_who_may_act_on_all(
+    made: tuple[Console, Hub, Sending, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, hub, sending, _ = made
+    place = replace(sending.place, rules={})
+    monkeypatch.setattr("engine.console.pages.deliveries._known", lambda visit: {place.name: place})
+    scoped, name = console.as_("operator", channels=("adt",)), place.name
+    for act in ("stop", "open", "again"):
+        scoped.post(f"/deliveries/{name}/{act}", {"why": "to see"}, status=403)
+    assert hub.store.deliveries.state(name) == "open"

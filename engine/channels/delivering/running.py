@@ -12,11 +12,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from engine.channels.delivering.places import Destined
 from engine.channels.delivering.sending import Outbox, Sending
 from engine.kernel.delivery import Around, Destination, Parcel
-from engine.kernel.errors import HubError, StoreUnavailable
+from engine.kernel.errors import HubError, StoreUnavailable, place_of
 from engine.store.deliveries import Delivery
 
 __all__ = ["Delivering"]
@@ -97,7 +98,7 @@ class Delivering:
                     self._make(),
                     self._clock,
                     random.random,
-                    self._stopping.is_set,
+                    lambda: self._stopping.is_set() or not self._turn(place.name),
                     self._stale,
                 )
             except StoreUnavailable as e:
@@ -106,10 +107,21 @@ class Delivering:
                 if str(e) != told:
                     told = str(e)
                     log.error("%s: this destination cannot be used: %s", place.name, e)
-                    self._outbox.set_state(place.name, "down", f"{e.where}: {e.what}", self._clock())
+                    self._told(place.name, f"{e.where}: {e.what}")
+            except Exception as e:  # a fault of ours: nobody else would serve its queue
+                fault = f"internal error at {place_of(e)}"
+                if fault != told:
+                    told = fault
+                    log.error("%s: this destination cannot be used: %s", place.name, fault)
+                    self._told(place.name, fault)
             self._stopping.wait(wait)
             wait = min(wait * 2, DOWN[1])
         return None
+
+    def _told(self, name: str, why: str) -> None:
+        """Write down that a destination cannot be made, where the store can be written."""
+        with suppress(StoreUnavailable):
+            self._outbox.set_state(name, "down", why, self._clock())
 
     def _follow(self, name: str, step: Callable[[], bool]) -> None:
         """Call a step again and again, at once while it finds something to do."""
@@ -122,7 +134,10 @@ class Delivering:
                     self._stopping.wait(pause)
                     pause = min(pause * 1.5, IDLE[1])
                 wait = DOWN[0]
+                continue
             except StoreUnavailable as e:
                 log.error("%s: the store is not available, trying again in %.1f s: %s", name, wait, e)
-                self._stopping.wait(wait)
-                wait = min(wait * 2, DOWN[1])
+            except Exception as e:  # a fault of ours: a thread that ended would leave its queue to nobody
+                log.error("%s: trying again in %.1f s: internal error at %s", name, wait, place_of(e))
+            self._stopping.wait(wait)
+            wait = min(wait * 2, DOWN[1])

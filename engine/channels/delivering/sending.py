@@ -25,6 +25,7 @@ log = logging.getLogger("hub.deliveries")
 PAGE, PAGES = 200, 25  # deliveries looked at in one go
 STEP = 200  # tries after which the caller gets a word in
 FIRST, LONGEST = 1_000, 300_000  # ms between tries of one delivery
+LOOK = 2_000  # ms after which a step looks anew at what people and other processes did meanwhile
 DOOR = (1_000, 60_000)  # ms between tries of a destination that is down
 
 
@@ -66,6 +67,7 @@ class Sending:
         self.place, self.tally = place, Tally()
         self._lines, self._outbox, self._parcel = lines, outbox, parcel
         self._clock, self._chance, self._stop, self._stale = clock, chance, stop, stale
+        self._unwritten: list[Result] = []  # what tries came to while the store could not be written
         self._failed = 0  # tries in a row that found it down
         self._not_before = 0
         self._down = False
@@ -73,24 +75,29 @@ class Sending:
 
     def step(self) -> bool:
         """Try what is due; return whether anything was tried. Raises StoreUnavailable."""
+        self._write_down()
         now = self._clock()
-        if now < self._not_before or self._outbox.state(self.place.name) == "stopped":
+        state = self._outbox.state(self.place.name)
+        if now < self._not_before or state == "stopped":
             return False
-        blocked = self._outbox.held_keys(self.place.name) if self.place.order == "by patient" else set()
+        self._down = state == "down"  # perhaps as another process left it
+        blocked = self._outbox.held_keys(self.place.name) if self.place.order != "none" else set()
         tried = 0
         group: list[Delivery] = []
         width = len(self._lines) if not self._failed else 1
         for delivery in self._window():
-            if self._stop() or tried + len(group) >= STEP:
+            if self._stop():
+                return tried > 0
+            if tried + len(group) >= STEP or self._clock() - now >= LOOK:
                 break
-            keys = set(delivery.keys) if self.place.order == "by patient" else set()
+            keys = set(delivery.keys) if self.place.order != "none" else set()
             if keys & {key for one in group for key in one.keys} and self.place.order == "by patient":
                 tried += len(group)
                 if not self._send(group, blocked):
                     return True
                 group = []
             if delivery.due > now or keys & blocked:
-                if self.place.order == "as they come":
+                if self.place.order == "as they come" and delivery.due > now:
                     break
                 blocked |= keys
                 continue
@@ -127,8 +134,8 @@ class Sending:
             made = [self._try(self._lines[0], one) for one in group]
         else:
             made = list(self._pool.map(self._try, self._lines, group))
-        results = [self._judged(*one) for one in made]
-        self._outbox.record(results)
+        results = self._unwritten = [self._judged(*one) for one in made]
+        self._write_down()
         for one in results:
             if one.status in ("pending", "parked"):
                 blocked.update(one.delivery.keys)
@@ -137,6 +144,12 @@ class Sending:
             one.status in ("pending", "parked") for one in results
         )
         return not strict and not self._down
+
+    def _write_down(self) -> None:
+        """Record what tries came to: a store that is full or gone must not have the same sent again."""
+        if self._unwritten:
+            self._outbox.record(self._unwritten)
+            self._unwritten = []
 
     def _try(self, line: Destination, delivery: Delivery) -> tuple[Delivery, Receipt, int, bool]:
         """Make the parcel and deliver it; whatever is raised is a receipt, but for a store that is down."""

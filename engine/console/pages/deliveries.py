@@ -76,7 +76,7 @@ def queue(visit: Visit) -> Page:
         raise Refused(404, "There is no such destination.")
     before = _number(visit.query.get("before", "")) if "before" in visit.query else None
     found = store.listed(name, status, before, _PAGE + 1)
-    shown = [_line(d) for d in found[:_PAGE] if visit.may("see.messages", d.channel or None)]
+    shown = [_line(d) for d in found[:_PAGE] if visit.may("see.messages", d.channel or "")]
     return Page(
         "destination.html",
         {
@@ -97,7 +97,7 @@ def queue(visit: Visit) -> Page:
 def one(visit: Visit) -> Page:
     """Show one delivery and its tries; what was sent and answered to who may see bodies."""
     delivery = _delivery(visit, "see.messages")
-    bodies = visit.may("see.bodies", delivery.channel)
+    bodies = visit.may("see.bodies", delivery.channel or "")
     tries = visit.hub.store.deliveries.tries(delivery.id)
     if bodies and tries:
         visit.saw("evidence of a delivery", f"entry/{delivery.entry}", f"delivery {delivery.id}")
@@ -106,7 +106,7 @@ def one(visit: Visit) -> Page:
         {
             **_line(delivery),
             "bodies": bodies,
-            "acts": visit.may("replay", delivery.channel),
+            "acts": visit.may("replay", delivery.channel or ""),
             "evidence": [
                 {
                     "n": t.n,
@@ -153,7 +153,8 @@ def all_again(visit: Visit) -> Goto:
     """Send again what was refused or parked at one destination."""
     name = _everywhere(visit)
     store = visit.hub.store.deliveries
-    held = [d.id for status in ("refused", "parked") for d in store.listed(name, status, None, _MOST)]
+    found = [d for status in ("refused", "parked") for d in store.listed(name, status, None, _MOST)]
+    held = sorted(d.id for d in found if visit.may("replay", d.channel or ""))
     visit.saw("sent deliveries again", f"destination/{name}", f"{len(held)} deliveries")
     count = len(store.send_again(held[:_MOST]))
     return Goto(f"/deliveries/{name}", f"{count} are sent again.")
@@ -165,7 +166,7 @@ def stop(visit: Visit) -> Goto:
     why = visit.form.get("why", "").strip()
     visit.saw("stopped a destination", f"destination/{name}", why)
     text = f"stopped by {visit.person.name}" + (f": {why}" if why else "")
-    visit.hub.store.deliveries.set_state(name, "stopped", text, now_ms())
+    visit.hub.store.deliveries.set_state(name, "stopped", text, now_ms(), by_hand=True)
     return Goto(f"/deliveries/{name}", "Nothing goes there until somebody opens it again.")
 
 
@@ -173,7 +174,7 @@ def open_(visit: Visit) -> Goto:
     """Deliver to one destination again."""
     name = _everywhere(visit)
     visit.saw("opened a destination", f"destination/{name}")
-    visit.hub.store.deliveries.set_state(name, "open", "", now_ms())
+    visit.hub.store.deliveries.set_state(name, "open", "", now_ms(), by_hand=True)
     return Goto(f"/deliveries/{name}", "What waits goes out now.")
 
 
@@ -205,8 +206,8 @@ def _everywhere(visit: Visit) -> str:
     made = _known(visit).get(name)
     for channel in made.rules if made else ():
         visit.require("replay", channel)
-    if made is None:
-        if all(place.name != name for place in visit.hub.store.deliveries.places()):
+    if made is None or not made.rules:  # what waits there is of channels that deliver there no more
+        if made is None and all(place.name != name for place in visit.hub.store.deliveries.places()):
             raise Refused(404, "There is no such destination.")
         if not visit.person.everywhere("replay"):
             raise Refused(403, "Your roles do not cover every channel.")
@@ -217,7 +218,7 @@ def _delivery(visit: Visit, needs: str) -> Delivery:
     found = visit.hub.store.deliveries.get(_number(visit.path["number"]))
     if found is None:
         raise Refused(404, "There is no such delivery.")
-    visit.require(needs, found.channel)
+    visit.require(needs, found.channel or "")  # of a channel nobody knows: who may act on all
     return found
 
 

@@ -200,10 +200,10 @@ def test_a_fault_of_ours_parks_one_and_says_nothing_of_what_it_held(bench: Bench
 
 
 def test_a_person_stops_a_destination(bench: Bench) -> None:
-    bench.outbox.set_state("lab_oru.book", "stopped", "moving house", 1)
+    bench.outbox.set_state("lab_oru.book", "stopped", "moving house", 1, by_hand=True)
     bench.take("C1")
     assert not bench.sending.step()
-    bench.outbox.set_state("lab_oru.book", "open", "", 2)
+    bench.outbox.set_state("lab_oru.book", "open", "", 2, by_hand=True)
     assert bench.sending.step()
 
 
