@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -129,6 +130,7 @@ class Http:
         self._signed = signed
         self._tls = settings.tls.below(around.root) if settings.tls is not None else None
         self._client: httpx.Client | None = None
+        self._unanswered = ""  # the key of the parcel that nobody answered last
         shared = settings.client_secret
         self._tokens = tokens_by_secret(shared, settings.url) if shared is not None else None
         parts = urlsplit(settings.url)
@@ -154,7 +156,8 @@ class Http:
             return Receipt("retry", str(e), evidence, down=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             self.close()
-            return not_reached(e, self._where, evidence)
+            return self._silent(parcel, e, not_reached(e, self._where, evidence))
+        self._unanswered = ""
         verdict, down, remedy = meaning(answer.status_code)
         if answer.status_code in (404, 405, 410) and self._url.facts:
             verdict, down = "park", False  # an address made for this parcel: others may have a better one
@@ -167,6 +170,15 @@ class Http:
             wait=retry_after(answer.headers) if verdict == "retry" else None,
             down=down,
         )
+
+    def _silent(self, parcel: Parcel, error: Exception, receipt: Receipt) -> Receipt:
+        """Say that nobody answered. Where it was reached, one message may be what it dies of; once two in a
+        row had no answer, it is not the message."""
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return receipt
+        down = self._unanswered not in ("", parcel.key)
+        self._unanswered = parcel.key
+        return replace(receipt, down=down)
 
     def check(self) -> str:
         """Ask what the address offers (OPTIONS), which changes nothing there. Raises HubError."""

@@ -166,7 +166,9 @@ class TestHttp(Behaviour):
         side._take = None  # type: ignore[method-assign,assignment]
         side.cable._to = _silent()
         receipt = held.deliver(self.parcel())
-        assert (receipt.verdict, receipt.down) == ("retry", True) and "no answer in time" in receipt.why
+        assert (receipt.verdict, receipt.down) == ("retry", False) and "no answer in time" in receipt.why
+        assert not held.deliver(self.parcel()).down, "it may be this message that it dies of"
+        assert held.deliver(self.parcel(2)).down, "two of them: it is not the message"
 
     def test_credentials_that_are_not_believed(self, side: Server, made: Any) -> None:
         there = made(auth={"user": "hub", "password": "wrong-one"})
