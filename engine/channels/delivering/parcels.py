@@ -37,7 +37,6 @@ _MEDIA = {
     "xdm": "application/zip",
     "dicom": "application/dicom",
 }
-_STEPS = 3  # a result, the order it is based on, the role that placed it
 _MOST = 2000  # resources in one bundle
 
 
@@ -156,7 +155,7 @@ class Parcels:
             return None
         about = len(found)
         step = list(found.values())
-        for _ in range(_STEPS):
+        while step and len(found) < _MOST:  # a server that checks references wants them to the end
             wanted = {name for one in step for name in _references(one)} - set(found) - set(gone)
             step = []
             for name in sorted(wanted):
