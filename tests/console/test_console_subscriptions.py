@@ -415,3 +415,15 @@ def test_a_subscription_of_the_standard_is_read() -> None:
     }
     read = read_wanted(body, HOSTS)
     assert read.query == (("code", "http://loinc.org|1975-2"),) and read.payload
+
+
+def test_what_matches_no_more_when_its_turn_comes_is_told_to_nobody(desk: Desk, endpoint: Endpoint) -> None:
+    made = desk.post(wanted(endpoint, "Observation?date=2026-05-01"))
+    endpoint.answers = [503]
+    name = take(desk)
+    desk.pass_on()
+    assert len(endpoint.calls) == 1
+    assert take(desk, changes={"LAB0001": "LAB0002", "20260501083000": "20260430083000"}) == name
+    desk.ms += DAY // 48
+    desk.pass_on()
+    assert len(endpoint.calls) == 1, desk.calls(made["id"])

@@ -144,7 +144,8 @@ class SubscriptionWatch:
         for told in subscriptions.waiting(one.id, _A_TURN):
             kind, _, id_ = told.resource.partition("/")
             found = self._store.read(kind, id_)
-            if found is None:  # deleted since: nothing is told of deletions
+            # deleted since, or put right while it waited: it may be another patient's now
+            if found is None or not self._matches(one, kind, id_):
                 subscriptions.gone(told)
                 continue
             body = jsonio.dumps(found) if wanted.payload else None
