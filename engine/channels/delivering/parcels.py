@@ -48,7 +48,7 @@ class Parcels:
     ) -> None:
         self._root, self._base = root, identity_base
         self._journal, self._store = journal, store
-        self._own = keyring.mac16("hub", "deliveries").hex()[:8]
+        self._keyring = keyring
         self._maps: OutMaps | None = None
 
     def make(self, delivery: Delivery, place: Destined) -> Parcel | None:
@@ -63,7 +63,7 @@ class Parcels:
                 where=f"delivery {delivery.id}",
                 remedy="bring the line under deliver: back, or skip what waits",
             )
-        key = self.key(delivery, place.name)
+        key = self.key(delivery, entry)
         facts = _facts(entry, key)
         if rule.body == "original":
             media = _MEDIA.get(recognise(entry.body), "application/octet-stream")
@@ -100,10 +100,15 @@ class Parcels:
                 return True
         return False
 
-    def key(self, delivery: Delivery, place: str) -> str:
-        """Return the parcel's key: the same until a person sends it as new."""
+    def key(self, delivery: Delivery, entry: Entry) -> str:
+        """Return the parcel's key: the same until a person sends it as new.
+
+        After a restore the numbers of lost entries are given out again: when it came in is part of the key,
+        so that no destination takes a new message for one that it had.
+        """
+        own = self._keyring.mac16("hub", f"deliveries {entry.received}").hex()[:8]
         anew = f"-n{delivery.anew}" if delivery.anew else ""
-        return f"{self._own}-{delivery.position}-{delivery.id & 0xFFF}{anew}"
+        return f"{own}-{delivery.position}-{delivery.id & 0xFFF}{anew}"
 
     def _written(
         self,

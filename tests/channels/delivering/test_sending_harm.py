@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,28 @@ def test_a_fault_of_ours_leaves_no_queue_to_nobody(bench: Bench, monkeypatch: py
     assert sent.wait(20)
     delivering.stop(20)
     assert len(bench.book.got) == 1
+
+
+def test_a_number_that_a_restore_gives_out_again_makes_another_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "p")
+    path = root / "channels/lab_oru.yaml"
+    path.write_text(path.read_text() + "\ndeliver:\n  book: {notebook: {page: a}}\n")
+    entries = []
+    with known(monkeypatch) as book:
+        Hub.open(root, shipped_maps()).close()
+        shutil.copytree(root, tmp_path / "backup")
+        for _ in range(2):
+            hub = Hub.open(root, shipped_maps())
+            bench = Bench(hub, book)
+            entries.append(bench.take(f"C{len(entries)}"))
+            bench.sending.step()
+            hub.close()
+            shutil.rmtree(root)
+            shutil.copytree(tmp_path / "backup", root)
+    assert entries[0] == entries[1]
+    assert book.got[0].key != book.got[1].key
 
 
 def _delivering(bench: Bench, outbox: object, **more: object) -> Delivering:
