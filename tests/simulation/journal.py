@@ -44,7 +44,7 @@ class Journal:
             number,
             new.channel,
             new.body,
-            new.received,
+            number,  # one order of events: nobody's clock
             new.sender,
             new.peer,
             new.control_id,

@@ -113,7 +113,7 @@ def lanes_are_left_behind() -> tuple[type, str, Any]:
 def a_new_key_for_every_try() -> tuple[type, str, Any]:
     """A destination cannot know again what it took already."""
     right = Parcels.key
-    return Parcels, "key", lambda self, delivery, place: f"{right(self, delivery, place)}-{delivery.tries}"
+    return Parcels, "key", lambda self, delivery, entry: f"{right(self, delivery, entry)}-{delivery.tries}"
 
 
 @_mutation

@@ -97,7 +97,7 @@ class World:
 
     def key_of(self, delivery: Delivery) -> str:
         """Return the key a delivery must have."""
-        return _KEY(self._parcels, delivery, delivery.destination)
+        return _KEY(self._parcels, delivery, self.journal.entries[delivery.entry - 1])
 
     # -- who takes part -----------------------------------------------------
 
