@@ -74,7 +74,7 @@ class Pipeline:
 
         self.identify = identify
         self._prepared: set[tuple[str, str, str]] = set()
-        self._looked: dict[str, tuple[Sightings, str]] = {}  # site -> what is looked for, its tables
+        self._looked: dict[tuple[str, str], tuple[Sightings, str]] = {}  # what is looked for, its tables
         self._tables: dict[tuple[str, str], str] = {}  # (format, site) -> its tables
 
     def renew(self, terminology: Terminology) -> None:
@@ -190,9 +190,10 @@ class Pipeline:
         origin = f"urn:hub:entry|{entry.position}"
         run = _StoreRunWithHeader if channel.keeps_header else _StoreRun
         built = map_message(message, program, self.identify, origin, run, channel.map)
-        looked = self._looked.get(site)
+        looked = self._looked.get((site, channel.map))
         if looked is None:
-            looked = self._looked[site] = Sightings(program), tables_of(program)
+            looked = Sightings(program, channel.map), tables_of(program)
+            self._looked[site, channel.map] = looked
         try:
             self._judge(out, entry, channel, message, built, looked, program.sender("").zone)
         finally:

@@ -17,6 +17,7 @@ from engine.kernel.message import Gap
 from engine.mapping.locate import locate
 from engine.mapping.model import First, Locate, MapDef, Row
 from engine.mapping.project import SiteProgram
+from engine.mapping.reach import of_named_only
 
 __all__ = ["CODED", "Sightings", "tables_of"]
 
@@ -46,14 +47,16 @@ _Found = tuple[str, str, str, str]  # code, system as sent, its URI, text
 class Sightings:
     """The fields of one site that are looked at, and what their texts meant."""
 
-    def __init__(self, program: SiteProgram) -> None:
+    def __init__(self, program: SiteProgram, message: str = "") -> None:
+        """`message`: the map that the channel names; without one, maps by the type of message are meant."""
         terms = program.maps.terminology
         self._standard = terms.systems()  # what the whole world calls it; a site's own names are local
         self._own = program.sender("").system
         asked = set()
         empty: dict[tuple[str, int], str] = {}
-        for m in program.resolved.values():
-            for segment, field, row in _coded(m):
+        elsewhere = of_named_only(program, message)
+        for name, m in program.resolved.items():
+            for segment, field, row in _coded(m) if name not in elsewhere else ():
                 if row.unmapped in ("hold", "flag") or terms.tables[row.code].rows:
                     asked.add((segment, field))
                 else:

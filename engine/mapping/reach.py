@@ -17,7 +17,7 @@ from engine.mapping.sites import Site
 from engine.terminology.tables import TableRow
 from engine.terminology.translate import Table, Terminology
 
-__all__ = ["SiteDiff", "Tables", "rows_of", "site_diff", "table_diff"]
+__all__ = ["SiteDiff", "Tables", "of_named_only", "rows_of", "site_diff", "table_diff"]
 
 _PLACE = re.compile(r"Place\(file='[^']*', line=\d+, layer='[^']*'\)")
 _GENERAL = frozenset({"systems", "authorities", "units", "ucum"})  # asked for every message, by no row
@@ -162,9 +162,26 @@ def _meanings(table: Table | None) -> dict[tuple[str, str], list[TableRow]]:
 
 def _used(program: SiteProgram, message: str) -> set[str]:
     """Return the maps that a message map uses, itself and through others."""
-    plan = program.plan(message)
+    return _through(program, program.plan(message).message)
+
+
+def of_named_only(program: SiteProgram, message: str = "") -> set[str]:
+    """Return the maps that serve no message by its type: only channels that name their message map use them.
+
+    `message`: the map that a channel names; what it uses is not among them.
+    """
+    served: set[str] = set()
+    named: set[str] = set()
+    for name, one in program.maps.messages.items():
+        (served if name == message or (one.triggers and not message) else named).update(
+            _through(program, one)
+        )
+    return named - served
+
+
+def _through(program: SiteProgram, message: MessageDef) -> set[str]:
     found: set[str] = set()
-    todo = [name for r in plan.message.resources for name in r.rows]
+    todo = [name for r in message.resources for name in r.rows]
     while todo:
         name = todo.pop()
         if name not in found:

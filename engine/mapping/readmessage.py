@@ -28,7 +28,9 @@ def read_message(m: Any, file: str, layer: str, parse: Parse = conditions.parse)
     )
     name = str(m["map"])
     reader = Reader("Bundle", file, layer, lambda *_: False, parse)
-    triggers = tuple(tuple((str(x) + "^").split("^")[:2]) for x in (m.get("for") or [name.replace("_", "^")]))
+    served = m.get("for")  # `[]`: none, only channels that name this map use it
+    named = [name.replace("_", "^")] if served is None else served
+    triggers = tuple(tuple((str(x) + "^").split("^")[:2]) for x in named)
     write, write_by = _write(m.get("write"), reader, f"{file}:{m.key_lines.get('write', 0)}")
     resources = []
     for key, r in m["resources"].items():

@@ -130,7 +130,7 @@ def cover(
             count_up(made.failed, "it cannot be mapped")
             continue
         if site not in looks:
-            looks[site] = Sightings(maps.program(site))
+            looks[site] = Sightings(maps.program(site), channel.map)
         _add(made, entry, done, looks[site])
         made.traced, made.site, revision = made.traced + 1, site, done.revision
     return made, revision
