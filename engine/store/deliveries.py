@@ -132,7 +132,8 @@ class Asked:
         )
         put_back = (
             "ON CONFLICT (id) DO UPDATE SET status = 'pending', due = 0, tries = 0, first = NULL, "
-            "done = NULL, round = delivery.round + 1, keys = excluded.keys"
+            "done = NULL, round = delivery.round + 1, keys = excluded.keys "
+            "WHERE delivery.status <> 'skipped'"  # a person has said that it shall not go
         )
         session.insert("delivery", columns, rows[False], "ON CONFLICT DO NOTHING")
         states = list({row[0]: row for row in rows[True]}.values())

@@ -25,11 +25,14 @@ from engine.channels.backups.files import put
 from engine.channels.backups.keys import Keys
 from engine.channels.backups.needing import missing
 from engine.channels.backups.redacting import named_in
+from engine.kernel.clock import now_ms
 from engine.kernel.config import Config, load_config
 from engine.kernel.errors import HubError
 from engine.kernel.yamlfile import loads
 from engine.security.keys import Keyring
 from engine.security.signing import FILE
+from engine.store.database import engine_for
+from engine.store.tables import DESTINATION
 
 __all__ = ["Restored", "Wanted", "restore"]
 
@@ -94,6 +97,7 @@ def restore(folder: Path, wanted: Wanted, progress: Callable[[str], None] = lamb
             pg_run(PG_RESTORE, url, *_AS_IT_WAS, str(folder / file))
         else:
             _copy(folder / file, Path(url.database or ""), said["files"][file])
+    _stop_destinations(config)
     _objects(folder, config, said, progress)
     keyring = keyring or _own_key(config, names)
     if wanted.keys is not None and not _supplied(wanted.root):
@@ -106,6 +110,21 @@ def restore(folder: Path, wanted: Wanted, progress: Callable[[str], None] = lamb
             if text:
                 put(text, path)
     return Restored(config, said, keyring, missing(config, said, names, keyring))
+
+
+def _stop_destinations(config: Config) -> None:
+    """Let nothing go out by itself: what waited when the backup was made may have gone, or newer has.
+
+    A copy that is started for a drill would send to real systems.
+    """
+    engine = engine_for(config.core_url)
+    try:
+        if sa.inspect(engine).has_table(DESTINATION.name):
+            with engine.begin() as connection:
+                why = "restored from a backup: look at what waits, then open it"
+                connection.execute(sa.update(DESTINATION).values(state="stopped", since=now_ms(), why=why))
+    finally:
+        engine.dispose()
 
 
 def _settings(folder: Path, wanted: Wanted) -> tuple[Config, list[str]]:

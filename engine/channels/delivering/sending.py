@@ -26,7 +26,7 @@ PAGE, PAGES = 200, 25  # deliveries looked at in one go
 STEP = 200  # tries after which the caller gets a word in
 FIRST, LONGEST = 1_000, 300_000  # ms between tries of one delivery
 LOOK = 2_000  # ms after which a step looks anew at what people and other processes did meanwhile
-DOOR = (1_000, 60_000)  # ms between tries of a destination that is down
+DOOR = (100, 60_000)  # ms between tries of a destination that is down, doubled from one to the next
 
 
 class Outbox(Protocol):
@@ -143,7 +143,7 @@ class Sending:
         strict = self.place.order == "as they come" and any(
             one.status in ("pending", "parked") for one in results
         )
-        return not strict and not self._down
+        return not strict and not self._failed
 
     def _write_down(self) -> None:
         """Record what tries came to: a store that is full or gone must not have the same sent again."""
@@ -204,7 +204,7 @@ class Sending:
         downs = [one for one in receipts if one.down]
         now = self._clock()
         if not downs:
-            if self._down or self._failed:
+            if self._down:
                 log.info("%s takes deliveries again", self.place.name)
                 self._outbox.set_state(self.place.name, "open", "", now)
             self._failed, self._not_before, self._down = 0, 0, False
@@ -213,7 +213,7 @@ class Sending:
         longest = min(DOOR[1], DOOR[0] * 2 ** min(self._failed - 1, 20))
         asked = max((one.wait or 0.0 for one in downs), default=0.0)
         self._not_before = now + max(int(longest * (1 - self._chance() / 3)), int(min(asked, 3600.0) * 1000))
-        if not self._down:
+        if not self._down and self._failed > 1:  # the first may be a hiccup: nobody is told of it
             self._down = True
             log.warning("%s takes no deliveries now: %s", self.place.name, downs[0].why)
             self._outbox.set_state(self.place.name, "down", downs[0].why, now)

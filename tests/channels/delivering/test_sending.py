@@ -17,6 +17,7 @@ from engine.channels.delivering.places import destinations_of
 from engine.channels.delivering.sending import Sending
 from engine.kernel.delivery import Receipt
 from engine.kernel.errors import StoreUnavailable
+from engine.kernel.message import Due, Work
 from engine.store.deliveries import Delivery
 
 
@@ -119,6 +120,17 @@ def test_what_is_parked_keeps_its_patient_waiting_and_nobody_else(bench: Bench) 
     assert bench.outbox.skip([one.id], "told by telephone") == [one.id]
     bench.sending.step()
     assert [p.entry for p in bench.book.got] == [first, other, second]
+
+
+@pytest.mark.parametrize("bench", [", body: fhir"], indirect=True)
+def test_what_a_person_skipped_stays_so_whatever_runs_again(bench: Bench) -> None:
+    entry = bench.take("C1")
+    (one,) = bench.outbox.of_entry(entry)
+    bench.outbox.skip([one.id], "the wrong patient")
+    due = Due(one.destination, one.keys, True)
+    again = Work(entry, entry, "lab_oru", "", (1,), revision="r", deliveries=(due,))
+    bench.hub.store.rerun([again], who="a tester", why="to see it")
+    assert [status for status, _, _ in bench.states()] == ["skipped"]
 
 
 def test_what_is_refused_keeps_nobody_waiting(bench: Bench) -> None:
