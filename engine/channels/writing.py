@@ -25,6 +25,7 @@ from engine.formats.hl7v2.controlid import control_id
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.write import Report, write_any
+from engine.store.references import named_here
 
 __all__ = [
     "ABOUT_PATIENT",
@@ -212,22 +213,10 @@ def _references(resource: Json) -> Iterator[str]:
     others = _OTHERS.get(str(resource.get("resourceType")))
     for name, value in resource.items():
         if name != others:
-            yield from _within(value)
+            yield from named_here(value)
 
 
 _OTHERS = {"Patient": "link", "Account": "subject"}
-
-
-def _within(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        said = value.get("reference")
-        if isinstance(said, str) and said.count("/") == 1:
-            yield said
-        for inner in value.values():
-            yield from _within(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _within(inner)
 
 
 def _pair(name: str) -> tuple[str, str]:

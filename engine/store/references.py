@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["logical", "references", "renamed", "retired_by"]
+__all__ = ["logical", "named_here", "references", "renamed", "retired_by"]
 
 
 def retired_by(body: Mapping[str, Any]) -> str | None:
@@ -68,3 +68,10 @@ def logical(value: Any) -> Iterator[dict[str, Any]]:
         for held in value:
             if isinstance(held, (dict, list)):
                 yield from logical(held)
+
+
+def named_here(value: Any) -> Iterator[str]:
+    """Give every `Type/id` among the references of a body: what the core store itself may hold."""
+    for name in references(value):
+        if name.count("/") == 1 and not name.startswith(("#", "urn:")):
+            yield name

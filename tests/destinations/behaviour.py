@@ -252,3 +252,28 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+class TakenNames(Behaviour):
+    """What kinds show whose name of a file decides: `exists:` says what becomes of another of that name."""
+
+    @pytest.mark.parametrize(
+        ("exists", "verdicts", "left"),
+        [
+            ("hold", ["park", "park"], ["one"]),
+            ("wait", ["retry", "retry"], ["one"]),
+            ("both", ["sent", "sent"], ["one", "two"]),
+            ("replace", ["sent", "sent"], ["two"]),
+        ],
+    )
+    def test_a_name_that_another_has(
+        self, side: Any, made: Any, exists: str, verdicts: list[str], left: list[str]
+    ) -> None:
+        there = made(exists=exists)
+        assert there.deliver(self.parcel()).verdict == "sent"
+        receipts = [there.deliver(self.other()) for _ in range(2)]
+        assert [r.verdict for r in receipts] == verdicts and not any(r.down for r in receipts)
+        bodies = {"one": self.parcel().body, "two": self.other().body}
+        assert sorted(side.taken()) == sorted(bodies[word] for word in left)
+        for receipt in receipts:
+            self.shows_nothing(side, receipt)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from behaviour import MARKS, Behaviour
+from behaviour import MARKS, TakenNames
 
 from engine.destinations.file import FileDestination
 from engine.kernel.delivery import Around, Parcel
@@ -37,7 +37,7 @@ class Folder:
         self._elsewhere.rename(self.path)
 
 
-class TestFile(Behaviour):
+class TestFile(TakenNames):
     word = "file"
     can_refuse = False
     never_refuses = "a folder judges no content"
@@ -85,27 +85,6 @@ class TestFile(Behaviour):
         receipt = there.deliver(self.parcel())
         assert receipt.verdict == "park" and "leads out" in receipt.why
         assert list((tmp_path / "elsewhere").iterdir()) == []
-
-    @pytest.mark.parametrize(
-        ("exists", "verdicts", "left"),
-        [
-            ("hold", ["park", "park"], ["one"]),
-            ("wait", ["retry", "retry"], ["one"]),
-            ("both", ["sent", "sent"], ["one", "two"]),
-            ("replace", ["sent", "sent"], ["two"]),
-        ],
-    )
-    def test_a_name_that_another_has(
-        self, side: Folder, made: Any, exists: str, verdicts: list[str], left: list[str]
-    ) -> None:
-        there = made(exists=exists)
-        assert there.deliver(self.parcel()).verdict == "sent"
-        receipts = [there.deliver(self.other()) for _ in range(2)]
-        assert [r.verdict for r in receipts] == verdicts and not any(r.down for r in receipts)
-        bodies = {"one": self.parcel().body, "two": self.other().body}
-        assert sorted(side.taken()) == sorted(bodies[word] for word in left)
-        for receipt in receipts:
-            self.shows_nothing(side, receipt)
 
     def test_it_waits_until_the_file_was_taken(self, side: Folder, made: Any) -> None:
         there = made(exists="wait", path=f"{side.path}/next.hl7")

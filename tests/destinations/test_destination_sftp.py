@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncssh
 import pytest
-from behaviour import Behaviour
+from behaviour import TakenNames
 from cable import Cable
 
 from engine.destinations.kinds import KINDS
@@ -176,7 +176,7 @@ def server(tmp_path: Path, openssh: bool) -> Iterator[Server]:
     made.close()
 
 
-class Files(Behaviour):
+class Files(TakenNames):
     """What both servers are tried with."""
 
     word = "sftp"
@@ -200,27 +200,6 @@ class Files(Behaviour):
         assert side.files() == [side.folder / "lab_oru/2026/lab_oru-102-other-1.hl7"]
         made().deliver(self.other(control_id="../../x"))
         assert (side.folder / "ORU_R01/_.._x.hl7").is_file()
-
-    @pytest.mark.parametrize(
-        ("exists", "verdicts", "left"),
-        [
-            ("hold", ["park", "park"], ["one"]),
-            ("wait", ["retry", "retry"], ["one"]),
-            ("both", ["sent", "sent"], ["one", "two"]),
-            ("replace", ["sent", "sent"], ["two"]),
-        ],
-    )
-    def test_a_name_that_another_has(
-        self, side: Server, made: Any, exists: str, verdicts: list[str], left: list[str]
-    ) -> None:
-        there = made(exists=exists)
-        assert there.deliver(self.parcel()).verdict == "sent"
-        receipts = [there.deliver(self.other()) for _ in range(2)]
-        assert [r.verdict for r in receipts] == verdicts and not any(r.down for r in receipts)
-        bodies = {"one": self.parcel().body, "two": self.other().body}
-        assert sorted(side.taken()) == sorted(bodies[word] for word in left)
-        for receipt in receipts:
-            self.shows_nothing(side, receipt)
 
     def test_a_long_file(self, side: Server, made: Any) -> None:
         long = replace(self.parcel(), body=self.parcel().body * 3000)  # a megabyte: many requests

@@ -7,7 +7,7 @@ is tried again. What a map writes is written once and kept: another try sends th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from engine.kernel.message import Entry
 from engine.mapping.outbound.library import OutMaps
 from engine.security.keys import Keyring
 from engine.store.deliveries import Delivery
+from engine.store.references import named_here
 
 __all__ = ["Parcels"]
 
@@ -161,7 +162,7 @@ class Parcels:
         about = len(found)
         step = list(found.values())
         while step and len(found) < _MOST:  # a server that checks references wants them to the end
-            wanted = {name for one in step for name in _references(one)} - set(found) - set(gone)
+            wanted = {name for one in step for name in named_here(one)} - set(found) - set(gone)
             step = []
             for name in sorted(wanted):
                 type, _, id = name.partition("/")
@@ -194,19 +195,3 @@ def _facts(entry: Entry, key: str) -> dict[str, str]:
         "sender": entry.sender,
         "received": iso(entry.received),
     }
-
-
-def _references(value: Any) -> Iterator[str]:
-    """Give every `Type/id` that a resource refers to."""
-    if isinstance(value, dict):
-        said = value.get("reference")
-        if isinstance(said, str) and said.count("/") == 1 and not said.startswith(("#", "urn:")):
-            yield said
-        yield from _all(value.values())
-    elif isinstance(value, list):
-        yield from _all(value)
-
-
-def _all(values: Iterable[Any]) -> Iterator[str]:
-    for one in values:
-        yield from _references(one)
