@@ -12,16 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from engine.channels.definition import Channel
+from engine.channels.ordering import ordering_keys
 from engine.channels.sides import JournalSide, MapSide, StoreSide
-from engine.formats.content import recognise
-from engine.formats.facts import facts_of
-from engine.formats.hl7v2.header import peek
-from engine.formats.hl7v2.order_keys import order_keys
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.clock import now_ms
-from engine.kernel.errors import FormatError, HubError
+from engine.kernel.errors import HubError
 from engine.kernel.message import Accepted, Entry, Flag, NewEntry, Work
-from engine.listeners.senders import Senders
 from engine.store.sql import SqlStore
 
 __all__ = [
@@ -118,24 +114,10 @@ def replayed(origin: Entry, who: str, why: str) -> NewEntry:
 
 def edited(origin: Entry, body: bytes, who: str, why: str, channels: Iterable[Channel]) -> NewEntry:
     """Return an edited message, which counts as a new one and names the entry it was made from."""
-    keys = _keys(origin, body, channels)
+    channel = next((c for c in channels if c.name == origin.channel), None)
+    keys = ordering_keys(channel, origin.sender, body)
     again = replayed(origin, who, why)
     return replace(again, body=body, kind="resend", order_keys=keys, position=None)
-
-
-def _keys(origin: Entry, body: bytes, channels: Iterable[Channel]) -> tuple[str, ...]:
-    """Return the ordering keys of an edited message, as the channel of its origin gives them."""
-    ports = (c.receives for c in channels if c.name == origin.channel and c.receives is not None)
-    port = next(ports, None)
-    if port is None:
-        return order_keys(body)
-    senders = Senders(port.channel, port.sender, port.senders, port.order, lambda _: origin.sender)
-    format = recognise(body)
-    if format in ("cda", "x12", "ncpdp", "dicom"):
-        with suppress(FormatError):  # what cannot be read any more keeps the lanes of its origin
-            return senders.facts_of(facts_of(body, format))[1]
-        return ()
-    return senders.keys(peek(body), body)
 
 
 def rerun_set(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from engine.channels.definition import Channel
 from engine.kernel.message import Accepted, Entry, NewEntry, Outcome, Work
+from engine.store.deliveries import Delivery
 
 __all__ = ["DeliverySide", "JournalSide", "MapSide", "StoreSide"]
 
@@ -34,7 +35,7 @@ class DeliverySide(Protocol):
     """What parcels need of the deliveries of a core store (`store/deliveries.py`)."""
 
     def body(self, number: int) -> bytes | None: ...
-    def keep_body(self, number: int, body: bytes) -> None: ...
+    def keep_body(self, delivery: Delivery, body: bytes) -> None: ...
 
 
 class StoreSide(Protocol):

@@ -17,6 +17,8 @@ from engine.channels.delivering.notices import notices_of
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import Destined, around, destinations_of
 from engine.channels.delivering.running import Delivering
+from engine.channels.delivering.settled import settled
+from engine.channels.delivering.turn import process_name
 from engine.channels.keeping import keep_deliveries
 from engine.channels.opening import open_journal, open_store
 from engine.channels.orders.hearing import hearing
@@ -61,20 +63,21 @@ def run_deliveries(
         now_ms,
         stale=parcels().stale,
         turn=lambda name: queue.turn(f"to-{name}"),
-        beside=notices_of(places, around(config), store.deliveries, now_ms),
+        beside={
+            **notices_of(places, around(config), store.deliveries, now_ms),
+            "forget-deliveries": now_and_then(partial(keep_deliveries, config, store)),
+        },
         made=made,
+        settled=lambda: settled(journal, store),
+        holder=process_name(config.node_name),
     )
     path = config.metrics_dir / "deliveries.prom"
     delivering.start()
     ready("")
-    forgotten = 0
     try:
         while True:
             with suppress(StoreUnavailable):  # the threads say it; the figures grow old, and that is seen
                 write_metrics(path, store.deliveries.places(), delivering.sendings, now_ms())
-                if now_ms() - forgotten > FORGET and queue.turn("forget-deliveries"):
-                    forgotten = now_ms()
-                    keep_deliveries(config, store, forgotten)
             if stopping.wait(MEASURE):
                 break
     finally:
@@ -84,3 +87,17 @@ def run_deliveries(
         queue.close()
         store.close()
         journal.close()
+
+
+def now_and_then(what: Callable[[int], None]) -> Callable[[], bool]:
+    """Return a step that does something, told the time, at the start and then every `FORGET`."""
+    last = 0
+
+    def step() -> bool:
+        nonlocal last
+        if (now := now_ms()) - last > FORGET:
+            what(now)
+            last = now
+        return False
+
+    return step

@@ -17,8 +17,8 @@ import orjson
 
 from engine.kernel.delivery import Receipt
 from engine.kernel.message import Due, Work
-from engine.store.database import Database, Session
-from engine.store.keys import Keys
+from engine.store.database import Session
+from engine.store.destinations import Destinations, numbered, plain
 from engine.store.state import State
 
 __all__ = ["STATUSES", "Asked", "Delivery", "Place", "Queues", "Result", "Try"]
@@ -121,7 +121,7 @@ class Asked:
         """Write them."""
         if not self._rows:
             return
-        numbers = _numbers(session, {name for name, _ in self._names})
+        numbers = numbered(session, {name for name, _ in self._names})
         rows: dict[bool, list[tuple[Any, ...]]] = {True: [], False: []}
         for (mark, entry, keys, at), (name, state) in zip(self._rows, self._names, strict=True):
             n = numbers[name]
@@ -142,23 +142,8 @@ class Asked:
         self._names.clear()
 
 
-def _numbers(session: Session, names: Iterable[str]) -> dict[str, int]:
-    """Return the number of each destination, making those that are new."""
-    known = {name: number for number, name in session.all("SELECT id, name FROM destination")}
-    for name in sorted(set(names) - set(known)):
-        known[name] = max(known.values(), default=0) + 1
-        if known[name] >= 1 << 12:
-            raise ValueError("there are more than 4,095 destinations")
-        columns = "id bigint, name text, state text, since bigint, why text"
-        session.insert("destination", columns, [(known[name], name, "open", 0, "")])
-    return known
-
-
-class Queues:
+class Queues(Destinations):
     """The queues of one store, as the loop that empties them sees them."""
-
-    def __init__(self, database: Database, keys: Keys) -> None:
-        self._database, self._keyring = database, keys.keyring
 
     def pending(self, destination: str, after: int, limit: int) -> list[Delivery]:
         """Return what waits for a destination, in order, after the id that the last page ended with."""
@@ -170,6 +155,15 @@ class Queues:
         sql = f"SELECT d.keys {_FROM} WHERE d.status = 'parked' AND p.name = ?"
         with self._database.read() as session:
             return {key for (keys,) in session.all(sql, (destination,)) for key in orjson.loads(keys)}
+
+    def hasten(self, destination: str, after: int) -> None:
+        """Have what is to wait until after a time tried at once: the clock was set back."""
+        with self._database.write() as session:
+            session.run(
+                "UPDATE delivery SET due = 0 WHERE status = 'pending' AND due > ? "
+                "AND destination = (SELECT id FROM destination WHERE name = ?)",
+                (after, destination),
+            )
 
     def record(self, results: Sequence[Result]) -> None:
         """Write down what tries came to, with their evidence, in one transaction."""
@@ -189,7 +183,7 @@ class Queues:
             )
         if result.again:
             status, finished = "pending", False
-        why = _plain(receipt.why, 500)
+        why = plain(receipt.why, 500)
         first = "COALESCE(first, ?)" if not receipt.down else "first"
         session.run(
             f"UPDATE delivery SET status = ?, due = ?, tries = ?, first = {first}, done = ?, why = ?, "
@@ -197,7 +191,7 @@ class Queues:
             (
                 *(status, 0 if result.again else result.due, delivery.tries + 1),
                 *(() if receipt.down else (result.at,)),
-                *(result.at if finished else None, why, _plain(receipt.reference, 200)),
+                *(result.at if finished else None, why, plain(receipt.reference, 200)),
                 *(delivery.id, delivery.round),
             ),
         )
@@ -222,7 +216,7 @@ class Queues:
 
         The same told again is one row.
         """
-        why = _plain(receipt.why, 500)
+        why = plain(receipt.why, 500)
         with self._database.write() as session:
             if receipt.verdict == "refuse":
                 sql = "UPDATE delivery SET status = 'refused', why = ? WHERE id = ? AND status = 'sent'"
@@ -248,37 +242,20 @@ class Queues:
             self._keyring.unseal(bytes(rows[0][0]), b"core:sent:%d" % number) if rows and rows[0][0] else None
         )
 
-    def keep_body(self, number: int, body: bytes) -> None:
-        """Keep what was written for a delivery: another try sends the same bytes."""
+    def keep_body(self, delivery: Delivery, body: bytes) -> None:
+        """Keep what was written for a delivery: another try sends the same bytes.
+
+        Not where somebody put it back meanwhile: what is sent as new is written anew, under its own key.
+        """
         with self._database.beside() as session:
-            sealed = self._keyring.seal(body, b"core:sent:%d" % number)
-            session.run("UPDATE delivery SET body = ? WHERE id = ?", (sealed, number))
-
-    def set_state(self, destination: str, state: str, why: str, at: int, by_hand: bool = False) -> None:
-        """Write down how a destination is doing. What a person stopped is opened by a person (`by_hand`)."""
-        with self._database.write() as session:
-            _numbers(session, [destination])
-            session.run(
-                "UPDATE destination SET state = ?, since = ?, why = ? WHERE name = ?"
-                + ("" if by_hand else " AND state <> 'stopped'"),
-                (state, at, _plain(why, 500), destination),
-            )
-
-    def state(self, destination: str) -> str:
-        """Return `open`, `down`, or `stopped`."""
-        with self._database.read() as session:
-            rows = session.all("SELECT state FROM destination WHERE name = ?", (destination,))
-        return str(rows[0][0]) if rows else "open"
+            sealed = self._keyring.seal(body, b"core:sent:%d" % delivery.id)
+            sql = "UPDATE delivery SET body = ? WHERE id = ? AND round = ?"
+            session.run(sql, (sealed, delivery.id, delivery.round))
 
     def some(self, where: str, parameters: Sequence[Any]) -> list[Delivery]:
         """Return the deliveries that a condition names."""
         with self._database.read() as session:
             return list(_made(session.all(f"SELECT {_COLUMNS} {_FROM} {where}", parameters)))
-
-
-def _plain(text: str, most: int) -> str:
-    """Return the words of another side as every database takes them: no NUL, no half of a pair."""
-    return "".join(c if c.isprintable() else " " for c in text[:most])
 
 
 def _made(rows: Iterable[Sequence[Any]]) -> Iterator[Delivery]:

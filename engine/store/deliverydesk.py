@@ -135,19 +135,20 @@ class Deliveries(Queues):
         with self._database.write() as session:
             asked.flush(session)
 
-    def forget(self, before: int, after: int = 0, most: int = 1000) -> int | None:
-        """Drop what was sent and answered of deliveries that ended before a time, so many after an id.
+    def forget(self, before: int, after: int = 0, most: int = 5000) -> int | None:
+        """Drop what was sent and answered of deliveries that ended before a time, of so many after an id.
 
         Returns the id to go on after; None at the end.
         """
+        ended = "status IN ('sent', 'skipped') AND done IS NOT NULL AND done < ?"
         with self._database.beside() as session:
-            rows = session.all(
-                "SELECT id, status, done, at FROM delivery WHERE id > ? ORDER BY id LIMIT ?", (after, most)
-            )
-            for number, status, done, _ in rows:
-                if status in ("sent", "skipped") and done is not None and done < before:
-                    bare = "UPDATE delivery SET body = NULL WHERE id = ? AND body IS NOT NULL"
-                    session.run(bare, (number,))
-                    bare = "UPDATE delivery_try SET sealed = NULL WHERE delivery = ? AND sealed IS NOT NULL"
-                    session.run(bare, (number,))
-        return rows[-1][0] if len(rows) == most and rows[-1][3] < before else None
+            sql = "SELECT id, at FROM delivery WHERE id > ? ORDER BY id LIMIT ?"
+            rows = session.all(sql, (after, most))
+            if rows:
+                span = (after, rows[-1][0])
+                bare = "UPDATE delivery SET body = NULL WHERE id > ? AND id <= ? AND body IS NOT NULL"
+                session.run(f"{bare} AND {ended}", (*span, before))
+                bare = "UPDATE delivery_try SET sealed = NULL WHERE delivery > ? AND delivery <= ? "
+                mine = f"delivery IN (SELECT id FROM delivery WHERE id > ? AND id <= ? AND {ended})"
+                session.run(f"{bare} AND sealed IS NOT NULL AND {mine}", (*span, *span, before))
+        return rows[-1][0] if len(rows) == most and rows[-1][1] < before else None

@@ -287,6 +287,8 @@ DESTINATION = Table(
     Column("state", Text, nullable=False),  # open | down | stopped by a person
     Column("since", BIG, nullable=False),
     Column("why", Text, nullable=False),  # without patient data
+    Column("handed", BIG, nullable=False, server_default="0"),  # the newest hand-over of its turn
+    Column("holder", Text, nullable=False, server_default=""),  # who took it; empty: given back
 )
 
 DELIVERY = Table(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from engine.kernel.message import Work
 from engine.store.deliveries import Delivery, Result
+from engine.store.destinations import Standing, Turn
 
 from .schedule import Schedule
 
@@ -18,6 +19,7 @@ class Outbox:
         self.rows: dict[int, Delivery] = {}
         self.numbers: dict[str, int] = {}
         self.states: dict[str, str] = {}
+        self.turns: dict[str, tuple[int, str]] = {}
         self.bodies: dict[int, bytes] = {}
 
     def ask(self, work: Work, at: int) -> None:
@@ -85,9 +87,27 @@ class OutboxSide:
             why=result.receipt.why,
         )
 
-    def state(self, destination: str) -> str:
-        self._cross("state")
-        return self._outbox.states.get(destination, "open")
+    def take(self, destination: str, holder: str) -> Turn:
+        self._cross("take")
+        number, before = self._outbox.turns.get(destination, (0, ""))
+        self._outbox.turns[destination] = (number + 1, holder)
+        return Turn(number + 1, before)
+
+    def give_back(self, destination: str, number: int) -> None:
+        self._cross("give_back")
+        if self._outbox.turns[destination][0] == number:
+            self._outbox.turns[destination] = (number, "")
+
+    def standing(self, destination: str) -> Standing:
+        self._cross("standing")
+        state = self._outbox.states.get(destination, "open")
+        return Standing(state, *self._outbox.turns.get(destination, (0, "")))
+
+    def hasten(self, destination: str, after: int) -> None:
+        self._cross("hasten")
+        for number, row in self._outbox.rows.items():
+            if row.destination == destination and row.status == "pending" and row.due > after:
+                self._outbox.rows[number] = replace(row, due=0)
 
     def set_state(self, destination: str, state: str, why: str, at: int) -> None:
         self._cross("set_state")
@@ -97,9 +117,10 @@ class OutboxSide:
         self._cross("body")
         return self._outbox.bodies.get(number)
 
-    def keep_body(self, number: int, body: bytes) -> None:
+    def keep_body(self, delivery: Delivery, body: bytes) -> None:
         self._cross("keep_body")
-        self._outbox.bodies[number] = body
+        if self._outbox.rows[delivery.id].round == delivery.round:
+            self._outbox.bodies[delivery.id] = body
 
     def _cross(self, what: str) -> None:
         s = self._schedule

@@ -189,6 +189,7 @@ class World:
             lambda: self._parcels_of().make,
             lambda: s.now,
             turn=lambda place: self.broker.turn(place, name, [p.name for p in self._delivering()]),
+            holder=f"{name}/{s.me.deaths}",
         )
         rounds = made._stopping = Rounds()  # type: ignore[assignment]
         with _of_this_run(s):
@@ -196,7 +197,7 @@ class World:
         while True:
             idle = True
             for place, sending_to in loops.items():
-                made._follow(place, rounds.one(sending_to.step))
+                made._follow(place, rounds.one(sending_to.step), sending_to.leave)
                 idle = idle and rounds.idle
             s.sleep(400 if idle else 20)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engine.channels.definition import Channel
-from engine.formats.hl7v2.order_keys import order_keys
+from engine.channels.ordering import message_keys
 from engine.formats.hl7v2.parse import Message
 from engine.kernel.message import Due, Entry
 
 __all__ = ["dues_of"]
 
-_MOST_KEYS = 16
 Mac = Callable[[str, str], bytes]
 
 
@@ -26,8 +25,6 @@ def dues_of(
     wanted = [rule for rule in channel.deliver if rule.wants(entry.message_type, message)]
     if not wanted:
         return ()
-    named = order_keys(entry.body) if message is not None else keys
-    hashed = tuple(
-        sorted({int.from_bytes(mac("delivery", key)[:7], "big") for key in list(named)[:_MOST_KEYS]})
-    )
+    named = message_keys(channel, entry.sender, entry.body) if message is not None else keys
+    hashed = tuple(sorted({int.from_bytes(mac("delivery", key)[:7], "big") for key in named}))
     return tuple(Due(rule.to, hashed, rule.state) for rule in wanted)

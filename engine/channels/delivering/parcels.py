@@ -77,7 +77,7 @@ class Parcels:
             kept = self._written(delivery, entry, rule, written, key, facts)
             if kept is None:
                 return None
-            self._store.deliveries.keep_body(delivery.id, kept)
+            self._store.deliveries.keep_body(delivery, kept)
         written_as, _, body = kept.partition(b"\n")
         if rule.body == "event":
             facts = {**facts, "happened": happened(body)}

@@ -44,10 +44,13 @@ class Delivering:
         stale: Callable[[Parcel], bool] = lambda parcel: False,
         beside: Mapping[str, Callable[[], bool]] | None = None,
         made: Callable[[Destined, Destination], None] = lambda place, line: None,
+        settled: Callable[[], int] = lambda: 1 << 62,
+        holder: str = "this process",
     ) -> None:
         self._places, self._around, self._outbox = places, around, outbox
         self._make, self._clock, self._turn, self._stale = make, clock, turn, stale
         self._beside, self._hook = dict(beside or {}), made
+        self._settled, self._holder = settled, holder
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.sendings: dict[str, Sending] = {}
@@ -77,7 +80,9 @@ class Delivering:
             return
         self.sendings[place.name] = sending
         try:
-            self._follow(place.name, sending.step)
+            self._follow(place.name, sending.step, sending.leave)
+            with suppress(StoreUnavailable):  # whoever comes next waits a little longer
+                sending.leave()
         finally:
             sending.close()
 
@@ -100,6 +105,8 @@ class Delivering:
                     random.random,
                     lambda: self._stopping.is_set() or not self._turn(place.name),
                     self._stale,
+                    self._settled,
+                    self._holder,
                 )
             except StoreUnavailable as e:
                 log.error("%s: the store is not available: %s", place.name, e)
@@ -123,12 +130,16 @@ class Delivering:
         with suppress(StoreUnavailable):
             self._outbox.set_state(name, "down", why, self._clock())
 
-    def _follow(self, name: str, step: Callable[[], bool]) -> None:
-        """Call a step again and again, at once while it finds something to do."""
+    def _follow(self, name: str, step: Callable[[], bool], leave: Callable[[], None] = lambda: None) -> None:
+        """Call a step again and again, at once while it finds something to do; `leave` where the turn is
+        another's."""
         pause, wait = IDLE[0], DOWN[0]
         while not self._stopping.is_set():
             try:
-                if self._turn(name) and step():
+                ours = self._turn(name)
+                if not ours:
+                    leave()
+                if ours and step():
                     pause = IDLE[0]
                 else:
                     self._stopping.wait(pause)

@@ -3,6 +3,7 @@
 In: what is pending, what makes its parcel, the destination. Out: receipts, written down one step after the
 other; a crash between a try and its record has the same parcel sent again under the same key. A destination
 that is down costs nobody else anything: its queue waits, with a growing pause, and one parcel tries the door.
+Nothing is tried where another process has the turn (`turn.py`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.channels.delivering.places import Destined
+from engine.channels.delivering.turn import OurTurn, Turns, is_dead
 from engine.kernel.delivery import Destination, Parcel, Receipt
 from engine.kernel.errors import HubError, StoreUnavailable, place_of
 from engine.store.deliveries import Delivery, Result
@@ -22,20 +24,25 @@ __all__ = ["Outbox", "Sending"]
 
 log = logging.getLogger("hub.deliveries")
 
-PAGE, PAGES = 200, 25  # deliveries looked at in one go
+PAGE = 200  # deliveries read in one go
 STEP = 200  # tries after which the caller gets a word in
 FIRST, LONGEST = 1_000, 300_000  # ms between tries of one delivery
 LOOK = 2_000  # ms after which a step looks anew at what people and other processes did meanwhile
+GLANCE = 1_000  # ms that a look at the turn and the state holds
+MAY_SEND = ("open", "down")
+REST = (10, 10_000)  # a look that found nothing to try: so many times its own ms of rest, at most so many
+BACK = 5_000  # ms that a clock may be put right without a word
+DAY = 86_400_000  # the longest wait that another side may ask for
 DOOR = (100, 60_000)  # ms between tries of a destination that is down, doubled from one to the next
 
 
-class Outbox(Protocol):
+class Outbox(Turns, Protocol):
     """Where deliveries are kept (`engine.store.deliveries`)."""
 
     def pending(self, destination: str, after: int, limit: int) -> Sequence[Delivery]: ...
     def held_keys(self, destination: str) -> set[int]: ...
     def record(self, results: Sequence[Result]) -> None: ...
-    def state(self, destination: str) -> str: ...
+    def hasten(self, destination: str, after: int) -> None: ...
     def set_state(self, destination: str, state: str, why: str, at: int) -> None: ...
 
 
@@ -48,6 +55,16 @@ class Tally:
     refused: int = 0
     parked: int = 0
     ms: int = 0
+
+
+class Tried(NamedTuple):
+    """What came of one try. `knocked`: the destination was asked, so its door is known to be open or not."""
+
+    delivery: Delivery
+    receipt: Receipt
+    ms: int
+    again: bool
+    knocked: bool
 
 
 class Sending:
@@ -63,10 +80,17 @@ class Sending:
         chance: Callable[[], float],
         stop: Callable[[], bool] = lambda: False,
         stale: Callable[[Parcel], bool] = lambda parcel: False,
+        settled: Callable[[], int] = lambda: 1 << 62,
+        holder: str = "this process",
     ) -> None:
         self.place, self.tally = place, Tally()
         self._lines, self._outbox, self._parcel = lines, outbox, parcel
         self._clock, self._chance, self._stop, self._stale = clock, chance, stop, stale
+        self._settled = settled
+        self._turn = OurTurn(outbox, place.name, holder, is_dead)
+        self._from: tuple[int, set[int]] = (0, set())  # where a look goes on that took too long
+        self._rest = 0  # until when nothing is looked at
+        self._last: int | None = None  # when the last step was
         self._unwritten: list[Result] = []  # what tries came to while the store could not be written
         self._failed = 0  # tries in a row that found it down
         self._not_before = 0
@@ -74,31 +98,42 @@ class Sending:
         self._pool = ThreadPoolExecutor(len(lines), f"to-{place.name}") if len(lines) > 1 else None
 
     def step(self) -> bool:
-        """Try what is due; return whether anything was tried. Raises StoreUnavailable."""
+        """Try what is due; return whether to go on at once. Raises StoreUnavailable."""
         self._write_down()
         now = self._clock()
-        state = self._outbox.state(self.place.name)
-        if now < self._not_before or state == "stopped":
+        self._mind_the_clock(now)
+        if now < max(self._not_before, self._rest):
+            return False
+        state = self._turn.state(now)
+        if state not in MAY_SEND:
             return False
         self._down = state == "down"  # perhaps as another process left it
-        blocked = self._outbox.held_keys(self.place.name) if self.place.order != "none" else set()
+        order = self.place.order
+        upto = self._settled() if order == "as they come" else 1 << 62  # before what waits is read
+        after, blocked = self._from
+        self._from = (0, set())
+        blocked |= self._outbox.held_keys(self.place.name) if order != "none" else set()
         tried = 0
         group: list[Delivery] = []
         width = len(self._lines) if not self._failed else 1
-        for delivery in self._window():
+        for delivery in self._window(after):
             if self._stop():
                 return tried > 0
             if tried + len(group) >= STEP or self._clock() - now >= LOOK:
+                if not tried and not group:
+                    self._from = (after, blocked)
+                    return True
                 break
-            keys = set(delivery.keys) if self.place.order != "none" else set()
-            if keys & {key for one in group for key in one.keys} and self.place.order == "by patient":
+            after = delivery.id
+            keys = set(delivery.keys) if order != "none" else set()
+            if keys & {key for one in group for key in one.keys} and order == "by patient":
                 tried += len(group)
                 if not self._send(group, blocked):
                     return True
                 group = []
+            if order == "as they come" and (delivery.due > now or delivery.position > upto):
+                break  # what comes after it waits for it
             if delivery.due > now or keys & blocked:
-                if self.place.order == "as they come" and delivery.due > now:
-                    break
                 blocked |= keys
                 continue
             group.append(delivery)
@@ -110,7 +145,14 @@ class Sending:
         if group:
             tried += len(group)
             self._send(group, blocked)
+        if not tried:
+            self._rest = now + min(REST[1], REST[0] * (self._clock() - now))
         return tried > 0
+
+    def leave(self) -> None:
+        """Give the turn at the destination back, where it is ours. Raises StoreUnavailable."""
+        self._write_down()
+        self._turn.give_back()
 
     def close(self) -> None:
         """Give back connections."""
@@ -119,10 +161,18 @@ class Sending:
         for line in self._lines:
             line.close()
 
-    def _window(self) -> Iterator[Delivery]:
-        after = 0
-        for _ in range(PAGES):
-            page = self._outbox.pending(self.place.name, after, PAGE)
+    def _mind_the_clock(self, now: int) -> None:
+        """Wait for no time that a clock which was set back will reach in hours."""
+        if self._last is None:
+            self._outbox.hasten(self.place.name, now + DAY)
+        elif now < self._last - BACK:
+            self._not_before = self._rest = 0
+            self._turn.forget_time()
+            self._outbox.hasten(self.place.name, now + LONGEST)
+        self._last = now
+
+    def _window(self, after: int) -> Iterator[Delivery]:
+        while page := self._outbox.pending(self.place.name, after, PAGE):
             yield from page
             if len(page) < PAGE:
                 return
@@ -130,16 +180,22 @@ class Sending:
 
     def _send(self, group: Sequence[Delivery], blocked: set[int]) -> bool:
         """Try a group whose keys are apart, write down what came of it; return whether to go on."""
+        if self._turn.state(self._clock(), GLANCE) not in MAY_SEND:
+            return False
         if self._pool is None:
             made = [self._try(self._lines[0], one) for one in group]
         else:
             made = list(self._pool.map(self._try, self._lines, group))
-        results = self._unwritten = [self._judged(*one) for one in made]
+        tries = [one for one in made if isinstance(one, Tried)]
+        results = self._unwritten = [self._judged(one) for one in tries]
         self._write_down()
         for one in results:
             if one.status in ("pending", "parked"):
                 blocked.update(one.delivery.keys)
-        self._door([one.receipt for one in results])
+        self._door([one.receipt for one in tries if one.knocked])
+        for failed in made:
+            if not isinstance(failed, Tried):  # after its neighbours are written down
+                raise failed
         strict = self.place.order == "as they come" and any(
             one.status in ("pending", "parked") for one in results
         )
@@ -151,27 +207,36 @@ class Sending:
             self._outbox.record(self._unwritten)
             self._unwritten = []
 
-    def _try(self, line: Destination, delivery: Delivery) -> tuple[Delivery, Receipt, int, bool]:
+    def _try(self, line: Destination, delivery: Delivery) -> Tried | StoreUnavailable:
         """Make the parcel and deliver it; whatever is raised is a receipt, but for a store that is down."""
         began = self._clock()
-        again = False
+        again = knocked = False
         try:
             parcel = self._parcel(delivery, self.place)
             if parcel is None:
                 receipt = Receipt("sent", why="nothing to deliver: the entry wrote nothing")
             else:
+                knocked = True
                 receipt = line.deliver(parcel)
-                again = receipt.verdict == "sent" and self._pool is not None and self._stale(parcel)
-        except StoreUnavailable:
-            raise
+                again = receipt.verdict == "sent" and self._pool is not None and self._changed(parcel)
+        except StoreUnavailable as e:
+            return e
         except HubError as e:
             receipt = Receipt("park", why=f"{e.where}: {e.what}" if e.where else e.what)
         except Exception as e:  # a fault of ours: this one waits for a person, its neighbours go on
             log.error("%s: delivery %d: internal error at %s", self.place.name, delivery.id, place_of(e))
             receipt = Receipt("park", why=f"internal error {place_of(e)}")
-        return delivery, receipt, max(0, self._clock() - began), again
+        return Tried(delivery, receipt, max(0, self._clock() - began), again, knocked)
 
-    def _judged(self, delivery: Delivery, receipt: Receipt, ms: int, again: bool) -> Result:
+    def _changed(self, parcel: Parcel) -> bool:
+        """Say whether what was just taken is older than what the core store says; unsure means yes."""
+        try:
+            return self._stale(parcel)
+        except StoreUnavailable:
+            return True
+
+    def _judged(self, tried: Tried) -> Result:
+        delivery, receipt, ms, again, _ = tried
         now = self._clock()
         status = {"sent": "sent", "refuse": "refused", "park": "parked", "retry": "pending"}[receipt.verdict]
         due = 0
@@ -201,6 +266,8 @@ class Sending:
 
     def _door(self, receipts: Sequence[Receipt]) -> None:
         """Close the door after a try that found the destination down, open it after one that did not."""
+        if not receipts:
+            return
         downs = [one for one in receipts if one.down]
         now = self._clock()
         if not downs:

@@ -16,7 +16,7 @@ __all__ = ["HEAD", "VERSION_TABLE", "migrate"]
 
 _one_at_a_time = threading.Lock()  # Alembic keeps its context in the module
 
-HEAD = "0007"
+HEAD = "0008"
 VERSION_TABLE = "core_version"
 
 

@@ -14,7 +14,7 @@ from engine.channels import replay
 from engine.channels.delivering.filling import fill
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import destinations_of
-from engine.channels.delivering.sending import Sending
+from engine.channels.delivering.sending import Sending, Tried
 from engine.kernel.delivery import Receipt
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Due, Work
@@ -177,12 +177,12 @@ def test_a_closed_door_costs_one_try_and_blames_nobody(bench: Bench) -> None:
     assert {status for status, _, _ in bench.states()} == {"pending"}, (
         "three hours down, and nothing is given up"
     )
-    assert bench.outbox.state("lab_oru.book") == "down"
+    assert bench.outbox.standing("lab_oru.book").state == "down"
     bench.book.answers = []
     while bench.sending.step():
         bench.now += 60_000
     assert {status for status, _, _ in bench.states()} == {"sent"}
-    assert bench.outbox.state("lab_oru.book") == "open"
+    assert bench.outbox.standing("lab_oru.book").state == "open"
 
 
 def test_a_crash_between_delivery_and_record_sends_the_same_key(bench: Bench) -> None:
@@ -225,7 +225,7 @@ def test_a_result_of_an_older_round_counts_for_nothing(bench: Bench) -> None:
     assert isinstance(one, Delivery)
     bench.outbox.skip([one.id], "not wanted")
     bench.outbox.send_again([one.id])
-    bench.outbox.record([bench.sending._judged(one, Receipt("sent"), 1, False)])
+    bench.outbox.record([bench.sending._judged(Tried(one, Receipt("sent"), 1, False, True))])
     assert [status for status, _, _ in bench.states()] == ["pending"]
 
 
@@ -236,7 +236,7 @@ def test_a_copy_that_a_stale_process_may_have_set_back_is_sent_again(bench: Benc
     bench.take("C1")
     (one,) = bench.outbox.pending("lab_oru.book", 0, 10)  # a process that then stood still
     assert bench.sending.step()
-    bench.outbox.record([bench.sending._judged(one, Receipt("sent"), 1, False)])
+    bench.outbox.record([bench.sending._judged(Tried(one, Receipt("sent"), 1, False, True))])
     assert [status for status, _, _ in bench.states()] == [then]
     assert bench.sending.step() == (then == "pending")
     assert [status for status, _, _ in bench.states()] == ["sent"]

@@ -68,7 +68,7 @@ def test_what_a_person_stops_during_a_try_stays_stopped(bench: Bench) -> None:
     bench.book.answers = [Receipt("retry", "cannot connect", down=True)]
     bench.sending.step()
     bench.now += 600_000
-    assert bench.outbox.state(PLACE) == "stopped"
+    assert bench.outbox.standing(PLACE).state == "stopped"
     assert not bench.sending.step()
     assert len(bench.book.got) == 1
 
@@ -77,7 +77,7 @@ def test_a_destination_that_another_process_found_down_is_open_again(bench: Benc
     bench.outbox.set_state(PLACE, "down", "cannot connect", 1)
     bench.take("C1")
     bench.sending.step()
-    assert bench.outbox.state(PLACE) == "open"
+    assert bench.outbox.standing(PLACE).state == "open"
 
 
 @pytest.mark.parametrize("bench", [", order: as they come"], indirect=True)
