@@ -24,7 +24,7 @@ from uuid import NAMESPACE_OID, uuid5
 from engine.formats.hl7v2.controlid import control_id
 from engine.kernel.errors import HubError
 from engine.mapping.outbound.library import OutMaps
-from engine.mapping.outbound.write import Report, write_any
+from engine.mapping.outbound.write import Refused, Report, write_any
 from engine.store.references import named_here
 
 __all__ = [
@@ -81,12 +81,26 @@ class Store(Protocol):
 def render(maps: OutMaps, name: str, resources: Sequence[Json], given: Mapping[str, str]) -> Rendered:
     """Write one message. Raises NothingToWrite, Refused, MapError or FormatError."""
     kinds = kinds_of(maps, name)
+    if "Patient" in kinds and given.get("event") in ONLY_AS_IT_CAME:
+        raise Refused(
+            f"there is no {name} for {given['event']}: nothing of it was sent as something else",
+            ["keep it out by `types:` or `when:` of the delivery, or send the original"],
+        )
     if not any(one.get("resourceType") in kinds for one in resources):
         raise NothingToWrite(f"there is no {' or '.join(kinds)} to write a {name} from")
     if maps.entry(name).map.format == "x12" and "interchange" in given:
         given = {**given, "control": given["interchange"]}
     data, report = write_any(maps, name, list(resources), given)
     return Rendered(data, MEDIA[report.format], report)
+
+
+ONLY_AS_IT_CAME = frozenset(
+    {
+        "A17", "A20", "A24", "A29", "A35", "A36", "A37", "A41", "A42", "A43", "A44", "A45", "A46", "A48", "A49",
+        "A50", "A51", "A60",
+    }
+)  # fmt: skip
+"""ADT events that FHIR does not say as they were: beds, links, visits and accounts that moved or were merged."""
 
 
 def kinds_of(maps: OutMaps, name: str) -> tuple[str, ...]:
@@ -99,9 +113,12 @@ def given_for(key: str, number: int, facts: Mapping[str, str], words: Mapping[st
 
     `number` is new for each key, for formats that count their interchanges (X12 ISA13: nine digits); `facts`
     are those of the parcel, of which `received` is the time of the message and `event` its trigger event;
-    `words` are the settings: sender, receiver, facility ... They say neither time nor control id.
+    `words` are the settings: sender, receiver, facility ... They say neither time nor control id,
+    nor that a merge, or what was taken back, was anything else.
     """
-    said = facts["received"]
+    said, event = facts["received"], facts.get("event", "")
+    if facts.get("type") != "ADT" or event in _SAID_OTHERWISE:
+        event = words.get("event") or event
     digest = hashlib.sha256(key.encode()).hexdigest()
     own = {
         "now": said,
@@ -112,7 +129,11 @@ def given_for(key: str, number: int, facts: Mapping[str, str], words: Mapping[st
         "message": digest[:32],
         "document": str(uuid5(NAMESPACE_OID, key)),
     }
-    return {"event": facts.get("event", ""), **words, **own}
+    return {**words, "event": event, **own}
+
+
+_SAID_OTHERWISE = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
+"""ADT events that may go out as another one, where `set:` says which: an A08 as the A31 that a registry knows."""
 
 
 def written_for(maps: OutMaps, name: str, written: Sequence[str], store: Store) -> list[Json]:
@@ -124,11 +145,30 @@ def written_for(maps: OutMaps, name: str, written: Sequence[str], store: Store) 
     """
     kinds, read = kinds_of(maps, name), store.read
     names = [one for one in dict.fromkeys(written) if one.partition("/")[0] not in _NEVER]
+    events = _events(written, read) if "Patient" in kinds else []
+    for event in events:
+        targets = (str(target.get("reference")) for target in event.get("target") or ())
+        names += [name for name in targets if name.startswith("Encounter/") and name not in names]
     found: list[Json] = [one for one in (read(*_pair(named)) for named in names) if one is not None]
+    found += events if found else []
     for kind, part in _CARRIED.items():
         if kind in kinds:
             found += _carriers(found, kind, part, store)
     return found + _referred(found, read, _STEPS, _NEVER | frozenset(kinds) - {"Patient"})
+
+
+def _events(written: Sequence[str], read: Read) -> list[Json]:
+    """Read what the message said of its event: when it was, who told it, the visit, changed or not."""
+    told = [read(*_pair(one)) for one in written if one.startswith("Provenance/")]
+    return [
+        one
+        for one in told
+        if one is not None
+        and any(c.get("system") == _EVENTS for c in (one.get("activity") or {}).get("coding") or ())
+    ]
+
+
+_EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
 
 
 _CARRIED = {"DiagnosticReport": "Observation"}
@@ -205,6 +245,18 @@ def _referred(resources: Sequence[Json], read: Read, steps: int, without: frozen
                 found.append(dict(resource))
         out += found
         step = found
+    return out + _whole_places(out, known, read)
+
+
+def _whole_places(found: Sequence[Json], known: set[str], read: Read) -> list[Json]:
+    """Read what places are part of, up to the facility: bed 1 alone is nobody's bed."""
+    out: list[Json] = []
+    step = [one for one in found if one["resourceType"] == "Location"]
+    while step:
+        names = {str((one.get("partOf") or {}).get("reference") or "") for one in step} - known - {""}
+        known |= names
+        step = [dict(one) for one in (read(*_pair(name)) for name in sorted(names)) if one is not None]
+        out += step
     return out
 
 

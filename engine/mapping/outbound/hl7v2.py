@@ -39,6 +39,7 @@ _USUAL = {
     "XTN": {"ContactPoint": "ContactPoint_XTN"},
     "XCN": {"Practitioner": "Practitioner_XCN"},
     "XON": {"Organization": "Organization_XON"},
+    "PL": {"Location": "Location_PL"},
 }
 _USUAL["varies"] = _USUAL["CWE"]  # OBX-5: what OBX-2 says
 _DATES = frozenset({"date", "dateTime", "instant"})

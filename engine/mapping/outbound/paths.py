@@ -57,7 +57,10 @@ def compile_path(text: str, kinds: Kinds) -> Path:
 def _compile(tree: Tree, kinds: Kinds, text: str, head: bool) -> tuple[Run, Kinds]:
     kind, *parts = tree
     if kind == "literal":
-        literal = [Node(parts[0], "string", "")]
+        said = parts[0]
+        if isinstance(said, str) and said.startswith("own:"):
+            return (lambda nodes, all_: [Node(all_.named(said), "string", "")]), SYSTEM
+        literal = [Node(said, "string", "")]
         return (lambda nodes, all_: literal), SYSTEM
     if kind == "given":
         name = parts[0]

@@ -25,6 +25,7 @@ from engine.kernel.errors import HubError
 from engine.mapping.outbound import hl7v2, xml
 from engine.mapping.outbound.draft import Draft
 from engine.mapping.outbound.library import OutMaps
+from engine.mapping.outbound.patients import MERGES, is_given_up, not_one_patient, not_pairs
 from engine.mapping.outbound.resources import Node, Resources
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, Written, interchange, transaction_set
@@ -191,14 +192,24 @@ _DEMANDED = (
 
 
 def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) -> tuple[bytes, Report]:
-    """Write an HL7 v2 message of one patient. Raises Refused where it lacks what makes it one."""
-    _one_patient(source)
+    """Write an HL7 v2 message of one patient, or of a merge. Raises Refused where it lacks what makes it one."""
+    merge = "Patient" in maps.entry(name).map.kinds and given.get("event") in MERGES
+    wrong_patients = not_pairs(source) if merge else not_one_patient(source)
+    if wrong_patients:
+        what = "a merge is of pairs of patients" if merge else "a message is of one patient"
+        raise Refused(what, wrong_patients)
     draft, _, report = fill(maps, name, source, given)
     data, values = hl7v2.message(draft)
     report.written = [Value(address, d.source, "" if d.row == "=" else d.row) for address, d in values]
     nodes = Resources.of(source).nodes
-    there = {(m[1], m[2], m[3]) for address, _ in values if (m := _V2_PLACE.match(address))}
+    found_at = [m for address, _ in values if (m := _V2_PLACE.match(address))]
+    there = {(m[1], m[2], m[3]) for m in found_at} | {(m[1], m[2], f"{m[3]}.{m[4]}") for m in found_at}
     lacks = []
+    if merge:
+        pairs = len([n for n in nodes if n.kind == "Patient" and is_given_up(n)])
+        for segment, number in (("MRG", "1"), ("PID", "3"), ("PID", "5")):
+            if len({n for s, n, f in there if (s, f) == (segment, number)}) != pairs:
+                lacks.append(f"{segment}-{number} has no value for one of {pairs} merged")
     for kind, places in _V2_DEMANDS.items():
         asked = len([n for n in nodes if n.kind == kind]) if kind else 1
         for place in places if not kind or kind in _V2_ABOUT[maps.maps[name].kinds[0]] else ():
@@ -230,9 +241,9 @@ def _mistaken(location: str, code: str) -> bool:
     return (code == "100" and location.startswith("NTE")) or location == "MSH"
 
 
-_V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)")
+_V2_PLACE = re.compile(r"(\w+)\[(\d+)\]-(\d+)(?:\(\d+\))?(?:\.(\d+))?")
 _V2_DEMANDS = {  # of the message, and of every resource of a kind
-    "": ("MSH-3", "MSH-5", "MSH-7", "MSH-9", "MSH-10", "MSH-12", "PID-3", "PID-5"),
+    "": ("MSH-3", "MSH-5", "MSH-7", "MSH-9.2", "MSH-10", "MSH-12", "PID-3", "PID-5"),
     "ServiceRequest": ("ORC-1", "ORC-2", "OBR-2", "OBR-4"),
     "Task": ("ORC-1", "ORC-5", "OBR-4"),
     "Immunization": ("ORC-1", "RXA-3", "RXA-5", "RXA-20"),
@@ -280,20 +291,9 @@ _SCRIPT_DEMANDS = (
 
 def _one_patient(source: Any) -> None:
     """Refuse resources of two patients, or of one that is not there: they must never share a document."""
-    resources = Resources.of(source)
-    patients = [n for n in resources.nodes if n.kind == "Patient"]
-    if len(patients) != 1:
-        raise Refused("a document is of one patient", [f"there are {len(patients)} Patients"])
-    other = []
-    for node in resources.nodes:
-        for name in ("subject", "patient"):
-            reference = node.value.get(name)
-            if node.kind not in ("Patient", "RelatedPerson") and isinstance(reference, dict):
-                found = resources.resolve(Node(reference, "Reference", f"{node.place}.{name}"))
-                if found is None or found.place != patients[0].place:
-                    other.append(f"{node.place}.{name} is not {patients[0].place}")
-    if other:
-        raise Refused("a document is of one patient", other)
+    wrong = not_one_patient(source)
+    if wrong:
+        raise Refused("a document is of one patient", wrong)
 
 
 _ONE_EACH = {"837P": "CLM", "276": "TRN", "278": "UM"}
