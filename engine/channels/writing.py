@@ -96,11 +96,11 @@ def render(maps: OutMaps, name: str, resources: Sequence[Json], given: Mapping[s
 
 ONLY_AS_IT_CAME = frozenset(
     {
-        "A17", "A20", "A24", "A29", "A35", "A36", "A37", "A41", "A42", "A43", "A44", "A45", "A46", "A48", "A49",
-        "A50", "A51", "A60",
+        "A17", "A20", "A24", "A29", "A35", "A36", "A37", "A41", "A42", "A43", "A44", "A45", "A46", "A48",
+        "A49", "A50", "A51", "A60",
     }
 )  # fmt: skip
-"""ADT events that FHIR does not say as they were: beds, links, visits and accounts that moved or were merged."""
+"""ADT events that FHIR does not say as they were: beds, links, visits and accounts moved or merged."""
 
 
 def kinds_of(maps: OutMaps, name: str) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def given_for(key: str, number: int, facts: Mapping[str, str], words: Mapping[st
 
 
 _SAID_OTHERWISE = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
-"""ADT events that may go out as another one, where `set:` says which: an A08 as the A31 that a registry knows."""
+"""ADT events that may go out as another, where `set:` says which: an A08 as the A31 that a registry knows."""
 
 
 def written_for(maps: OutMaps, name: str, written: Sequence[str], store: Store) -> list[Json]:

@@ -1,9 +1,8 @@
-"""ADT out: what happened goes out as its own event, read back by our own maps and by parsers nobody here wrote."""
+"""ADT out: what happened goes out as its own event; our own maps and other parsers read it back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hl7
@@ -92,7 +91,8 @@ def persons(hub: Hub, entry: int) -> dict[str, Any]:
         ]
         name = (one.get("name") or [{}])[0]
         out[one["identifier"][0]["value"]] = (
-            name.get("family"), name.get("given"), one.get("birthDate"), one.get("gender"), one.get("active"), links,
+            name.get("family"), name.get("given"), one.get("birthDate"), one.get("gender"),
+            one.get("active"), links,
         )  # fmt: skip
     return out
 
@@ -178,7 +178,8 @@ def test_a_number_that_both_have_is_not_given_up(hubs, maps):
 
     name = [{"family": "SAMPLE"}]
     kept = {
-        "resourceType": "Patient", "id": "a", "name": name, "identifier": [number("1", "MR"), number("E7", "PI")],
+        "resourceType": "Patient", "id": "a", "name": name,
+        "identifier": [number("1", "MR"), number("E7", "PI")],
     }  # fmt: skip
     gone = {
         "resourceType": "Patient", "id": "b", "name": name, "active": False,
@@ -216,7 +217,8 @@ def test_the_settings_change_a_registration_and_nothing_that_happened(type_, own
 
 def test_the_hubs_own_key_of_a_stay_is_no_visit_number(maps):
     visit_ = {
-        "resourceType": "Encounter", "id": "v", "status": "in-progress", "subject": {"reference": "Patient/p"},
+        "resourceType": "Encounter", "id": "v", "status": "in-progress",
+        "subject": {"reference": "Patient/p"},
         "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
         "identifier": [{"system": "urn:hub:own/id/stay", "value": "NORTH|77||2026"}],
     }  # fmt: skip

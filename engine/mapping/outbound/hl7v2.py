@@ -63,10 +63,11 @@ class _Group:
         found = _PLACE.fullmatch(last)
         if found is None or (len(last) > 3 and last in self.groups):
             groups, found = [*groups, last], None
-        for name in groups:
+        for said_group in groups:
+            name, _, label = said_group.removesuffix(")").partition("(")
             if name not in self.groups:
                 raise MapError(f"there is no group {name} in {self.name}", where=where)
-            chain.append(Part(name))
+            chain.append(Part(name, label))
         if found is None:
             return tuple(chain), _Group(self.name, self.groups)
         name, label, field, *rest = found.groups()
@@ -253,6 +254,8 @@ def _codings(node: Node, draft: Draft, running: Running, row: str, place: str) -
     wrote = False
     for at, coding in zip((1, 4), codings, strict=False):
         for offset, name in enumerate(("code", "display", "system")):
+            if name == "system" and not child_nodes(coding, "system"):
+                wrote = _named_system(coding, draft.at((Part(str(at + offset)),)), running, row) or wrote
             for found in child_nodes(coding, name)[:1]:
                 said = text(found)
                 if name == "system":
@@ -269,6 +272,16 @@ def _codings(node: Node, draft: Draft, running: Running, row: str, place: str) -
             continue
         wrote = running.put(draft.at((Part(place),)), text(words), words, row) or wrote
     return wrote
+
+
+def _named_system(coding: Node, draft: Draft, running: Running, row: str) -> bool:
+    """Write the name of a system that has no URI as it was sent: `L`, `99ACME`."""
+    url = running.resources.named("own:coding-system-name")
+    for extension in child_nodes(coding, "extension"):
+        if extension.value.get("url") == url:
+            for name in child_nodes(extension, "value"):
+                return running.put(draft, text(name), name, row)
+    return False
 
 
 V2_WRITERS: dict[str, Writer] = {"cwe": cwe, "ce": ce}

@@ -6,7 +6,8 @@ that gives nodes, and the types they may have. The subset of FHIRPath (HL7 FHIRP
 `first()`, `last()`, `tail()`, `[n]`, `resolve()`, `ofType()`, `extension('url')`, `exists()`, `empty()`,
 `not()`, `count()`, `=`, `!=`, `and`, `or`, `in`, `|`, `$this`, literals and `%given`. Of our own: `type()`
 gives the name of the type; `referrers(Type)`, who refers to this; of claims `linked(supportingInfo)`, what a
-line names by its sequence, and `unlinked(supportingInfo)`, what no line names. A path that begins with a type
+line names by its sequence, and `unlinked(supportingInfo)`, what no line names; `whole()`, the resource that a
+part stands in; of results `uniform()` and `parents()` (`results.py`). A path that begins with a type
 goes on only where the resource at hand is of that type; nothing but `%all` ever reads beside what the
 references of the resource at hand lead to. A leaf used in `where()` counts as used where it held.
 """
@@ -23,6 +24,7 @@ from engine.fhir import definitions
 from engine.fhir.definitions import UnknownPath
 from engine.fhir.pathsyntax import Tree, parse
 from engine.mapping.outbound.resources import LINKS, Node, Resources, child_nodes, kinds_of
+from engine.mapping.outbound.results import parents, uniform
 
 __all__ = ["Path", "compile_path"]
 
@@ -150,11 +152,25 @@ def _call(name: str, arguments: list[Tree], kinds: Kinds, text: str) -> tuple[Ru
         return (lambda nodes, all_: [r for n in nodes for r in all_.referrers(n, of)]), frozenset({of})
     if name in ("ofType", "as") and len(arguments) == 1 and arguments[0][0] == "name":
         return _typed(lambda nodes, all_: nodes, kinds, arguments[0][1], text)
+    if name in _OWN and not arguments:
+        own, kinds_own = _OWN[name]
+        return own, kinds_own
     raise UnknownPath(
         f"there is no function `{name}()` like this in outbound paths",
         where=text,
         remedy="use where, first, last, tail, resolve, ofType, extension, exists, empty, not or count",
     )
+
+
+def _whole(nodes: list[Node], all_: Resources) -> list[Node]:
+    return [w for n in nodes if (w := all_.holder(n)) is not None]
+
+
+_OWN: dict[str, tuple[Run, Kinds]] = {
+    "whole": (_whole, ANY),
+    "uniform": (lambda nodes, all_: uniform(nodes, all_), TRUTH),
+    "parents": (lambda nodes, all_: [p for n in nodes for p in parents(n, all_)], frozenset({"Observation"})),
+}
 
 
 def _linked(name: str, entries: str, text: str) -> tuple[Run, Kinds]:

@@ -239,6 +239,55 @@ def own_id(node: Node, resources: Resources) -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", node.place)
 
 
+_SUBID = "http://hl7.org/fhir/StructureDefinition/observation-v2-subid"
+
+
+def part_group(node: Node, resources: Resources) -> str:
+    """Give the number that the parts of one result share: its sub-id, else its place among those with parts."""
+    whole = resources.holder(node)
+    if whole is None:
+        return ""
+    for extension in child_nodes(whole, "extension"):
+        if extension.value.get("url") == _SUBID:
+            for part in child_nodes(extension, "extension"):
+                if part.value.get("url") == "original-sub-identifier":
+                    return str(part.value.get("valueString", ""))
+    parted = [n.place for n in resources.nodes if n.kind == whole.kind and n.value.get("component")]
+    return str(parted.index(whole.place) + 1) if whole.place in parted else ""
+
+
+def part_number(node: Node, resources: Resources) -> str:
+    """Give the number of a part in a list, after that of its whole where there is one: 1.2."""
+    found = re.search(r"\[(\d+)\]$", node.place)
+    group = part_group(node, resources)
+    own = str(int(found[1]) + 1) if found else "1"
+    return f"{group}.{own}" if group else own
+
+
+_MEDIA = {"application": "AP", "audio": "AU", "image": "IM", "text": "TEXT"}
+
+
+def _media(node: Node, resources: Resources) -> tuple[str, str]:
+    """Give type and subtype of an Attachment or a media type; an unsaid one is a stream of octets."""
+    said = node.value.get("contentType") if isinstance(node.value, dict) else text(node)
+    if isinstance(node.value, dict) and said:
+        resources.note(f"{node.place}.contentType")
+    main, _, sub = str(said or "application/octet-stream").partition(";")[0].strip().partition("/")
+    return main, sub
+
+
+def media_type(node: Node, resources: Resources) -> str:
+    """Write the type of a document as HL7 table 0191 has it: AP, AU, IM, TEXT."""
+    main, _ = _media(node, resources)
+    return _MEDIA.get(main, main)
+
+
+def media_subtype(node: Node, resources: Resources) -> str:
+    """Write the subtype of a document: PDF, JPEG, plain."""
+    _, sub = _media(node, resources)
+    return sub.upper() if sub in ("pdf", "jpeg", "gif", "tiff", "rtf", "html", "xml", "dicom") else sub
+
+
 FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
     f.__name__: f
     for f in (
@@ -265,5 +314,9 @@ FUNCTIONS: Mapping[str, Callable[[Node, Resources], str | None]] = {
         there,
         yes_no,
         own_id,
+        part_group,
+        part_number,
+        media_type,
+        media_subtype,
     )
 }

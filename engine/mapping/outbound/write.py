@@ -26,7 +26,8 @@ from engine.mapping.outbound import hl7v2, xml
 from engine.mapping.outbound.draft import Draft
 from engine.mapping.outbound.library import OutMaps
 from engine.mapping.outbound.patients import MERGES, is_given_up, not_one_patient, not_pairs
-from engine.mapping.outbound.resources import Node, Resources
+from engine.mapping.outbound.resources import Resources
+from engine.mapping.outbound.results import left_behind
 from engine.mapping.outbound.run import Flag, Running
 from engine.mapping.outbound.x12 import Envelope, Written, interchange, transaction_set
 
@@ -192,7 +193,7 @@ _DEMANDED = (
 
 
 def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) -> tuple[bytes, Report]:
-    """Write an HL7 v2 message of one patient, or of a merge. Raises Refused where it lacks what makes it one."""
+    """Write an HL7 v2 message of one patient, or of a merge. Raises Refused where it lacks what it needs."""
     merge = "Patient" in maps.entry(name).map.kinds and given.get("event") in MERGES
     wrong_patients = not_pairs(source) if merge else not_one_patient(source)
     if wrong_patients:
@@ -217,22 +218,14 @@ def write_v2(maps: OutMaps, source: Any, given: Mapping[str, str], name: str) ->
             found = len({n for s, n, f in there if (s, f) == (segment, field_)})
             if found < asked:
                 lacks.append(f"{place} has no value" + (f" for {asked - found} {kind}" if kind else ""))
-    if "Observation" in _V2_ABOUT[maps.maps[name].kinds[0]]:
-        lacks += [
-            f"{n.place} is a document (derivedFrom): OBX has no row for it" for n in nodes if _is_document(n)
-        ]
+    if "DiagnosticReport" in maps.maps[name].kinds:
+        lacks += left_behind(Resources.of(source), [(address, d.source) for address, d in values])
     if lacks:
         raise Refused(f"a {name} cannot be written", lacks)
     wrong = [p for p in check_v2(data) if p.severity == "E" and not _mistaken(p.location, p.code)]
     if wrong:
         raise Refused(f"the {name} is not what HL7 demands", [f"{p.location}: {p.text}" for p in wrong])
     return data, report
-
-
-def _is_document(node: Node) -> bool:
-    """Say whether a result is a document that stands elsewhere: without it, it would be sent empty."""
-    said = [str(one.get("reference")) for one in node.value.get("derivedFrom") or () if isinstance(one, dict)]
-    return node.kind == "Observation" and any(name.startswith("DocumentReference/") for name in said)
 
 
 def _mistaken(location: str, code: str) -> bool:
@@ -248,12 +241,11 @@ _V2_DEMANDS = {  # of the message, and of every resource of a kind
     "Task": ("ORC-1", "ORC-5", "OBR-4"),
     "Immunization": ("ORC-1", "RXA-3", "RXA-5", "RXA-20"),
     "DiagnosticReport": ("OBR-4", "OBR-25"),
-    "Observation": ("OBX-3", "OBX-11"),
 }
 _V2_ABOUT = {
     "ServiceRequest": ("ServiceRequest",),
     "Immunization": ("Immunization",),
-    "DiagnosticReport": ("DiagnosticReport", "Observation"),
+    "DiagnosticReport": ("DiagnosticReport",),
     "Patient": (),
     "Task": ("Task",),
 }

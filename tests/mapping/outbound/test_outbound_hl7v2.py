@@ -157,7 +157,7 @@ def test_results_go_out_and_come_back():
     "change",
     [
         lambda b: resource(b, "Observation/hba1c").update(status="unknown"),
-        lambda b: resource(b, "Observation/hba1c").update(component=[{"code": {"text": "part"}}]),
+        lambda b: resource(b, "Observation/hba1c").update(component=[{"code": {}, "valueSampledData": {}}]),
         lambda b: resource(b, "Observation/egfr").pop("code"),
         lambda b: resource(b, "DiagnosticReport/chem")["result"].pop(),
         lambda b: resource(b, "DiagnosticReport/chem").update(status="unknown"),
