@@ -2,7 +2,7 @@
 repetitions of one value, and which result of another report it was made from.
 
 In: resources, and where each value of the message came from. Out: what was left behind, one line each. A
-report never goes out without one of its results, a result never without its value, its document or its isolate. HL7
+report never goes out without one of its results, a result never without its value, document or isolate. HL7
 v2.5.1 ch. 7.4.1 (OBR-26, OBR-29), 7.4.2 (OBX).
 """
 

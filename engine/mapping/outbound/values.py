@@ -243,7 +243,7 @@ _SUBID = "http://hl7.org/fhir/StructureDefinition/observation-v2-subid"
 
 
 def part_group(node: Node, resources: Resources) -> str:
-    """Give the number that the parts of one result share: its sub-id, else its place among those with parts."""
+    """Give the number that the parts of one result share: its sub-id, else its place among such results."""
     whole = resources.holder(node)
     if whole is None:
         return ""
