@@ -104,9 +104,31 @@ def again(
 
 
 @deliveries_app.command("skip")
-def skip(numbers: Numbers, why: Why) -> None:
+def skip(
+    why: Why,
+    numbers: Annotated[list[int] | None, typer.Argument(help="numbers of deliveries")] = None,
+    to: Annotated[str, typer.Option(help="all that waits for this destination")] = "",
+) -> None:
     """Take deliveries out that shall not go."""
-    _act("skipped a delivery", numbers, why, None)
+    if bool(numbers) == bool(to):
+        raise ConfigError("skip takes numbers of deliveries, or --to and the name of a destination")
+    if numbers:
+        return _act("skipped a delivery", numbers, why, None)
+    from engine.cli.opened import opened, who
+    from engine.store.audit import Access
+
+    with opened(project_root(own=True)) as hub:
+        store = hub.store.deliveries
+        if all(place.name != to for place in store.places()):
+            raise HubError(
+                f"nothing was ever delivered to {to}", remedy="hub deliveries list shows what there is"
+            )
+        hub.store.audit.record(Access(who(), "skipped all deliveries", f"destination/{to}", why))
+        done = after = 0
+        while found := store.held(to, after, 500, pending=True):
+            after = found[-1].id
+            done += len(store.skip([d.id for d in found], f"skipped by {who()}"))
+    print(f"{done} deliveries to {to} will not go")
 
 
 def _act(what: str, numbers: list[int], why: str, as_new: bool | None) -> None:
@@ -122,8 +144,8 @@ def _act(what: str, numbers: list[int], why: str, as_new: bool | None) -> None:
         if as_new is None:
             done = store.skip(ids, f"skipped by {who()}")
         else:
-            store.send_again(ids, as_new)
-            done = ids
+            changed = store.send_again(ids, as_new)
+            done = changed if as_new else ids
     print(f"{len(done)} of {len(numbers)} deliveries: {what}")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from engine import __version__
 from engine.channels.certificates import certificates
 from engine.channels.definition import Channel, load_channels
+from engine.channels.delivering.places import destinations_of
 from engine.channels.inforce import in_force
 from engine.channels.node.opening import nodes_of, open_imaging
 from engine.channels.opening import check_pair
@@ -231,6 +232,24 @@ def _imaging(hub: Opened) -> Iterator[Finding]:
         yield Finding("imaging", f"to {to}", text, state, remedy)
 
 
+def _deliveries(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
+    """Look at what waits to go out, and for whom nobody delivers any more."""
+    known = destinations_of(hub.config, channels)
+    for place in hub.store.deliveries.places():
+        held = place.refused + place.parked
+        text = f"{place.state}, {place.pending} waiting, {held} for a person"
+        if place.name not in known and (place.pending or held):
+            remedy = (
+                f"nothing delivers to it any more: bring {place.name} back under destinations: or deliver:, "
+                f"or hub deliveries skip --to {place.name} --why ..."
+            )
+            yield Finding("deliveries", f"to {place.name}", text, "wrong", remedy)
+            continue
+        state = "look" if place.state != "open" or held else "ok"
+        remedy = f"hub deliveries list --to {place.name} --status parked" if held else place.why
+        yield Finding("deliveries", f"to {place.name}", text, state, remedy if state == "look" else "")
+
+
 def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
     check_pair(hub.journal, hub.store)
     gauge = Gauge(channels, hub.journal, hub.config.core_url)
@@ -267,4 +286,5 @@ def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
         )
     if nodes_of(channels):
         yield from _imaging(hub)
+    yield from _deliveries(hub, channels)
     yield Finding("data", "audit", f"{hub.store.audit.head()[0]} rows")

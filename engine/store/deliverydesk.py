@@ -12,7 +12,9 @@ from engine.kernel.clock import now_ms
 from engine.kernel.message import Due
 from engine.store.deliveries import Asked, Delivery, Place, Queues, Try
 
-__all__ = ["Deliveries"]
+__all__ = ["MOST_ANEW", "Deliveries"]
+
+MOST_ANEW = 15
 
 
 class Deliveries(Queues):
@@ -35,6 +37,13 @@ class Deliveries(Queues):
         """Return deliveries of a destination in a status, newest first; `before`: the last of a page."""
         where = "WHERE p.name = ? AND d.status = ? AND d.id < ? ORDER BY d.id DESC LIMIT ?"
         return self.some(where, (destination, status, before or 1 << 62, limit))
+
+    def held(self, destination: str, after: int, limit: int, pending: bool = False) -> list[Delivery]:
+        """Return what was refused or parked at a destination, oldest first, after an id; `pending`: with what
+        waits."""
+        statuses = "'parked', 'refused', 'pending'" if pending else "'parked', 'refused'"
+        where = f"WHERE p.name = ? AND d.status IN ({statuses}) AND d.id > ? ORDER BY d.id LIMIT ?"
+        return self.some(where, (destination, after, limit))
 
     def tries(self, number: int) -> list[Try]:
         """Return the tries of a delivery, oldest first, with what was sent and answered."""
@@ -81,13 +90,15 @@ class Deliveries(Queues):
     def send_again(self, numbers: Sequence[int], as_new: bool = False) -> list[int]:
         """Put deliveries back; `as_new`: with another key, so that the other side takes it for another one.
 
-        Returns those that it changed: what is pending already is tried at once, and stays what it is.
+        Returns those that it changed: what is pending already is tried at once, and stays what it is; what
+        was sent as new `MOST_ANEW` times goes as new no more (the number of an X12 interchange holds four
+        bits of it).
         """
         changed = []
         with self._database.write() as session:
             for number in numbers:
-                rows = session.all("SELECT status FROM delivery WHERE id = ?", (number,))
-                if not rows:
+                rows = session.all("SELECT status, anew FROM delivery WHERE id = ?", (number,))
+                if not rows or (as_new and rows[0][1] >= MOST_ANEW):
                     continue
                 if rows[0][0] == "pending" and not as_new:
                     session.run("UPDATE delivery SET due = 0 WHERE id = ?", (number,))

@@ -12,8 +12,10 @@ from hub_project import Hub, make_project, shipped_maps
 
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import around, destinations_of
-from engine.channels.delivering.sending import Sending
+from engine.channels.delivering.sending import Sending, Tried
 from engine.kernel.clock import now_ms
+from engine.kernel.delivery import Receipt
+from engine.store.deliverydesk import MOST_ANEW
 
 
 @pytest.fixture
@@ -132,4 +134,35 @@ def test_what_no_channel_uses_any_more_is_for_who_may_act_on_all(
     scoped, name = console.as_("operator", channels=("adt",)), place.name
     for act in ("stop", "open", "again"):
         scoped.post(f"/deliveries/{name}/{act}", {"why": "to see"}, status=403)
-    assert hub.store.deliveries.state(name) == "open"
+    assert hub.store.deliveries.standing(name).state == "open"
+
+
+def test_all_that_waits_for_a_person_is_sent_again_the_oldest_first(
+    made: tuple[Console, Hub, Sending, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, hub, sending, _ = made
+    monkeypatch.setattr("engine.console.pages.deliveries._STEP", 2)
+    for n in range(4):
+        names = {name: f"{name[:-1]}{n}^" for name in ("ORD1^", "LAB1^", "V7001^")}
+        hub.take("lab_oru", "lab/oru_potassium", {"LAB0001": f"C{n}", "100234": f"10099{n}", **names})
+    store, name = hub.store.deliveries, sending.place.name
+    waiting = [d.id for d in store.pending(name, 0, 10)]
+    for verdict in ("refuse", "park", "refuse", "park", "park"):
+        (one, *_) = store.pending(name, 0, 10)
+        store.record([sending._judged(Tried(one, Receipt(verdict), 1, False, True))])
+    order: list[int] = []
+    again = store.send_again
+    monkeypatch.setattr(
+        type(store), "send_again", lambda self, ids, as_new=False: (order.extend(ids), again(ids, as_new))[1]
+    )
+    console.as_("operator").post(f"/deliveries/{name}/again", {})
+    assert order == waiting and [d.id for d in store.pending(name, 0, 10)] == waiting
+
+
+def test_what_was_sent_as_new_too_often_says_so(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, hub, _, number = made
+    for _ in range(MOST_ANEW):
+        assert hub.store.deliveries.send_again([number], as_new=True) == [number]
+    console.as_("operator").post(f"/delivery/{number}/again", {"as_new": "yes", "why": "lost"}, status=409)
+    (one,) = hub.store.deliveries.of_entry(1)
+    assert one.anew == MOST_ANEW

@@ -133,7 +133,7 @@ class Parcels:
             self._maps = OutMaps.open(self._root, identity_base=self._base)
         names = [f"{type}/{id}" for type, id in written]
         resources = written_for(self._maps, rule.body, names, self._store)
-        number = delivery.position << 4 | delivery.anew & 0xF  # ISA13 has nine digits
+        number = delivery.position << 4 | delivery.anew  # at most 15; ISA13 has nine digits
         try:
             made = render(self._maps, rule.body, resources, given_for(key, number, facts, rule.given))
         except NothingToWrite:

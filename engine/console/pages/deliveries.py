@@ -16,11 +16,12 @@ from engine.console.visit import Visit
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import HubError
 from engine.store.deliveries import STATUSES, Delivery
+from engine.store.deliverydesk import MOST_ANEW
 
 __all__ = ["add"]
 
 _PAGE = 50
-_MOST = 500  # deliveries that one press of a button sends again
+_STEP = 500  # deliveries that one transaction puts back
 _TEXT = 20_000  # characters of a request or an answer that are shown
 
 
@@ -134,7 +135,8 @@ def again(visit: Visit) -> Goto:
         raise Refused(400, "Say why it is sent as new.", "The other side will take it for another message.")
     words = "sent a delivery again as new" if as_new else "sent a delivery again"
     visit.saw(words, f"entry/{delivery.entry}", f"delivery {delivery.id} to {delivery.destination}: {why}")
-    visit.hub.store.deliveries.send_again([delivery.id], as_new)
+    if not visit.hub.store.deliveries.send_again([delivery.id], as_new) and as_new:
+        raise Refused(409, f"It was sent as new {MOST_ANEW} times.", "Ask what the other side does with it.")
     return Goto(f"/delivery/{delivery.id}", "It is sent again.")
 
 
@@ -153,10 +155,15 @@ def all_again(visit: Visit) -> Goto:
     """Send again what was refused or parked at one destination."""
     name = _everywhere(visit)
     store = visit.hub.store.deliveries
-    found = [d for status in ("refused", "parked") for d in store.listed(name, status, None, _MOST)]
-    held = sorted(d.id for d in found if visit.may("replay", d.channel or ""))
-    visit.saw("sent deliveries again", f"destination/{name}", f"{len(held)} deliveries")
-    count = len(store.send_again(held[:_MOST]))
+    place = next((p for p in store.places() if p.name == name), None)
+    visit.saw(
+        *("sent deliveries again", f"destination/{name}"),
+        f"{place.refused + place.parked if place else 0} deliveries",
+    )
+    count = after = 0
+    while found := store.held(name, after, _STEP):  # oldest first: what is put back goes out meanwhile
+        after = found[-1].id
+        count += len(store.send_again([d.id for d in found if visit.may("replay", d.channel or "")]))
     return Goto(f"/deliveries/{name}", f"{count} are sent again.")
 
 
