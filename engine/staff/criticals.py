@@ -9,7 +9,7 @@ row of the same result follows the earlier one, which is open no more: what coun
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,26 +50,12 @@ class NewCritical:
     escalate_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CriticalRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticalRow(NewCritical):
     """One row. Times are ms since the epoch. `note` is not opened here."""
 
     id: int
-    subject: str
-    kind: str
-    rules: tuple[str, ...]
-    why: tuple[str, ...]
-    say: str
-    channel: str
-    entry: int
-    version: int
-    seq: int
-    patient: str
-    digest: bytes
-    received: int
     raised: int
-    late: bool
-    escalate_ms: int | None
     told: int | None
     escalations: int
     escalated: int | None
@@ -268,11 +254,14 @@ class Criticals(Part):
             )
 
 
+_COLUMNS = frozenset(field.name for field in fields(CriticalRow))
+
+
 def _row(row: Any) -> CriticalRow:
     found = row._asdict()
     return CriticalRow(
         **{
-            **{name: found[name] for name in CriticalRow.__slots__ if name in found},
+            **{name: found[name] for name in _COLUMNS if name in found},
             "rules": tuple(filter(None, row.rules.split("\n"))),
             "why": tuple(filter(None, row.why.split("\n"))),
             "digest": bytes(row.digest),
