@@ -56,7 +56,8 @@ def main() -> None:
         acked = site.finish()
         print(
             f"{given.rounds} rounds in {time.monotonic() - begun:.0f} s, {acked} messages acknowledged: "
-            "none lost, none twice, all in order. Longest wait for an answer "
+            f"none lost, none twice, all in order; so went they out ({site.repeated} tried twice). Longest "
+            "wait for an answer "
             f"{max(r.ack_gap for r in site.rounds):.1f} s, "
             f"for an outcome {max(r.stall for r in site.rounds):.1f} s"
         )

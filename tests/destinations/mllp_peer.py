@@ -44,11 +44,11 @@ def silent(message: bytes) -> bytes:
 class Peer:
     """`got` is every message with the number of the connection it came over."""
 
-    def __init__(self, *steps: Step, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *steps: Step, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.got: list[tuple[int, bytes]] = []
         self.steps = list(steps) or [answers()]
         self.connections = 0
-        self._tls = tls
+        self._tls, self._host = tls, host
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self.port = 0
@@ -57,7 +57,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        return f"mllp{'s' if self._tls else ''}://{'localhost' if self._tls else '127.0.0.1'}:{self.port}"
+        return f"mllp{'s' if self._tls else ''}://{'localhost' if self._tls else self._host}:{self.port}"
 
     @property
     def messages(self) -> list[bytes]:
@@ -74,7 +74,7 @@ class Peer:
 
     def back(self) -> None:
         """Listen, on the same port as before."""
-        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._socket = socket.create_server((self._host, self.port))
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, args=(self._socket,), daemon=True)
         self._thread.start()

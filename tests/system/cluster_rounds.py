@@ -1,6 +1,6 @@
 """Rounds of trouble on a cluster under load, and what must hold after them: every acknowledged message
-is in the core store, once, every patient's results in the order they were sent; and how long anybody
-waited.
+is in the core store, once, every patient's results in the order they were sent; it went out to the one who
+is told of all of them, and never older after newer; and how long anybody waited.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,16 +19,33 @@ from pathlib import Path
 
 import psycopg
 from cluster_parts import Brokers, Network, NodeHub, PostgresPair, RovingSender
-from hub_process import wait_for
+from hub_process import ROOT, wait_for
 from test_system_crash import check, evolving
+
+sys.path.append(str(ROOT / "tests/destinations"))
+from mllp_peer import Peer
 
 __all__ = ["FAULTS", "Round", "Site"]
 
-FAULTS = ("hub", "worker", "listeners", "pause", "upgrade", "broker", "cut", "postgres")
-"""What goes wrong: a node's hub is killed with all its processes; one worker; the listeners; a worker stands
-still for six seconds and then goes on; a hub is stopped as for an upgrade and started; a NATS server is
-killed; a node's cable is pulled (needs namespaces); the primary of PostgreSQL is killed and the standby takes
-over."""
+FAULTS = (
+    "hub",
+    "worker",
+    "listeners",
+    "deliveries",
+    "pause",
+    "stall",
+    "upgrade",
+    "broker",
+    "cut",
+    "postgres",
+)
+"""What goes wrong: a node's hub is killed with all its processes; one worker; the listeners; what delivers; a
+worker, or what delivers, stands still for six seconds and then goes on; a hub is stopped as for an upgrade and
+started; a NATS server is killed; a node's cable is pulled (needs namespaces); the primary of PostgreSQL is
+killed and the standby takes over."""
+
+
+PARTS = "listeners,workers,deliveries"
 
 
 @dataclass
@@ -65,6 +83,7 @@ class Site:
         self._parts: list[Brokers | PostgresPair] = []
         self._ended = threading.Event()
         self.stall = 0.0
+        self.told = Peer(host=self.net.address(None))
         try:
             self._build()
         except BaseException:
@@ -80,7 +99,11 @@ class Site:
         for n in range(self.hubs):
             folder = self.folder / f"hub{n}"
             folder.mkdir()
-            self.running.append(NodeHub(folder, self.net, n, self.pg.url, self.nats.url, workers=1))
+            hub = NodeHub(folder, self.net, n, self.pg.url, self.nats.url, workers=1, parts=PARTS)
+            path = folder / "channels/lab_oru.yaml"
+            place = f"{{mllp: {{url: '{self.told.url}'}}}}"
+            path.write_text(path.read_text() + f"\ndeliver:\n  told: {place}\n")
+            self.running.append(hub)
         starts = [threading.Thread(target=hub.start) for hub in self.running]
         for start in starts:
             start.start()
@@ -147,16 +170,17 @@ class Site:
                 assert hub.stop() == 0
             time.sleep(rng.uniform(0, self.rest))
             hub.start()
-        elif fault in ("worker", "listeners"):
-            name = "worker-0" if fault == "worker" else "listeners"
+        elif fault in ("worker", "listeners", "deliveries"):
+            name = "worker-0" if fault == "worker" else fault
             wait_for(lambda: name in hub.children(), f"{name} does not run")
             os.kill(hub.children()[name], signal.SIGKILL)
-        elif fault == "pause":
-            wait_for(lambda: "worker-0" in hub.children(), "worker-0 does not run")
-            worker = hub.children()["worker-0"]
-            os.kill(worker, signal.SIGSTOP)
+        elif fault in ("pause", "stall"):
+            name = "worker-0" if fault == "pause" else "deliveries"
+            wait_for(lambda: name in hub.children(), f"{name} does not run")
+            process = hub.children()[name]
+            os.kill(process, signal.SIGSTOP)
             time.sleep(6)
-            os.kill(worker, signal.SIGCONT)
+            os.kill(process, signal.SIGCONT)
         elif fault == "broker":
             self.nats.kill(victim)
             time.sleep(rng.uniform(0, self.rest))
@@ -176,11 +200,27 @@ class Site:
         self.running[0].drained(120)
         self._ended.set()
         check(self.running[0], self.sent, acked)
+        self._check_told(acked)
         return len(acked)
+
+    def _check_told(self, acked: list[str]) -> None:
+        """Look at what went out: all of it, and of no patient an older message after a newer one."""
+        waiting = "SELECT count(*) FROM delivery WHERE status <> 'sent'"
+        wait_for(lambda: self.pg.ask(waiting, "hub")[0][0] == 0, "deliveries wait")
+        got = [message.split(b"|")[9].decode() for message in self.told.messages]
+        got = [control for control in got if control.startswith("K")]  # those of the senders
+        assert set(acked) <= set(got), f"{len(set(acked) - set(got))} messages never went out"
+        newest: Counter[str] = Counter()
+        for control in got:
+            name, _, number = control.rpartition("-")
+            assert int(number) >= newest[name], f"{control} came after {name}-{newest[name]}"
+            newest[name] = int(number)
+        self.repeated = len(got) - len(set(got))
 
     def close(self) -> None:
         """Take everything down."""
         self._ended.set()
+        self.told.away()
         for sender in self.load:
             sender.enough.set()
         for hub in self.running:

@@ -50,7 +50,7 @@ def test_rounds_of_trouble(site: Site) -> None:
     rng = random.Random(int(os.environ.get("HUB_SEED", "2026")))
     site.sent.clear()
     site.begin()
-    for fault in ("upgrade", "pause", "postgres"):
+    for fault in ("upgrade", "stall", "pause", "postgres"):
         site.round(fault, rng, quiet=0.5, last=fault == "postgres")
     assert site.finish() > 50
 
