@@ -133,6 +133,7 @@ _NAMES = {
     "document": "the document number",
     "study": "the study",
     "code": "the code",
+    "downsampled": "a measurement that was left out by rule,",
 }
 _OPS = {"=": "is", "!=": "is something else than", "~": "contains"} | {
     ">": "is more than",

@@ -49,6 +49,7 @@ KEYS = {
     "document": "document",
     "study": "study",
     "code": "code",
+    "downsampled": "downsampled",
     "entry": "entry",
     "channel": "channel",
     "type": "type",

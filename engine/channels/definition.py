@@ -8,14 +8,16 @@ with the file and the remedy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.channels.alerts import AlertRule, read_alert
 from engine.channels.delivering.rules import Rule, kind_of, read_rules
+from engine.channels.downsampling import Downsampling, read_downsampling
 from engine.channels.filewords import FileWords
+from engine.channels.mapchoice import MapChoice, read_map
 from engine.channels.receiving import receiving
 from engine.channels.searchwords import MOST_PLACES, named_place
 from engine.formats.hl7v2.dictionary import segment_names
@@ -44,6 +46,7 @@ WORDS = {
     "duplicates",
     "steps",
     "deliver",
+    "downsample",
     "alert",
     "park",
     "plain",
@@ -67,6 +70,8 @@ class Channel:
     site: str = ""  # "" = chosen by MSH-3 and MSH-4
     demographics: bool = False  # may change patients that are already known
     map: str = ""  # "" = by message type
+    choice: MapChoice | None = None  # instead of `map`: by what MSH-21 says
+    downsample: Downsampling = field(default_factory=Downsampling)  # what of devices is not all kept
     on_error: str = "hold"  # hold | flag: what an invalid resource does
     park_key: bool = False  # a parked message makes later ones of its key wait
     search: tuple[str, ...] = ()  # places whose values messages are found by, besides the usual ones
@@ -93,6 +98,15 @@ class Channel:
         if self.dicom is not None:
             return self.dicom.dicom
         return self.mllp.mllp if self.mllp else self.http.http if self.http else None
+
+    def map_of(self, fields: Sequence[str], encoding: str) -> str:
+        """Return the map of a message of HL7 v2, of which these are the raw fields of MSH; "" = by type."""
+        return self.map if self.choice is None else self.choice.of(fields, encoding)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps that the file names."""
+        return self.choice.maps if self.choice is not None else (self.map,) if self.map else ()
 
     def at(self, word: str) -> str:
         """Return `file:line` of a word."""
@@ -163,10 +177,12 @@ def agree(channels: Iterable[Channel], maps: Maps) -> None:
         if "xdm" in formats:
             formats = formats - {"xdm"} | {"cda"}
         every = [maps, *(maps.of(f) for f in sorted(formats))]  # read at the start: what is wrong stops it
-        if c.map and all(c.map not in one.messages for one in every):
+        for name in c.maps:
+            if any(name in one.messages for one in every):
+                continue
             known = ", ".join(sorted({name for one in every for name in one.messages}))
             raise ConfigError(
-                f"map: there is no message map {c.map}",
+                f"map: there is no message map {name}",
                 where=c.at("steps"),
                 remedy=f"write `map: by type`, or one of: {known}",
             )
@@ -190,7 +206,7 @@ def _read(
         raise ConfigError(f"channel {name!r}: use small letters, digits and _", where=f.at("channel"))
     sender = f.text("sender", "any")
     site = "" if sender == "any" else sender
-    map_name, on_error = _steps(f)
+    chosen, on_error = _steps(f)
     way = receiving(f, name, site, host, root, sites)
     return Channel(
         name=name,
@@ -203,7 +219,9 @@ def _read(
         demographics=f.one_of("authority", ("demographics",), "") == "demographics"
         if m.get("authority")
         else False,
-        map=map_name,
+        map=chosen if isinstance(chosen, str) else "",
+        choice=None if isinstance(chosen, str) else chosen,
+        downsample=read_downsampling(f, root),
         on_error=on_error,
         park_key=f.one_of("park", ("message", "key"), "message") == "key",
         keeps_header=f.one_of("message_header", ("keep", "leave out"), "leave out") == "keep",
@@ -217,9 +235,10 @@ def _read(
     )
 
 
-def _steps(f: FileWords) -> tuple[str, str]:
-    """Return the map's name, empty for `by type`, and what an invalid resource does."""
-    map_name, on_error = "", "hold"
+def _steps(f: FileWords) -> tuple[str | MapChoice, str]:
+    """Return the map's name, empty for `by type`, or what chooses it, and what an invalid resource does."""
+    chosen: str | MapChoice = ""
+    on_error = "hold"
     for step in f.list_of("steps"):
         where = f"{f.file}:{line_of(step, f.m.key_lines['steps'])}"
         if not isinstance(step, Map):
@@ -234,10 +253,10 @@ def _steps(f: FileWords) -> tuple[str, str]:
                     f"decode: {value} is not known", where=where, remedy=f"use {', '.join(DECODED)}"
                 )
             if word == "map":
-                map_name = "" if value in (None, "by type") else str(value)
+                chosen = read_map(value, where)
             if word == "check":
                 on_error = _check(value, where)
-    return map_name, on_error
+    return chosen, on_error
 
 
 def _check(value: Any, where: str) -> str:

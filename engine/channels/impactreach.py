@@ -82,7 +82,7 @@ class Reach:
             own = channels[entry.channel].site if entry.channel in channels else ""
             sites.append(own or maps.site_for(found).name)
         channel = self._channels[0].get(entry.channel) or self._channels[1].get(entry.channel)
-        message = channel.map if channel is not None else ""
+        message = channel.map_of(head.fields, head.encoding) if channel is not None else ""
         if not message:
             for maps in self._maps:
                 plan = maps.triggers.get((head.code, head.event)) or maps.triggers.get((head.code, ""))

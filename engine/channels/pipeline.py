@@ -18,7 +18,9 @@ from engine.channels.definition import Channel
 from engine.channels.deletes import course_deletes, forbidden_deletes, required_deletes
 from engine.channels.delivering.choosing import dues_of
 from engine.channels.embedded import work_embedded
+from engine.channels.intervals import mark_intervals
 from engine.channels.judging import folded, mixed, without_authority
+from engine.channels.mapchoice import head_of
 from engine.channels.moves import moves_of, parts_of, self_joined
 from engine.channels.otherwork import fill_other, prepare_other
 from engine.channels.searchwords import declared_words, search_words
@@ -114,7 +116,8 @@ class Pipeline:
         with suppress(HubError):  # what is wrong here is wrong again when the entry is worked, and told then
             found = headers_of(head.fields, head.encoding[:1] or "^")
             program = self.maps.program(channel.site or self.maps.site_for(found).name)
-            plan = program.plan(channel.map) if channel.map else program.plan_for(head.code, head.event)
+            named = channel.map_of(head.fields, head.encoding)
+            plan = program.plan(named) if named else program.plan_for(head.code, head.event)
             if plan is not None:
                 plan.prepare(line[:3].decode("ascii", "replace") for line in entry.body.split(b"\r"))
 
@@ -139,6 +142,8 @@ class Pipeline:
                 self._fill(out, entry, channel)
             else:
                 fill_other(self, out, entry, channel, format)
+            if channel.downsample and out.parked is None:
+                out.flags += mark_intervals(out.drafts, channel.downsample, channel.name)
         except FormatError as e:
             out.parked = Flag("not-readable", e.where, e.what, True)
         except MapError as e:
@@ -189,11 +194,12 @@ class Pipeline:
         out.revision = program.revision
         origin = f"urn:hub:entry|{entry.position}"
         run = _StoreRunWithHeader if channel.keeps_header else _StoreRun
-        built = map_message(message, program, self.identify, origin, run, channel.map)
-        looked = self._looked.get((site, channel.map))
+        named = channel.map_of(*head_of(message))
+        built = map_message(message, program, self.identify, origin, run, named)
+        looked = self._looked.get((site, named))
         if looked is None:
-            looked = Sightings(program, channel.map), tables_of(program)
-            self._looked[site, channel.map] = looked
+            looked = Sightings(program, named), tables_of(program)
+            self._looked[site, named] = looked
         try:
             self._judge(out, entry, channel, message, built, looked, program.sender("").zone)
         finally:

@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.channels.definition import Channel
 from engine.channels.draftpaths import file_of_test
+from engine.channels.intervals import without_store
 from engine.channels.pipeline import Pipeline
 from engine.channels.posting import entry_at, named, posted_by
 from engine.fhir import diff, jsonio
@@ -164,7 +165,7 @@ def _send(root: Path, pipeline: Pipeline, channel: Channel, test: Map, place: st
         work = pipeline.work(_entry(n, channel, body, header, decision.kind, decision.row))
         message = parse(body) if header.ok else None
         came.works.append((message, work))
-        came.resources += [{**d.body, "id": d.id} for d in work.drafts]
+        came.resources += [{**d.body, "id": d.id} for d in without_store(work.drafts)[0]]
     came.answers = [(rules.answer(header, worst(outcomes)) if outcomes else "") or "none"]
     return came
 

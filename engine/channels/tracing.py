@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.channels.arriving import read_body, stored_traced
 from engine.channels.definition import Channel
+from engine.channels.mapchoice import head_of
 from engine.channels.otherwork import issuers_of
 from engine.formats.content import recognise
 from engine.formats.hl7v2.parse import parse
@@ -68,7 +69,8 @@ def trace_body(
             message = parse(body, charset=own)
         run = TracedRun if plain else stored_traced(TracedRun, channel.keeps_header)
         run = watching(run) if watch else run
-        done = trace_message(message, maps, site, origin, identify, map_=channel.map, run=run)
+        named = channel.map_of(*head_of(message))
+        done = trace_message(message, maps, site, origin, identify, map_=named, run=run)
         done.built.flags += [Flag(r.code, r.where, r.text) for r in message.repairs]
         return done, site
     read = read_body(body, format, issuers_of(channel))

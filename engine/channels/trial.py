@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.channels.definition import Channel
+from engine.channels.intervals import mark_intervals, without_store
 from engine.channels.tracing import trace_body
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import validate
@@ -89,5 +90,10 @@ def try_body(
             if channel.on_error == "hold" and trial.parked is None:
                 trial.parked = flag
             trial.flags.append(flag)
-    trial.bundle = transaction(done.built.drafts)
+    drafts = done.built.drafts
+    if channel.downsample:
+        trial.flags += mark_intervals(drafts, channel.downsample, channel.name)
+        drafts, told = without_store(drafts)
+        trial.flags += told
+    trial.bundle = transaction(drafts)
     return trial

@@ -25,6 +25,7 @@ from engine.kernel.errors import HubError, StoreUnavailable
 from engine.kernel.message import Entry, Flag, Outcome, Work
 from engine.queue.lanes import OwnLanes, shared_out
 from engine.queue.protocol import WorkQueue
+from engine.store.intervals import left_out
 from engine.store.owning import LanesLost
 
 __all__ = ["Tally", "Worker"]
@@ -48,6 +49,7 @@ class Tally:
     skipped: int = 0
     written: int = 0
     superseded: int = 0
+    downsampled: int = 0
     batches: int = 0
     store_down: int = 0
 
@@ -59,6 +61,7 @@ class Tally:
             self.skipped += o.status == "skipped"
             self.written += o.written
             self.superseded += o.superseded
+            self.downsampled += left_out(o.flags)
 
 
 class Worker:

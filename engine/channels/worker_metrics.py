@@ -40,6 +40,7 @@ class WorkerMetrics:
             ("hub_entries_skipped_total", "counter", "Entries with nothing to write", t.skipped),
             ("hub_resource_versions_total", "counter", "Resource versions written", t.written),
             ("hub_superseded_total", "counter", "Writes left out: a newer entry had written", t.superseded),
+            ("hub_downsampled_total", "counter", "Measurements left out by rule", t.downsampled),
             ("hub_store_batches_total", "counter", "Transactions of the core store", t.batches),
             ("hub_store_down_total", "counter", "Tries that found the core store down", t.store_down),
             ("hub_store_down", "gauge", "1 while the worker waits for its database", int(self.worker.down)),

@@ -28,6 +28,15 @@ _WAYS = {
 }
 _NOT_WRITTEN = ("root", "lines", "literal_key")  # what the reader adds to what the file says
 
+_DOWNSAMPLE = {
+    "loinc": "a LOINC code, or several; without any the line is for all codes",
+    "code": "system|code, or several",
+    "every": "of so long a time one value is kept, e.g. 15 minutes",
+    "change": "values so far apart are kept beside each other, e.g. 10 /min",
+    "abnormal": "all, or of so long a time one abnormal value is kept",
+    "keep": "all: these are never left out",
+}
+
 
 def _said(text: str, **more: Any) -> dict[str, Any]:
     return {"description": text, **more}
@@ -63,9 +72,10 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "within": _said("so long a message is remembered, e.g. 7 days; or ever", type="string"),
         "then": {"enum": ["skip", "flag"]},
     }
+    offered = [{"enum": ["by type", *sorted(maps.messages)]}, {"type": "string"}]
     step = {
         "decode": {"enum": ["hl7v2"]},
-        "map": {"anyOf": [{"enum": ["by type", *sorted(maps.messages)]}, {"type": "string"}]},
+        "map": {"anyOf": [*offered, _said("by: MSH-21, a line a profile, else:", type="object")]},
         "check": {"type": "object", "properties": {"on_error": {"enum": ["hold", "flag"]}}},
     }
     alarm = {
@@ -110,6 +120,15 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
             type="array",
             items={"type": "string", "examples": ["OBR-20", "ZPD-3.1"]},
             maxItems=MOST_PLACES,
+        ),
+        "downsample": _said(
+            "of what devices measure, how many values are kept: lines such as every: 15 minutes",
+            type="array",
+            items={
+                "type": "object",
+                "properties": {word: _said(text) for word, text in _DOWNSAMPLE.items()},
+                "additionalProperties": False,
+            },
         ),
         "message_header": {"enum": ["keep", "leave out"]},
         **rules,

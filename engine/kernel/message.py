@@ -20,6 +20,7 @@ __all__ = [
     "Gap",
     "Happened",
     "Identity",
+    "Interval",
     "Move",
     "NewEntry",
     "Outcome",
@@ -146,6 +147,14 @@ class Happened(NamedTuple):
     of_status: str = ""  # the status it takes back
 
 
+class Interval(NamedTuple):
+    """What a measurement stands for where one of many is kept: the first that is stored under a key takes it,
+    and those that come later under the same key are left out."""
+
+    key: Identity  # of what is measured, the interval, and where the rule says so how the value is
+    rule: str  # as people read it, with `file:line`
+
+
 @dataclass(slots=True)
 class Draft:
     """One FHIR resource as a map made it from one message, before the store has seen it.
@@ -184,6 +193,7 @@ class Draft:
     keeps: tuple[str, ...] = ()  # of a prescription that is known: what waits for a person: `drug`, `end`
     tells: tuple[str, ...] = ()  # though it is `create`: what of one that is there is changed all the same
     alike: tuple[Identity, ...] = ()  # what the same thing under another number has, too: people are told
+    interval: Interval | None = None  # one of a series of which not all are kept; None: always written
 
 
 class Move(NamedTuple):

@@ -24,7 +24,7 @@ from engine.mapping.emitnames import (
     variable,
     word_of,
 )
-from engine.mapping.locate import MINE, Location, locate
+from engine.mapping.locate import ABOVE, MINE, TOP, Location, locate
 from engine.mapping.model import First, Join, Locate, Place, Row, Source, Step
 from engine.mapping.read import read_target
 
@@ -127,7 +127,7 @@ class Reading(ABC):
             return Handle(raw, "rep", "ST", text)
         if loc.segment_tests:
             mine = ""
-            if any(t.values == MINE for t in loc.segment_tests):
+            if any(t.values in (MINE, TOP, ABOVE) for t in loc.segment_tests):
                 if loc.name not in env.fields:
                     remedy = f"it compares with the {loc.name} that the row stands in"
                     raise self.error(f"{text}: there is no {loc.name} of mine here", place, remedy)

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from engine.kernel.errors import MapError
 
-__all__ = ["MINE", "Location", "Test", "locate"]
+__all__ = ["ABOVE", "MINE", "TOP", "Location", "Test", "locate", "of_mine"]
 
 MINE = ("mine",)
 """What `OBX(4=mine)` compares with: the same place of the row's own segment of that name."""
+TOP, ABOVE = ("top of mine",), ("above mine",)
+"""Places of a containment tree (IHE PCD-01: OBX-4 is `1.2.1.3`, what holds it is `1.2.1.0`, `1.2.0.0` and, at
+the top, `1.0.0.0`): the top of the row's own place, and the nearest there is between the two."""
+
+_MOST_ZEROS = 5
 
 _LOCATION = re.compile(
     r"((?:(?:ST|\d{4}[A-Z]{0,2}(?:\|\d{4}[A-Z]{0,2})*)/)?[A-Z][A-Z0-9]{1,2}|[CS]\d{3}|\d{4}[A-Z]{0,2})(?:\(([^()]*)\))?(?:[-.](\d+)(?:\(([^()]*)\))?(?:\.(\d+))?(?:\.(\d+))?)?"
@@ -54,6 +59,23 @@ class Location:
     def filtered(self) -> bool:
         """Say whether it names fewer than all repetitions."""
         return bool(self.n or self.only or self.tests)
+
+
+@lru_cache(maxsize=4096)
+def of_mine(values: tuple[str, ...], own: str) -> tuple[tuple[str, ...], ...]:
+    """Return what a test that speaks of the row's own segment compares with, the first that is there counts;
+    `own`: what stands at that place there."""
+    if values == MINE:
+        return ((own,),)
+    if values not in (TOP, ABOVE):
+        return (values,)
+    parts = own.split(".")
+    while len(parts) > 1 and parts[-1] == "0":
+        parts.pop()
+    if "." not in own or not all(parts):
+        return ()
+    heads = [".".join(parts[:n]) for n in range(len(parts) - 1, 1, -1)] if values == ABOVE else parts[:1]
+    return tuple(tuple(head + ".0" * n for n in range(1, _MOST_ZEROS)) for head in heads)
 
 
 @cache

@@ -94,6 +94,7 @@ CONDITION = {
     "cleared": 'the sender wrote ""',
     "looks like number": "it can be read as a number",
     "looks like date": "it can be read as a date",
+    "looks like node": "it is a place that holds others: 1.2.0.0",
     "set": "this element has become something",
     "not set": "this element has become nothing so far",
     "and": "both",

@@ -7,10 +7,11 @@ addresses (traced.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
-from engine.mapping.locate import MINE
+from engine.mapping.locate import of_mine
 from engine.mapping.runmade import RunMaking
 from engine.mapping.runstate import DELETE, Identify, Sender, lit
 from engine.mapping.runvalues import RunValues
@@ -101,16 +102,31 @@ class Run(RunValues, RunMaking):
         `own`: the fields of the row's own segment of that name, for `OBX(4=mine)`; it is looked for beside
         that one.
         """
-        for s in g.all(name) if own is None else g.together(name):
+        if own is None:
+            return self._found(g.all(name), tests, number) or ""
+        beside = g.together(name)
+        several = [
+            [(f, c, values, no) for values in of_mine(said, self._part(own, f, c))]
+            for f, c, said, no in tests
+        ]
+        for one in product(*several):
+            found = self._found(beside, one, number)
+            if found is not None:
+                return found
+        return ""
+
+    def _found(
+        self, segments: Iterable[Any], tests: Iterable[tuple[int, int, tuple[str, ...], bool]], number: int
+    ) -> str | None:
+        """Return a field of the first of the segments whose fields pass the tests; None: there is none."""
+        for s in segments:
             f = self.fields_of(s)
             for fld, component, values, negated in tests:
-                if own is not None and values == MINE:
-                    values = (self._part(own, fld, component),)
                 if (self._part(f, fld, component) in values) is negated:
                     break
             else:
                 return f[number] if number < len(f) else ""
-        return ""
+        return None
 
     def _part(self, f: list[str], number: int, component: int) -> str:
         """The text of a component (0: the first) of the first repetition of a field."""

@@ -9,6 +9,7 @@ delete indicator).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -104,12 +105,18 @@ def _valued(raw: str) -> bool:
     return bool(raw) and raw != '""' and bool(raw.strip(_BLANK))
 
 
+_NODE = re.compile(r"\d+(?:\.\d+)*(?:\.0)+")
+"""What holds other things in a containment tree: 1.0.0.0, 1.2.0.0 (IHE PCD-01, OBX-4)."""
+
+
 def _looks(text: str, like: str) -> bool:
     if like == "number":
         return decimal_of(text) is not None
     if like == "date":
         return read_date(text) is not None
-    raise MapError(f"looks like {like}", remedy="use number or date")
+    if like == "node":
+        return _NODE.fullmatch(text) is not None
+    raise MapError(f"looks like {like}", remedy="use number, date or node")
 
 
 def _number(text: str, op: str, bound: float) -> bool:

@@ -15,6 +15,7 @@ from engine.store.checks import another_of_key
 from engine.store.columns import patient_reference
 from engine.store.content import Plan
 from engine.store.database import Session
+from engine.store.intervals import interval_keys, one_an_interval
 from engine.store.keys import Keys
 from engine.store.known import only_known
 from engine.store.links import performed_before
@@ -40,14 +41,17 @@ def begin(session: Session, keys: Keys, types: Types, bodies: Bodies, owning: Ow
 
 def load_for(works: Sequence[Prepared], state: State) -> None:
     """Load the rows these works speak of, and the bodies they will be compared and merged with."""
+    intervals = interval_keys(works, state)
     state.load(
         {key for work in works for keys in work.keys for key in keys}
         | {key for work in works for key in (*work.outside.values(), *work.others)}
+        | intervals
     )
     people = {row.rid if row.survivor is None else row.survivor for row in _people(works, state)}
     state.load_numbers(people)
     state.load(another_of_key(works, state))
-    wanted: dict[int, Row] = {}
+    standing = (state.by_key.get(key) for key in intervals)
+    wanted: dict[int, Row] = {row.rid: row for row in standing if row is not None}
     for work in works:
         for draft, keys in zip(work.work.drafts, work.keys, strict=True):
             for key in keys:
@@ -85,8 +89,9 @@ def apply_one(prepared: Prepared, state: State, writer: Writer, confirmed: Colle
     sure = work.entry in confirmed
     try:
         prepared, flags = only_known(prepared, state, confirmed=sure)
+        prepared, more = one_an_interval(prepared, state)
         made = plan(prepared, state, confirmed=sure)
-        made.flags += flags
+        made.flags += flags + more
         made.flags += performed_before(made, writer)
     except Park as problem:
         state.next_rid = before

@@ -21,6 +21,7 @@ from engine.store.chain import Link, chain_of, times_heard, touches_of
 from engine.store.columns import patient_reference
 from engine.store.content import Plan, Version, times_now
 from engine.store.course import Fact
+from engine.store.intervals import one_an_interval
 from engine.store.known import only_known
 from engine.store.merge import dated, facts_of, times_of
 from engine.store.moves import record_moves, record_parts
@@ -79,11 +80,12 @@ def rerun(
         work = prepared.work
         if work.parked is not None:
             raise Stopped(work, parked(work, work.parked, state.at))
+        prepared, more = one_an_interval(prepared, state)
         try:
             made = plan(prepared, state, confirmed=work.entry in confirmed)
         except Park as problem:
             raise Stopped(work, parked(work, problem.flag, state.at)) from None
-        made.flags += told[work.entry]
+        made.flags += told[work.entry] + more
         _take(made, run)
         plans.append(made)
     written, unchanged = _settle(run)

@@ -20,15 +20,16 @@ from engine.channels.critical.ages import may_be_in
 from engine.channels.critical.rules import Limit, Rule, Rules
 from engine.terminology import ucum
 
-__all__ = ["TAKEN_BACK", "Judged", "Match", "Unjudged", "day_of", "judge"]
+__all__ = ["TAKEN_BACK", "Judged", "Match", "Unjudged", "codings_of", "day_of", "judge", "of_device"]
 
 TAKEN_BACK = frozenset({"entered-in-error", "cancelled"})
 _COUNTS = frozenset({"preliminary", "final", "amended", "corrected", "unknown"})
 _EARLY = frozenset({"preliminary", "registered"})
 _BEDSIDE = frozenset({"vital-signs", "device"})
 """Categories that a rule has to name: what devices measure is judged by rules for devices. `device` is every
-Observation whose number says that a device measured it (mappings/hl7v2/segments/OBX_ObservationOfDevice)."""
+Observation of which `of_device` says that a device measured it."""
 _OF_DEVICE = "/id/device-observation"
+"""How the system of their numbers ends (mappings/hl7v2/segments/OBX_ObservationOfDevice)."""
 _WORD = {"below": "below", "above": "above", "at_most": "at most", "at_least": "at least"}
 
 
@@ -61,14 +62,14 @@ def judge(rules: Rules, observation: dict[str, Any], channel: str, birth: str, t
     status = observation.get("status")
     if status not in _COUNTS:
         return Judged()
-    categories = {code for one in observation.get("category", ()) for _, code in _codings(one)}
-    if any((one.get("system") or "").endswith(_OF_DEVICE) for one in observation.get("identifier", ())):
+    categories = _categories(observation)
+    if of_device(observation):
         categories.add("device")
     at = day_of(observation) or today
     matches: dict[str, Match] = {}
     unjudged: dict[str, Unjudged] = {}
     for part in (observation, *observation.get("component", ())):
-        for rule in rules.about(_codings(part.get("code"))):
+        for rule in rules.about(codings_of(part.get("code"))):
             if rule.name in matches or not rule.on(channel):
                 continue
             if not (rule.categories & categories if rule.categories else not _BEDSIDE & categories):
@@ -104,15 +105,29 @@ def day_of(observation: dict[str, Any]) -> date | None:
     return None
 
 
-def _codings(concept: Any) -> tuple[tuple[str, str], ...]:
+def codings_of(concept: Any) -> tuple[tuple[str, str], ...]:
+    """Return the (system, code) pairs of a CodeableConcept."""
     held = concept.get("coding", ()) if isinstance(concept, dict) else ()
     return tuple((c.get("system") or "", c["code"]) for c in held if c.get("code"))
+
+
+def of_device(observation: dict[str, Any]) -> bool:
+    """Say whether a device at the patient measured it: its number says so, or it is a vital sign that names
+    its device. A result of a laboratory never is."""
+    if any((one.get("system") or "").endswith(_OF_DEVICE) for one in observation.get("identifier", ())):
+        return True
+    found = _categories(observation)
+    return bool(observation.get("device")) and "vital-signs" in found and "laboratory" not in found
+
+
+def _categories(observation: dict[str, Any]) -> set[str]:
+    return {code for one in observation.get("category", ()) for _, code in codings_of(one)}
 
 
 def _beyond(rule: Rule, part: dict[str, Any]) -> tuple[str, str]:
     """Return why a rule names a result, or else why it could not be compared."""
     for concept in part.get("interpretation", ()):
-        for coding in _codings(concept):
+        for coding in codings_of(concept):
             if coding in rule.interpretations:
                 return f"interpretation {coding[1]}", ""
     if rule.every:

@@ -17,6 +17,7 @@ from engine.channels.definition import Channel
 from engine.channels.profiling.seen import TypeSeen, count_up
 from engine.channels.sightings import Sightings
 from engine.channels.tracing import trace_body
+from engine.formats.hl7v2.header import peek
 from engine.formats.hl7v2.parse import parse
 from engine.journal.sql import SqlJournal, UnreadableEntry
 from engine.kernel.errors import FormatError, HubError, MapError
@@ -107,7 +108,7 @@ def cover(
 ) -> tuple[Coverage, str]:
     """Trace these entries; return what came of them, and the revision of the maps."""
     made, revision = Coverage(), ""
-    looks: dict[str, Sightings] = {}
+    looks: dict[tuple[str, str], Sightings] = {}
     for number in entries:
         pause()
         try:
@@ -129,9 +130,11 @@ def cover(
         except HubError:
             count_up(made.failed, "it cannot be mapped")
             continue
-        if site not in looks:
-            looks[site] = Sightings(maps.program(site), channel.map)
-        _add(made, entry, done, looks[site])
+        head = peek(entry.body)
+        asked = site, channel.map_of(head.fields, head.encoding)
+        if asked not in looks:
+            looks[asked] = Sightings(maps.program(site), asked[1])
+        _add(made, entry, done, looks[asked])
         made.traced, made.site, revision = made.traced + 1, site, done.revision
     return made, revision
 
