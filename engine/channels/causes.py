@@ -28,10 +28,6 @@ CAUSES = {
     "not-readable": ("Cannot be read as HL7", "Ask the sender; hub msg show ID names the place."),
     "garbage": ("Not HL7 at all", "Something else speaks to this port; look who, by hub msg show ID."),
     "refused": ("Refused, and the sender was told", "Put it right at the sender or in the channel's file."),
-    "interval-empty": (
-        "A measurement was taken back that stood for others",
-        "hub msg find downsampled:any shows messages of which some were left out; replay those of its time.",
-    ),
     "empty-package": (
         "No document of a package can be filed",
         "Its flags say why; have it sent again.",
