@@ -242,15 +242,18 @@ class Queues(Destinations):
             self._keyring.unseal(bytes(rows[0][0]), b"core:sent:%d" % number) if rows and rows[0][0] else None
         )
 
-    def keep_body(self, delivery: Delivery, body: bytes) -> None:
-        """Keep what was written for a delivery: another try sends the same bytes.
+    def keep_body(self, delivery: Delivery, body: bytes) -> bytes | None:
+        """Keep what was written for a delivery, unless something is kept; return what is to be sent.
 
-        Not where somebody put it back meanwhile: what is sent as new is written anew, under its own key.
+        None where somebody put it back meanwhile: what is sent as new is written anew, under its own key.
         """
         with self._database.beside() as session:
             sealed = self._keyring.seal(body, b"core:sent:%d" % delivery.id)
-            sql = "UPDATE delivery SET body = ? WHERE id = ? AND round = ?"
+            sql = "UPDATE delivery SET body = ? WHERE id = ? AND round = ? AND body IS NULL"
             session.run(sql, (sealed, delivery.id, delivery.round))
+            sql = "SELECT body FROM delivery WHERE id = ? AND round = ?"
+            rows = session.all(sql, (delivery.id, delivery.round))
+        return self._keyring.unseal(bytes(rows[0][0]), b"core:sent:%d" % delivery.id) if rows else None
 
     def some(self, where: str, parameters: Sequence[Any]) -> list[Delivery]:
         """Return the deliveries that a condition names."""

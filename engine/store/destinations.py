@@ -26,10 +26,10 @@ class Standing(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A turn that was taken. `before`: who had it and did not give it back."""
+    """A turn that was taken. `before`: who had it, did not give it back, and was waited for by nobody."""
 
     number: int
-    before: str = ""
+    before: tuple[str, ...] = ()
 
 
 class Destinations:
@@ -44,10 +44,18 @@ class Destinations:
             numbered(session, [destination])
             # first the writing: two that take it at once come one after the other
             session.run("UPDATE destination SET handed = handed + 1 WHERE name = ?", (destination,))
-            sql = "SELECT handed, holder FROM destination WHERE name = ?"
-            ((number, before),) = session.all(sql, (destination,))
-            session.run("UPDATE destination SET holder = ? WHERE name = ?", (holder, destination))
-        return Turn(number, before)
+            sql = "SELECT handed, holder, before FROM destination WHERE name = ?"
+            ((number, last, earlier),) = session.all(sql, (destination,))
+            before = {name for name in (last, *earlier.split("\n")) if name not in ("", holder)}
+            sql = "UPDATE destination SET holder = ?, before = ? WHERE name = ?"
+            session.run(sql, (holder, "\n".join(sorted(before)), destination))
+        return Turn(number, tuple(sorted(before)))
+
+    def waited(self, destination: str, number: int) -> None:
+        """Hear that whoever had the turn before this one has nothing under way any more."""
+        with self._database.write() as session:
+            sql = "UPDATE destination SET before = '' WHERE name = ? AND handed = ?"
+            session.run(sql, (destination, number))
 
     def give_back(self, destination: str, number: int) -> None:
         """Give a turn back: nothing is under way any more."""

@@ -289,6 +289,7 @@ DESTINATION = Table(
     Column("why", Text, nullable=False),  # without patient data
     Column("handed", BIG, nullable=False, server_default="0"),  # the newest hand-over of its turn
     Column("holder", Text, nullable=False, server_default=""),  # who took it; empty: given back
+    Column("before", Text, nullable=False, server_default=""),  # who may have something under way, by line
 )
 
 DELIVERY = Table(

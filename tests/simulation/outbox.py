@@ -20,6 +20,7 @@ class Outbox:
         self.numbers: dict[str, int] = {}
         self.states: dict[str, str] = {}
         self.turns: dict[str, tuple[int, str]] = {}
+        self.before: dict[str, set[str]] = {}
         self.bodies: dict[int, bytes] = {}
 
     def ask(self, work: Work, at: int) -> None:
@@ -89,9 +90,16 @@ class OutboxSide:
 
     def take(self, destination: str, holder: str) -> Turn:
         self._cross("take")
-        number, before = self._outbox.turns.get(destination, (0, ""))
+        number, last = self._outbox.turns.get(destination, (0, ""))
+        before = {*self._outbox.before.get(destination, ()), last} - {"", holder}
         self._outbox.turns[destination] = (number + 1, holder)
-        return Turn(number + 1, before)
+        self._outbox.before[destination] = before
+        return Turn(number + 1, tuple(sorted(before)))
+
+    def waited(self, destination: str, number: int) -> None:
+        self._cross("waited")
+        if self._outbox.turns[destination][0] == number:
+            self._outbox.before[destination] = set()
 
     def give_back(self, destination: str, number: int) -> None:
         self._cross("give_back")
@@ -117,10 +125,11 @@ class OutboxSide:
         self._cross("body")
         return self._outbox.bodies.get(number)
 
-    def keep_body(self, delivery: Delivery, body: bytes) -> None:
+    def keep_body(self, delivery: Delivery, body: bytes) -> bytes | None:
         self._cross("keep_body")
-        if self._outbox.rows[delivery.id].round == delivery.round:
-            self._outbox.bodies[delivery.id] = body
+        if self._outbox.rows[delivery.id].round != delivery.round:
+            return None
+        return self._outbox.bodies.setdefault(delivery.id, body)
 
     def _cross(self, what: str) -> None:
         s = self._schedule

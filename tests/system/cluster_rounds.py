@@ -39,8 +39,8 @@ FAULTS = (
     "cut",
     "postgres",
 )
-"""What goes wrong: a node's hub is killed with all its processes; one worker; the listeners; what delivers; a
-worker, or what delivers, stands still for six seconds and then goes on; a hub is stopped as for an upgrade and
+"""What goes wrong: a hub is killed with all its processes; one worker; the listeners; what delivers; a
+worker, or what delivers, stands still for six seconds and goes on; a hub is stopped as for an upgrade and
 started; a NATS server is killed; a node's cable is pulled (needs namespaces); the primary of PostgreSQL is
 killed and the standby takes over."""
 

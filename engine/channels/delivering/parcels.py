@@ -74,10 +74,12 @@ class Parcels:
             return self._state(delivery, entry, written, key, facts)
         kept = self._store.deliveries.body(delivery.id)
         if kept is None:
-            kept = self._written(delivery, entry, rule, written, key, facts)
-            if kept is None:
+            made = self._written(delivery, entry, rule, written, key, facts)
+            if made is None:
                 return None
-            self._store.deliveries.keep_body(delivery, kept)
+            kept = self._store.deliveries.keep_body(delivery, made)
+            if kept is None:  # whatever is said of this try counts for nothing: it is of an older round
+                raise HubError("somebody took it up anew during this try", where=f"delivery {delivery.id}")
         written_as, _, body = kept.partition(b"\n")
         if rule.body == "event":
             facts = {**facts, "happened": happened(body)}

@@ -29,6 +29,7 @@ class Turns(Protocol):
     """Where turns are kept (`engine.store.destinations`)."""
 
     def take(self, destination: str, holder: str) -> Turn: ...
+    def waited(self, destination: str, number: int) -> None: ...
     def give_back(self, destination: str, number: int) -> None: ...
     def standing(self, destination: str) -> Standing: ...
 
@@ -41,6 +42,7 @@ class OurTurn:
         self._number: int | None = None
         self._looked = self._free = 0
         self._lost: int | None = None
+        self._waits = False
         self._state = "open"
 
     def state(self, now: int, holds: int = 0) -> str:
@@ -72,7 +74,12 @@ class OurTurn:
             self._turns.give_back(self._destination, number)
 
     def _said(self, now: int) -> str:
-        return "soon" if now < self._free else self._state
+        if now < self._free:
+            return "soon"
+        if self._waits and self._number is not None:
+            self._turns.waited(self._destination, self._number)
+            self._waits = False
+        return self._state
 
     def _take(self, now: int) -> bool:
         if self._lost is not None and now - self._lost < AGAIN:
@@ -81,11 +88,12 @@ class OurTurn:
                 return False
         taken = self._turns.take(self._destination, self._holder)
         self._number, self._lost = taken.number, None
-        if taken.before not in ("", self._holder) and not self._dead(taken.before):
+        self._waits, self._free = bool(taken.before), 0
+        if alive := [name for name in taken.before if not self._dead(name)]:
             log.warning(
                 "%s: its turn is taken from %s, which has not given it back; going on in %d s",
                 self._destination,
-                taken.before,
+                ", ".join(alive),
                 LEFT // 1000,
             )
             self._free = now + LEFT

@@ -144,13 +144,13 @@ def test_what_knocks_at_no_door_says_nothing_of_it(bench: Bench) -> None:
 def test_what_is_sent_as_new_during_a_try_is_not_what_was_written_before(bench: Bench) -> None:
     bench.take("C1")
     (one,) = bench.outbox.pending(PLACE, 0, 10)
-    bench.outbox.keep_body(one, b"m\nfirst")
+    assert bench.outbox.keep_body(one, b"m\nfirst") == b"m\nfirst"
+    assert bench.outbox.keep_body(one, b"m\nby another") == b"m\nfirst", "one key, one content"
     bench.outbox.send_again([one.id], as_new=True)
-    bench.outbox.keep_body(one, b"m\nby a try that was under way")
+    assert bench.outbox.keep_body(one, b"m\nby a try that was under way") is None
     assert bench.outbox.body(one.id) is None
     (now,) = bench.outbox.pending(PLACE, 0, 10)
-    bench.outbox.keep_body(now, b"m\nnew")
-    assert bench.outbox.body(one.id) == b"m\nnew"
+    assert bench.outbox.keep_body(now, b"m\nnew") == b"m\nnew" == bench.outbox.body(one.id)
 
 
 def test_keys_are_those_of_the_channel_with_the_authority_of_its_sender(bench: Bench) -> None:

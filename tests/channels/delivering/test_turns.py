@@ -140,3 +140,19 @@ def test_a_clock_that_is_set_back_keeps_nothing_waiting(bench: Bench) -> None:
     bench.now -= 86_400_000 // 2
     assert bench.sending.step()
     assert [status for status, _, _ in bench.states()] == ["sent", "sent"]
+
+
+def test_who_may_have_something_under_way_is_waited_for_whoever_takes_the_turn_next(bench: Bench) -> None:
+    one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
+    one.step()
+    bench.take("C1")
+    two.step()  # takes it, waits, and dies; or the answer of its taking is lost and it takes it again
+    assert not node(bench, "n2@b/1").step()
+    two.leave()
+    third = node(bench, "n3@c/1")
+    assert not third.step()
+    bench.now += turn.LEFT
+    assert third.step()
+    third.leave()
+    bench.take("C2")
+    assert node(bench, "n4@d/1").step(), "it has been waited for"
