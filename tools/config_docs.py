@@ -41,6 +41,7 @@ from engine.kernel.alert_settings import (  # noqa: E402
     AlertLine,
     AlertSettings,
     MailSettings,
+    OrderLine,
     WebhookSettings,
 )
 from engine.kernel.config import (  # noqa: E402
@@ -100,6 +101,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("config.yaml, `alerts:`", "alerts.", AlertSettings),
     ("A line of `alerts: {every_channel: ...}`, and of `alert:` in a channel's file", "", AlertLine),
     ("config.yaml, `alerts: {mail: ...}`", "alerts.mail.", MailSettings),
+    ("A line of `alerts: {orders: ...}`", "", OrderLine),
     ("A line of `alerts: {webhooks: ...}`", "", WebhookSettings),
     ("config.yaml, `critical:`", "critical.", CriticalSettings),
     ("config.yaml, `subscriptions:`", "subscriptions.", SubscriptionSettings),

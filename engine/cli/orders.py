@@ -23,7 +23,12 @@ _DAY = 86_400_000
 def orders(
     to: Annotated[str, typer.Option(help="one destination only")] = "",
     state: Annotated[str, typer.Option(help="one state only; overdue: those that are")] = "",
-    overdue: Annotated[str, typer.Option(help="after how long an order is overdue")] = "24 hours",
+    overdue: Annotated[
+        str,
+        typer.Option(
+            help="after how long an order is overdue; without it as alerts: orders: says, else 24 hours"
+        ),
+    ] = "",
     days: Annotated[int, typer.Option(min=1, max=3660, help="how far to look back")] = 30,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="deliveries looked at for each")] = 2000,
     json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
@@ -32,7 +37,8 @@ def orders(
     from engine.channels.alerts import duration_ms
     from engine.channels.definition import load_channels
     from engine.channels.delivering.places import destinations_of
-    from engine.channels.orders.standing import STATES, counted, standing
+    from engine.channels.orders.patience import late_of
+    from engine.channels.orders.standing import STATES, after, counted, standing
     from engine.cli.opened import opened
     from engine.cli.printing import print_json
     from engine.mapping.outbound.library import OutMaps
@@ -40,7 +46,7 @@ def orders(
     if state and state not in (*STATES, "overdue"):
         raise ConfigError(f"--state {state}", remedy=f"use {', '.join(STATES)} or overdue")
     root = project_root(own=True)
-    late, now = duration_ms(overdue, "--overdue"), now_ms()
+    now = now_ms()
     with opened(root) as hub:
         places = destinations_of(hub.config, load_channels(root))
         if to and to not in places:
@@ -53,7 +59,7 @@ def orders(
             hub.journal,
             now=now,
             since=now - days * _DAY,
-            late=late,
+            late=after(duration_ms(overdue, "--overdue")) if overdue else late_of(hub.config, _DAY),
             most=most,
         )
     shown = [one for one in found if state in ("", one.state) or (state == "overdue" and one.overdue)]

@@ -74,6 +74,7 @@ def watching(
     """Make what looks at a hub; `watch.start()` lets it look. Raises ConfigError."""
     rates = Rates(journal, staff.hours, config.alerts.zone)
     gauge = Gauge(channels, journal, config.core_url)
-    watch = Watch(config, keyring, store, staff, gauge, rates, ChannelFiles(config.root).read)
+    files = ChannelFiles(config.root)
+    watch = Watch(config, keyring, store, staff, gauge, rates, files.read, journal=journal)
     gauge.alarms = watch.on
     return Watching(gauge, rates, watch)

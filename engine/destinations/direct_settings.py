@@ -122,6 +122,12 @@ class DirectSettings(BaseModel):
         "the other side tells of our messages is read there.",
         examples=["/var/mail/direct/new"],
     )
+    notice_within: str = Field(
+        default="1 hour",
+        description="How long the other side has to tell what `ask` asks for before an alarm is raised; "
+        "empty: never. It takes `notices`.",
+        examples=["24 hours"],
+    )
     sharing: SharingSettings | None = Field(
         default=None,
         description="What is said of the documents; a package (`attach: xdm`) needs it.",

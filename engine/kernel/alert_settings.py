@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["AlertLine", "AlertSettings", "MailServer", "MailSettings", "WebhookSettings"]
+__all__ = ["AlertLine", "AlertSettings", "MailServer", "MailSettings", "OrderLine", "WebhookSettings"]
 
 _QUIET = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _ADDRESS = r"^[^@\s,;<>]+@[^@\s,;<>]+$"
@@ -36,6 +36,36 @@ class AlertLine(BaseModel):
         description="How often it may be told that it begins: hourly, daily, weekly, or a time.",
         examples=["daily"],
     )
+    urgent: bool = Field(
+        default=False, description="Whether it is told in quiet hours, too.", examples=[True]
+    )
+
+
+class OrderLine(BaseModel):
+    """How long orders that went out may be without an answer, and without a result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    to: str = Field(
+        min_length=1, description="The destination that they went to: who fills them.", examples=["lis"]
+    )
+    priority: Literal["", "routine", "urgent", "asap", "stat"] = Field(
+        default="",
+        description="Orders of this priority only (ServiceRequest.priority; none said is `routine`).",
+        examples=["stat"],
+    )
+    answered: str = Field(
+        default="",
+        description="How long until the other side has said that it has the order. Empty: not watched.",
+        examples=["30 minutes"],
+    )
+    resulted: str = Field(
+        default="",
+        description="How long until a final report names the order, or it is complete or called off. Empty: "
+        "not watched.",
+        examples=["24 hours"],
+    )
+    say: str = Field(default="", description="What people are told to do.", examples=["Call the laboratory"])
     urgent: bool = Field(
         default=False, description="Whether it is told in quiet hours, too.", examples=[True]
     )
@@ -190,6 +220,11 @@ class AlertSettings(BaseModel):
         default="5 minutes",
         description="How long a destination may take no deliveries before an alarm is raised.",
         examples=["15 minutes"],
+    )
+    orders: tuple[OrderLine, ...] = Field(
+        default=(),
+        description="How long orders that went out may wait. Of an order the first line that fits holds.",
+        examples=[[{"to": "lis", "answered": "30 minutes", "resulted": "24 hours"}]],
     )
     backup: str = Field(
         default="",

@@ -13,8 +13,11 @@ from hub_project import Hub, make_project, shipped_maps
 from engine.channels.delivering.parcels import Parcels
 from engine.channels.delivering.places import around, destinations_of
 from engine.channels.delivering.sending import Sending, Tried
+from engine.channels.orders.paging import Asked, page_of
+from engine.channels.orders.standing import Standing, after
 from engine.kernel.clock import now_ms
 from engine.kernel.delivery import Receipt
+from engine.mapping.outbound.library import OutMaps
 from engine.store.deliverydesk import MOST_ANEW
 
 
@@ -123,6 +126,48 @@ def test_orders_that_went_out_are_followed(made: tuple[Console, Hub, Sending, in
     console.as_("viewer").get("/deliveries/orders?state=overdue")
     console.as_("viewer").get("/deliveries/orders?state=lost", status=400)
     assert console.as_("viewer", channels=("adt",)).json("/deliveries/orders.json")["rows"] == []
+
+
+def test_orders_are_shown_page_by_page(made: tuple[Console, Hub, Sending, int]) -> None:
+    console, hub, _, _ = made
+    body = hub.sample("lab/orm_new")
+    number = next(line for line in body.split(b"\r") if line.startswith(b"ORC")).split(b"|")[2].split(b"^")[0]
+    for n in range(3):
+        hub.receive("lab_oru", body.replace(number, b"PAGE%d" % n).replace(b"|LAB", b"|L%dAB" % n, 1))
+    hub.work()
+    first = page_of_two(hub, None)
+    assert (len(first[0]), first[1]) == (2, first[0][-1].delivery)
+    second = page_of_two(hub, first[1])
+    assert len(second[0]) == 1 and second[1] is None
+    assert len({one.order for one in (*first[0], *second[0])}) == 3
+    assert page_of_two(hub, None, sees="adt") == ([], None)
+    page = console.as_("viewer").get(f"/deliveries/orders?before={first[1]}")
+    assert page.text.count("<tr data-row>") == 1
+    console.as_("viewer").get("/deliveries/orders?before=x", status=400)
+
+
+def page_of_two(hub: Hub, before: int | None, sees: str = "lab_oru") -> tuple[list[Standing], int | None]:
+    store, now = hub.store, now_ms()
+    asked = Asked(now, 0, before, after(1), lambda one: True, lambda channel: channel == sees, 2)
+    places = destinations_of(hub.config, hub.channels).values()
+    return page_of(places, OutMaps.open(hub.root), store.deliveries, store, hub.journal, asked)
+
+
+def test_counts_are_of_the_channels_that_a_role_covers(
+    made: tuple[Console, Hub, Sending, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, _, sending, _ = made
+    place = replace(sending.place, rules={**sending.place.rules, "adt": sending.place.rules["lab_oru"]})
+    monkeypatch.setattr(
+        "engine.console.pages.deliveries.destinations_of", lambda *_: {"lab_oru.archive": place}
+    )
+    for channels, count in ((("*",), 1), (("lab_oru",), 1), (("adt",), 0)):
+        person = console.as_("viewer", channels=channels)
+        (row,) = person.json("/deliveries.json")["places"]
+        assert (row["pending"], row["oldest"] is None) == (count, count == 0)
+        told = person.json("/deliveries/lab_oru.archive.json")
+        assert len(told["rows"]) == count and told["place"][4] == count
+    console.as_("viewer", channels=("elsewhere",)).get("/deliveries/lab_oru.archive", status=403)
 
 
 def test_what_no_channel_uses_any_more_is_for_who_may_act_on_all(

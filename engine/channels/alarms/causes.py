@@ -22,6 +22,8 @@ _OF_THE_HUB = {
     "backup": ("/admin/backup", "Backup"),
     "destination": ("/deliveries", "Deliveries"),
     "undelivered": ("/deliveries", "Deliveries"),
+    "order": ("/deliveries/orders?state=overdue", "Overdue orders"),
+    "notice": ("/deliveries", "Deliveries"),
     "critical": ("/critical", "Critical results"),
     "subscription": ("/admin/keys", "Keys of programs"),
     "not compared": ("/critical/rules", "Rules of critical results"),

@@ -31,13 +31,18 @@ KINDS = {
     "backup": "there is no recent backup",
     "destination": "a destination takes no deliveries",
     "undelivered": "deliveries wait for a person",
+    "order": "orders wait for an answer or a result",
+    "notice": "the other side did not tell what became of a message",
     "critical": "nobody takes over a critical result",
     "subscription": "a program is not called any more as it asked",
     "not compared": "a rule of critical results could not compare a result",
 }
 """Every kind of alarm, in words."""
 
-AT_ONCE = ("silent", "unusual silence", "glass", "backup", "critical", "not compared", "subscription")
+AT_ONCE = (
+    "silent", "unusual silence", "glass", "backup", "critical", "not compared", "subscription",
+    "order", "notice",
+)  # fmt: skip
 """Kinds that are over as soon as their cause is gone: one message ends a silence."""
 
 

@@ -2,14 +2,16 @@
 
 In: the figures of the moment, the rates, the hub's own state. Out: alarms and notices in the staff database,
 a line in the log when one begins and when it is over, copies of the audit's head. What is dear to judge
-(certificates, the chain of the audit) is judged rarely. Runs beside the web side, in three threads: one
-looks, one sends and one proves the audit, so that neither a slow mail server nor a long audit delays a look.
+(certificates, the chain of the audit) is judged rarely. Runs beside the web side, in four threads: one
+looks, one sends, one proves the audit and one looks for late orders and notices, so that neither a slow mail
+server nor a long audit delays a look.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -19,9 +21,12 @@ from engine.channels.alarms.conditions import AT_ONCE, KINDS, of_channels, rules
 from engine.channels.alarms.publishing import check_named
 from engine.channels.alarms.sending import send_due
 from engine.channels.alarms.telling import tell
+from engine.channels.alarms.untold import UntoldMessages
 from engine.channels.alerts import Alarm, AlertRule, State, duration_ms, rules_for_all
 from engine.channels.auditheads import copies, keep_head
 from engine.channels.definition import Channel
+from engine.channels.orders.overdue import OverdueOrders
+from engine.channels.orders.standing import Journal
 from engine.channels.rates import Rates
 from engine.kernel.clock import now_ms
 from engine.kernel.config import Config
@@ -35,7 +40,8 @@ __all__ = ["States", "Watch"]
 
 log = logging.getLogger("hub.alert")
 
-_LOOK, _SEND, _PROVE = 5.0, 2.0, 10.0  # seconds
+_LOOK, _SEND, _PROVE, _LATE = 5.0, 2.0, 10.0, 30.0  # seconds
+_LATE_SHARE = 9  # of the time that looking for late ones takes, it rests
 _BREATH = 0.02  # seconds between thousands of rows of the audit
 _STOP = 3.0  # seconds
 _RARELY = 300_000  # ms between looks at certificates and disks
@@ -65,6 +71,7 @@ class Watch:
         rates: Rates,
         channels: Callable[[], Sequence[Channel]],
         now: Callable[[], int] = now_ms,
+        journal: Journal | None = None,
     ) -> None:
         self._config, self._keyring, self._store, self._staff = config, keyring, store, staff
         self._figures, self._rates, self._channels, self._now = figures, rates, channels, now
@@ -75,6 +82,8 @@ class Watch:
         if config.alerts.escalate_after != "never":
             duration_ms(config.alerts.escalate_after, config.at("alerts.escalate_after"))
         check_named(config, config.alerts.destinations, config.at("alerts.destinations"))
+        self._overdue = OverdueOrders(config, store, journal, channels) if journal is not None else None
+        self._untold = UntoldMessages(config, store, channels)
         self._began = now()
         self._rare: tuple[int, list[Condition]] = (0, [])
         self._audited: tuple[int, list[Condition]] = (0, [])
@@ -97,6 +106,7 @@ class Watch:
             ("alarms", self.look, _LOOK),
             ("notices", self.send, _SEND),
             ("audit", self.prove, _PROVE),
+            ("late", self.late, _LATE),
         )
         for name, work, pause in works:
             thread = threading.Thread(target=self._run, args=(name, work, pause), name=name, daemon=True)
@@ -131,7 +141,7 @@ class Watch:
         if unseen or not self._audited[0]:
             # whoever hides the traces does not end the alarm before somebody has seen it
             judged.discard("audit")
-        conditions = self._of_the_hub(now)
+        conditions = self._of_the_hub(now) + self._late(judged)
         try:
             self._rates.look()
             channels = self._channels()
@@ -151,6 +161,28 @@ class Watch:
         keyed = {f"{c}|{rule.when}": rule for c, lines in self._rules.items() for rule in lines}
         tell(self._config.alerts, self._staff, keyed, now)
         self._on = self._staff.alarms.open()
+
+    def late(self) -> None:
+        """Look for what the other side owes: answers and results of orders, notices of messages.
+
+        It takes as long as there is much that is late; then it looks less often.
+        """
+        began = time.monotonic()
+        now = self._now()
+        self._untold.look(now)
+        if self._overdue is not None:
+            self._overdue.look(now)
+        self.stopping.wait(_LATE_SHARE * (time.monotonic() - began))
+
+    def _late(self, judged: set[str]) -> list[Condition]:
+        """Return what is late; what was not looked at yet is not judged."""
+        found: list[Condition] = []
+        for kind, watched in (("order", self._overdue), ("notice", self._untold)):
+            if watched is not None and watched.found is not None:
+                found += watched.found
+            else:
+                judged.discard(kind)
+        return found
 
     def send(self) -> None:
         """Send the notices that are due."""

@@ -7,7 +7,7 @@ ServiceRequest says so, resulted when a final report names it (`basedOn`), else 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,20 @@ from engine.kernel.errors import MapError
 from engine.mapping.outbound.library import OutMaps
 from engine.store.deliveries import STATUSES, Delivery
 
-__all__ = ["STATES", "WAITED_FOR", "Standing", "carries_orders", "counted", "standing"]
+__all__ = [
+    "STATES",
+    "UNANSWERED",
+    "WAITED_FOR",
+    "Late",
+    "Reports",
+    "Standing",
+    "after",
+    "carries_orders",
+    "counted",
+    "orders_of",
+    "standing",
+    "state_of",
+]
 
 STATES = (
     "waiting", "parked", "refused", "skipped", "acknowledged", "accepted", "unable", "preliminary",
@@ -25,6 +38,9 @@ STATES = (
 """From the queue to the end."""
 WAITED_FOR = frozenset({"waiting", "parked", "refused", "acknowledged", "accepted", "unable", "preliminary"})
 """States in which somebody still waits for something; old ones are overdue."""
+
+UNANSWERED = frozenset({"waiting", "parked", "refused"})
+"""States in which the other side has not said that it has the order."""
 
 EVENT = "http://hl7.org/fhir/StructureDefinition/businessEvent"
 ACCEPTED = frozenset({"OK", "NA", "SC", "OE", "OR", "SR", "XR", "XX", "HR"})
@@ -74,6 +90,15 @@ class Standing:
     overdue: bool
 
 
+Late = Callable[[str, Mapping[str, Any], str, int], bool]
+"""Whether an order is overdue: its destination, the order, its state, its age in ms."""
+
+
+def after(ms: int) -> Late:
+    """Say that what somebody waits for is overdue after a time."""
+    return lambda destination, order, state, age: state in WAITED_FOR and age >= ms
+
+
 def carries_orders(place: Destined, maps: OutMaps) -> frozenset[str]:
     """Return the channels whose orders go to a destination; empty where none do."""
     return frozenset(channel for channel, rule in place.rules.items() if _of_orders(rule.body, maps))
@@ -97,23 +122,23 @@ def standing(
     *,
     now: int,
     since: int,
-    late: int,
+    late: Late,
     most: int = 2000,
 ) -> list[Standing]:
-    """Say how far the orders are that were to go out since a time; `late`: ms after which one is overdue."""
+    """Say how far the orders are that were to go out since a time; `late` says which are overdue."""
     found: list[Standing] = []
-    reports = _Reports(store)
+    reports = Reports(store)
     for place in places:
         channels = carries_orders(place, maps)
         if not channels:
             continue
         seen: set[str] = set()
         for delivery in _newest(place.name, deliveries, since, most):
-            for order in _orders_of(delivery, place, channels, store, journal):
+            for order in orders_of(delivery, place, channels, store, journal):
                 if order["id"] not in seen:  # a change or a cancellation that went out later tells more
                     seen.add(order["id"])
-                    state = _state(delivery, order, reports)
-                    old = state in WAITED_FOR and now - delivery.at >= late
+                    state = state_of(delivery, order, reports)
+                    old = late(place.name, order, state, now - delivery.at)
                     told = (delivery.at, delivery.done, delivery.why, old)
                     found.append(Standing(order["id"], place.name, delivery.id, delivery.entry, state, *told))
     return sorted(found, key=lambda one: -one.delivery)
@@ -144,9 +169,10 @@ def _newest(name: str, deliveries: Deliveries, since: int, most: int) -> list[De
     return sorted(out, key=lambda one: -one.id)[:most]
 
 
-def _orders_of(
+def orders_of(
     delivery: Delivery, place: Destined, channels: frozenset[str], store: Store, journal: Journal
 ) -> Iterator[dict[str, Any]]:
+    """Give the orders that a delivery was about, as the core store says them now."""
     written = [id_ for type_, id_, *_ in store.written_by(delivery.entry) if type_ == "ServiceRequest"]
     entry = journal.get(delivery.entry) if written else None
     if entry is None or entry.channel not in channels:
@@ -159,7 +185,8 @@ def _orders_of(
             yield order
 
 
-def _state(delivery: Delivery, order: Mapping[str, Any], reports: _Reports) -> str:
+def state_of(delivery: Delivery, order: Mapping[str, Any], reports: Reports) -> str:
+    """Say how far an order is at the destination of a delivery."""
     status = order.get("status")
     if status == "completed":
         return "complete"
@@ -186,7 +213,7 @@ def _said(order: Mapping[str, Any]) -> set[str]:
     return {str(coding.get("code")) for coding in codings}
 
 
-class _Reports:
+class Reports:
     """The statuses of reports by the order they name, a patient's looked up once."""
 
     def __init__(self, store: Store) -> None:

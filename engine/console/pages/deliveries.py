@@ -15,13 +15,14 @@ from engine.console.door import Door
 from engine.console.visit import Visit
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import HubError
-from engine.store.deliveries import STATUSES, Delivery
+from engine.store.deliveries import STATUSES, Delivery, Place
 from engine.store.deliverydesk import MOST_ANEW
 
 __all__ = ["add"]
 
 _PAGE = 50
 _STEP = 500  # deliveries that one transaction puts back
+_COUNTED = 500  # deliveries of a state that are counted for who may not see all
 _TEXT = 20_000  # characters of a request or an answer that are shown
 
 
@@ -45,8 +46,9 @@ def overview(visit: Visit) -> Page:
     rows = []
     for name in sorted({*known, *doing}):
         place, made = doing.get(name), known.get(name)
-        if made and made.rules and not any(visit.may("see.status", channel) for channel in made.rules):
+        if not _concerns(visit, "see.status", made):
             continue
+        place = _cut(visit, "see.status", place)
         rows.append(
             {
                 "name": name,
@@ -75,6 +77,8 @@ def queue(visit: Visit) -> Page:
     place = next((p for p in store.places() if p.name == name), None)
     if made is None and place is None:
         raise Refused(404, "There is no such destination.")
+    if not _concerns(visit, "see.messages", made):
+        raise Refused(403, "Your roles cover no channel that delivers there.")
     before = _number(visit.query.get("before", "")) if "before" in visit.query else None
     found = store.listed(name, status, before, _PAGE + 1)
     shown = [_line(d) for d in found[:_PAGE] if visit.may("see.messages", d.channel or "")]
@@ -84,7 +88,7 @@ def queue(visit: Visit) -> Page:
             "name": name,
             "kind": made.kind.word if made else "",
             "where": made.where if made else "",
-            "place": place,
+            "place": _cut(visit, "see.messages", place),
             "status": status,
             "statuses": STATUSES,
             "rows": shown,
@@ -201,6 +205,33 @@ def check(visit: Visit) -> Goto:
     except HubError as e:
         raise Refused(409, f"It does not answer: {e.what}", e.remedy or e.why) from None
     return Goto(f"/deliveries/{name}", f"It answers: {said}")
+
+
+def _concerns(visit: Visit, permission: str, made: Destined | None) -> bool:
+    """Say whether a destination concerns the person; one that no channel names concerns who covers all."""
+    if made is not None and made.rules:
+        return any(visit.may(permission, channel) for channel in made.rules)
+    return visit.person.everywhere(permission)
+
+
+def _cut(visit: Visit, permission: str, place: Place | None) -> Place | None:
+    """Count what waits by the channels that the person's roles cover, up to 500 of each."""
+    if place is None or visit.person.everywhere(permission):
+        return place
+    own = {
+        status: [
+            d
+            for d in visit.hub.store.deliveries.listed(place.name, status, None, _COUNTED)
+            if visit.may(permission, d.channel or "")
+        ]
+        for status in ("pending", "refused", "parked")
+    }
+    return place._replace(
+        pending=len(own["pending"]),
+        oldest=min((d.at for d in own["pending"]), default=None),
+        refused=len(own["refused"]),
+        parked=len(own["parked"]),
+    )
 
 
 def _known(visit: Visit) -> dict[str, Destined]:

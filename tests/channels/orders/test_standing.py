@@ -13,7 +13,7 @@ from hub_project import HERE, Hub, make_project
 
 from engine.channels.delivering.places import Destined, destinations_of
 from engine.channels.orders.hearing import hearing
-from engine.channels.orders.standing import WAITED_FOR, Standing, carries_orders, counted, standing
+from engine.channels.orders.standing import WAITED_FOR, Standing, after, carries_orders, counted, standing
 from engine.kernel.config import load_config
 from engine.kernel.delivery import Receipt
 from engine.kernel.errors import ConfigError
@@ -67,7 +67,7 @@ class Site:
 
     def told(self, hours: float = 0, name: str = "lis", **more: Any) -> list[Standing]:
         now = max((d.at for d in self._all()), default=0) + int(hours * HOUR)
-        settings = {"now": now, "since": 0, "late": 24 * HOUR, **more}
+        settings = {"now": now, "since": 0, "late": after(24 * HOUR), **more}
         store = self.hub.store
         found = standing(
             [self.places[name]], self.maps, store.deliveries, store, self.hub.journal, **settings
