@@ -133,7 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         names = [n for n in names if n > query.get("continuation-token", "")]
         rows = "".join(
             f"<Contents><Key>{n}</Key>"
-            f"<LastModified>{self.server.times[n]:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
+            f"<LastModified>{self.server.times[n]:%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
+            f"<Size>{len(self.server.held[n])}</Size></Contents>"
             for n in names[:PAGE]
         )
         more = (

@@ -11,6 +11,7 @@ import pytest
 from s3_server import ACCESS, BUCKET, REGION, SECRET, Bucket
 
 from engine.kernel.errors import ConfigError, HubError
+from engine.objects import bucket as bucket_of_s3
 from engine.objects import s3
 from engine.objects.folder import MissingObject
 from engine.objects.s3 import S3Objects
@@ -84,10 +85,10 @@ def bucket() -> Iterator[Bucket]:
 def objects(
     bucket: Bucket, tmp_path: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[S3Objects]:
-    monkeypatch.setattr(s3, "PART", 300_000)
+    monkeypatch.setattr(bucket_of_s3, "PART", 300_000)
     monkeypatch.setattr(s3, "_FIRST", 200_000)
     opened = open_at(bucket, tmp_path, keyring)
-    opened._pause.set()  # tries again at once
+    opened._bucket._pause.set()  # tries again at once
     yield opened
     opened.close()
 
