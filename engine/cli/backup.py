@@ -28,9 +28,13 @@ __all__ = ["back_up_now", "note", "open_sealed", "restore_now", "seal_now", "ver
 _VARIABLE = "HUB_BACKUP_PASSPHRASE"
 
 
-def back_up_now(root: Path, to: Path | None, without: list[str], keys_too: bool) -> int:
+def back_up_now(
+    root: Path, to: Path | None, without: list[str], keys_too: bool, objects: str = "name"
+) -> int:
     """Back up everything; returns the exit code. Raises HubError."""
     config = load_config(root)
+    if objects not in ("name", "copy"):
+        raise ConfigError(f"--objects {objects}", remedy="use name or copy")
     for word in without:
         if word not in PARTS:
             raise ConfigError(f"--without {word}", remedy=f"use {', '.join(PARTS)}")
@@ -40,7 +44,7 @@ def back_up_now(root: Path, to: Path | None, without: list[str], keys_too: bool)
     try:
         store.audit.record(Access(who(), "backup:make", "backup"))
         place = to or config.backups_dir
-        made = back_up(config, place, who(), staff, keyring, print, without=tuple(without))
+        made = back_up(config, place, who(), staff, keyring, print, None, tuple(without), objects == "copy")
         if keys_too:
             store.audit.record(Access(who(), "backup:keys", "backup"))
             seal_keys(config, keyring, made.folder, passphrase, beside=True)
@@ -117,7 +121,7 @@ def restore_now(
     done = restore(archive, Wanted(to, data, objects, database, opened), print)
     print(f"{to}: put back as of {done.said['made']}, up to entry {done.said['entry']:,}")
     wrong = 0
-    for proof in prove(done.config, done.said, done.keyring) if proven else ():
+    for proof in prove(done.config, done.said, done.keyring, archive) if proven else ():
         wrong += not proof.good
         print(f"  {'ok   ' if proof.good else 'WRONG'}  {proof.what}: {proof.said}")
     for line in done.missing:
@@ -135,7 +139,11 @@ def _tell(made: Copies) -> None:
     if "count" in objects:
         print(f"  {'objects':<14} {objects['bytes']:>15,} bytes  {objects['count']:>12,} objects")
     elif "kept in" in objects:
-        print(f"  objects are kept in {objects['kept in']}, which is backed up by its own means")
+        listed = f"{objects['named']:,} are listed" if "named" in objects else "they are not listed"
+        why = f" ({objects['not listed']})" if "not listed" in objects else ""
+        print(
+            f"  objects are kept in {objects['kept in']}: {listed}{why}, not copied; --objects copy does that"
+        )
     for word in made.said["left out"]:
         print(f"  {word} were left out")
 

@@ -26,6 +26,9 @@ def backup(
     with_keys: Annotated[
         bool, typer.Option("--with-keys", help="put the keys in too, sealed under a passphrase")
     ] = False,
+    objects: Annotated[
+        str, typer.Option(help="objects that a bucket keeps: name lists them, copy copies them too")
+    ] = "name",
     told: Annotated[str, typer.Option(help="only note that somebody made a backup, and where")] = "",
     verify: Annotated[Path | None, typer.Option(help="only verify the backup in this folder")] = None,
 ) -> None:
@@ -39,7 +42,7 @@ def backup(
         raise typer.Exit(verify_now(root, verify))
     if told:
         raise typer.Exit(note(root, told))
-    raise typer.Exit(back_up_now(root, to, without or [], with_keys))
+    raise typer.Exit(back_up_now(root, to, without or [], with_keys, objects))
 
 
 @backup_app.command("keys")

@@ -94,14 +94,14 @@ class SqlIndex:
     def watermark(self) -> int:
         """Return the journal entry up to which everything is indexed."""
         with self._database.read() as session:
-            ((value,),) = session.all("SELECT value FROM meta WHERE item = 'watermark'")
+            ((value,),) = session.all("SELECT value FROM imaging_meta WHERE item = 'watermark'")
         return int(value)
 
     def advance(self, entry: int) -> None:
         """Say that everything up to this journal entry is indexed."""
         with self._database.write() as session:
             session.run(
-                "UPDATE meta SET value = ? WHERE item = 'watermark' AND CAST(value AS BIGINT) < ?",
+                "UPDATE imaging_meta SET value = ? WHERE item = 'watermark' AND CAST(value AS BIGINT) < ?",
                 (str(entry), entry),
             )
 
@@ -109,14 +109,15 @@ class SqlIndex:
         """Have no object taken for a leftover any more: what the journal named is not known for certain."""
         with self._database.write(durable=True) as session:
             session.run(
-                "INSERT INTO meta (item, value) VALUES ('keep leftovers', ?) ON CONFLICT (item) DO NOTHING",
+                "INSERT INTO imaging_meta (item, value) VALUES ('keep leftovers', ?) "
+                "ON CONFLICT (item) DO NOTHING",
                 (why,),
             )
 
     def leftovers_kept(self) -> str:
         """Return why no object may be taken for a leftover; "" where one may."""
         with self._database.read() as session:
-            row = session.one("SELECT value FROM meta WHERE item = 'keep leftovers'")
+            row = session.one("SELECT value FROM imaging_meta WHERE item = 'keep leftovers'")
         return "" if row is None else str(row[0])
 
     def missing(self, entries: Sequence[tuple[int, str]]) -> set[int]:

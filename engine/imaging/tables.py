@@ -53,7 +53,7 @@ CREATE TABLE sending (
   why TEXT NOT NULL, UNIQUE (destination, instance));
 CREATE INDEX sending_by_due ON sending (destination, due, id);
 CREATE INDEX sending_by_instance ON sending (instance);
-INSERT INTO meta (item, value) VALUES ('watermark', '0');
+INSERT INTO imaging_meta (item, value) VALUES ('watermark', '0');
 """
 _REVISIONS = (_FIRST,)
 _SQLITE = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB", "bare": " WITHOUT ROWID"}
@@ -70,8 +70,9 @@ def bring_up_to_date(database: Database, whose: str) -> None:
     `whose` says whose keys these are: an index made with others is refused.
     """
     with database.write(durable=True) as session:
-        session.run("CREATE TABLE IF NOT EXISTS meta (item TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        known: dict[str, str] = dict(session.all("SELECT item, value FROM meta"))
+        _take_own_name(session)
+        session.run("CREATE TABLE IF NOT EXISTS imaging_meta (item TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        known: dict[str, str] = dict(session.all("SELECT item, value FROM imaging_meta"))
         revision = int(known.get("revision", 0))
         if revision > len(_REVISIONS):
             raise ConfigError(
@@ -92,6 +93,20 @@ def bring_up_to_date(database: Database, whose: str) -> None:
         _set(session, "keyring", whose)
 
 
+def _take_own_name(session: Session) -> None:
+    """Rename the table of an older hub: the journal has a `meta` too, and one database may hold both."""
+    if session.postgres:
+        named = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?"
+    else:
+        named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if session.one(named, ("imaging_meta",)) or not session.one(named, ("meta",)):
+        return
+    if session.one("SELECT 1 FROM meta WHERE item = 'revision'"):  # the journal's says no revision
+        session.run("ALTER TABLE meta RENAME TO imaging_meta")
+        if session.postgres:
+            session.run("ALTER INDEX IF EXISTS meta_pkey RENAME TO imaging_meta_pkey")
+
+
 def _run(session: Session, script: str) -> None:
     words = _POSTGRESQL if session.postgres else _SQLITE
     for statement in script.format(**words).split(";\n"):
@@ -101,7 +116,7 @@ def _run(session: Session, script: str) -> None:
 
 def _set(session: Session, item: str, value: str) -> None:
     session.run(
-        "INSERT INTO meta (item, value) VALUES (?, ?) "
+        "INSERT INTO imaging_meta (item, value) VALUES (?, ?) "
         "ON CONFLICT (item) DO UPDATE SET value = excluded.value",
         (item, value),
     )

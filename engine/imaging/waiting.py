@@ -102,7 +102,7 @@ class Waiting:
     def cursor(self, name: str) -> int:
         """Return how far a reader of `Holding.after` has come."""
         with self._database.read() as session:
-            row = session.one("SELECT value FROM meta WHERE item = ?", (f"cursor {name}",))
+            row = session.one("SELECT value FROM imaging_meta WHERE item = ?", (f"cursor {name}",))
         return int(row[0]) if row is not None else 0
 
     def queue(self, name: str, upto: int, sendings: Sequence[tuple[str, str]]) -> None:
@@ -110,7 +110,7 @@ class Waiting:
         with self._database.write(durable=True) as session:
             self._enqueue(session, sendings)
             session.run(
-                "INSERT INTO meta (item, value) VALUES (?, ?) "
+                "INSERT INTO imaging_meta (item, value) VALUES (?, ?) "
                 "ON CONFLICT (item) DO UPDATE SET value = excluded.value",
                 (f"cursor {name}", str(upto)),
             )

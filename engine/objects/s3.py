@@ -19,9 +19,14 @@ from engine.objects.folder import MissingObject, Spool, Spooled, locked
 from engine.objects.sealed import open_sealed
 from engine.security.keys import Keyring
 
-__all__ = ["S3Objects"]
+__all__ = ["S3Objects", "name_of"]
 
 _FIRST = 2 << 20  # what the first request of a reader asks for: most objects are shorter
+
+
+def name_of(bucket: Bucket, address: str) -> str:
+    """Return the name of an object in the bucket."""
+    return f"{bucket.prefix}{address[:2]}/{address}"
 
 
 class S3Objects:
@@ -161,21 +166,6 @@ class S3Objects:
             if one.changed < before and len(address) == 32:
                 yield address, one.name
 
-    def held(self) -> Iterator[tuple[str, int]]:
-        """Give the address and the sealed bytes of all objects, for a backup. Raises OSError."""
-        for one in self._bucket.listed(self._bucket.prefix):
-            address = one.name.rpartition("/")[2]
-            if len(address) == 32 and one.name == self._name(address):
-                yield address, one.bytes
-
-    def sealed(self, address: str) -> Iterator[bytes] | None:
-        """Return an object as the bucket has it, in pieces; None where it is gone. Raises OSError."""
-        return self._bucket.pieces(self._name(address))
-
-    def put_back(self, address: str, handle: int) -> None:
-        """Send a sealed file of a backup under its address. Raises OSError."""
-        self._bucket.send(self._name(address), handle)
-
     def disk_free(self) -> int | None:
         """Return None: the service watches its own disks."""
         return None
@@ -187,4 +177,4 @@ class S3Objects:
     def _name(self, address: str) -> str:
         if len(address) != 32 or not set(address) <= set("0123456789abcdef"):
             raise MissingObject(address if address.isalnum() else "of another kind")
-        return f"{self._bucket.prefix}{address[:2]}/{address}"
+        return name_of(self._bucket, address)

@@ -415,7 +415,24 @@ def test_another_key_and_a_newer_index_are_refused(url: str, keyring: Keyring) -
         SqlIndex.open(url, Keyring.supplied(b"z" * 40))
     index = SqlIndex.open(url, keyring)
     with index._database.write() as session:
-        session.run("UPDATE meta SET value = '99' WHERE item = 'revision'")
+        session.run("UPDATE imaging_meta SET value = '99' WHERE item = 'revision'")
     index.close()
     with pytest.raises(ConfigError, match="newer"):
         SqlIndex.open(url, keyring)
+
+
+def test_the_table_of_an_older_hub_gets_a_name_of_its_own(url: str, keyring: Keyring) -> None:
+    index = SqlIndex.open(url, keyring)
+    with index._database.write() as session:
+        session.run("UPDATE imaging_meta SET value = '7' WHERE item = 'watermark'")
+        session.run("ALTER TABLE imaging_meta RENAME TO meta")
+        if session.postgres:
+            session.run("ALTER INDEX imaging_meta_pkey RENAME TO meta_pkey")
+    index.close()
+    for _ in range(2):
+        index = SqlIndex.open(url, keyring)
+        assert index.watermark() == 7
+        with index._database.write() as session:
+            session.run("CREATE TABLE meta (item TEXT PRIMARY KEY)")  # the journal's, its name free again
+            session.run("DROP TABLE meta")
+        index.close()

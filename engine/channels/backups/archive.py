@@ -22,18 +22,22 @@ from engine.security.keys import Keyring
 
 __all__ = [
     "LIST",
+    "NAMED",
     "OBJECTS",
     "Copies",
     "Held",
     "described",
     "fingerprint",
+    "named_in_bucket",
     "objects_in",
     "read",
     "verify",
     "write",
 ]
 
-LIST, OBJECTS = "backup.json", "objects.list"
+LIST, OBJECTS, NAMED = "backup.json", "objects.list", "objects.named"
+"""`objects.named`: what a bucket held that was not copied, an address and its sealed bytes a line."""
+
 FORMAT = 2
 _PIECE = 1 << 20
 
@@ -121,6 +125,17 @@ def objects_in(folder: Path) -> Iterator[Held]:
         for line in lines:
             address, size, digest = line.split()
             yield Held(address, int(size), digest)
+
+
+def named_in_bucket(folder: Path) -> Iterator[tuple[str, int]]:
+    """Give address and sealed bytes of the objects that a backup names without having them."""
+    path = folder / NAMED
+    if not path.exists():
+        return
+    with path.open(encoding="ascii") as lines:
+        for line in lines:
+            address, size = line.split()
+            yield address, int(size)
 
 
 def verify(

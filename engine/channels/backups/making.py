@@ -17,13 +17,15 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from engine import __version__
-from engine.channels.backups.archive import LIST, Copies, fits, verify, write
+from engine.channels.backups.archive import LIST, NAMED, Copies, fits, verify, write
+from engine.channels.backups.bucket import copy_bucket, name_bucket, open_bucket
 from engine.channels.backups.databases import NAMES, PG_DUMP, Source, copy_to, pg_address, sources
 from engine.channels.backups.files import copy_objects, copy_project, copy_state, listed
 from engine.channels.backups.redacting import named_in
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError, HubError
+from engine.objects.bucket import Bucket
 from engine.security.keys import Keyring
 from engine.staff.staff import Staff
 
@@ -52,8 +54,12 @@ def back_up(
     progress: Callable[[str], None] = lambda text: None,
     now: int | None = None,
     without: tuple[str, ...] = (),
+    bucket: bool = False,
 ) -> Copies:
-    """Copy everything into a new folder below `to`, verify, and note it. Raises HubError."""
+    """Copy everything into a new folder below `to`, verify, and note it. Raises HubError.
+
+    `bucket`: the objects too where a bucket keeps them; else these are listed by name.
+    """
     at = now_ms() if now is None else now
     folder = to / datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H%M%SZ")
     try:
@@ -66,7 +72,7 @@ def back_up(
         for source in sources(config, without):
             progress(_copying(source))
             databases[source.file] = {"holds": list(source.names)} | copy_to(source, folder / source.file)
-        objects = _objects(config, folder, before, progress, "objects" in without)
+        objects = _objects(config, folder, before, progress, "objects" in without, bucket)
         progress("reading everything back")
         said = {
             "hub": config.hub,
@@ -106,16 +112,42 @@ def _copying(source: Source) -> str:
 
 
 def _objects(
-    config: Config, folder: Path, before: Path | None, progress: Callable[[str], None], left_out: bool
+    config: Config,
+    folder: Path,
+    before: Path | None,
+    progress: Callable[[str], None],
+    left_out: bool,
+    bucket: bool,
 ) -> dict[str, Any]:
-    """Copy the objects; where another store keeps them, or somebody else copies them, say so."""
+    """Copy the objects; where a bucket keeps them, copy or list those; say what was not done."""
+    if left_out:
+        return {"kept in": config.objects.s3} if config.objects.s3 else {}
     if config.objects.s3:
-        return {"kept in": config.objects.s3}
-    if left_out or not config.objects_dir.is_dir():
+        opened = open_bucket(config)
+        try:
+            if not bucket:
+                progress("listing objects")
+                return {"kept in": config.objects.s3} | _named(opened, folder)
+            progress("copying objects")
+            count, size = copy_bucket(opened, folder, before, progress)
+            return {"count": count, "bytes": size, "of": config.objects.s3}
+        finally:
+            opened.close()
+    if not config.objects_dir.is_dir():
         return {}
     progress("copying objects")
     count, size = copy_objects(config.objects_dir, folder, before, progress)
     return {"count": count, "bytes": size}
+
+
+def _named(bucket: Bucket, folder: Path) -> dict[str, Any]:
+    """List what a bucket holds; the databases are worth their backup without that list, too."""
+    try:
+        named, size = name_bucket(bucket, folder)
+    except OSError as e:
+        (folder / NAMED).unlink(missing_ok=True)
+        return {"not listed": e.strerror or type(e).__name__}
+    return {"named": named, "named bytes": size}
 
 
 def _secrets(folder: Path) -> list[str]:

@@ -3,18 +3,23 @@
 In: the restored project, the list of its backup, the keys. Out: one line for each thing that was looked at.
 Rows are counted before anything is opened by the hub, which might bring tables up to date; then the pair of
 journal and core store, the chain of the audit, and a sample of bodies, resources and objects spread over all
-of them, each opened with the key.
+of them, each opened with the key. Of objects that were copied every digest is compared where they are now; of
+those that were only named, that their bucket has them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from engine.channels.auditheads import copies
+from engine.channels.backups.archive import named_in_bucket, objects_in
+from engine.channels.backups.bucket import held_in, open_bucket, sealed_at
 from engine.channels.backups.databases import connected, counted_in, counted_on, integrity_of, sources
 from engine.channels.node.opening import open_imaging
 from engine.channels.opening import check_pair, open_journal, open_staff, open_store
@@ -39,9 +44,13 @@ class Proof:
     good: bool = True
 
 
-def prove(config: Config, said: dict[str, Any], keyring: Keyring | None) -> Iterator[Proof]:
-    """Look at everything. What cannot be looked at is not good."""
+def prove(
+    config: Config, said: dict[str, Any], keyring: Keyring | None, archive: Path | None = None
+) -> Iterator[Proof]:
+    """Look at everything; with the backup itself, at every object. What cannot be looked at is not good."""
     yield from _databases(config, said)
+    if archive is not None and said["objects"]:
+        yield _sealed(config, said, archive)
     if keyring is None:
         yield Proof("bodies", "cannot be opened: the data key is not here", False)
         return
@@ -156,6 +165,41 @@ def _objects(config: Config, keyring: Keyring) -> Iterator[Proof]:
         yield Proof("objects", f"{len(wrong)} of a sample cannot be opened: {wrong[0]}", False)
     else:
         yield Proof("objects", f"{opened} of a sample opened")
+
+
+def _sealed(config: Config, said: dict[str, Any], archive: Path) -> Proof:
+    """Compare every object with the digest in the list, or find it by name where it was not copied."""
+    count, missing, differ = 0, 0, 0
+    try:
+        bucket = open_bucket(config) if config.objects.s3 else None
+        try:
+            for held in objects_in(archive):
+                count += 1
+                pieces = sealed_at(config, bucket, held.address)
+                if pieces is None:
+                    missing += 1
+                    continue
+                digest = hashlib.sha256()
+                for piece in pieces:
+                    digest.update(piece)
+                differ += digest.hexdigest() != held.sha256
+            if "named" in said["objects"]:
+                there = dict(held_in(bucket)) if bucket is not None else {}
+                for address, size in named_in_bucket(archive):
+                    count += 1
+                    missing += address not in there
+                    differ += there.get(address, size) != size
+        finally:
+            if bucket is not None:
+                bucket.close()
+    except (HubError, OSError) as e:
+        return Proof("sealed objects", f"cannot be looked at: {e}", False)
+    if missing or differ:
+        text = f"of {count:,} objects {missing:,} are missing and {differ:,} are not those of the backup"
+        return Proof("sealed objects", text, False)
+    if "named" in said["objects"]:
+        return Proof("sealed objects", f"the bucket has the {count:,} that were named, of their lengths")
+    return Proof("sealed objects", f"{count:,}, each with the digest of the backup")
 
 
 def _spread(newest: int, most: int = SAMPLE) -> Sequence[int]:

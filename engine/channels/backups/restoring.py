@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from engine.channels.backups.archive import fits, objects_in, read
+from engine.channels.backups.bucket import held_in, open_bucket, put_back
 from engine.channels.backups.databases import PG_RESTORE, connected, pg_run
 from engine.channels.backups.files import put
 from engine.channels.backups.keys import Keys
@@ -79,6 +80,8 @@ def restore(folder: Path, wanted: Wanted, progress: Callable[[str], None] = lamb
     _empty(config.data_dir)
     if not config.objects.s3 and said["objects"]:
         _empty(config.objects_dir)
+    if config.objects.s3 and said["objects"].get("count"):
+        _empty_bucket(config)
     targets = {file: _target(config, one, file) for file, one in said["databases"].items()}
     for url in {str(url): url for file, url in targets.items() if file.endswith(".dump")}.values():
         _empty_server(url)
@@ -259,12 +262,43 @@ def _copy(source: Path, to: Path, said: dict[str, Any]) -> None:
 
 
 def _objects(folder: Path, config: Config, said: dict[str, Any], progress: Callable[[str], None]) -> None:
-    if config.objects.s3 or not said["objects"].get("count"):
+    if not said["objects"].get("count"):
         return
     progress(f"putting back {said['objects']['count']:,} objects")
+    if config.objects.s3:
+        bucket = open_bucket(config)
+        try:
+            put_back(bucket, folder, progress)
+        except OSError as e:
+            raise HubError("cannot be filled", where=config.objects.s3, why=e.strerror or "") from None
+        finally:
+            bucket.close()
+        return
     for held in objects_in(folder):
         place = Path(held.address[:2]) / held.address
         _copy(folder / "objects" / place, config.objects_dir / place, held._asdict())
+
+
+def _empty_bucket(config: Config) -> None:
+    """Refuse a bucket that cannot be reached, or that holds objects of a hub."""
+    remedy = "see to the bucket and its keys, or put the objects into a folder: --objects FOLDER"
+    try:
+        bucket = open_bucket(config)
+        try:
+            held = next(held_in(bucket), None)
+        finally:
+            bucket.close()
+    except OSError as e:
+        raise HubError(
+            "cannot be used", where=config.objects.s3, why=e.strerror or "", remedy=remedy
+        ) from None
+    if held is not None:
+        raise HubError(
+            "there is something already",
+            where=config.objects.s3,
+            why="it holds objects, and a restore writes over nothing",
+            remedy="name another bucket or prefix in config.yaml of the backup, or give --objects FOLDER",
+        )
 
 
 def _own_key(config: Config, absent: list[str]) -> Keyring | None:
