@@ -62,7 +62,9 @@ def tell(
             address = c.console.proxy or f"{scheme}://{host}:{port}"
             say(f"  nobody has an account yet; this link makes the first, once:  {address}/welcome#{first}")
     if any(
-        c.network is not None and not is_loopback(c.network.host) for c in channels if c.name in addresses
+        c.network is not None and c.network.tls is None and not is_loopback(c.network.host)
+        for c in channels
+        if c.name in addresses
     ):
         say("  note: a listener is open to the network; give it tls: before patient data comes in")
     if "workers" in parts and is_wanted(c):
