@@ -16,6 +16,7 @@ from engine.channels.definition import load_channels
 from engine.channels.opening import open_keyring, open_staff, prepare_folder
 from engine.channels.renewal import FOLDERS, alone, announce, announce_project, write_whole
 from engine.channels.restarts import ask_restart, needs_restart
+from engine.channels.sharedkeys import OtherKeys, follow_keys
 from engine.channels.sharing import shared
 from engine.kernel.config import Config
 from engine.kernel.errors import ConfigError, HubError
@@ -48,6 +49,10 @@ def catch_up(config: Config) -> None:
     staff = open_staff(config, open_keyring(config))
     try:
         follow(config, staff)
+        try:
+            follow_keys(config, staff)
+        except OtherKeys as e:
+            log.error("%s", e)  # the start of a hub does not wait for that
     finally:
         staff.close()
 

@@ -32,11 +32,14 @@ def key_signing(
         bool, typer.Option("--at-once", help="sign with the new keys now and serve the old ones no more")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="only print the public halves")] = False,
+    take: Annotated[
+        bool, typer.Option("--take", help="put the keys of the other machines in the place of those here")
+    ] = False,
 ) -> None:
     """Make or renew the keys by which FHIR servers know this hub; the web side serves their public halves."""
     from engine.cli.signing import signing_keys
 
-    raise typer.Exit(signing_keys(project_root(own=True), at_once, show))
+    raise typer.Exit(signing_keys(project_root(own=True), at_once, show, take))
 
 
 msg_app = typer.Typer(no_args_is_help=True, help="Messages: find them, look at one, run one again.")

@@ -19,14 +19,16 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from engine import __version__
+from engine.channels.alike import FRESH, differences, facts
 from engine.channels.certificates import certificates
 from engine.channels.definition import Channel, load_channels
 from engine.channels.delivering.places import destinations_of
 from engine.channels.inforce import in_force
 from engine.channels.node.opening import nodes_of, open_imaging
-from engine.channels.opening import check_pair
+from engine.channels.opening import check_pair, open_staff
 from engine.channels.processes import processes
 from engine.channels.production import judge
+from engine.channels.sharing import shared
 from engine.cli.opened import Opened, opened
 from engine.codes.store import CodeStore
 from engine.codes.systems import SHORT
@@ -250,6 +252,19 @@ def _deliveries(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
         yield Finding("deliveries", f"to {place.name}", text, state, remedy if state == "look" else "")
 
 
+def _machines(hub: Opened) -> Iterator[Finding]:
+    """Look at what the other machines of this hub have otherwise."""
+    staff = open_staff(hub.config, hub.keyring)
+    try:
+        others = staff.nodes.others(hub.config.node_name, now_ms() - FRESH)
+        found = differences(hub.config, staff, facts(hub.config, hub.keyring))
+    finally:
+        staff.close()
+    yield Finding("machines", "others", ", ".join(others) or "none has told of itself lately")
+    for one in found:
+        yield Finding("machines", f"{one.topic}: {one.node}", one.said, "look", one.remedy)
+
+
 def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
     check_pair(hub.journal, hub.store)
     gauge = Gauge(channels, hub.journal, hub.config.core_url)
@@ -287,4 +302,6 @@ def _data(hub: Opened, channels: list[Channel]) -> Iterator[Finding]:
     if nodes_of(channels):
         yield from _imaging(hub)
     yield from _deliveries(hub, channels)
+    if shared(hub.config):
+        yield from _machines(hub)
     yield Finding("data", "audit", f"{hub.store.audit.head()[0]} rows")

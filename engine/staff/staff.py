@@ -24,6 +24,7 @@ from engine.staff.hours import Hours
 from engine.staff.keys import ProgramKeys
 from engine.staff.links import Links
 from engine.staff.livefiles import LiveFiles
+from engine.staff.nodes import NodeRows, SharedKeys
 from engine.staff.notes import Notes
 from engine.staff.notices import Notices
 from engine.staff.once import Once
@@ -117,6 +118,16 @@ class Staff:
     def hours(self) -> Hours:
         """How many messages each channel received in each hour."""
         return Hours(self.database, self.keyring, self.now)
+
+    @property
+    def nodes(self) -> NodeRows:
+        """What machines tell of themselves."""
+        return NodeRows(self.database, self.keyring, self.now)
+
+    @property
+    def signing(self) -> SharedKeys:
+        """The signing keys of all machines together."""
+        return SharedKeys(self.database, self.keyring, self.now)
 
     @property
     def notes(self) -> Notes:
