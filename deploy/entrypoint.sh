@@ -10,5 +10,7 @@ data=${HUB_DATA:-/var/lib/hub}
 [ ! -f /etc/hub/config.yaml ] || cp /etc/hub/config.yaml "$project/config.yaml"
 # Tokens of programs, one `name token` a line; the hub wants the file for itself alone.
 [ ! -f /run/secrets/hub/TOKENS ] || install -m 600 /run/secrets/hub/TOKENS "$data/token"
+# Releases of code systems that an image on top brings; those that are there stay.
+[ -e "$data/codes.db" ] || [ ! -f /opt/hub/codes.db ] || cp /opt/hub/codes.db "$data/codes.db"
 cd "$project"
 exec hub "$@"

@@ -15,6 +15,7 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 from engine.kernel.health_settings import ROLES
 
@@ -88,6 +89,8 @@ def test_the_entrypoint_fills_what_is_empty_and_keeps_what_is_there(tmp_path: Pa
     (bin_ / "hub").chmod(0o755)
     script = (DEPLOY / "entrypoint.sh").read_text().replace("/opt/hub/project", str(image.parent))
     script = script.replace("/run/secrets/hub", str(tmp_path)).replace("/etc/hub", str(tmp_path))
+    (image.parent.parent / "codes.db").write_text("releases")
+    script = script.replace("/opt/hub/codes.db", str(tmp_path / "codes.db"))
     (tmp_path / "TOKENS").write_text("reader token\n")
     (tmp_path / "config.yaml").write_text("hub: Ours\n")
     env = {"PATH": f"{bin_}:{os.environ['PATH']}", "HUB_PROJECT": str(project), "HUB_DATA": str(data)}
@@ -95,6 +98,8 @@ def test_the_entrypoint_fills_what_is_empty_and_keeps_what_is_there(tmp_path: Pa
         done = subprocess.run(["sh", "-c", script, "sh", "serve"], env=env, capture_output=True, text=True)
         assert done.stdout == f"{project} serve\n", done.stderr
         (project / "channels/lab.yaml").write_text("changed by people")
+        assert (data / "codes.db").read_text() == "releases"
+        (tmp_path / "codes.db").write_text("of a newer image")
     assert (project / "channels/lab.yaml").read_text() == "changed by people"
     assert (project / "config.yaml").read_text() == "hub: Ours\n"
     assert (data / "token").stat().st_mode & 0o777 == 0o600
@@ -107,6 +112,15 @@ def test_the_entrypoint_fills_what_is_empty_and_keeps_what_is_there(tmp_path: Pa
 def _compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text())
     return found
+
+
+def test_compose_is_as_its_specification_says() -> None:
+    text = (DEPLOY / "compose/compose.yaml").read_text()
+    PyCompose.from_yaml(text).validate()
+    for wrong in (text.replace("cap_drop:", "cap_dorp:"), text.replace("db_password:", "other_password:")):
+        assert wrong != text
+        with pytest.raises(ValueError):
+            PyCompose.from_yaml(wrong).validate()
 
 
 def test_compose_gives_the_hub_what_its_settings_name() -> None:
