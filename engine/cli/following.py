@@ -35,7 +35,7 @@ class Said:
 
     def __init__(self) -> None:
         self._troubles: dict[str, str] = {}
-        self._differ: list[str] = []
+        self._differ: list[Difference] = []
 
     def tried(self, what: str, do: Callable[[], object]) -> None:
         """Do something; say why it could not be done, unless that was said before."""
@@ -49,11 +49,12 @@ class Said:
 
     def differ(self, found: list[Difference]) -> None:
         """Say what other machines have otherwise, once for as long as it is so."""
-        lines = [f"{d.topic}: {d.node} and this machine differ: {d.said}. {d.remedy}" for d in found]
-        for line in lines:
-            if line not in self._differ:
-                log.warning("%s", line)
-        self._differ = lines
+        for one in found:
+            if one not in self._differ:
+                log.warning(
+                    "%s: %s and this machine differ: %s. %s", one.topic, one.node, one.said, one.remedy
+                )
+        self._differ = found
 
 
 def run_following(config: Config, keyring: Keyring, ready: Callable[[str], None]) -> None:
