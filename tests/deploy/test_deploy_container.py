@@ -1,4 +1,4 @@
-"""The image and Compose, built and started: `pytest -m soak tests/deploy`, some minutes, as `container` says."""
+"""The image and Compose, built and started: `pytest -m soak tests/deploy`. The script says what it needs."""
 
 from __future__ import annotations
 
