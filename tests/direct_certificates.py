@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 _USES = (
@@ -55,6 +55,9 @@ def made(
     uses: tuple[str, ...] = ("digital_signature", "key_encipherment"),
     days: tuple[int, int] = (-1, 30),
     list_at: str = "",
+    responder_at: str = "",
+    issuer_at: str = "",
+    more: tuple[x509.ExtensionType, ...] = (),
 ) -> Pair:
     """Make a certificate; it signs itself where nobody issues it."""
     own = key(name)
@@ -76,6 +79,14 @@ def made(
     if list_at:
         point = x509.DistributionPoint([x509.UniformResourceIdentifier(list_at)], None, None, None)
         builder = builder.add_extension(x509.CRLDistributionPoints([point]), False)
+    ways = (
+        (AuthorityInformationAccessOID.OCSP, responder_at),
+        (AuthorityInformationAccessOID.CA_ISSUERS, issuer_at),
+    )
+    if access := [x509.AccessDescription(w, x509.UniformResourceIdentifier(at)) for w, at in ways if at]:
+        builder = builder.add_extension(x509.AuthorityInformationAccess(access), False)
+    for one in more:
+        builder = builder.add_extension(one, False)
     return Pair(builder.sign(signer.key, hashes.SHA256()), own)
 
 

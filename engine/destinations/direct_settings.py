@@ -86,9 +86,16 @@ class DirectSettings(BaseModel):
     )
     revocation: Literal["named", "strict", "off"] = Field(
         default="named",
-        description="`named`: a certificate that names a revocation list must not be on it, and nothing is "
-        "sent while the list cannot be had. `strict`: it must name one. `off`: nothing is asked.",
+        description="`named`: a certificate that names a responder (OCSP) or a revocation list must hold by "
+        "one of them, and nothing is sent while neither can be had. `strict`: it must name one. `off`: "
+        "nothing is asked.",
         examples=["strict"],
+    )
+    issuers: Literal["fetch", "given"] = Field(
+        default="fetch",
+        description="Where a recipient's certificate leads to no anchor by what came with it: whether its "
+        "issuers are fetched from where it says they are (HTTP), or only `given` ones count.",
+        examples=["given"],
     )
     encryption: Literal["aes-128-cbc", "aes-256-cbc"] = Field(
         default="aes-256-cbc", description="How the message is encrypted.", examples=["aes-128-cbc"]

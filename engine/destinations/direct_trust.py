@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from cryptography import x509
 
 from engine.destinations.direct_settings import DirectSettings
+from engine.destinations.issuers import Issuers
 from engine.destinations.revocation import Revocation
 from engine.kernel.errors import ConfigError, HubError
 from engine.security.mailcerts import Use, bound_to, chain_of, check_use, domain_of, read_certificates
@@ -34,7 +35,7 @@ class Trust:
     """Whom we believe. Raises ConfigError where the anchors cannot be read."""
 
     def __init__(self, settings: DirectSettings, revocation: Revocation) -> None:
-        self._settings, self._revocation = settings, revocation
+        self._settings, self._revocation, self._issuers = settings, revocation, Issuers()
         self._anchors = read_certificates(settings.anchors)
 
     def recipients(self, address: str) -> tuple[x509.Certificate, ...]:
@@ -57,7 +58,7 @@ class Trust:
                 if bound_to(one.certificate, address) != bound:
                     continue
                 try:
-                    self.check(one.certificate, one.others, "encrypt")
+                    self.check(one.certificate, self._with_issuers(one), "encrypt")
                 except ConfigError:
                     raise
                 except HubError as e:
@@ -81,6 +82,20 @@ class Trust:
         at = datetime.now(UTC)
         chain = chain_of(certificate, others, self._anchors, at)
         self._revocation.check(chain, at)
+
+    def _with_issuers(self, one: _Found) -> tuple[x509.Certificate, ...]:
+        """Return what came with a certificate, and its issuers where it leads to no anchor by that.
+
+        Who signed a notice may be anybody: for them nothing is fetched.
+        """
+        at = datetime.now(UTC)
+        if self._settings.issuers == "given":
+            return one.others
+        try:
+            chain_of(one.certificate, one.others, self._anchors, at)
+        except HubError:
+            return (*one.others, *self._issuers.above((one.certificate, *one.others)[-1], at))
+        return one.others
 
     def _in_files(self, address: str) -> tuple[_Found, ...]:
         folder = self._settings.certificates

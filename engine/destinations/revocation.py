@@ -1,9 +1,9 @@
-"""Whether a certificate was taken back: the revocation lists that its chain names.
+"""Whether a certificate was taken back: the responders and the revocation lists that its chain names.
 
-In: a chain that is trusted already, its anchor last. Out: nothing, or a HubError. A list is fetched by HTTP
-from where the certificate says, believed when the certificate's own issuer signed it and it is not out of
-date, and kept in memory until it is, an hour at most. Anything else (OCSP, lists of other issuers, LDAP) is
-not asked. Follows RFC 5280 5 and 6.3.
+In: a chain that is trusted already, its anchor last. Out: nothing, or a HubError. A responder is asked first
+(`ocsp.py`); where none is named or none answers, the list decides. A list is fetched by HTTP from where the
+certificate says, believed when the certificate's own issuer signed it and it is not out of date, and kept in
+memory until it is, an hour at most. Lists of other issuers and LDAP are not asked. Follows RFC 5280 5, 6.3.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-import httpx
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from engine.destinations.fetching import NotAsked, fetched, is_web
+from engine.destinations.ocsp import Responders, responders_of
 from engine.kernel.errors import HubError
 
 __all__ = ["NotAsked", "Revocation"]
 
 _KEPT = timedelta(hours=1)
 _MOST = 32 << 20
-_SECONDS = 20
-
-
-class NotAsked(HubError):
-    """A revocation list cannot be had or believed now; whether the certificate holds is not known."""
 
 
 class _Kept(NamedTuple):
@@ -37,28 +33,40 @@ class _Kept(NamedTuple):
 
 
 class Revocation:
-    """Asks for revocation lists and keeps them."""
+    """Asks responders and for revocation lists, and keeps what they say."""
 
     def __init__(self, policy: Literal["named", "strict", "off"]) -> None:
         self._policy = policy
         self._kept: dict[str, _Kept] = {}
+        self._responders = Responders(self._by_list)
 
     def check(self, chain: Sequence[x509.Certificate], at: datetime) -> None:
         """Raise HubError where one of a chain was taken back, `NotAsked` where that cannot be told."""
         if self._policy == "off":
             return
         for certificate, issuer in pairwise(chain):
-            lists = _lists(certificate)
-            if not lists:
+            lists, responders = _lists(certificate), responders_of(certificate)
+            if not lists and not responders:
                 if self._policy == "strict":
                     raise HubError(
                         "the certificate is not trusted",
-                        why="it names no revocation list that can be fetched",
+                        why="it names no revocation list that can be fetched, and no responder",
                     )
                 continue
-            found = self._list(lists, issuer, at)
-            if found.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-                raise HubError("the certificate is not trusted", why="it was taken back by who issued it")
+            if responders:
+                try:
+                    self._responders.check(certificate, issuer, at)
+                    continue
+                except NotAsked:
+                    if not lists:
+                        raise
+            self._by_list(certificate, issuer, at)
+
+    def _by_list(self, certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> None:
+        """Raise HubError where a list names a certificate, NotAsked where there is none."""
+        found = self._list(_lists(certificate), issuer, at)
+        if found.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+            raise HubError("the certificate is not trusted", why="it was taken back by who issued it")
 
     def _list(
         self, addresses: Sequence[str], issuer: x509.Certificate, at: datetime
@@ -93,26 +101,12 @@ def _lists(certificate: x509.Certificate) -> list[str]:
         for point in points
         if point.crl_issuer is None and point.reasons is None
         for name in point.full_name or ()
-        if isinstance(name, x509.UniformResourceIdentifier)
-        and name.value.lower().startswith(("http://", "https://"))
+        if isinstance(name, x509.UniformResourceIdentifier) and is_web(name.value)
     ]
 
 
 def _fetched(address: str) -> x509.CertificateRevocationList:
-    try:
-        with (
-            httpx.Client(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET", address) as answer,
-        ):
-            if answer.status_code != 200:
-                raise NotAsked("no list", why=f"{address} answered {answer.status_code}")
-            data = b""
-            for piece in answer.iter_bytes():
-                data += piece
-                if len(data) > _MOST:
-                    raise NotAsked("no list", why=f"{address} is larger than {_MOST >> 20} MiB")
-    except (httpx.HTTPError, httpx.InvalidURL) as e:
-        raise NotAsked("no list", why=f"{address} cannot be reached ({type(e).__name__})") from None
+    data = fetched(address, _MOST)
     try:
         if data.lstrip().startswith(b"-----BEGIN"):
             return x509.load_pem_x509_crl(data)

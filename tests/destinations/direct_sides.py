@@ -191,7 +191,7 @@ def name_server(held: Mapping[str, list[bytes]]) -> Iterator[str]:
 
 @contextmanager
 def list_server() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Serve revocation lists by HTTP; what is not there is 404."""
+    """Serve revocation lists, answers of responders and issuers by HTTP; what is not there is 404."""
     held: dict[str, bytes] = {}
 
     class Lists(BaseHTTPRequestHandler):
@@ -200,6 +200,10 @@ def list_server() -> Iterator[tuple[str, dict[str, bytes]]]:
             self.send_response(200 if data is not None else 404)
             self.end_headers()
             self.wfile.write(data or b"")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, *words: object) -> None:
             pass

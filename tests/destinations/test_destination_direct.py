@@ -245,6 +245,17 @@ def test_what_was_taken_back_is_not_trusted(hisp: Hisp, around: Around) -> None:
     assert direct(hisp, around, revocation="off").deliver(parcel_of(SAMPLE, 3)).verdict == "sent"
 
 
+def test_an_issuer_that_nobody_sent_is_fetched_for_a_recipient(hisp: Hisp, around: Around) -> None:
+    path = hisp.folder / "recipients" / f"{THEM}.pem"
+    with list_server() as (where, held):
+        alone = made("alone", BETWEEN, x509.RFC822Name(THEM), issuer_at=f"{where}/between.cer")
+        hisp.give(path, alone)
+        assert "no chain leads" in direct(hisp, around).deliver(parcel_of(SAMPLE)).why
+        held["/between.cer"] = der(BETWEEN)
+        assert "no chain leads" in direct(hisp, around, issuers="given").deliver(parcel_of(SAMPLE)).why
+        assert direct(hisp, around).deliver(parcel_of(SAMPLE)).verdict == "sent"
+
+
 def test_settings_that_cannot_be_are_told(hisp: Hisp, around: Around) -> None:
     for more, why in (
         ({"certificates": None}, "nothing is sent unencrypted"),

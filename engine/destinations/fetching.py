@@ -1,0 +1,46 @@
+"""What certificates point to, fetched by HTTP: lists, answers of responders, issuers.
+
+In: an address that stands in a certificate. Out: bytes, few enough to hold, or `NotAsked`. No redirect is
+followed, no proxy of the environment used, and nothing that was answered is shown to anybody.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from engine.kernel.errors import HubError
+
+__all__ = ["NotAsked", "fetched", "is_web"]
+
+_SECONDS = 20
+
+
+class NotAsked(HubError):
+    """What tells whether a certificate holds cannot be had or believed now; it is not known."""
+
+
+def is_web(address: str) -> bool:
+    """Say whether an address is one of HTTP."""
+    return address.lower().startswith(("http://", "https://"))
+
+
+def fetched(address: str, most: int, asked: bytes | None = None, media: str = "") -> bytes:
+    """Return what an address answers, to a question where there is one. Raises NotAsked."""
+    headers = {"Content-Type": media} if media else {}
+    try:
+        with (
+            httpx.Client(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client,
+            client.stream(
+                "GET" if asked is None else "POST", address, content=asked, headers=headers
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise NotAsked("no answer", why=f"{address} answered {answer.status_code}")
+            data = b""
+            for piece in answer.iter_bytes():
+                data += piece
+                if len(data) > most:
+                    raise NotAsked("no answer", why=f"{address} is larger than {most >> 10} KiB")
+    except (httpx.HTTPError, httpx.InvalidURL) as e:
+        raise NotAsked("no answer", why=f"{address} cannot be reached ({type(e).__name__})") from None
+    return data
