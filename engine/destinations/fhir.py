@@ -76,10 +76,11 @@ class FhirDestination:
         try:
             reference = self._sending.write(going)
         except Stopped as stopped:
-            if not (left_out or self._sending.finding.relied) or stopped.receipt.verdict == "retry":
+            if not (left_out or self._sending.finding.relied) or stopped.receipt.verdict != "refuse":
                 return stopped.receipt
             # what we believe it has may not be there any more: a server restored from a backup
-            self._written.forget({name for one in found for name in (one.name, *one.refers)})
+            guarded = {one.name for one in going if self._settings.changed_there == "park"}
+            self._written.forget({name for one in found for name in (one.name, *one.refers)} - guarded)
             try:
                 reference = self._sending.write(self._due(found)[0])
             except Stopped as again:

@@ -67,10 +67,11 @@ class Addresses:
         return {"type": kind, "identifier": {"system": self.system, "value": id_}}
 
     def entry(
-        self, piece: Piece, here: Set[str], there: Mapping[str, str], version: str = ""
+        self, piece: Piece, here: Set[str], there: Mapping[str, str], version: str = "", at: str = ""
     ) -> dict[str, Any]:
         """Make the entry of a piece. `here`: names in the same transaction; `there`: the server's address of
-        names it has; `version`: of the resource there, which must not have changed (If-Match)."""
+        names it has; `version`: of the resource there, which must not have changed (If-Match), and is at
+        the server's address `at`."""
         keeps = self.keeps_id(piece.type)
 
         def to(name: str) -> str | dict[str, Any]:
@@ -83,9 +84,12 @@ class Addresses:
             request = {"method": "PUT", "url": piece.name}
         elif piece.mentioned:
             request = {"method": "POST", "url": piece.type, "ifNoneExist": self.query(piece.name)}
+        elif at:
+            request = {"method": "PUT", "url": at}
+            body = {**body, "id": at.partition("/")[2]}
         else:
             request = {"method": "PUT", "url": self.named(piece.name)}
-        if version and request["method"] == "PUT":
+        if version:
             request["ifMatch"] = version
         full = f"{self._base}/{piece.name}" if keeps else placeholder(piece.name)
         return {"fullUrl": full, "resource": body, "request": request}

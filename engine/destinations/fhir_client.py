@@ -16,6 +16,7 @@ import httpx
 
 from engine.destinations.fhir_settings import FhirSettings
 from engine.destinations.fhir_tokens import Tokens, Unproven
+from engine.destinations.http_secrets import without_secrets
 from engine.destinations.tls import context_of
 from engine.kernel.errors import ConfigError
 
@@ -23,6 +24,7 @@ __all__ = ["Answer", "FhirClient", "Unreached"]
 
 _MEDIA = "application/fhir+json"
 _MOST = 64 << 20  # bytes of an answer
+_SECRET = ("authorization", "set-cookie", "x-amz-security-token")
 
 
 class Answer(NamedTuple):
@@ -107,10 +109,8 @@ class FhirClient:
 
     @staticmethod
     def _keep(into: bytearray, first: str, headers: dict[str, str], body: bytes) -> None:
-        lines = [
-            first,
-            *(f"{k}: {v}" for k, v in headers.items() if k.lower() not in ("authorization", "set-cookie")),
-        ]
+        kept = {k: without_secrets(v) for k, v in headers.items() if k.lower() not in _SECRET}
+        lines = [without_secrets(first), *(f"{k}: {v}" for k, v in kept.items())]
         into += (
             "\r\n".join(lines).encode("utf-8", "replace")
             + b"\r\n\r\n"

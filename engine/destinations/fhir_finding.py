@@ -60,6 +60,14 @@ class Finding:
             self._written.note({name: known._replace(address=found, sure=True)})
         return found
 
+    def has_changed(self, address: str, name: str, version: str) -> bool:
+        """Read what is at an address; say whether it is in another version than an If-Match named."""
+        answer = self._get(address)
+        if answer.status in (404, 410):
+            return True
+        held = (self._body(answer, name).get("meta") or {}).get("versionId")
+        return version not in (answer.headers.get("etag"), f'W/"{held}"')
+
     def _is_ours(self, address: str, name: str) -> bool:
         """Read what is at an address; say whether it carries our identifier of this resource."""
         answer = self._get(address)

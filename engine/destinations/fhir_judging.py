@@ -16,7 +16,7 @@ from engine.fhir import definitions, jsonio
 from engine.kernel.delivery import Verdict
 from engine.kernel.errors import FormatError
 
-__all__ = ["Judged", "Landed", "address_in", "judged_entry", "judged_http", "landed", "told"]
+__all__ = ["CHANGED", "Judged", "Landed", "address_in", "judged_entry", "judged_http", "landed", "told"]
 
 _OUTCOMES = "http://terminology.hl7.org/CodeSystem/operation-outcome"
 _CODES = "http://hl7.org/fhir/ValueSet/issue-type"
@@ -44,13 +44,15 @@ class Landed(NamedTuple):
     outcome: Any = None
 
 
+CHANGED = "several resources there carry our identifier, or somebody else has changed this one"
+
 # What a status means, for a whole request and for an entry of one. Not in the table: 4xx refuse, else retry.
 _MEANING: Mapping[int, tuple[Verdict, str]] = {
     401: ("retry", "it does not believe who we are"),
     403: ("retry", "it does not allow us this"),
     408: ("retry", "it did not get the request in time"),
     409: ("retry", "in conflict with something else there"),
-    412: ("park", "several resources there carry our identifier, or somebody else has changed this one"),
+    412: ("park", CHANGED),
     423: ("retry", "locked there"),
     425: ("retry", "too early"),
     429: ("retry", "it asks us to be slower"),

@@ -16,6 +16,7 @@ from engine.destinations.fhir_addresses import Addresses
 from engine.destinations.fhir_client import Answer, FhirClient, Unreached
 from engine.destinations.fhir_finding import Finding, Stopped, stop
 from engine.destinations.fhir_judging import (
+    CHANGED,
     Judged,
     Landed,
     address_in,
@@ -81,18 +82,31 @@ class Sending:
         return again
 
     def delete(self, gone: Iterable[str]) -> None:
-        """Delete what is gone here; what is not there is fine. Raises Stopped."""
-        for name in gone:
-            answer = self._asked("DELETE", self._addresses.named(name), None, {}, (name,))
-            judged = judged_http(answer.status, answer.body)
-            if answer.status in (404, 410) or judged.verdict == "sent":
-                known = self._written.of(name)
-                if known is not None:  # what is still under way with an older state must not bring it back
-                    self._written.note({name: There(known.version + 1)})
-                continue
-            if answer.status in (405, 501):
-                judged = Judged("refuse", f"answered {answer.status}: it deletes nothing of this type for us")
-            stop(judged, answer, f"deleting a {name.partition('/')[0]}: ")
+        """Delete what is gone here; what is not there is fine. Raises Stopped.
+
+        A server that keeps what others refer to answers 409 (HAPI): it is asked again once they are gone.
+        """
+        waiting = list(gone)
+        while waiting:
+            kept = [name for name in waiting if not self._deleted(name, last=len(waiting) == 1)]
+            if len(kept) == len(waiting):
+                self._deleted(kept[0], last=True)
+            waiting = kept
+
+    def _deleted(self, name: str, *, last: bool) -> bool:
+        """Delete one; say whether it is gone. Raises Stopped, for 409 if it is the last."""
+        answer = self._asked("DELETE", self._addresses.named(name), None, {}, (name,))
+        judged = judged_http(answer.status, answer.body)
+        if answer.status in (404, 410) or judged.verdict == "sent":
+            known = self._written.of(name)
+            if known is not None:  # what is still under way with an older state must not bring it back
+                self._written.note({name: There(known.version + 1)})
+            return True
+        if answer.status == 409 and not last:
+            return False
+        if answer.status in (405, 501):
+            judged = Judged("refuse", f"answered {answer.status}: it deletes nothing of this type for us")
+        stop(judged, answer, f"deleting a {name.partition('/')[0]}: ")
 
     def _group(self, group: Sequence[Piece], there: dict[str, str]) -> None:
         entries = self._entries(group, there)
@@ -128,8 +142,14 @@ class Sending:
                     there[name] = self.finding.address(name, there.get(name, ""))
         entries = []
         for one in group:
-            known = self._written.of(one.name) if self._guarded else None
-            entries.append(self._addresses.entry(one, here, there, known.etag if known else ""))
+            keeps = self._addresses.keeps_id(one.type)
+            known = self._written.of(one.name) if self._guarded and (keeps or not one.mentioned) else None
+            if known is None or not known.etag:
+                entries.append(self._addresses.entry(one, here, there))
+                continue
+            # at its own address: not every server heeds the If-Match of a conditional update (HAPI)
+            at = one.name if keeps else self.finding.address(one.name, known.address)
+            entries.append(self._addresses.entry(one, here, there, known.etag if at else "", at))
         return entries
 
     def _transaction(self, group: Sequence[Piece], entries: list[dict[str, Any]]) -> list[Landed]:
@@ -139,6 +159,8 @@ class Sending:
             raise _TooLong
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
+            if answer.status == 409:
+                self._stop_if_changed(group, entries)
             stop(judged, answer, "")
         results = landed(answer.body)
         if results is None:
@@ -158,11 +180,22 @@ class Sending:
         answer = self._asked(request["method"], request["url"], body, headers, (one.name,))
         judged = judged_http(answer.status, answer.body)
         if judged.verdict != "sent":
+            if answer.status == 409:
+                self._stop_if_changed([one], [entry])
             stop(judged, answer, f"{one.type}: ")
         address, version = address_in(
             answer.headers.get("location") or answer.headers.get("content-location")
         )
         return Landed(answer.status, address, answer.headers.get("etag") or version)
+
+    def _stop_if_changed(self, group: Sequence[Piece], entries: Sequence[dict[str, Any]]) -> None:
+        """See whether a 409 comes of an If-Match, for which some servers answer it (HAPI): that never passes
+        by itself. Raises Stopped."""
+        for one, entry in zip(group, entries, strict=True):
+            version, known = entry["request"].get("ifMatch"), self._written.of(one.name)
+            address = known.address if known else ""
+            if version and address and self.finding.has_changed(address, one.name, version):
+                raise Stopped(Receipt("park", f"{one.type}: answered 409; {CHANGED}"))
 
     def _read(self, group: Sequence[Piece], results: Sequence[Landed], there: dict[str, str]) -> None:
         """Read every entry. Raises Stopped where one failed, or the server gave another id than was asked."""

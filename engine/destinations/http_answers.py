@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import httpx
 
+from engine.destinations.http_secrets import KEPT_BACK, without_secrets
 from engine.kernel.delivery import Receipt, Verdict
 
 __all__ = ["Meaning", "answered", "asked", "meaning", "not_reached", "phrase", "retry_after"]
 
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-amz-security-token"})
 _KEPT = 64 << 10
 _AT_MOST = 86400.0  # longer waits are the channel's to decide
 
@@ -53,7 +54,8 @@ def meaning(status: int) -> Meaning:
 
 
 def asked(request: httpx.Request, sent: bytes = b"", hidden: Iterable[str] = ()) -> bytes:
-    """Return a request as evidence, cut where it is long; without headers that hold secrets or are hidden."""
+    """Return a request as evidence, cut where it is long; without secrets in its address, and without headers
+    that hold secrets or are hidden."""
     target = request.url.raw_path.decode("ascii", "replace")
     return _block(f"{request.method} {target}", request.headers, sent, hidden)
 
@@ -98,7 +100,7 @@ def phrase(status: int) -> str:
 
 def _block(first: str, headers: httpx.Headers, body: bytes, hidden: Iterable[str] = ()) -> bytes:
     secret = _SECRET_HEADERS | {name.lower() for name in hidden}
-    lines = [first]
+    lines = [without_secrets(first)]
     for name, value in headers.multi_items():
-        lines.append(f"{name}: {'(not kept)' if name.lower() in secret else value}")
+        lines.append(f"{name}: {KEPT_BACK if name.lower() in secret else without_secrets(value)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace") + body[:_KEPT]

@@ -1,13 +1,15 @@
 """Calls the endpoint of a FHIR Subscription (FHIR R4 subscription.html, channel type rest-hook).
 
 In: an endpoint, headers, and a resource or none. Out: a receipt. With a payload the endpoint is the base of a
-FHIR server: `PUT [endpoint]/[type]/[id]` with the resource, which may come twice and changes nothing then.
+FHIR server: `PUT [endpoint]/[type]/[id]` with the resource, which may come twice and changes nothing then; a
+query of the endpoint, such as a key that its owner wrote there, stays behind the path.
 Without one it is told that something matches: `POST [endpoint]` with no body. Redirects are not followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,7 +17,7 @@ from engine.destinations.http_answers import meaning, not_reached, phrase, retry
 from engine.destinations.tls import context_of
 from engine.kernel.delivery import Receipt
 
-__all__ = ["RestHook"]
+__all__ = ["RestHook", "below"]
 
 MEDIA = "application/fhir+json"
 
@@ -38,8 +40,7 @@ class RestHook:
             if body is None:
                 answer = self._client.post(endpoint, headers=sent)
             else:
-                url = f"{endpoint.rstrip('/')}/{resource}"
-                answer = self._client.put(url, headers=sent | {"Content-Type": MEDIA}, content=body)
+                answer = self._client.put(below(endpoint, resource), headers=sent | {"Content-Type": MEDIA}, content=body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             return not_reached(e, where)
         verdict, _, _ = meaning(answer.status_code)
@@ -51,3 +52,9 @@ class RestHook:
     def close(self) -> None:
         """Give back connections."""
         self._client.close()
+
+
+def below(endpoint: str, resource: str) -> str:
+    """Return the address of a resource below an endpoint."""
+    parts = urlsplit(endpoint)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{resource}", fragment="").geturl()

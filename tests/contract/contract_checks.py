@@ -230,14 +230,34 @@ def ours_one_resource_a_request(peer: Peer) -> None:
 
 @check("ours")
 def a_change_by_somebody_else_is_noticed(peer: Peer) -> None:
+    somebody_else_changes(peer, "ours")
+
+
+def somebody_else_changes(peer: Peer, ids: str, **settings: Any) -> None:
+    """Write twice, let somebody else write, and see that a third time parks and changes nothing."""
     p = patient()
-    to = peer.destination("ours", changed_there="park")
+    to = peer.destination(ids, changed_there="park", **settings)
     assert to.deliver(parcel(p)).verdict == "sent"
     assert to.deliver(parcel(p)).verdict == "sent"
-    assert peer.put({**peer.read(name(p)), "active": True}).status_code == 200
+    held = peer.read(name(p)) if ids == "ours" else only(peer.ours("Patient", p["id"]))
+    assert peer.put({**held, "active": True}).status_code == 200
     receipt = to.deliver(parcel(p))
     assert receipt.verdict == "park", f"{receipt.verdict}: {receipt.why}"
-    assert peer.read(name(p))["active"] is True
+    assert peer.read(name(held))["active"] is True
+
+
+@check("ours")
+def a_change_by_somebody_else_is_noticed_one_resource_a_request(peer: Peer) -> None:
+    somebody_else_changes(peer, "ours", transactions=False)
+
+
+@check("ours")
+def ours_gone_together_is_deleted_whatever_refers_to_what(peer: Peer) -> None:
+    p = patient()
+    o = observation(p)
+    sent(peer, "ours", o, p)
+    sent(peer, "ours", patient(), gone=(name(p), name(o)))
+    assert [peer.get(name(one)).status_code in (404, 410) for one in (p, o)] == [True, True]
 
 
 # -- the server's own ids
@@ -301,6 +321,11 @@ def theirs_newer_takes_the_place_of_older(peer: Peer) -> None:
     sent(peer, "theirs", p)
     sent(peer, "theirs", {**p, "name": [{"family": "Newer"}]})
     assert only(peer.ours("Patient", p["id"]))["name"] == [{"family": "Newer"}]
+
+
+@check("theirs")
+def theirs_a_change_by_somebody_else_is_noticed(peer: Peer) -> None:
+    somebody_else_changes(peer, "theirs")
 
 
 @check("theirs")
@@ -415,26 +440,52 @@ def two_with_our_identifier_are_for_a_person(peer: Peer) -> None:
 # -- what is not taken
 
 
+def refused(peer: Peer, bad: dict[str, Any]) -> None:
+    """See that content is refused, in words that quote nothing of it."""
+    receipt = peer.destination("theirs").deliver(parcel(patient(**bad)))
+    assert receipt.verdict == "refuse", f"{bad}: {receipt.verdict}: {receipt.why}"
+    assert "1980" not in receipt.why and "Contract" not in receipt.why
+    assert b"OperationOutcome" in receipt.answer
+
+
 @check("theirs")
 def content_that_is_none_is_refused(peer: Peer) -> None:
-    for bad in ({"birthDate": "1980-02-31x"}, {"nosuchelement": "x"}, {"gender": ["male"]}):
-        receipt = peer.destination("theirs").deliver(parcel(patient(**bad)))
-        assert receipt.verdict == "refuse", f"{bad}: {receipt.verdict}: {receipt.why}"
-        assert "1980" not in receipt.why and "Contract" not in receipt.why
-        assert b"OperationOutcome" in receipt.answer
+    refused(peer, {"birthDate": "1980-02-31x"})
+
+
+@check("theirs")
+def an_array_that_is_none_is_refused(peer: Peer) -> None:
+    refused(peer, {"gender": ["male"]})
+
+
+@check("theirs")
+def elements_that_are_none_are_refused(peer: Peer) -> None:
+    refused(peer, {"nosuchelement": "x"})
 
 
 @check("theirs")
 def a_transaction_is_all_or_nothing(peer: Peer) -> None:
-    good, bad = patient(), patient(nosuchelement="x")
+    good, bad = patient(), patient(birthDate="1980-02-31x")
     receipt = peer.destination("theirs").deliver(parcel(good, bad))
     assert receipt.verdict == "refuse", receipt.why
     assert not peer.ours("Patient", good["id"]), "part of it is written"
 
 
 @check("theirs")
+def a_transaction_that_fails_late_leaves_nothing(peer: Peer) -> None:
+    """What is wrong with the second entry only the database knows: somebody made a twin of it."""
+    good, other = patient(), patient()
+    sent(peer, "theirs", other)
+    twin = {k: v for k, v in only(peer.ours("Patient", other["id"])).items() if k not in ("id", "meta")}
+    assert peer.post(twin).status_code == 201
+    receipt = peer.destination("theirs").deliver(parcel(good, other))
+    assert receipt.verdict in ("park", "refuse"), receipt.why
+    assert not peer.ours("Patient", good["id"]), "part of it is written"
+
+
+@check("theirs")
 def a_failed_transaction_says_where_it_is_not_atomic(peer: Peer) -> None:
-    good, bad = patient(), patient(nosuchelement="x")
+    good, bad = patient(), patient(birthDate="1980-02-31x")
     receipt = peer.destination("theirs").deliver(parcel(good, bad))
     written = bool(peer.ours("Patient", good["id"]))
     assert ("not atomic" in receipt.why) == written

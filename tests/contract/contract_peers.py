@@ -1,5 +1,5 @@
-"""FHIR servers that the contract is held against: sekmet-fhir, Medplum's router, this hub's own endpoint, or
-the one that FHIR_PEER_URL names. Each is a process (or a thread) of its own, spoken to over HTTP alone.
+"""FHIR servers that the contract is held against: sekmet-fhir, Medplum's router, HAPI FHIR, this hub's own
+endpoint, or the one that FHIR_PEER_URL names. Each is a process (or a thread) of its own, spoken to over HTTP alone.
 """
 
 from __future__ import annotations
@@ -163,6 +163,21 @@ def sekmet(folder: Path, **more: Any) -> Iterator[Peer]:
     command = [*sekmet_command(), "serve", "--config", str(folder / "settings.yaml")]
     with process(command, r"Uvicorn running on|Application startup complete", folder):
         yield Peer("sekmet", settings["base_url"], folder, **about("sekmet"))
+
+
+def hapi_command(folder: Path, port: int = 0, heap: str = "1500m") -> list[str]:
+    """Return the command of HAPI FHIR, or nothing where it is not installed."""
+    made = HERE / ".hapi"
+    if not (made / "classes/Peer.class").exists():
+        return []
+    return ["java", f"-Xmx{heap}", "-cp", f"{made}/classes:{made}/lib/*", "Peer", str(port), str(folder)]
+
+
+@contextmanager
+def hapi(folder: Path) -> Iterator[Peer]:
+    """HAPI FHIR 8.8.0 (Maven Central, Apache-2.0), its JPA server over H2."""
+    with process(hapi_command(folder), r"(?m)^ready (\d+)", folder, 300) as said:
+        yield Peer("hapi", f"http://127.0.0.1:{said[1]}/fhir", folder, **about("hapi"))
 
 
 def medplum_there() -> bool:

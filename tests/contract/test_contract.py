@@ -27,7 +27,7 @@ from engine.fhir import jsonio
 from engine.kernel.delivery import Parcel, Receipt
 
 NAMED = "FHIR_PEER_URL" in os.environ
-NAMES = ["named"] if NAMED else ["sekmet", "medplum", "hub"]
+NAMES = ["named"] if NAMED else ["sekmet", "medplum", "hapi", "hub"]
 
 
 def skip_where_absent(which: str) -> None:
@@ -36,6 +36,8 @@ def skip_where_absent(which: str) -> None:
         pytest.skip("sekmet-fhir is not installed: NO CONTRACT WITH IT. Type bash tests/contract/install")
     if which == "medplum" and not peers.medplum_there():
         pytest.skip("Medplum's router is not installed: NO CONTRACT WITH IT. Type npm ci --prefix tests/node")
+    if which == "hapi" and not peers.hapi_command(Path()):
+        pytest.skip("HAPI FHIR is not installed: NO CONTRACT WITH IT. Type bash tests/contract/install hapi")
 
 
 @contextmanager
@@ -83,7 +85,7 @@ def first_line(e: Exception) -> str:
 
 
 def test_quirks_name_checks_that_are_there() -> None:
-    for which in ("sekmet", "medplum", "hub"):
+    for which in ("sekmet", "medplum", "hapi", "hub"):
         assert known(which)["quirks"].keys() <= CHECKS.keys()
 
 

@@ -36,7 +36,7 @@ def provided(peer: Peer, key: str = "cda_in-1-hie-1", **more: Any) -> Receipt:
         there.close()
 
 
-@pytest.mark.parametrize("which", ["sekmet", "medplum"])
+@pytest.mark.parametrize("which", ["sekmet", "medplum", "hapi"])
 def test_documents_are_provided(which: str, tmp_path: Path) -> None:
     skip_where_absent(which)
     with getattr(peers, which)(tmp_path) as peer:

@@ -35,7 +35,7 @@ def sample_parcels(root: Path) -> dict[str, Parcel]:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("which", ["sekmet", "medplum"])
+@pytest.mark.parametrize("which", ["sekmet", "medplum", "hapi"])
 def test_every_sample_is_taken(which: str, tmp_path: Path) -> None:
     skip_where_absent(which)
     parcels = sample_parcels(tmp_path / "project")

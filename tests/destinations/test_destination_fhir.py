@@ -354,6 +354,78 @@ def test_if_match_says_the_version_after_our_last_write_until_an_answer_is_lost(
     assert sent == [None, 'W/"7"', 'W/"7"', None, 'W/"7"']  # the lost answer: nobody knows the version then
 
 
+def versions(of: str, version: int) -> bytes:
+    """Make a resource as a server has it."""
+    kind, _, id = of.partition("/")
+    return json.dumps({"resourceType": kind, "id": id, "meta": {"versionId": str(version)}}).encode()
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+@pytest.mark.parametrize(("there", "verdict"), [((200, 7), "retry"), ((200, 8), "park"), ((410, 0), "park")])
+def test_a_409_for_an_if_match_parks_where_somebody_has_changed_it(
+    tmp_path: Path, transactions: bool, there: tuple[int, int], verdict: str
+) -> None:
+    def say(asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return there[0], {}, versions(P, there[1])
+        if asked.method == "PUT":
+            return 200, {"ETag": 'W/"7"'}, b""
+        return done(asked)
+
+    with serving(say) as server:
+        to = destination(tmp_path, server.url, changed_there="park", transactions=transactions)
+        assert to.deliver(parcel(PATIENT, key="a")).verdict == "sent"
+        server.say = lambda a: say(a) if a.method == "GET" else (409, {}, outcome("conflict"))
+        assert to.deliver(parcel(PATIENT, key="b")).verdict == verdict
+    assert server.asked[-1].path == f"/fhir/{P}"
+
+
+def test_what_somebody_has_changed_is_not_overwritten_because_something_was_left_out(tmp_path: Path) -> None:
+    with serving(done) as server:
+        to = destination(tmp_path, server.url, changed_there="park")
+        assert to.deliver(parcel(OBSERVATION, PATIENT, mentioned=(P,), key="a")).verdict == "sent"
+        server.say = lambda _: (412, {}, outcome("conflict"))
+        receipt = to.deliver(parcel(OBSERVATION, PATIENT, mentioned=(P,), key="b"))  # the patient is there
+        assert receipt.verdict == "park"
+        # a refusal is tried once more with the patient, and still only over our own version
+        server.say = lambda a: (422, {}, outcome("invalid")) if len(a.entries) == 1 else done(a)
+        assert to.deliver(parcel(OBSERVATION, PATIENT, mentioned=(P,), key="c")).verdict == "sent"
+    sent = [[e["request"].get("ifMatch") for e in a.entries] for a in server.asked]
+    assert sent == [[None, None], ['W/"7"'], ['W/"7"'], [None, 'W/"7"']]
+
+
+def test_with_their_ids_if_match_goes_to_their_address(tmp_path: Path) -> None:
+    """A conditional update may heed no If-Match (HAPI)."""
+    with serving(done) as server:
+        to = destination(tmp_path, server.url, ids="theirs", changed_there="park")
+        for key in ("a", "b"):
+            assert to.deliver(parcel(PATIENT, key=key)).verdict == "sent"
+    first, second = (a.entries[0] for a in server.asked)
+    assert first["request"]["url"].startswith("Patient?identifier=")
+    assert second["request"] == {"method": "PUT", "url": "Patient/there-0", "ifMatch": 'W/"7"'}
+    assert second["resource"]["id"] == "there-0"
+
+
+def test_what_refers_to_each_other_is_deleted_in_the_order_the_server_wants(tmp_path: Path) -> None:
+    gone: set[str] = set()
+
+    def say(asked: Asked) -> Reply:
+        if asked.method != "DELETE":
+            return done(asked)
+        name = asked.path.removeprefix("/fhir/")
+        if name == P and O not in gone:
+            return 409, {}, outcome("conflict")
+        gone.add(name)
+        return 204, {}, b""
+
+    with serving(say) as server:
+        receipt = destination(tmp_path, server.url).deliver(parcel({**PATIENT, "id": "other"}, gone=(P, O)))
+        assert receipt.verdict == "sent" and gone == {P, O}
+        server.say = lambda a: done(a) if a.method == "POST" else (409, {}, outcome("conflict"))
+        receipt = destination(tmp_path, server.url).deliver(parcel({**PATIENT, "id": "other"}, gone=(P, O)))
+    assert receipt.verdict == "retry" and "deleting a Patient" in receipt.why
+
+
 def test_a_server_that_gives_another_id_than_ours_is_noticed(tmp_path: Path) -> None:
     where = {"status": "201 Created", "location": "Patient/123/_history/1"}
     with serving(lambda _: response([{"response": where}])) as server:
