@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from engine.objects.sigv4 import signed
+from engine.security.sigv4 import signed
 
 ACCESS, SECRET, REGION, BUCKET = "HUBIMAGING", "a secret/of+some length", "eu-central-1", "imaging"
 PAGE = 3
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.command,
             self.headers["host"],
             path,
-            query,
+            query.items(),
             {n: self.headers[n] for n in names if n not in ("host", "x-amz-date", "x-amz-content-sha256")},
             payload=hashlib.sha256(body).hexdigest(),
             access_key=ACCESS,

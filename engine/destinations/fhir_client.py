@@ -92,13 +92,11 @@ class FhirClient:
         url = f"{self._base}/{path}" if path else self._base
         self._keep(self.request, f"{method} {url}", headers, body or b"")
         try:
-            with self._http.stream(method, url, content=body, headers=headers) as found:
-                read = bytearray()
-                for part in found.iter_bytes():
-                    read += part
-                    if len(read) > _MOST:
-                        raise Unreached("its answer is longer than 64 MB", down=False)
-                answer = Answer(found.status_code, found.headers, bytes(read))
+            request = self._http.build_request(method, url, content=body, headers=headers)
+            self._tokens.sign(request)
+            answer = self._read(self._http.send(request, stream=True))
+        except ConfigError as e:  # a file of keys, which may come back
+            raise Unreached(str(e), down=True) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
             raise Unreached(_said(e), down=True) from None
         except httpx.TransportError as e:  # it may have got it, unless TLS was not agreed on
@@ -106,6 +104,19 @@ class FhirClient:
             raise Unreached(tls or f"no answer: {type(e).__name__}", down=bool(tls)) from None
         self._keep(self.answer, f"HTTP {answer.status}", dict(answer.headers), answer.body)
         return answer
+
+    @staticmethod
+    def _read(found: httpx.Response) -> Answer:
+        """Read an answer within limits. Raises Unreached."""
+        try:
+            read = bytearray()
+            for part in found.iter_bytes():
+                read += part
+                if len(read) > _MOST:
+                    raise Unreached("its answer is longer than 64 MB", down=False)
+            return Answer(found.status_code, found.headers, bytes(read))
+        finally:
+            found.close()
 
     @staticmethod
     def _keep(into: bytearray, first: str, headers: dict[str, str], body: bytes) -> None:

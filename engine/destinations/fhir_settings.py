@@ -7,34 +7,23 @@ what of them a hub with real patients may not do. Plain HTTP is for this machine
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from engine.destinations.http_auth import CallerAuth
+from engine.destinations.cloud_settings import AwsSettings, CertificateSettings, ServiceAccountSettings
+from engine.destinations.http_auth import CallerAuth, is_loopback
 from engine.destinations.tls import ClientTls
 
 __all__ = [
     "ClientSecretSettings",
     "FhirSettings",
     "SmartSettings",
-    "is_loopback",
 ]
 
 _URL = r"^https?://[^\s?#@]+$"
-
-
-def is_loopback(url: str) -> bool:
-    """Say whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _safe(url: str) -> str:
@@ -94,6 +83,11 @@ class ClientSecretSettings(BaseModel):
         default="system/*.cruds",
         description="What we ask to be allowed.",
         examples=["https://mercy.fhir.azurehealthcareapis.com/.default"],
+    )
+    resource: str = Field(
+        default="",
+        description="Sent in place of `scope`, for Microsoft's older token address (`/oauth2/token`).",
+        examples=["https://mercy.fhir.azurehealthcareapis.com"],
     )
     send: Literal["header", "body"] = Field(
         default="header",
@@ -162,6 +156,28 @@ class FhirSettings(BaseModel):
         description="Access tokens for a signed assertion.",
         examples=[{"client_id": "mercy-hub"}],
     )
+    client_certificate: CertificateSettings | None = Field(
+        default=None,
+        description="Access tokens for a certificate (Microsoft Entra ID).",
+        examples=[
+            {
+                "client_id": "5c2f9c4e-0000-4000-8000-000000000001",
+                "certificate": "/run/secrets/entra.pem",
+                "token_url": "https://login.microsoftonline.com/TENANT/oauth2/v2.0/token",
+                "scope": "https://mercy.fhir.azurehealthcareapis.com/.default",
+            }
+        ],
+    )
+    service_account: ServiceAccountSettings | None = Field(
+        default=None,
+        description="Access tokens for a key of a service account (Google Cloud).",
+        examples=[{"key": "/run/secrets/google.json"}],
+    )
+    aws: AwsSettings | None = Field(
+        default=None,
+        description="An access key with which every request is signed (AWS HealthLake).",
+        examples=[{"region": "us-east-1", "credentials": "/run/secrets/aws"}],
+    )
     tls: ClientTls | None = Field(
         default=None,
         description="Whom to believe, and who we are.",
@@ -174,12 +190,14 @@ class FhirSettings(BaseModel):
     def _one_way(self) -> FhirSettings:
         if len(self.ways) > 1:
             raise ValueError(f"{' and '.join(self.ways)}: one way to prove who we are is enough")
+        if self.client_certificate is not None:
+            _safe(self.client_certificate.token_url)
         return self
 
     @property
     def ways(self) -> list[str]:
         """The ways in which we prove who we are in a request, apart from a certificate."""
-        names = ("auth", "client_secret", "smart")
+        names = ("auth", "client_secret", "smart", "client_certificate", "service_account", "aws")
         return [name for name in names if getattr(self, name)]
 
     def weaknesses(self) -> Iterator[tuple[str, str]]:
@@ -190,12 +208,14 @@ class FhirSettings(BaseModel):
         if not self.ways and not certified:
             yield (
                 "the server is written to without a proof of who writes",
-                "give smart:, client_secret:, auth:, or tls: with a certificate of ours",
+                "give smart:, client_secret:, client_certificate:, service_account:, aws:, auth:, or tls: "
+                "with a certificate of ours",
             )
         for word, secret in (
             ("auth: bearer", self.auth.bearer if self.auth else ""),
             ("auth: password", self.auth.password if self.auth else ""),
             ("client_secret: secret", self.client_secret.secret if self.client_secret else ""),
+            ("aws: secret_key", self.aws.secret_key if self.aws else ""),
         ):
             if secret and len(secret) < 16:
                 yield (f"{word} is shorter than 16 characters", "let the server give a longer one")

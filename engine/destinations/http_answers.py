@@ -19,7 +19,9 @@ from engine.kernel.delivery import Receipt, Verdict
 
 __all__ = ["Meaning", "answered", "asked", "meaning", "not_reached", "phrase", "retry_after"]
 
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-amz-security-token"})
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-amz-security-token"}
+)
 _KEPT = 64 << 10
 _AT_MOST = 86400.0  # longer waits are the channel's to decide
 

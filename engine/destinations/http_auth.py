@@ -6,10 +6,13 @@ In: settings. Out: the value of the header `Authorization`. Client certificates 
 from __future__ import annotations
 
 import base64
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["CallerAuth", "authorization"]
+from engine.destinations.production import on_this_machine
+
+__all__ = ["CallerAuth", "authorization", "is_loopback"]
 
 
 class CallerAuth(BaseModel):
@@ -41,3 +44,8 @@ def authorization(auth: CallerAuth) -> str:
     if auth.bearer:
         return f"Bearer {auth.bearer}"
     return "Basic " + base64.b64encode(f"{auth.user}:{auth.password}".encode()).decode("ascii")
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether an address is on this machine."""
+    return on_this_machine(urlsplit(url).hostname or "")

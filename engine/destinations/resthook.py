@@ -40,7 +40,9 @@ class RestHook:
             if body is None:
                 answer = self._client.post(endpoint, headers=sent)
             else:
-                answer = self._client.put(below(endpoint, resource), headers=sent | {"Content-Type": MEDIA}, content=body)
+                answer = self._client.put(
+                    below(endpoint, resource), headers=sent | {"Content-Type": MEDIA}, content=body
+                )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
             return not_reached(e, where)
         verdict, _, _ = meaning(answer.status_code)

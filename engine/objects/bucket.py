@@ -22,7 +22,7 @@ import httpx
 
 from engine.kernel.clock import now_ms
 from engine.kernel.errors import ConfigError
-from engine.objects.sigv4 import EMPTY, signed
+from engine.security.sigv4 import EMPTY, signed
 
 __all__ = ["PART", "Bucket", "Listed"]
 
@@ -185,7 +185,7 @@ class Bucket:
             method,
             self._base.netloc,
             path,
-            query,
+            query.items(),
             headers,
             payload=hashlib.sha256(body).hexdigest() if body else EMPTY,
             access_key=self._access_key,

@@ -1,5 +1,6 @@
 """FHIR servers that the contract is held against: sekmet-fhir, Medplum's router, HAPI FHIR, this hub's own
-endpoint, or the one that FHIR_PEER_URL names. Each is a process (or a thread) of its own, spoken to over HTTP alone.
+endpoint, or the one that FHIR_PEER_URL names. Each is a process (or a thread) of its own, spoken to over HTTP
+alone.
 """
 
 from __future__ import annotations

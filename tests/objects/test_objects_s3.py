@@ -16,7 +16,7 @@ from engine.objects import s3
 from engine.objects.folder import MissingObject
 from engine.objects.s3 import S3Objects
 from engine.objects.sealed import DamagedObject
-from engine.objects.sigv4 import EMPTY, signed
+from engine.security.sigv4 import EMPTY, signed
 from engine.security.keys import Keyring
 
 LATER = 1 << 60
@@ -69,7 +69,7 @@ HOST = "examplebucket.s3.amazonaws.com"
 def test_the_examples_of_the_s3_reference_are_signed_as_printed_there(
     method: str, path: str, query: dict[str, str], headers: dict[str, str], payload: str, signature: str
 ) -> None:
-    made = signed(method, HOST, path, query, headers, payload=payload, **EXAMPLE)
+    made = signed(method, HOST, path, query.items(), headers, payload=payload, **EXAMPLE)
     assert made["authorization"].endswith(f"Signature={signature}")
 
 

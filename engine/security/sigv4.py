@@ -1,14 +1,15 @@
-"""AWS Signature Version 4, as S3 and what is compatible with it ask for.
+"""AWS Signature Version 4, as S3, what is compatible with it, and other services of AWS ask for.
 
 In: a request and an access key. Out: its headers with `Authorization`. Follows "Authenticating Requests
-(AWS Signature Version 4)" of the Amazon S3 API reference: canonical request, string to sign, derived key.
+(AWS Signature Version 4)" of the Amazon S3 API reference and "Signature Version 4 signing process" of the AWS
+General Reference: canonical request, string to sign, derived key. S3 wants the hash of the body as a header.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 __all__ = ["EMPTY", "signed"]
@@ -21,7 +22,7 @@ def signed(
     method: str,
     host: str,
     path: str,
-    query: Mapping[str, str],
+    query: Iterable[tuple[str, str]],
     headers: Mapping[str, str],
     *,
     payload: str,
@@ -33,17 +34,20 @@ def signed(
 ) -> dict[str, str]:
     """Return the headers of a request, signed.
 
-    `path` is not encoded yet; `payload` is the hex SHA-256 of the body, `moment` the time as
-    `20130524T000000Z`.
+    `path` is not encoded yet for S3, and as it is sent for all others, which encode it once more; `payload`
+    is the hex SHA-256 of the body, `moment` the time as `20130524T000000Z`.
     """
     known = {name.lower(): value.strip() for name, value in headers.items()}
-    known |= {"host": host, "x-amz-content-sha256": payload, "x-amz-date": moment}
+    known |= {"host": host, "x-amz-date": moment}
+    if service == "s3":
+        known["x-amz-content-sha256"] = payload
     names = ";".join(sorted(known))
+    pairs = sorted((quote(k, safe="~"), quote(v, safe="~")) for k, v in query)
     canonical = "\n".join(
         (
             method,
             quote(path, safe="/~"),
-            "&".join(f"{quote(k, safe='~')}={quote(v, safe='~')}" for k, v in sorted(query.items())),
+            "&".join(f"{k}={v}" for k, v in pairs),
             *(f"{name}:{known[name]}" for name in sorted(known)),
             "",
             names,
