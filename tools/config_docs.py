@@ -20,6 +20,11 @@ from pydantic_core import PydanticUndefined
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from engine.destinations.cloud_settings import (  # noqa: E402
+    AwsSettings,
+    CertificateSettings,
+    ServiceAccountSettings,
+)
 from engine.destinations.direct_settings import DirectSettings  # noqa: E402
 from engine.destinations.email import EmailDestination  # noqa: E402
 from engine.destinations.fhir_settings import (  # noqa: E402
@@ -122,6 +127,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A destination: FHIR, `fhir:`", "fhir.", FhirSettings),
     ("Its `smart:`", "smart.", SmartSettings),
     ("Its `client_secret:`", "client_secret.", ClientSecretSettings),
+    ("Its `client_certificate:`", "client_certificate.", CertificateSettings),
+    ("Its `service_account:`", "service_account.", ServiceAccountSettings),
+    ("Its `aws:`", "aws.", AwsSettings),
     ("A destination: mail, `email:`", "email.", EmailDestination),
     ("A destination: a webhook, `webhook:`", "webhook.", WebhookDestination),
     ("A destination: MLLP, `mllp:`", "mllp.", MllpDestination),

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from engine.console.app import create_app
 from engine.console.figures import Gauge
 from engine.destinations.fhir import FhirDestination
 from engine.destinations.fhir_settings import FhirSettings
+from engine.destinations.fhir_tokens import tokens_for
 from engine.fhir import jsonio
 from engine.kernel.delivery import Around, Parcel
 from engine.security.signing import FILE, SigningKeys
@@ -35,6 +36,27 @@ from engine.security.signing import FILE, SigningKeys
 HERE = Path(__file__).resolve().parent
 BASE = "https://hub.mercy.example"
 SYSTEM = f"{BASE}/id/resource"
+
+
+class AsDestination(httpx.Auth):
+    """What reads back proves itself as the destination does: a token of its own, or signed requests."""
+
+    requires_request_body = True
+
+    def __init__(self, url: str, folder: Path, settings: dict[str, Any]) -> None:
+        self._tokens = tokens_for(FhirSettings(url=url, **settings), folder, folder / "var")
+        self._client = httpx.Client(timeout=60)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if proof := self._tokens.header(self._client):
+            request.headers["Authorization"] = proof
+        self._tokens.sign(request)
+        yield request
+
+    def headers(self) -> dict[str, str]:
+        """Return what other clients can send, too: nothing where requests are signed."""
+        proof = self._tokens.header(self._client)
+        return {"Authorization": proof} if proof else {}
 
 
 @dataclass
@@ -48,10 +70,12 @@ class Peer:
     offers: tuple[str, ...] = ("read", "ours", "theirs")
     quirks: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    auth: httpx.Auth | None = None
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(
             headers={"Accept": "application/fhir+json", "Cache-Control": "no-cache", **self.headers},
+            auth=self.auth,
             timeout=60,
         )
 
@@ -166,18 +190,15 @@ def sekmet(folder: Path, **more: Any) -> Iterator[Peer]:
         yield Peer("sekmet", settings["base_url"], folder, **about("sekmet"))
 
 
-def hapi_command(folder: Path, port: int = 0, heap: str = "1500m") -> list[str]:
-    """Return the command of HAPI FHIR, or nothing where it is not installed."""
-    made = HERE / ".hapi"
-    if not (made / "classes/Peer.class").exists():
-        return []
-    return ["java", f"-Xmx{heap}", "-cp", f"{made}/classes:{made}/lib/*", "Peer", str(port), str(folder)]
+def hapi_there() -> bool:
+    """Say whether HAPI FHIR is installed."""
+    return (HERE / ".hapi/classes/Peer.class").exists()
 
 
 @contextmanager
 def hapi(folder: Path) -> Iterator[Peer]:
     """HAPI FHIR 8.8.0 (Maven Central, Apache-2.0), its JPA server over H2."""
-    with process(hapi_command(folder), r"(?m)^ready (\d+)", folder, 300) as said:
+    with process([str(HERE / "hapi/run"), "0", str(folder)], r"(?m)^ready (\d+)", folder, 300) as said:
         yield Peer("hapi", f"http://127.0.0.1:{said[1]}/fhir", folder, **about("hapi"))
 
 
@@ -225,8 +246,9 @@ def named(folder: Path) -> Peer:
     found = about(os.environ.get("FHIR_PEER_QUIRKS", "other"))
     found["settings"] |= {"auth": {"bearer": token}} if token else {}
     found["settings"] |= orjson.loads(words) if words else {}
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Peer("named", os.environ["FHIR_PEER_URL"].rstrip("/"), folder, headers=headers, **found)
+    url = os.environ["FHIR_PEER_URL"].rstrip("/")
+    auth = AsDestination(url, folder, found["settings"])
+    return Peer("named", url, folder, headers=auth.headers(), auth=auth, **found)
 
 
 def smart_clients(project: Path, jwks: str) -> dict[str, Any]:

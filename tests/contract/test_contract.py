@@ -2,7 +2,7 @@
 
     FHIR_PEER_URL=https://hapi.example/fhir pytest tests/contract
 
-asks any other server instead (docs/operators/fhir-destination.md). What a server is known to do otherwise
+asks any other server instead (docs/operators/fhir-servers.md). What a server is known to do otherwise
 stands in quirks.yaml and must go on failing, so that the list stays true.
 """
 
@@ -36,7 +36,7 @@ def skip_where_absent(which: str) -> None:
         pytest.skip("sekmet-fhir is not installed: NO CONTRACT WITH IT. Type bash tests/contract/install")
     if which == "medplum" and not peers.medplum_there():
         pytest.skip("Medplum's router is not installed: NO CONTRACT WITH IT. Type npm ci --prefix tests/node")
-    if which == "hapi" and not peers.hapi_command(Path()):
+    if which == "hapi" and not peers.hapi_there():
         pytest.skip("HAPI FHIR is not installed: NO CONTRACT WITH IT. Type bash tests/contract/install hapi")
 
 

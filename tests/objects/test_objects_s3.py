@@ -16,8 +16,8 @@ from engine.objects import s3
 from engine.objects.folder import MissingObject
 from engine.objects.s3 import S3Objects
 from engine.objects.sealed import DamagedObject
-from engine.security.sigv4 import EMPTY, signed
 from engine.security.keys import Keyring
+from engine.security.sigv4 import EMPTY, signed
 
 LATER = 1 << 60
 EXAMPLE = {
