@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.formats import xdm
 from engine.formats.cda import document as cda
 from engine.formats.content import recognise
 from engine.formats.dicom import document as dicom
 from engine.formats.facts import Facts, of_cda, of_dicom, of_script, of_segments
+from engine.formats.fhir import posted as fhir
+from engine.formats.fhir.facts import of_fhir
 from engine.formats.hl7v2.split import split_messages
 from engine.formats.ncpdp import message as ncpdp
 from engine.formats.x12.cut import Part, cut
 from engine.formats.x12.segments import Reader
 from engine.kernel.errors import FormatError
 from engine.mapping.arrived import Arrived
+from engine.mapping.fhir.arrived import fhir_arrived
+from engine.mapping.fhir.identity import Incoming
 from engine.mapping.from_x12 import arrivals
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.treearrived import cda_arrived, dicom_arrived, script_arrived
 
-__all__ = ["Read", "bodies_of", "read_body", "stored", "stored_traced"]
+__all__ = ["Read", "Way", "bodies_of", "read_body", "stored", "stored_traced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,18 @@ class Read:
     format: str
     arrived: tuple[Arrived, ...]
     facts: Facts
-    document: Any = None  # what the format room read: a Document, a Script, a Dicom
+    document: Any = None  # what the format room read: a Document, a Script, a Dicom, a Posted
 
 
-def read_body(body: bytes, format: str, issuers: dicom.Issuers | None = None) -> Read:
-    """Read a body of CDA, X12, SCRIPT or DICOM; `issuers`: whose numbers come without one.
+class Way(NamedTuple):
+    """What a channel says of those who send to it."""
 
-    Raises FormatError.
-    """
+    issuers: dicom.Issuers | None = None  # whose DICOM numbers come without an issuer
+    fhir: Incoming = Incoming()
+
+
+def read_body(body: bytes, format: str, way: Way = Way()) -> Read:
+    """Read a body of CDA, X12, SCRIPT, DICOM or FHIR. Raises FormatError."""
     if format == "cda":
         document = cda.parse(body)
         return Read(format, (cda_arrived(document),), of_cda(document), document)
@@ -59,9 +67,12 @@ def read_body(body: bytes, format: str, issuers: dicom.Issuers | None = None) ->
         around = [o.header for o in outer if o is not None and o.header is not None]
         return Read(format, arrived, of_segments([*around, *(s for a in arrived for s in a.segments)]))
     if format == "dicom":
-        image = dicom.parse(body, issuers)
+        image = dicom.parse(body, way.issuers)
         return Read(format, (dicom_arrived(image),), of_dicom(image), image)
-    raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12, NCPDP SCRIPT or DICOM")
+    if format == "fhir":
+        posted = fhir.parse(body)
+        return Read(format, (fhir_arrived(posted, way.fhir),), of_fhir(posted, way.fhir.base), posted)
+    raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12, SCRIPT, DICOM or FHIR")
 
 
 def bodies_of(data: bytes) -> list[tuple[str, bytes]]:
@@ -73,7 +84,7 @@ def bodies_of(data: bytes) -> list[tuple[str, bytes]]:
     if format == "xdm":
         inner = (d for d in xdm.read_package(data).documents if d.is_cda and not d.problem)
         return [("xdm", data), *(("cda", d.data) for d in inner)]
-    if format in ("cda", "ncpdp", "dicom"):
+    if format in ("cda", "ncpdp", "dicom", "fhir"):
         return [(format, data)]
     return [("hl7v2", bytes(one.data)) for one in split_messages(data)]
 

@@ -58,10 +58,11 @@ def check_project(root: Path, identity_base: str = "urn:hub") -> list[Finding]:
         for c in channels:
             if c.site and c.site not in maps.sites:
                 found.append(named(c.at("sender"), f"sender: there is no site {c.site}", c.site, maps.sites))
+            known = {name for one in maps.opened for name in one.messages}
             for name in c.maps:
-                if name not in maps.messages:
+                if name not in known:
                     text = f"map: there is no message map {name}"
-                    found.append(named(c.at("steps"), text, name, maps.messages))
+                    found.append(named(c.at("steps"), text, name, known))
         outbound, wrong = OutMaps.read(root, maps.terminology)
         found += [unreadable(e) for e in (*wrong, *outbound.problems())]
     try:

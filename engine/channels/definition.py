@@ -55,6 +55,7 @@ WORDS = {
     "search",
     "strict",
     "message_header",
+    "fhir",
     "note",
 }
 DECODED = ("by content", "hl7v2")

@@ -22,7 +22,7 @@ __all__ = ["UNREADABLE", "Hit", "hits_of", "shown_type", "shows_control"]
 
 _TYPE = re.compile(
     r"[A-Z][A-Z0-9]{2}(\^[A-Z][A-Z0-9]{2})?(\^[A-Z]{3}_[A-Z0-9]{3})?"
-    r"|(cda|x12|ncpdp|dicom|xdm)( [A-Za-z0-9.-]{1,30})?|"
+    r"|(cda|x12|ncpdp|dicom|xdm|fhir)( [A-Za-z0-9.-]{1,30})?|"
 )
 _CONTROL = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9._:/+=-]{1,60}")
 UNREADABLE = frozenset({"garbage", "not-readable", "refused"})

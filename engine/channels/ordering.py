@@ -30,7 +30,7 @@ def ordering_keys(channel: Channel | None, sender: str, body: bytes) -> tuple[st
     """Return the ordering keys of any body; none where it cannot be read."""
     format = recognise(body)
     senders = _senders(channel, sender)
-    if senders is None or format not in ("cda", "x12", "ncpdp", "dicom"):
+    if senders is None or format not in ("cda", "x12", "ncpdp", "dicom", "fhir"):
         return message_keys(channel, sender, body)
     with suppress(FormatError):  # what cannot be read any more keeps the lanes of its origin
         return senders.facts_of(facts_of(body, format))[1]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from engine.channels.arriving import Read, read_body, stored
+from engine.channels.arriving import Read, Way, read_body, stored
 from engine.channels.dating import told
 from engine.channels.delivering.choosing import dues_of
 from engine.channels.documents import superseding
@@ -24,18 +24,22 @@ from engine.formats.cda.document import Document
 from engine.formats.cda.elements import attr, child
 from engine.formats.dicom.document import Dicom
 from engine.formats.dicom.header import LIMIT, OTHER_BYTES, TOO_LONG, marks_of
+from engine.formats.fhir.posted import Posted
 from engine.formats.ncpdp.message import Script
 from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
 from engine.kernel.message import Draft, Entry, Flag, Gap, Told, Work
+from engine.listeners.accepting import FhirIn, private_base
 from engine.mapping.convert import map_arrived
+from engine.mapping.fhir.identity import Incoming
+from engine.mapping.fhir.run import told_at
 from engine.mapping.from_ncpdp import mark_fills, mark_known
 
 if TYPE_CHECKING:
     from engine.channels.definition import Channel
     from engine.channels.pipeline import Pipeline
 
-__all__ = ["TOLD_WITH_STUDY", "fill_other", "issuers_of", "judge", "prepare_other", "site_of"]
+__all__ = ["TOLD_WITH_STUDY", "fill_other", "judge", "prepare_other", "site_of", "way_of"]
 
 NUMBERS = {
     "x12": "ISA-13",
@@ -43,9 +47,10 @@ NUMBERS = {
     "ncpdp": "/Message/Header[1]/MessageID[1]",
     "xdm": "METADATA.XML",
     "dicom": "SOPInstanceUID",
+    "fhir": "Bundle.identifier",
 }
 """Where the number stands that makes a body the same one."""
-TIMES = frozenset({"effectiveTime", "effectiveTime local", "GS-04", "GS-04 local", "SentTime"})
+TIMES = frozenset({"effectiveTime", "effectiveTime local", "GS-04", "GS-04 local", "SentTime", "timestamp"})
 OF_MANY = frozenset(
     {"Device", "Location", "Organization", "Patient", "Practitioner", "PractitionerRole", "RelatedPerson"}
 )
@@ -63,7 +68,7 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     if format == "xdm":
         _package(pipeline, out, entry, channel)
         return
-    read = read_body(entry.body, format, issuers_of(channel))
+    read = read_body(entry.body, format, way_of(channel))
     out.search = read.facts.words
     if entry.kind == "refused":
         text = "the channel refused it and told the sender; hub msg show says why"
@@ -148,19 +153,22 @@ def _shortened(drafts: list[Draft], entry: Entry, out: Work) -> None:
 def prepare_other(pipeline: Pipeline, entry: Entry, channel: Channel, format: str) -> None:
     """Compile what bodies of this kind need; what is wrong here is told when the entry is worked."""
     with suppress(HubError):
-        read = read_body(entry.body, format, issuers_of(channel))
+        read = read_body(entry.body, format, way_of(channel))
         program = pipeline.maps.of(format).program(site_of(pipeline, read, channel))
-        for arrived in read.arrived:
+        for arrived in read.arrived if format != "fhir" else ():
             found = (program.plan_for(kind, "") for kind in arrived.kinds)
             plan = program.plan(channel.map) if channel.map else next((p for p in found if p), None)
             if plan is not None:
                 plan.prepare(arrived.names)
 
 
-def issuers_of(channel: Channel) -> dict[str, str]:
-    """Say whose numbers come without an issuer over this channel."""
-    node = channel.dicom
-    return {} if node is None else node.dicom.issuers.model_dump()
+def way_of(channel: Channel) -> Way:
+    """Say what a channel knows of those who send to it."""
+    node, receives = channel.dicom, channel.receives
+    issuers = {} if node is None else node.dicom.issuers.model_dump()
+    said = FhirIn() if receives is None else receives.rules.fhir
+    base = said.base or private_base(channel.name)
+    return Way(issuers, Incoming(base, said.patients, said.deletes != "refuse"))
 
 
 def site_of(pipeline: Pipeline, read: Read, channel: Channel) -> str:
@@ -200,6 +208,8 @@ def told_of(read: Read, zone: str) -> Told | None:
         return told("effectiveTime", stamp, zone) or _version(document)
     if isinstance(document, Script):
         return _sent(document.sent)
+    if isinstance(document, Posted):
+        return told_at("timestamp", str(document.value.get("timestamp") or ""))
     gs = next((s for s in getattr(read.arrived[0].scope, "own", {}).get("GS", ())), None)
     return told("GS-04", f"{gs.get(4).strip()}{gs.get(5).strip()[:6]}", zone) if gs is not None else None
 

@@ -82,7 +82,7 @@ def receiving(
     if isinstance(settings, DicomSettings):
         _node(f, settings)
     rules = _accepted(f, way)
-    for word in ("processing_id", "strict", "profile"):
+    for word in ("processing_id", "strict", "profile", "fhir"):
         if f.m.get(word) is not None:
             rules[word] = plain(f.m[word])
     if isinstance(f.m.get("acknowledge"), Map):
@@ -95,6 +95,9 @@ def receiving(
         raise one_line(e, f.at(str(e.errors()[0]["loc"][0]))) from None
     _effective(f, made, way)
     made = _in_full(made, settings, root)
+    if not made.fhir.base and site:  # ids without a server are of whoever the site says
+        base = {"base": authority_of_site(sites, site)}
+        made = made.model_copy(update={"fhir": made.fhir.model_copy(update=base)})
     facts: dict[str, Any] = {way: settings, **duplicates}
     return channel(
         channel=name,
@@ -107,7 +110,9 @@ def receiving(
     )
 
 
-NOT_OF_DICOM = (*("accept", "acknowledge", "duplicates", "order", "strict", "profile", "processing_id"),)
+NOT_OF_DICOM = (
+    *("accept", "acknowledge", "duplicates", "fhir", "order", "strict", "profile", "processing_id"),
+)
 """Words that say nothing of a DICOM node, which takes objects and knows one by its SOP Instance UID."""
 
 
@@ -144,7 +149,7 @@ def _accepted(f: FileWords, way: str) -> dict[str, Any]:
             raise ConfigError(
                 f"accept: {word!r} is no format",
                 where=f.at("accept"),
-                remedy="write x12, x12 837P|837I, cda, cda 34133-9, ncpdp NewRx, xdm or {type: ORU^R01}",
+                remedy="write x12 837P|837I, cda, cda 34133-9, ncpdp NewRx, xdm, fhir or {type: ORU^R01}",
             )
         takes.append(one)
     others = [t for t in takes if t.format != "hl7v2"]
@@ -152,7 +157,7 @@ def _accepted(f: FileWords, way: str) -> dict[str, Any]:
         raise ConfigError(
             "accept: over MLLP comes HL7 v2 alone",
             where=f.at("accept"),
-            remedy="receive documents, X12 and SCRIPT by http, folder or sftp",
+            remedy="receive documents, X12, SCRIPT and FHIR by http, folder or sftp",
         )
     return {
         "accept": types,
@@ -173,6 +178,12 @@ def _effective(f: FileWords, rules: AckSettings, way: str) -> None:
                 where=f.at("acknowledge"),
                 remedy=f"remove it, or accept {needs}",
             )
+    if f.m.get("fhir") is not None and "fhir" not in formats:
+        raise ConfigError(
+            "fhir: speaks of FHIR, which the channel does not accept",
+            where=f.at("fhir"),
+            remedy="remove it, or write accept: [fhir]",
+        )
     if rules.x12.into and way == "http":
         raise ConfigError(
             "acknowledge: into: is for files; over HTTP the answer is the response",

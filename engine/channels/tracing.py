@@ -15,7 +15,7 @@ from typing import Any
 from engine.channels.arriving import read_body, stored_traced
 from engine.channels.definition import Channel
 from engine.channels.mapchoice import head_of
-from engine.channels.otherwork import issuers_of
+from engine.channels.otherwork import way_of
 from engine.formats.content import recognise
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import HubError
@@ -73,7 +73,7 @@ def trace_body(
         done = trace_message(message, maps, site, origin, identify, map_=named, run=run)
         done.built.flags += [Flag(r.code, r.where, r.text) for r in message.repairs]
         return done, site
-    read = read_body(body, format, issuers_of(channel))
+    read = read_body(body, format, way_of(channel))
     if len(read.arrived) != 1:
         raise HubError("it holds several transaction sets", remedy="look at one at a time")
     arrived, others = read.arrived[0], maps.of(format)

@@ -66,11 +66,19 @@ def _dicom(file: BinaryIO) -> Iterable[Arrived]:
     return [dicom_arrived(parse(head + file.read() if head.startswith(STUDY_ENTRY) else head))]
 
 
+def _fhir(file: BinaryIO) -> Iterable[Arrived]:
+    from engine.formats.fhir.posted import parse
+    from engine.mapping.fhir.arrived import fhir_arrived
+
+    return [fhir_arrived(parse(file.read()))]
+
+
 READERS: dict[str, Read] = {
     "xdm": lambda file: (),  # its documents are read one by one
     "cda": lambda file: [cda_arrived(parse_cda(file.read()))],
     "ncpdp": _script,
     "dicom": _dicom,
+    "fhir": _fhir,
     "x12": arrivals,
 }
 """How a file of each format is read into what is to be mapped, one after another."""

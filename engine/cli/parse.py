@@ -17,6 +17,7 @@ import orjson
 
 from engine.cli.convert import expand, stems
 from engine.cli.parse_dicom import parse_dicom
+from engine.cli.parse_fhir import parse_fhir
 from engine.cli.parse_package import parse_package
 from engine.cli.parse_x12 import parse_x12
 from engine.cli.parse_xml import parse_xml
@@ -68,6 +69,8 @@ def _reader(file: Path) -> Reader:
     format = recognise(head)
     if format in ("cda", "ncpdp") or (not format and is_xml(head)):
         return parse_xml
+    if format == "fhir":
+        return parse_fhir
     if format == "dicom":
         return parse_dicom
     return parse_x12 if format == "x12" else parse_package if format == "xdm" else _parse_v2

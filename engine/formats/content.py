@@ -2,16 +2,17 @@
 
 In: bytes, or the first 64 KiB of them. Out: one word: `hl7v2` (MSH, FHS, BHS), `x12` (ISA), `cda` (a root
 ClinicalDocument), `ncpdp` (a root Message of SCRIPT), `xdm` (a zip with IHE_XDM in it, IHE ITI TF-2 3.32),
-`dicom` (DICM behind the preamble, PS3.10 7.1, or a study as the hub tells of it), or nothing. A byte order
-mark, UTF-16, any prefix of the root, comments and processing instructions before it are no obstacle. What is
-damaged or dangerous (a DOCTYPE) still gets its word, so that the reader of that format refuses it in its own
-words.
+`dicom` (DICM behind the preamble, PS3.10 7.1, or a study as the hub tells of it), `fhir` (a JSON object that
+says its resourceType), or nothing. A byte order mark, UTF-16, any prefix of the root, comments and processing
+instructions before it are no obstacle. What is damaged or dangerous (a DOCTYPE) still gets its word, so that
+the reader of that format refuses it in its own words.
 """
 
 from __future__ import annotations
 
 import re
 
+from engine.formats.fhir.posted import is_fhir
 from engine.formats.ncpdp.message import is_script
 from engine.formats.x12.segments import looks_like
 from engine.formats.xml.read import root_name
@@ -19,7 +20,7 @@ from engine.formats.xml.read import root_name
 __all__ = ["FORMATS", "HEAD", "Format", "recognise"]
 
 Format = str
-FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "xdm", "dicom")
+FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "xdm", "dicom", "fhir")
 HEAD = 1 << 16
 """Bytes from the beginning that are enough to tell."""
 
@@ -46,6 +47,8 @@ def recognise(data: bytes) -> Format:
         return "hl7v2"
     if begin[:1] == b"<":
         return _xml(data)
+    if begin[:1] == b"{" and is_fhir(data):
+        return "fhir"
     if looks_like(head[:4096]):
         return "x12"
     return "hl7v2" if _V2_LINE.search(head[:4096].replace(b"\0", b"")) else ""

@@ -1,11 +1,11 @@
 """What a journal, a listener and a search know of a document, a claim, a prescription or an image before it
 is mapped.
 
-In: bytes of CDA, X12, SCRIPT or DICOM (`content.recognise` says which). Out: `Facts`: the number that makes
-it the same one when it comes again, its type (`cda 34133-9`, `x12 837P`, `ncpdp NewRx`), who sends it, the
-patients and business numbers that keep its order, and the words it is found by. A `FormatError` where it
-cannot be read. Follows CDA R2 (id, code, recordTarget, custodian), X12.5 (ISA, GS, ST) with the 005010
-guides, NCPDP SCRIPT (Header), DICOM PS3.3.
+In: bytes of CDA, X12, SCRIPT, DICOM or FHIR (fhir/facts.py) (`content.recognise` says which). Out: `Facts`:
+the number that makes it the same one when it comes again, its type (`cda 34133-9`, `x12 837P`, `ncpdp
+NewRx`), who sends it, the patients and business numbers that keep its order, and the words it is found by. A
+`FormatError` where it cannot be read. Follows CDA R2 (id, code, recordTarget, custodian), X12.5 (ISA, GS, ST)
+with the 005010 guides, NCPDP SCRIPT (Header), DICOM PS3.3.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from engine.formats.x12.segments import Segment, read_segments, text_of
 from engine.formats.x12.tables import table_for
 from engine.kernel.errors import FormatError
 
-__all__ = ["Facts", "facts_of", "of_cda", "of_dicom", "of_script", "of_segments"]
+__all__ = ["MOST_KEYS", "MOST_WORDS", "Facts", "facts_of", "of_cda", "of_dicom", "of_script", "of_segments"]
 
-_MOST_KEYS = 24
+MOST_KEYS = 24
 """Of a batch about more patients than this only the sender's order is kept."""
-_MOST_WORDS = 2000
+MOST_WORDS = 2000
 _PERSONS = frozenset({"IL", "QC", "74", "03"})  # insured, patient, corrected insured, dependent
 _LONGEST = 120
 
@@ -73,7 +73,12 @@ def facts_of(data: bytes, format: str) -> Facts:
         return of_segments(segments)
     if format == "dicom":
         return of_dicom(dicom.parse(data))
-    raise FormatError("no document, claim or prescription", remedy="send CDA, X12, NCPDP SCRIPT or DICOM")
+    if format == "fhir":
+        from engine.formats.fhir import facts as fhir  # it makes Facts, too
+        from engine.formats.fhir.posted import parse
+
+        return fhir.of_fhir(parse(data))
+    raise FormatError("no document, claim or prescription", remedy="send CDA, X12, SCRIPT, DICOM or FHIR")
 
 
 # -- CDA ---------------------------------------------------------------------------------------------------
@@ -126,8 +131,8 @@ def of_cda(document: cda.Document) -> Facts:
         control[:200],
         _number(child(keeper, "id")) or _number(child(writer, "id")),
         headers,
-        tuple(keys)[:_MOST_KEYS],
-        tuple(words)[:_MOST_WORDS],
+        tuple(keys)[:MOST_KEYS],
+        tuple(words)[:MOST_WORDS],
         charset=document.charset,
     )
 
@@ -206,8 +211,8 @@ def of_script(script: ncpdp.Script) -> Facts:
         script.id[:200],
         script.sender.code,
         script.headers,
-        tuple(keys)[:_MOST_KEYS],
-        tuple(words)[:_MOST_WORDS],
+        tuple(keys)[:MOST_KEYS],
+        tuple(words)[:MOST_WORDS],
         script.test,
         script.charset,
     )
@@ -248,8 +253,8 @@ def of_dicom(document: dicom.Dicom) -> Facts:
         f"{control}/{document.told}" if document.told else control,
         document.sender,
         document.headers,
-        tuple(keys)[:_MOST_KEYS],
-        tuple(words)[:_MOST_WORDS],
+        tuple(keys)[:MOST_KEYS],
+        tuple(words)[:MOST_WORDS],
     )
 
 
@@ -288,8 +293,8 @@ def of_segments(segments: Iterable[Segment], set: str = "", n: int = 0) -> Facts
         (control.rstrip("/") + (f"/{n}" if n else ""))[:200],
         sender,
         headers,
-        tuple(keys) if len(keys) <= _MOST_KEYS else (),
-        tuple(words)[:_MOST_WORDS],
+        tuple(keys) if len(keys) <= MOST_KEYS else (),
+        tuple(words)[:MOST_WORDS],
         isa.get(15).strip() == "T",
     )
 

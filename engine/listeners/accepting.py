@@ -1,4 +1,5 @@
-"""What a channel takes besides HL7 v2, in words: `x12 837P|837I`, `cda`, `cda 34133-9`, `ncpdp NewRx`, `xdm`.
+"""What a channel takes besides HL7 v2, in words: `x12 837P|837I`, `cda 34133-9`, `ncpdp NewRx`, `xdm`,
+`fhir`.
 
 In: the words of a channel file. Out: frozen settings; `mail.py` holds bodies against them.
 """
@@ -12,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["AckScript", "AckX12", "Takes", "kinds_of", "read_takes"]
+__all__ = ["AckScript", "AckX12", "FhirIn", "Takes", "kinds_of", "private_base", "read_takes"]
 
-_WORD = re.compile(r"(x12|cda|ncpdp|xdm|hl7v2)(?: ([0-9A-Za-z.\-]+(?:\|[0-9A-Za-z.\-]+)*))?")
+_WORD = re.compile(r"(x12|cda|ncpdp|xdm|fhir|hl7v2)(?: ([0-9A-Za-z.\-]+(?:\|[0-9A-Za-z.\-]+)*))?")
 
 
 class Takes(BaseModel):
@@ -22,12 +23,13 @@ class Takes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["x12", "cda", "ncpdp", "xdm", "hl7v2"] = Field(
+    format: Literal["x12", "cda", "ncpdp", "xdm", "fhir", "hl7v2"] = Field(
         description="Which format.", examples=["x12", "cda", "ncpdp"]
     )
     kinds: tuple[str, ...] = Field(
         default=(),
-        description="Transaction sets, codes of document types, transactions. Empty: all.",
+        description="Transaction sets, codes of document types, transactions; of FHIR types of resources and "
+        "kinds of Bundles. Empty: all.",
         examples=[["837P", "837I"], ["34133-9"], ["NewRx"]],
     )
 
@@ -89,6 +91,37 @@ class AckScript(BaseModel):
         description="DescriptionCode of an Error beside 900, as the network agreed on.",
         examples=["008"],
     )
+
+
+class FhirIn(BaseModel):
+    """What is known of who sends FHIR."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = Field(
+        default="",
+        description="Address of the sender's own server: ids and relative references are of it. Empty: they "
+        "are of the site's `authority`, else private to the channel.",
+        pattern=r"^$|^(https?://|urn:[a-z0-9-]+:)[^\s|?#]+$",
+        examples=["https://gateway.example/fhir"],
+    )
+    patients: str = Field(
+        default="",
+        description="System of the identifiers that decide who a patient is. Empty: the first of type MR, "
+        "else the first with a system.",
+        examples=["urn:oid:2.999.3.1"],
+    )
+    deletes: Literal["refuse", "entered in error"] = Field(
+        default="refuse",
+        description="What a DELETE in a transaction does: it is refused, or what it names is marked as "
+        "entered in error. Nothing is ever deleted.",
+        examples=["entered in error"],
+    )
+
+
+def private_base(channel: str) -> str:
+    """Return what ids are of whose sender's server nobody has named."""
+    return f"urn:hub:sender:fhir:{channel}"
 
 
 def read_takes(text: str) -> Takes | None:

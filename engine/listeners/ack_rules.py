@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from engine.formats.hl7v2.ack import AckError, first_answer
 from engine.formats.hl7v2.header import Header
 from engine.kernel.errors import ConfigError
-from engine.listeners.accepting import AckScript, AckX12, Takes
+from engine.listeners.accepting import AckScript, AckX12, FhirIn, Takes
 
 __all__ = ["ROWS", "Accepts", "AckRules", "AckSettings", "Decision", "Kind", "OutcomeWord", "Row", "worst"]
 
@@ -167,6 +167,11 @@ class AckSettings(BaseModel):
     x12: AckX12 = Field(default=AckX12(), description="How X12 is answered.", examples=[{"reject": "errors"}])
     script: AckScript = Field(
         default=AckScript(), description="How SCRIPT is answered.", examples=[{"status": "000"}]
+    )
+    fhir: FhirIn = Field(
+        default=FhirIn(),
+        description="Who sends FHIR.",
+        examples=[{"base": "https://gateway.example/fhir"}],
     )
     acknowledge: Literal["as asked", "original"] = Field(
         default="as asked",

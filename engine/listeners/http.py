@@ -21,6 +21,8 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from engine.formats.hl7v2.header import Header
 from engine.listeners.ack_rules import AckRules, OutcomeWord
+from engine.listeners.fhir_door import MEDIA, Asked
+from engine.listeners.fhir_door import TYPES as FHIR_TYPES
 
 if TYPE_CHECKING:
     from engine.listeners.http_port import HttpPort
@@ -84,6 +86,7 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
         self._body = bytearray()
         self._method = b""
+        self._asked: Asked | None = None  # what an address of FHIR says
         self.gone = self._closing = False
         self._last = False  # the sender has closed its direction
         self.heard = False  # anything at all came
@@ -155,14 +158,18 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
                 return
         self.peer = f"{self._host} ({who})" if who else self._host
         size = headers.get(b"content-length", b"")
-        if request.target != settings.path.encode():
+        asked = port.fhir.asked(request.method, request.target, headers) if port.fhir is not None else None
+        self._asked = asked if isinstance(asked, Asked) else None
+        if isinstance(asked, tuple) and not isinstance(asked, Asked):
+            self.refuse(*asked)
+        elif asked is None and request.target != settings.path.encode():
             self.refuse(404, "path")
-        elif request.method != b"POST":
+        elif asked is None and request.method != b"POST":
             self.refuse(405, "method", ("Allow", "POST"))
         elif headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             self.refuse(415, "content-encoding")
         elif headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1") not in (
-            OTHER_TYPES if port.takes_others else TYPES
+            (OTHER_TYPES | FHIR_TYPES if port.fhir else OTHER_TYPES) if port.takes_others else TYPES
         ):
             self.refuse(415, "content-type")
         elif len(size) > 18 or int(size or 0) > settings.max_bytes:
@@ -182,13 +189,16 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
         body = bytes(self._body)
         self._release()
         self.begun, self.headed = 0.0, False
+        if self._asked is not None and self._asked.metadata:
+            self._respond(200, self._port.fhir.metadata() if self._port.fhir else b"", MEDIA)
+            return
         if not body.strip():
             self.refuse(400, "empty")
             return
         self.waiting = True
         self.transport.pauseProducing()
-        if self._port.is_other(body):
-            self._port.read(self, body)
+        if self._asked is not None or self._port.is_other(body):
+            self._port.read(self, body, self._asked)
             return
         self._port.intake.accept(self, self._port.source, body)
 
@@ -225,7 +235,11 @@ class HttpConnection(protocol.Protocol):  # type: ignore[misc]
         self._release()
         self._port.count(reason, self._host)
         self.refused = self._port.now() or 1e-9
-        self._respond(status, f"{status} {reason}\n".encode(), "text/plain", *more)
+        fhir = self._port.fhir
+        if fhir is not None:
+            self._respond(status, fhir.refusal(status, reason), MEDIA, *more)
+        else:
+            self._respond(status, f"{status} {reason}\n".encode(), "text/plain", *more)
         # An answer to a sender that is still writing would be lost in a reset: what comes now is thrown away.
         if not self.gone:
             self.transport.resumeProducing()

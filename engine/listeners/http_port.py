@@ -14,6 +14,7 @@ from twisted.internet import defer, protocol
 from engine.listeners.ack_rules import Strict
 from engine.listeners.allow import AllowList
 from engine.listeners.binding import listen_on
+from engine.listeners.fhir_door import FhirDoor
 from engine.listeners.http import _LINGER, HttpConnection, HttpRules
 from engine.listeners.http_auth import Admission
 from engine.listeners.http_settings import HttpChannel
@@ -22,6 +23,7 @@ from engine.listeners.metrics import Metrics
 from engine.listeners.receiving import source_of
 
 if TYPE_CHECKING:
+    from engine.listeners.fhir_door import Asked
     from engine.listeners.mail import Mail
 
 __all__ = ["HttpPort"]
@@ -47,6 +49,8 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
         self.settings = channel.http
         self.source = source_of(channel, strict, conceal, HttpRules)
         self.takes_v2, self.takes_others = channel.rules.v2, bool(channel.rules.others)
+        fhir = tuple(t for t in channel.rules.others if t.format == "fhir")
+        self.fhir = FhirDoor(channel.http.path, fhir) if fhir else None
         self.admission = Admission(channel.http.auth)
         self.intake = intake
         self.now = now
@@ -132,8 +136,9 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
 
         return not self.takes_v2 or recognise(body) != "hl7v2"
 
-    def read(self, connection: HttpConnection, body: bytes) -> None:
+    def read(self, connection: HttpConnection, body: bytes, asked: Asked | None = None) -> None:
         """Read a body that is no HL7 v2 in a thread, so that others are answered meanwhile; then take it."""
+        from engine.listeners.fhir_mail import mail_asked
         from engine.listeners.mail import mail_of
 
         def take(mail: Mail) -> None:
@@ -143,7 +148,9 @@ class HttpPort(protocol.ServerFactory):  # type: ignore[misc]
             log.error("channel %s: a body could not be read: %s", self.source.channel, failure.type.__name__)
             connection.abandon()  # nothing was written: its sender has it
 
-        reading = self._reading.run(self.in_thread, mail_of, body, self.source, connection.peer)
+        job = (mail_of,) if asked is None else (mail_asked,)
+        more = () if asked is None else (asked,)
+        reading = self._reading.run(self.in_thread, *job, body, self.source, connection.peer, *more)
         reading.addCallbacks(take, failed)
 
     def opened(self, connection: HttpConnection) -> None:

@@ -39,18 +39,8 @@ from engine.listeners.accepting import kinds_of
 from engine.listeners.ack_rules import AckSettings, Decision
 from engine.listeners.entries import Source
 
-__all__ = [
-    "ROWS",
-    "Answer",
-    "Letter",
-    "Mail",
-    "answer_x12",
-    "decide",
-    "mail_of",
-    "part_letter",
-    "schemas_in",
-    "stray_letter",
-]
+__all__ = ["ROWS", "Answer", "Letter", "Mail", "answer_x12", "decide", "letter_of", "mail_of", "part_letter"]
+__all__ += ["schemas_in", "stray_letter"]
 
 log = logging.getLogger(__name__)
 
@@ -143,29 +133,30 @@ def mail_of(data: bytes, source: Source, peer: str, format: str = "") -> Mail:
     except Exception as e:  # a fault of ours: the bytes are kept, and a person looks
         log.error("channel %s: a body of format %s could not be read", source.channel, format or "unknown")
         row = Decision("not-readable", "reject", "garbage")
-        return Mail([_letter(data, source, peer, format, None, row, f"internal error, {type(e).__name__}")])
+        return Mail([letter_of(data, source, peer, format, None, row, f"internal error, {type(e).__name__}")])
 
 
 def _mail_of(data: bytes, source: Source, peer: str, format: str) -> Mail:
     settings = source.rules.settings
     if not any(t.format == format for t in settings.others):
-        return Mail([_letter(data, source, peer, format, None, decide(settings, format, None))])
-    if format == "x12":
-        return _x12(data, source, peer)
-    if format == "xdm":
-        return _package(data, source, peer)
-    if format == "ncpdp":
-        return _script(data, source, peer)
+        return Mail([letter_of(data, source, peer, format, None, decide(settings, format, None))])
+    reader = {"x12": _x12, "xdm": _package, "ncpdp": _script}.get(format)
+    if reader is not None:
+        return reader(data, source, peer)
+    if format == "fhir":
+        from engine.listeners.fhir_mail import fhir_mail  # it makes Mail, too
+
+        return fhir_mail(data, source, peer)
     facts: Facts | None = None
     why = ""
     try:
         facts = of_cda(cda.parse(data))
     except FormatError as e:
         why = str(e)
-    return Mail([_letter(data, source, peer, format, facts, decide(settings, format, facts), why)])
+    return Mail([letter_of(data, source, peer, format, facts, decide(settings, format, facts), why)])
 
 
-def _letter(
+def letter_of(
     body: bytes,
     source: Source,
     peer: str,
@@ -175,6 +166,7 @@ def _letter(
     why: str = "",
     note: str = "",
 ) -> Letter:
+    """Write down one body, or a part of it."""
     said = "; ".join(t for t in (decision.row if decision.row != "good" else "", why, note) if t)
     if facts is None:
         entry = NewEntry(source.channel, body, now_ms(), source.sender, peer, kind=decision.kind, reason=said)
@@ -207,7 +199,7 @@ def _package(data: bytes, source: Source, peer: str) -> Mail:
         package = xdm.read_package(data)
     except FormatError as e:
         decision = decide(source.rules.settings, "xdm", None)
-        return Mail([_letter(data, source, peer, "xdm", None, decision, str(e))])
+        return Mail([letter_of(data, source, peer, "xdm", None, decision, str(e))])
     facts = Facts(
         "xdm", "", package.id[:200], package.source, {"source": package.source}, package.keys, package.words
     )
@@ -216,7 +208,7 @@ def _package(data: bytes, source: Source, peer: str) -> Mail:
     if package.empty:
         outer = Decision("empty-package", "reject", "refused")
         why = "; ".join(dict.fromkeys((*package.problems, *(d.problem for d in package.documents))))
-    letters = [_letter(data, source, peer, "xdm", facts, outer, why)]
+    letters = [letter_of(data, source, peer, "xdm", facts, outer, why)]
     for n, document in enumerate(package.documents, 1):
         if not document.is_cda or document.problem:
             continue  # the package itself is worked on for these
@@ -230,7 +222,7 @@ def _package(data: bytes, source: Source, peer: str) -> Mail:
         if inner is not None and document.other_patient(inner.keys) == "other":
             row = Decision("other-patient", "reject", "refused")
         note = f"document {n} of a package"
-        letters.append(_letter(document.data, source, peer, "cda", inner, row, why, note))
+        letters.append(letter_of(document.data, source, peer, "cda", inner, row, why, note))
     return Mail(letters)
 
 
@@ -257,7 +249,7 @@ def _x12(data: bytes, source: Source, peer: str) -> Mail:
         else:
             letters.append(stray_letter(item, source, peer))
     if not letters:
-        letters = [_letter(data, source, peer, "x12", None, decide(settings, "x12", None))]
+        letters = [letter_of(data, source, peer, "x12", None, decide(settings, "x12", None))]
 
     def reply(mail: Mail, accepted: list[Accepted | None], now: int) -> Answer:
         first = next((a.id for a in accepted if a is not None), 0)
@@ -278,12 +270,12 @@ def part_letter(part: Part, source: Source, peer: str, whole: Interchange | None
     try:
         facts = of_segments(part.segments, part.set, part.n)
     except FormatError as e:
-        return _letter(part.body, source, peer, "x12", None, decide(settings, "x12", None), str(e), note)
+        return letter_of(part.body, source, peer, "x12", None, decide(settings, "x12", None), str(e), note)
     decision = decide(settings, "x12", facts)
     why = _rejected(part.transaction, whole) if decision.row == "good" else ""
     if why:
         decision = Decision("rejected", "reject", "refused")
-    return _letter(part.body, source, peer, "x12", facts, decision, why, note)
+    return letter_of(part.body, source, peer, "x12", facts, decision, why, note)
 
 
 def _rejected(transaction: Transaction | None, whole: Interchange | None) -> str:
@@ -305,7 +297,7 @@ def _rejected(transaction: Transaction | None, whole: Interchange | None) -> str
 def stray_letter(item: Stray, source: Source, peer: str) -> Letter:
     """Write down text that belongs to no interchange."""
     decision = Decision("not-readable", "reject", "garbage")
-    return _letter(item.body, source, peer, "x12", None, decision, "it belongs to no interchange")
+    return letter_of(item.body, source, peer, "x12", None, decision, "it belongs to no interchange")
 
 
 def answer_x12(received: Sequence[Received], settings: AckSettings, number: int, now: int) -> bytes:
@@ -384,7 +376,7 @@ def _script(data: bytes, source: Source, peer: str) -> Mail:
         said = why or ROWS[decision.row]
         return Answer(200, error(script, number, sent, "900", how.description_code, said), "application/xml")
 
-    return Mail([_letter(data, source, peer, "ncpdp", facts, decision, why)], reply)
+    return Mail([letter_of(data, source, peer, "ncpdp", facts, decision, why)], reply)
 
 
 def _plain(letters: Iterable[Letter], accepted: list[Accepted | None]) -> Answer:

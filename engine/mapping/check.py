@@ -23,6 +23,7 @@ from engine.mapping.checkrows import check_map
 from engine.mapping.checksites import check_changes
 from engine.mapping.checktree import check_paths
 from engine.mapping.checkx12 import check_x12
+from engine.mapping.fhir.rules import FhirRules, check_rules
 from engine.mapping.locate import locate
 from engine.mapping.model import Locate, MapDef, Row
 from engine.mapping.project import Maps, SiteProgram
@@ -48,12 +49,22 @@ def check_other(maps: Maps) -> list[Finding]:
     found += _test_names(maps)
     if maps.language.format == "x12":
         found += check_x12(maps)
+    if maps.language.format == "fhir":
+        return found + list(_rules(maps))
     if maps.language.format in ("cda", "dicom"):
         found += check_paths(maps)
     found += _compiled(program, maps.maps, maps.messages, found)
     for site in maps.sites.values():
         found += _site(site, maps, found)
     return found
+
+
+def _rules(maps: Maps) -> Iterator[Finding]:
+    """Check the rules for FHIR that comes in: tables and elements that they name."""
+    for rules in maps.messages.values():
+        if isinstance(rules, FhirRules):
+            for place, what, remedy in check_rules(rules, maps.terminology.tables):
+                yield finding("M19", place, what, remedy)
 
 
 def check_file(maps: Maps, file: str) -> list[Finding]:

@@ -18,6 +18,8 @@ from engine.kernel.uncollected import uncollected
 from engine.mapping import traced
 from engine.mapping.arrived import Arrived
 from engine.mapping.build import Built, MessagePlan
+from engine.mapping.fhir.rules import FhirRules
+from engine.mapping.fhir.run import rules_in
 from engine.mapping.from_cda import Later
 from engine.mapping.lineage import Report, ignored_by, report
 from engine.mapping.pieces import Piece, pieces
@@ -140,9 +142,17 @@ def map_arrived(
     """Map a document or transaction set with the fast program, as `map_message` does a message."""
     plan = _plan(arrived, program, map_)
     x = (run or arrived.run)(arrived, program.sender(arrived.authority), program.tables, {}, identify)
-    built = plan.build(arrived.scope, x, entry_key)
+    built = _built(arrived, plan, x, entry_key)
     program.quantities.add(built)
     return built
+
+
+def _built(arrived: Arrived, plan: MessagePlan | FhirRules, x: Any, entry_key: str) -> Built:
+    """Make the drafts: by the lines of a message map, or by the rules of what is FHIR already."""
+    if isinstance(plan, FhirRules):
+        made: Built = x.build(plan, entry_key)
+        return made
+    return plan.build(arrived.scope, x, entry_key)
 
 
 @uncollected()
@@ -161,8 +171,9 @@ def trace_arrived(
     plan = _plan(arrived, program, map_)
     x = kind(arrived, program.sender(arrived.authority), program.tables, {}, identify)
     seen = watch(x, program.program.rows)
-    built = plan.build(arrived.scope, x, entry_key)
-    found = arrived.report(built, x, program.program.rows, program.resolved, plan.message)
+    built = _built(arrived, plan, x, entry_key)
+    message = plan if isinstance(plan, FhirRules) else plan.message
+    found = arrived.report(built, x, program.program.rows, program.resolved, message)
     for d in built.drafts:
         d.body = traced.plain(d.body)
         d.keys = tuple((str(s), str(v)) for s, v in d.keys)
@@ -178,11 +189,14 @@ def trace_pieces(
     arrived = cda_arrived(document, later)
     program = maps.program(site or maps.site_for(arrived.headers).name, trace=True)
     plan = _plan(arrived, program, "")
+    assert not isinstance(plan, FhirRules)
     x = TracedTreeRun(arrived, program.sender(arrived.authority), program.tables, {}, identify)
     return x, program.revision, pieces(arrived, later, plan, x, entry_key, program.resolved)
 
 
-def _plan(arrived: Arrived, program: SiteProgram, map_: str) -> MessagePlan:
+def _plan(arrived: Arrived, program: SiteProgram, map_: str) -> MessagePlan | FhirRules:
+    if arrived.format == "fhir":
+        return rules_in(program.maps.messages, map_)
     if map_:
         return program.plan(map_)
     for kind in arrived.kinds:

@@ -16,6 +16,7 @@ from engine.kernel.yamlfile import Map, loads, text_of
 from engine.mapping import conditions
 from engine.mapping import types as T
 from engine.mapping.dicom_values import FUNCTIONS
+from engine.mapping.fhir.rules import read_rules
 from engine.mapping.model import MapDef, MessageDef
 from engine.mapping.read import Parse, read_map
 from engine.mapping.readmessage import read_message
@@ -49,6 +50,7 @@ LANGUAGES = {
         Language("cda", "cda", tree=True, parse=parse_tree),
         Language("ncpdp", "ncpdp", tree=True, parse=parse_tree),
         Language("dicom", "dicom", tree=True, parse=parse_tree),
+        Language("fhir", "fhir", tree=True, parse=parse_tree),
     )
 }
 """By format; the format's own names stand in docs/analysts/ways-in.md."""
@@ -65,6 +67,8 @@ def read_text(text: str, shown: str, language: Language) -> MapDef | MessageDef:
     data = loads(text, shown)
     if not isinstance(data, Map) or "map" not in data:
         raise MapError("is not a map", where=shown, remedy="start the file with map: NAME")
+    if language.format == "fhir":
+        return read_rules(data, shown)
     if "resources" in data:
         return read_message(data, shown, "standard", language.parse)
     return read_map(data, shown, "standard", T.has_child, language.parse)

@@ -179,7 +179,9 @@ class Quantities:
 
 def _unit_of(node: Node) -> str:
     s = node.segment
-    return f"{s.name}[{s.n}]-6" if s is not None else "OBX-6"
+    if s is None:
+        return str(getattr(node, "where", "OBX-6"))  # FHIR has no segments
+    return f"{s.name}[{s.n}]-6"
 
 
 def _loinc(o: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from engine.mapping.readtests import read_tests
 
 __all__ = ["FORMATS", "Site", "Sites", "authority_of_site", "read_site", "read_sites"]
 
-FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "dicom")
+FORMATS = ("hl7v2", "x12", "cda", "ncpdp", "dicom", "fhir")
 """What a site's messages may be; SCRIPT goes by the name of its standard's body."""
 
 SITE_WORDS = {

@@ -20,6 +20,7 @@ from engine.formats.xml.read import read_xml
 from engine.kernel.errors import HubError
 from engine.mapping import from_cda
 from engine.mapping.arrived import Arrived
+from engine.mapping.build import MessagePlan
 from engine.mapping.convert import _plan, unkeyed
 from engine.mapping.model import MapDef, TestDef
 from engine.mapping.project import SiteProgram
@@ -86,6 +87,7 @@ def run_document(program: SiteProgram, test: TestDef, trace: bool) -> tuple[Any,
     plan = _plan(arrived, program, test.map if test.map in program.maps.messages else "")
     kind = arrived.traced_run if trace else arrived.run
     x = kind(arrived, program.sender(arrived.authority), program.tables, {}, unkeyed)
+    assert isinstance(plan, MessagePlan)
     return x, plan.build(arrived.scope, x, "test")
 
 

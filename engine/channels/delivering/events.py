@@ -43,6 +43,7 @@ _BY_TYPE = {
     "x12": "claim.received",
     "ncpdp": "prescription.received",
     "dicom": "imaging.received",
+    "fhir": "resources.received",
 }
 """By the type of message, where it alone says what happened."""
 

@@ -7,6 +7,7 @@ any size costs a page no more than its first part: what is beyond `WHOLE` is sho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -245,6 +246,9 @@ def _branches(leaves: list[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
 
 def _above(place: str) -> str:
     """Name what a leaf is shown under: the root for what stands right below it, else its branch."""
+    if "/" not in place:  # FHIR: under its entry, else under the resource
+        inside = re.match(r"Bundle\.entry\[\d+\](\.resource)?", place)
+        return inside[0] if inside else place.partition(".")[0]
     steps = place.split("/")
     return "/".join(steps[:2] if len(steps) <= 4 else steps[: min(5, len(steps) - 1)])
 
@@ -252,7 +256,7 @@ def _above(place: str) -> str:
 def _branch(name: str, leaves: list[Any]) -> Segment:
     fields = []
     for number, leaf in enumerate(leaves, 1):
-        inside = leaf.place.removeprefix(f"{name}/")
+        inside = leaf.place.removeprefix(name).lstrip("/.")
         value = _value(leaf.place, inside, leaf.value, line=leaf.line)
         fields.append(Field(leaf.place, number, inside, "", -1, -1, (value,)))
     return Segment(name, "", -1, -1, tuple(fields))

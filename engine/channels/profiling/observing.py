@@ -32,7 +32,7 @@ from engine.formats.hl7v2.parse import HEADERS, Message, Segment
 __all__ = ["observe", "type_name", "type_of"]
 
 _TYPE = re.compile(r"[A-Z0-9]{3}(\^[A-Z0-9]{1,3})?").fullmatch
-_OTHER = re.compile(r"(x12|cda|ncpdp|dicom|xdm)( [A-Za-z0-9_ -]{1,30})?").fullmatch
+_OTHER = re.compile(r"(x12|cda|ncpdp|dicom|xdm|fhir)( [A-Za-z0-9_ -]{1,30})?").fullmatch
 _VERSION = re.compile(r"\d(\.\d{1,2}){1,2}").fullmatch
 _LONGEST_CODE, _LONGEST_TEXT = 64, 80
 _USUAL = "2.5.1"

@@ -30,6 +30,7 @@ _SUFFIX = {
     "ncpdp": "xml",
     "dicom": "dcm",
     "xdm": "zip",
+    "fhir": "json",
 }
 
 
