@@ -65,7 +65,7 @@ def of_fhir(posted: Posted, base: str = "") -> Facts:
         "fhir",
         posted.kind[:30],
         control,
-        posted.headers.get("endpoint") or posted.headers.get("source", ""),
+        base or posted.headers.get("endpoint") or posted.headers.get("source", ""),
         posted.headers,
         tuple(keys) if len(keys) <= MOST_KEYS else (),
         tuple(words)[:MOST_WORDS],

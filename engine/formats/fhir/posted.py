@@ -148,7 +148,7 @@ def asks_of(value: Mapping[str, Any]) -> tuple[Ask, ...]:
     if value["resourceType"] != "Bundle":
         return (Ask(-1, value),)
     type_ = value.get("type")
-    if type_ not in BUNDLES:
+    if not isinstance(type_, str) or type_ not in BUNDLES:
         known = type_ if isinstance(type_, str) and re.fullmatch(r"[a-z-]{1,30}", type_) else "none"
         raise FormatError(
             f"a Bundle of type {known} is not taken",

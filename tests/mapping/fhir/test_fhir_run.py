@@ -1,0 +1,349 @@
+"""FHIR becomes drafts: who is who, references, codes, units; and no value is without its account."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.formats.fhir.posted import parse
+from engine.kernel.errors import FormatError, MapError
+from engine.mapping.build import Built
+from engine.mapping.convert import Conversion, map_arrived, trace_arrived, unkeyed
+from engine.mapping.fhir.arrived import fhir_arrived
+from engine.mapping.fhir.identity import Incoming
+from engine.mapping.fhir.rules import check_rules
+from engine.mapping.languages import LANGUAGES, read_text
+from engine.mapping.project import Maps
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = sorted((ROOT / "sample_messages/fhir").glob("*.json"))
+BASE = "https://gateway.example/fhir"
+UCUM = "http://unitsofmeasure.org"
+Json = dict[str, Any]
+
+
+@cache
+def maps() -> Maps:
+    return Maps.open(ROOT).of("fhir")
+
+
+def arrived(body: Json | bytes, **incoming: Any) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return fhir_arrived(parse(data), Incoming(**{"base": BASE, **incoming}), "test")
+
+
+def made(body: Json | bytes, rules: str = "", **incoming: Any) -> Built:
+    return map_arrived(arrived(body, **incoming), maps().program("standard"), unkeyed, "entry", map_=rules)
+
+
+def traced(body: Json | bytes, rules: str = "", **incoming: Any) -> Conversion:
+    return trace_arrived(arrived(body, **incoming), maps(), "standard", "entry", map_=rules)
+
+
+def observation(**more: Any) -> Json:
+    return {"resourceType": "Observation", "status": "final", "code": {"text": "x"}} | more
+
+
+def transaction(*entries: Json) -> Json:
+    return {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+
+
+@pytest.mark.parametrize("rules", ["", "DEVICES"])
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem)
+def test_every_value_of_the_samples_went_somewhere_or_says_why_not(path: Path, rules: str) -> None:
+    body = path.read_bytes()
+    done = traced(body, rules)
+    told = [m.source for m in done.report.mapped] + [u.source for u in done.report.unmapped]
+    assert set(told) == {leaf.place for leaf in parse(body).leaves()}
+    assert not [u for u in done.report.unmapped if u.state == "not mapped"]
+    assert done.built.held is None
+
+
+@pytest.mark.parametrize("rules", ["", "DEVICES"])
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem)
+def test_the_traced_twin_makes_the_same(path: Path, rules: str) -> None:
+    fast, slow = made(path.read_bytes(), rules), traced(path.read_bytes(), rules).built
+    assert [(d.id, d.keys, d.write, d.body) for d in fast.drafts] == [
+        (d.id, d.keys, d.write, d.body) for d in slow.drafts
+    ]
+    assert (fast.flags, fast.gaps) == (slow.flags, slow.gaps)
+
+
+def test_what_is_sent_is_what_is_kept() -> None:
+    body = observation(
+        valueQuantity={"value": 4.10, "unit": "mmol/L", "system": UCUM, "code": "mmol/L"},
+        extension=[{"url": "https://a.example/x", "valueCode": "y"}],
+        _status={"extension": [{"url": "https://a.example/z", "valueBoolean": True}]},
+        modifierExtension=[{"url": "https://a.example/m", "valueString": "not"}],
+        contained=[{"resourceType": "Device", "id": "d", "note": [{"text": "own"}]}],
+        device={"reference": "#d"},
+        meta={"profile": ["https://a.example/p"], "security": [{"system": "https://s", "code": "R"}]},
+    )
+    (draft,) = made(json.dumps(body).replace("4.1,", "4.10,").encode()).drafts
+    assert str(draft.body["valueQuantity"]["value"]) == "4.10"
+    body["valueQuantity"]["value"] = Decimal("4.10")
+    assert draft.body == body
+
+
+@pytest.mark.parametrize(
+    ("resource", "keys"),
+    [
+        ({"identifier": [{"system": "a:b", "value": "1"}]}, [("a:b", "1")]),
+        ({"id": "p1"}, [(f"{BASE}/Patient", "p1")]),
+        ({"id": "p1", "identifier": [{"value": "1"}]}, [(f"{BASE}/Patient", "p1")]),
+        (
+            {"id": "p1", "identifier": [{"system": "a:b", "value": "1"}]},
+            [("a:b", "1"), (f"{BASE}/Patient", "p1")],
+        ),
+        (
+            {"identifier": [{"system": "a:b", "value": "1", "use": "old"}, {"system": "a:c", "value": "2"}]},
+            [("a:c", "2")],
+        ),
+        (
+            {
+                "identifier": [
+                    {"system": "http://hl7.org/fhir/sid/us-ssn", "value": "078-05-1120"},
+                    {"system": "urn:oid:2.16.840.1.113883.4.1", "value": "078-05-1120"},
+                    {"system": "a:c", "value": "2"},
+                ]
+            },
+            [("a:c", "2")],
+        ),
+        (
+            {
+                "identifier": [
+                    {"system": "a:b", "value": "1"},
+                    {"type": {"coding": [{"code": "MR"}]}, "system": "a:c", "value": "2"},
+                ]
+            },
+            [("a:c", "2")],
+        ),
+    ],
+)
+def test_a_patient_is_known_by_the_number_that_decides(resource: Json, keys: list[tuple[str, str]]) -> None:
+    (draft,) = made({"resourceType": "Patient"} | resource).drafts
+    assert list(draft.keys) == keys and draft.write == "merge"
+    numbers = [(i.get("system"), i["value"]) for i in draft.body["identifier"]]
+    assert "id" not in draft.body and keys[-1] in numbers
+
+
+def test_the_channel_says_which_numbers_decide() -> None:
+    body = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "a:b", "value": "1"}, {"system": "a:c", "value": "2"}],
+    }
+    assert made(body, patients="a:c").drafts[0].keys == (("a:c", "2"),)
+    assert made(body, patients="a:d").held is not None
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["urn:uuid:p", "Patient/p1", f"{BASE}/Patient/p1", "Patient?identifier=a:b|1", "Patient/p1/_history/3"],
+)
+def test_a_reference_finds_what_the_bundle_holds_however_it_is_called(reference: str) -> None:
+    patient = {"resourceType": "Patient", "id": "p1", "identifier": [{"system": "a:b", "value": "1"}]}
+    body = transaction(
+        {
+            "resource": observation(subject={"reference": reference}),
+            "request": {"method": "POST", "url": "Observation"},
+        },
+        {"fullUrl": "urn:uuid:p", "resource": patient, "request": {"method": "PUT", "url": "Patient/p1"}},
+    )
+    one, who = made(body).drafts
+    assert one.body["subject"] == {"reference": f"urn:uuid:{who.id}"}
+
+
+@pytest.mark.parametrize(
+    ("said", "becomes"),
+    [
+        (
+            {"reference": "Device/d"},
+            {"type": "Device", "identifier": {"system": f"{BASE}/Device", "value": "d"}},
+        ),
+        (
+            {"reference": "https://o.example/r4/Device/d", "display": "x"},
+            {
+                "type": "Device",
+                "identifier": {"system": "https://o.example/r4/Device", "value": "d"},
+                "display": "x",
+            },
+        ),
+        (
+            {"reference": "Device/d", "identifier": {"system": "a:b", "value": "9"}},
+            {"type": "Device", "identifier": {"system": "a:b", "value": "9"}},
+        ),
+        ({"identifier": {"system": "a:b", "value": "9"}}, {"identifier": {"system": "a:b", "value": "9"}}),
+        ({"display": "a watch"}, {"display": "a watch"}),
+        ({"reference": "https://a.example/page"}, {"reference": "https://a.example/page"}),
+    ],
+)
+def test_a_reference_to_what_is_elsewhere_names_it_by_its_number(said: Json, becomes: Json) -> None:
+    assert made(observation(device=said)).drafts[0].body["device"] == becomes
+
+
+def test_a_subject_by_number_alone_is_a_patient() -> None:
+    body = observation(subject={"identifier": {"system": "a:b", "value": "9"}})
+    assert made(body).drafts[0].body["subject"]["type"] == "Patient"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "code", "unit", "sent"),
+    [
+        ({"system": UCUM, "code": "mm[Hg]"}, "mm[Hg]", None, None),
+        ({"system": UCUM, "code": "mmHg", "unit": "mmHg"}, "mm[Hg]", "mmHg", "mmHg"),
+        ({"system": UCUM, "code": "beats"}, None, "beats", "beats"),
+        ({"unit": "mmHg"}, "mm[Hg]", "mmHg", None),
+        ({"unit": "of the house"}, None, "of the house", None),
+        ({"system": "urn:iso:std:iso:11073:10101", "code": "264864"}, "/min", "264864", "264864"),
+        ({"system": "https://units.example", "code": "q"}, "q", None, None),
+    ],
+)
+def test_units_are_ucum_or_words(
+    quantity: Json, code: str | None, unit: str | None, sent: str | None
+) -> None:
+    found = made(observation(valueQuantity={"value": 3} | quantity)).drafts[0].body["valueQuantity"]
+    assert found.get("code") == code and found.get("unit") == unit
+    as_sent = [e["valueCoding"]["code"] for e in found.get("extension", ())]
+    assert as_sent == ([sent] if sent else [])
+
+
+def test_oids_of_code_systems_are_said_as_the_hub_says_them() -> None:
+    code = {"coding": [{"system": "urn:oid:2.16.840.1.113883.6.1", "code": "8867-4"}]}
+    assert made(observation(code=code)).drafts[0].body["code"]["coding"][0]["system"] == "http://loinc.org"
+
+
+def test_what_a_device_measured_is_known_by_whom_what_and_when() -> None:
+    body = observation(effectiveDateTime="2026-05-01", subject={"reference": "Patient/p1"})
+    one = made(body, "DEVICES").drafts[0]
+    ((system, value),) = one.keys
+    assert system.endswith("/id/device-observation") and "p1" in value and "2026-05-01" in value
+    others = [
+        body | {"effectiveDateTime": "2026-05-02"},
+        body | {"subject": {"reference": "Patient/p2"}},
+        body | {"device": {"reference": "Device/2"}},
+        body | {"bodySite": {"text": "left arm"}},
+        body | {"code": {"text": "y"}},
+    ]
+    assert len({one.id, *(made(o, "DEVICES").drafts[0].id for o in others)}) == 6
+    assert made(body | {"status": "corrected"}, "DEVICES").drafts[0].id == one.id
+
+
+def test_a_member_of_a_panel_of_devices_is_found_in_the_bundle_and_later() -> None:
+    body = transaction(
+        {
+            "resource": observation(
+                id="panel", hasMember=[{"reference": "Observation/m1"}, {"reference": "Observation/m2"}]
+            ),
+            "request": {"method": "PUT", "url": "Observation/panel"},
+        },
+        {"resource": observation(id="m1"), "request": {"method": "PUT", "url": "Observation/m1"}},
+    )
+    panel, member = made(body, "DEVICES").drafts
+    here, later = panel.body["hasMember"]
+    assert here == {"reference": f"urn:uuid:{member.id}"}
+    other = made(observation(id="m2"), "DEVICES").drafts[0]
+    assert (later["identifier"]["system"], later["identifier"]["value"]) == other.keys[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("map: X\nfrom: cda\n", "from: is fhir here"),
+        ("map: X\nfrom: fhir\nobservations: mine\n", "observations: mine"),
+        ("map: X\nfrom: fhir\ncodes: {status: y}\n", "status is no element"),
+        ("map: X\nfrom: fhir\nrows: {}\n", "does not know the word 'rows'"),
+    ],
+)
+def test_rules_that_say_nothing_sensible_are_refused(text: str, what: str) -> None:
+    with pytest.raises(MapError) as e:
+        read_text(text, "mappings/fhir/rules/X.yaml", LANGUAGES["fhir"])
+    assert what in e.value.what and "X.yaml" in e.value.where
+
+
+def test_rules_name_tables_and_elements_that_exist_and_leave_out_what_may_be() -> None:
+    text = (
+        "map: X\nfrom: fhir\ncodes: {Observation.kode: t, Observation.status: t, Observation.code: none}\n"
+        "leave_out: [Observation.status, Observation.note]\n"
+    )
+    rules: Any = read_text(text, "X.yaml", LANGUAGES["fhir"])
+    found = list(check_rules(rules, {"t": 1}))
+    assert [what.split(":")[0] for _, what, _ in found] == ["codes", "codes", "codes", "leave_out"]
+    assert {place for place, _, _ in found} == {"X.yaml:3", "X.yaml:4"}
+
+
+def test_what_rules_leave_out_is_named_with_its_line(tmp_path: Path) -> None:
+    rules: Any = read_text("map: X\nfrom: fhir\nleave_out: [Observation.note]\n", "X.yaml", LANGUAGES["fhir"])
+    own = Maps(ROOT, maps().terminology, {}, {"RESOURCES": rules}, {}, "urn:hub:own", LANGUAGES["fhir"])
+    done = trace_arrived(arrived(observation(note=[{"text": "secret"}])), own, "standard", "entry")
+    assert "note" not in done.built.drafts[0].body
+    assert [(u.source, u.why) for u in done.report.unmapped] == [
+        ("Observation.note[0].text", "left out on purpose (X.yaml:3)")
+    ]
+
+
+SCALARS = st.text(max_size=8) | st.integers() | st.booleans() | st.none()
+VALUES = st.recursive(
+    SCALARS,
+    lambda v: (
+        st.lists(v, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "reference",
+                    "identifier",
+                    "system",
+                    "value",
+                    "code",
+                    "coding",
+                    "unit",
+                    "type",
+                    "extension",
+                    "url",
+                ]
+            ),
+            v,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+ELEMENTS = st.dictionaries(
+    st.sampled_from(
+        ["id", "meta", "identifier", "subject", "device", "code", "category", "valueQuantity", "component",
+         "contained", "effectiveDateTime", "bodySite", "hasMember", "implicitRules"]
+    ),
+    VALUES,
+    max_size=5,
+)  # fmt: skip
+
+
+@given(
+    ELEMENTS,
+    st.sampled_from(["Observation", "Patient", "DiagnosticReport"]),
+    st.sampled_from(["", "DEVICES"]),
+)
+@settings(max_examples=250, deadline=None)
+def test_any_content_makes_drafts_or_waits_and_every_value_has_its_account(
+    elements: Json, kind: str, rules: str
+) -> None:
+    body = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"resource": {"resourceType": kind} | elements}],
+    }
+    try:
+        fast = made(body, rules)
+    except FormatError:
+        return
+    done = traced(body, rules)
+    assert (fast.held is None) == (done.built.held is None)
+    assert [d.body for d in fast.drafts] == [d.body for d in done.built.drafts]
+    told = {m.source for m in done.report.mapped} | {u.source for u in done.report.unmapped}
+    assert told == {leaf.place for leaf in parse(json.dumps(body).encode()).leaves()}
