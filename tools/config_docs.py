@@ -70,7 +70,7 @@ from engine.kernel.web_settings import (  # noqa: E402
     RoleClaim,
     SignInSettings,
 )
-from engine.listeners.accepting import AckScript, AckX12  # noqa: E402
+from engine.listeners.accepting import AckScript, AckX12, FhirIn  # noqa: E402
 from engine.listeners.ack_rules import Accepts, AckSettings  # noqa: E402
 from engine.listeners.dicom_settings import (  # noqa: E402
     DicomPeer,
@@ -143,6 +143,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("A line of `accept:`", "", Accepts),
     ("X12, `acknowledge: {x12: ...}`", "acknowledge.x12.", AckX12),
     ("SCRIPT, `acknowledge: {script: ...}`", "acknowledge.script.", AckScript),
+    ("FHIR, `fhir: {...}`", "fhir.", FhirIn),
 )
 SET_BY_US = {(Config, "root"), (Config, "lines"), (Config, "literal_key")} | {
     (AckSettings, name) for name in ("others", "v2", "x12", "script")

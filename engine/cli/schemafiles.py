@@ -72,7 +72,8 @@ def channel_schema(maps: Maps) -> dict[str, Any]:
         "within": _said("so long a message is remembered, e.g. 7 days; or ever", type="string"),
         "then": {"enum": ["skip", "flag"]},
     }
-    offered = [{"enum": ["by type", *sorted(maps.messages)]}, {"type": "string"}]
+    known_maps = {*maps.messages, *maps.of("fhir").messages}
+    offered = [{"enum": ["by type", *sorted(known_maps)]}, {"type": "string"}]
     step = {
         "decode": {"enum": ["hl7v2"]},
         "map": {"anyOf": [*offered, _said("by: MSH-21, a line a profile, else:", type="object")]},

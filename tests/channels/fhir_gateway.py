@@ -28,7 +28,7 @@ class Gateway:
         (root / "channels").mkdir()
         shipped = (HERE / "channels" / "wearables.yaml").read_text()
         (root / "channels" / "wearables.yaml").write_text(shipped)
-        partner = shipped.replace("channel: wearables", "channel: partner").replace("8461", "8462")
+        partner = shipped.replace("channel: wearables", "channel: partner").replace("2604", "2605")
         partner = partner.replace("DEVICES", "by type").replace("Observation|Device|Patient|", "")
         partner = partner.replace("accept: [fhir transaction|batch|collection|message]", "accept: [fhir]")
         (root / "channels" / "partner.yaml").write_text(partner + fhir)

@@ -202,6 +202,7 @@ def test_blocks_of_yaml_say_what_they_are() -> None:
         "yaml channel-test",
         "yaml config",
         "yaml destinations",
+        "yaml fhir-rules",
         "yaml map",
         "yaml message",
         "yaml partner",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -347,3 +348,11 @@ def test_any_content_makes_drafts_or_waits_and_every_value_has_its_account(
     assert [d.body for d in fast.drafts] == [d.body for d in done.built.drafts]
     told = {m.source for m in done.report.mapped} | {u.source for u in done.report.unmapped}
     assert told == {leaf.place for leaf in parse(json.dumps(body).encode()).leaves()}
+
+
+def test_the_rules_on_the_page_of_the_documentation_can_be_used() -> None:
+    page = (ROOT / "docs/analysts/fhir-in.md").read_text()
+    (text,) = re.findall(r"```yaml fhir-rules\n(.*?)```", page, re.S)
+    rules: Any = read_text(text, "HOUSE_LAB.yaml", LANGUAGES["fhir"])
+    assert not list(check_rules(rules, maps().terminology.tables))
+    assert not rules.devices and rules.tables("Observation.code")
