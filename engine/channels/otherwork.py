@@ -108,7 +108,7 @@ def fill_other(pipeline: Pipeline, out: Work, entry: Entry, channel: Channel, fo
     if isinstance(read.document, Script):
         mark_known(found)
         mark_fills(read.document, found)
-    if isinstance(read.document, Document):
+    if isinstance(read.document, (Document, Posted)):
         found += superseding(found, pipeline.identify)
     when = told_of(read, program.sender("").zone)
     for draft in found:

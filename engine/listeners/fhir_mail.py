@@ -24,6 +24,7 @@ from engine.listeners.entries import Source
 from engine.listeners.fhir_door import MEDIA, Asked, outcome, written
 from engine.listeners.mail import ROWS, Answer, Letter, Mail, decide, letter_of, mail_of
 from engine.mapping.fhir.asking import not_followed
+from engine.mapping.fhir.documents import named_binaries
 
 __all__ = ["fhir_mail", "mail_asked"]
 
@@ -68,8 +69,9 @@ def fhir_mail(data: bytes, source: Source, peer: str, asked: Asked | None = None
 
 def _refused(posted: Posted, deletes: bool, asked: Asked | None) -> str:
     """Say why nothing of a body is done; "" where it is."""
+    named = named_binaries(posted.asks)
     for ask in posted.asks:
-        problem = not_followed(ask, deletes)
+        problem = not_followed(ask, deletes, named)
         if problem is not None:
             return f"{problem.text} ({problem.where})"
     if asked is not None and asked.type:

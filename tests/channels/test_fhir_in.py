@@ -218,3 +218,27 @@ def test_mrn_of_the_channel_decides_who_a_patient_is(gateway: Gateway) -> None:
     who = gateway.one("Patient")
     assert gateway.one("Observation")["subject"]["reference"] == f"Patient/{who['id']}"
     assert MRN in {i["system"] for i in who["identifier"]}
+
+
+def test_a_provided_document_is_one_and_supersedes_what_it_replaces(gateway: Gateway) -> None:
+    gateway.take(patient(), "partner")
+    assert gateway.take(sample("mhd_provide"), "partner").status == "done"
+    again = gateway.take(sample("mhd_provide") | {"id": "sent-again"}, "partner")
+    assert again.status == "done"
+    first = gateway.one("DocumentReference")
+    assert first["status"] == "current" and first["subject"]["reference"].startswith("Patient/")
+    (listed,) = gateway.all("List")
+    assert listed["entry"][0]["item"]["reference"] == f"DocumentReference/{first['id']}"
+    newer = sample("mhd_provide")
+    newer["entry"][0]["resource"]["identifier"][0]["value"] = "urn:oid:2.999.1.9.79"
+    reference = newer["entry"][1]["resource"]
+    old = reference["masterIdentifier"]
+    reference["masterIdentifier"] = {**old, "value": "urn:oid:2.999.1.9.80"}
+    reference["relatesTo"] = [{"code": "replaces", "target": {"identifier": old}}]
+    gateway.take(newer, "partner")
+    found = {d["masterIdentifier"]["value"][-2:]: d["status"] for d in gateway.all("DocumentReference")}
+    assert found == {"78": "superseded", "80": "current"}
+    gateway.take(sample("mhd_provide") | {"id": "late"}, "partner")
+    assert (
+        next(d for d in gateway.all("DocumentReference") if d["id"] == first["id"])["status"] == "superseded"
+    )

@@ -36,7 +36,7 @@ def rules(word: str = "fhir", **fhir: Any) -> AckSettings:
 
 
 def ask(
-    body: bytes, path: str = "/fhir", method: str = "POST", rules_: AckSettings | None = None, **headers: str
+    body: bytes, path: str = "/fhir", method: str = "POST", rules_: AckSettings | None = None, **headers: Any
 ) -> tuple[Bench, Client]:
     bench = Bench(rules_ or rules(), path="/fhir")
     bench.port.in_thread = defer.maybeDeferred
@@ -116,7 +116,8 @@ def test_the_same_bytes_again_are_one_entry() -> None:
         (b"<Observation xmlns='http://hl7.org/fhir'/>", "FHIR as XML is not read"),
         (b'{"resourceType": "Bundle", "type": "searchset"}', "searchset is not taken"),
         (b'{"resourceType": "Obversation"}', "no type of FHIR R4"),
-        (b'{"resourceType": "Binary"}', "says nothing of anybody"),
+        (b'{"resourceType": "Binary"}', "no document of the Bundle names this Binary"),
+        (b'{"resourceType": "Parameters"}', "says nothing of anybody"),
         (MONITOR.replace(b'"PUT"', b'"PATCH"'), "no PATCH: send the resource whole (Bundle.entry[1])"),
         (MONITOR.replace(b'"PUT"', b'"DELETE"'), "no DELETE"),
         (MONITOR.replace(b'"PUT"', b'"GET"'), "nothing is read here"),
@@ -149,7 +150,7 @@ def test_what_is_no_fhir_or_asks_for_more_is_kept_and_told(body: bytes, says: st
     ],
 )
 def test_other_addresses_and_conditions_are_refused_and_nothing_is_kept(
-    path: str, method: str, headers: dict[str, str], status: int
+    path: str, method: str, headers: dict[str, Any], status: int
 ) -> None:
     bench, client = ask(PULSE, path, method, **headers)
     assert outcome(client)[:2] == (status, "error") and not bench.journal.entries

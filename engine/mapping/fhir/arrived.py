@@ -15,7 +15,8 @@ from engine.formats.hl7v2.delims import Delims
 from engine.mapping.arrived import NO_DELIMS
 from engine.mapping.build import Built
 from engine.mapping.fhir.identity import Incoming
-from engine.mapping.fhir.run import FhirRun, TracedFhirRun
+from engine.mapping.fhir.run import FhirRun
+from engine.mapping.fhir.twin import TracedFhirRun
 from engine.mapping.lineage import NOWHERE, Mapped, Report, Unmapped, names_of, walk_values
 from engine.mapping.model import Place
 
@@ -97,6 +98,8 @@ def _why(place: str, reasons: Mapping[str, tuple[str, str]], bundle: bool) -> tu
         for part, why, state in _ENVELOPE:
             if part in place or place.endswith(part):
                 return why, state
+        if place.startswith("Bundle.meta."):
+            return _WHOLE[0], "ignored"
         return _OF_BUNDLE.get(place.removeprefix("Bundle."), _WHOLE)
     name = place.rpartition(".")[2]
     if name == "id":

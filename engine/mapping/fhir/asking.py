@@ -16,8 +16,8 @@ NOT_KEPT = frozenset({"Binary", "OperationOutcome", "Parameters"})
 """Types that say nothing of anybody by themselves."""
 
 
-def not_followed(ask: Ask, deletes: bool) -> Problem | None:
-    """Say why what an entry asks for is not done."""
+def not_followed(ask: Ask, deletes: bool, named: frozenset[str] = frozenset()) -> Problem | None:
+    """Say why what an entry asks for is not done; `named`: the Binaries that documents of the Bundle name."""
     if ask.type not in definitions.resource_types():
         return Problem("unknown-type", ask.place, "it is no type of FHIR R4")
     if ask.condition:
@@ -33,6 +33,10 @@ def not_followed(ask: Ask, deletes: bool) -> Problem | None:
         if "?" in ask.url or ask.url.strip("/").count("/") != 1:
             return Problem("delete-not-followed", f"{ask.at}.request.url", "it names no one resource")
         return None
+    if ask.type == "Binary" and ask.resource is not None:
+        if named & {ask.full_url, f"Binary/{ask.resource.get('id')}"}:
+            return None
+        return Problem("not-kept", ask.place, "no document of the Bundle names this Binary")
     if ask.type in NOT_KEPT:
         return Problem("not-kept", ask.place, f"a {ask.type} says nothing of anybody by itself")
     return None

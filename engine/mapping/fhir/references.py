@@ -9,6 +9,7 @@ http.html#trules (conditional references).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine.fhir import definitions
@@ -19,6 +20,8 @@ from engine.mapping.fhir.identity import DEVICE_OBSERVATION, Known, joined
 
 __all__ = ["References", "device_key"]
 
+_OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+"""Ids that the hub gives are keyed hashes (engine.fhir.ids): nobody else's have their form by intention."""
 _PATIENTS = frozenset({"subject", "patient", "beneficiary", "for"})
 
 
@@ -114,7 +117,7 @@ class References:
         if not kind:
             return None
         found = self.by_id.get((server or known.server or self.base, kind, own))
-        if found is None and not server:  # an entry without an address of a server says `Type/id` all the same
+        if found is None and not server:  # an entry without an address says `Type/id` all the same
             every = list(self.by_name.get((kind, own), {}).values())
             found = every[0] if len(every) == 1 else None
         return found
@@ -144,6 +147,8 @@ class References:
         if kind not in definitions.resource_types():
             self.hold("reference-not-found", f"{at}.reference", "it is no type of FHIR R4")
             return
+        if not server and _OURS(own):
+            return  # an id of the hub, as it was read at /fhir
         base = server or known.server or self.base
         if self.devices and kind == "Observation":
             key = device_key(self.sender.own, "id", base, own)

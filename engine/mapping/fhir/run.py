@@ -3,7 +3,7 @@ a draft with its numbers, references, codes and units put right.
 
 In: a `FhirArrived`, the sender's settings, code tables, rules. Out: `Built`. Everything that was sent is in
 the drafts as it was sent, but for what docs/analysts/fhir-in.md names; `FhirRun.reasons` says what reached
-nothing and why. `TracedFhirRun` is the twin: its values remember the place they came from. FHIR R4
+nothing and why; the twin of it is in twin.py. FHIR R4
 http.html#transaction, bundle.html, messaging.html.
 """
 
@@ -14,20 +14,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from engine.fhir import definitions
-from engine.formats.fhir.posted import Ask, asks_of, name_of
+from engine.formats.fhir.posted import Ask
 from engine.kernel.errors import MapError
 from engine.kernel.message import Draft, Flag, Gap, Identity, Told
 from engine.mapping.build import Built
 from engine.mapping.fhir.asking import not_followed
 from engine.mapping.fhir.codes import Codes, is_coding, is_identifier, is_quantity
 from engine.mapping.fhir.devices import categories, parts_of
+from engine.mapping.fhir.documents import attachments, binaries_of, checked, named_binaries
 from engine.mapping.fhir.identity import Incoming, Known, Problem, joined, known_by, owned
 from engine.mapping.fhir.references import References, device_key
 from engine.mapping.fhir.rules import STANDARD, FhirRules
 from engine.mapping.model import Place
-from engine.mapping.traced import sources_of, traced
 
-__all__ = ["FhirRun", "TracedFhirRun", "rules_in", "told_at"]
+__all__ = ["FhirRun", "rules_in", "told_at"]
 
 _IN_ERROR = {
     "AllergyIntolerance": "verificationStatus",
@@ -87,6 +87,7 @@ class FhirRun(Codes, References):
         self.reasons: dict[str, tuple[str, str]] = {}  # place, or what it begins with -> why, state
         self.rows: list[Place] = []
         self.devices = False
+        self.binaries: dict[str, Ask] = {}
 
     # -- notes -------------------------------------------------------------------------------------------
 
@@ -124,10 +125,15 @@ class FhirRun(Codes, References):
     def _known(self) -> list[_Known]:
         """Find out who every resource is, before any of them is read: references may go forward."""
         found: list[_Known] = []
-        for ask in self.asks():
-            problem = not_followed(ask, self.incoming.deletes)
+        asks = self.asks()
+        named = named_binaries(asks)
+        self.binaries = binaries_of(asks)
+        for ask in asks:
+            problem = not_followed(ask, self.incoming.deletes, named)
             if problem is not None:
                 self.hold(*problem)
+            elif ask.type == "Binary":
+                self.reasons[ask.place] = ("the document that names it has its bytes", "decides")
             else:
                 known = known_by(ask, self.incoming, self.base, self.authority_of)
                 if isinstance(known, Problem):
@@ -177,6 +183,8 @@ class FhirRun(Codes, References):
         if meta := self._meta(resource.get("meta"), ask):
             draft.body["meta"] = meta
         draft.told = _told(resource)
+        if ask.type == "DocumentReference":
+            self._documents(one)
         if ask.type == "Observation" and self.devices:
             self._measured(one)
         self._own_number(one)
@@ -221,6 +229,28 @@ class FhirRun(Codes, References):
         for name, why in _DROPPED_META.items():
             self.reasons[f"{ask.place}.meta.{name}"] = (why, "decides")
         return {k: v for k, v in meta.items() if k.lstrip("_") not in _DROPPED_META}
+
+    def _documents(self, one: _Known) -> None:
+        """Put the bytes of documents where their metadata are, and hold them against these."""
+        ask, _, draft = one
+        for n, attachment in attachments(draft.body):
+            at = f"{ask.place}.content[{n}].attachment"
+            binary = self.binaries.get(str(attachment.get("url")))
+            if binary is not None and binary.resource is not None and "data" in binary.resource:
+                data, kind = binary.resource["data"], binary.resource.get("contentType")
+                url = attachment.pop("url")
+                attachment["data"] = self.keep(str(data), data, url) if isinstance(data, str) else data
+                said = attachment.get("contentType", kind)
+                if said == kind and isinstance(kind, str):
+                    attachment["contentType"] = self.keep(str(kind), said, kind)
+                elif kind is not None:
+                    text = "the document has another media type than its metadata say"
+                    self.hold("document-type", f"{at}.contentType", text)
+            problem = checked(attachment, at)
+            if problem is not None:
+                self.hold(*problem)
+        if draft.body.get("status") == "current":
+            draft.weak = ("status",)  # once superseded it does not become current by being sent again
 
     def _own_number(self, one: _Known) -> None:
         """Keep the sender's own id among the numbers of a resource."""
@@ -306,41 +336,6 @@ class FhirRun(Codes, References):
         else:
             text = f"two entries are about the same {draft.type} and say different things"
             self.hold("duplicate-key", one.ask.place, text)
-
-
-class TracedFhirRun(FhirRun):
-    """The twin that remembers."""
-
-    tracing = True
-
-    def keep(self, value: Any, *sources: Any, place: Place | None = None) -> Any:
-        row = -1
-        if place is not None:
-            self.rows.append(place)
-            row = len(self.rows) - 1
-        return traced(value, sources_of(sources), row)
-
-    def asks(self) -> tuple[Ask, ...]:
-        value = self.arrived.document.value
-        return asks_of(_remembering(value, str(value["resourceType"])))
-
-
-class _Spot(str):
-    """A place of a value; a piece of a text is where the text is."""
-
-    __slots__ = ()
-
-    def below(self, index: int) -> _Spot:
-        """Return the place of a piece."""
-        return self
-
-
-def _remembering(value: Any, at: str) -> Any:
-    if isinstance(value, dict):
-        return {k: _remembering(v, f"{at}.{name_of(k, n)}") for n, (k, v) in enumerate(value.items())}
-    if isinstance(value, list):
-        return [_remembering(v, f"{at}[{n}]") for n, v in enumerate(value)]
-    return traced(value, (_Spot(at),), -1)
 
 
 def where_of(at: str, ask: Ask, element: str) -> str:

@@ -356,3 +356,53 @@ def test_the_rules_on_the_page_of_the_documentation_can_be_used() -> None:
     rules: Any = read_text(text, "HOUSE_LAB.yaml", LANGUAGES["fhir"])
     assert not list(check_rules(rules, maps().terminology.tables))
     assert not rules.devices and rules.tables("Observation.code")
+
+
+PROVIDED = (ROOT / "sample_messages/fhir/mhd_provide.json").read_text()
+
+
+def test_a_document_has_its_bytes_where_its_metadata_are() -> None:
+    done = traced(PROVIDED.encode())
+    (reference,) = [d for d in done.built.drafts if d.type == "DocumentReference"]
+    assert reference.keys == (("urn:ietf:rfc:3986", "urn:oid:2.999.1.9.78"),) and reference.weak == (
+        "status",
+    )
+    (content,) = reference.body["content"]
+    binary = json.loads(PROVIDED)["entry"][2]["resource"]
+    assert content["attachment"]["data"] == binary["data"] and "url" not in content["attachment"]
+    to = {m.source: m.target for m in done.report.mapped}
+    assert to["Bundle.entry[2].resource.data"] == "DocumentReference.content[0].attachment.data"
+    assert to["Bundle.entry[2].resource.contentType"] == "DocumentReference.content[0].attachment.contentType"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ('"size": 109', '"size": 1', "document-size"),
+        ('"hash": "', '"hash": "A', "document-hash"),
+        ('"data": "', '"data": "?', "document-damaged"),
+        ('"data": "', '"data": "AAAA', "document-size"),
+        (
+            '"contentType": "text/plain",\n              "language"',
+            '"contentType": "text/html", "language"',
+            "document-type",
+        ),
+    ],
+)
+def test_a_document_that_is_not_the_one_of_its_metadata_waits(old: str, new: str, cause: str) -> None:
+    assert old in PROVIDED
+    built = made(PROVIDED.replace(old, new).encode())
+    assert built.held is not None and (built.held.code, built.held.where[:15]) == (cause, "Bundle.entry[1]")
+
+
+def test_a_document_without_size_and_hash_is_given_both() -> None:
+    body = json.loads(PROVIDED)
+    attachment = body["entry"][1]["resource"]["content"][0]["attachment"]
+    said = {name: attachment.pop(name) for name in ("size", "hash")}
+    found = next(d for d in made(body).drafts if d.type == "DocumentReference").body
+    assert {k: found["content"][0]["attachment"][k] for k in said} == said
+
+
+def test_an_id_that_the_hub_gave_is_the_hubs() -> None:
+    ours = "Patient/0d4b6f1e-7d3e-8b8a-9a55-0d4b6f1e2a01"
+    assert made(observation(subject={"reference": ours})).drafts[0].body["subject"] == {"reference": ours}
