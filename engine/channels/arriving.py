@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.formats import xdm
 from engine.formats.cda import document as cda
@@ -23,6 +23,7 @@ from engine.formats.ncpdp import message as ncpdp
 from engine.formats.x12.cut import Part, cut
 from engine.formats.x12.segments import Reader
 from engine.kernel.errors import FormatError
+from engine.listeners.accepting import FhirIn, private_base
 from engine.mapping.arrived import Arrived
 from engine.mapping.fhir.arrived import fhir_arrived
 from engine.mapping.fhir.identity import Incoming
@@ -30,7 +31,10 @@ from engine.mapping.from_x12 import arrivals
 from engine.mapping.run import Run, TracedRun
 from engine.mapping.treearrived import cda_arrived, dicom_arrived, script_arrived
 
-__all__ = ["Read", "Way", "bodies_of", "read_body", "stored", "stored_traced"]
+if TYPE_CHECKING:
+    from engine.channels.definition import Channel
+
+__all__ = ["Read", "Way", "bodies_of", "read_body", "stored", "stored_traced", "way_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,15 @@ def read_body(body: bytes, format: str, way: Way = Way()) -> Read:
         posted = fhir.parse(body)
         return Read(format, (fhir_arrived(posted, way.fhir),), of_fhir(posted, way.fhir.base), posted)
     raise FormatError("no format that is read here", remedy="send HL7 v2, CDA, X12, SCRIPT, DICOM or FHIR")
+
+
+def way_of(channel: Channel) -> Way:
+    """Say what a channel knows of those who send to it."""
+    node, receives = channel.dicom, channel.receives
+    issuers = {} if node is None else node.dicom.issuers.model_dump()
+    said = FhirIn() if receives is None else receives.rules.fhir
+    base = said.base or private_base(channel.name)
+    return Way(issuers, Incoming(base, said.patients, said.deletes != "refuse"))
 
 
 def bodies_of(data: bytes) -> list[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from engine.channels.arriving import read_body, way_of
 from engine.channels.definition import Channel
 from engine.formats.content import recognise
 from engine.formats.facts import facts_of
@@ -33,7 +34,11 @@ def ordering_keys(channel: Channel | None, sender: str, body: bytes) -> tuple[st
     if senders is None or format not in ("cda", "x12", "ncpdp", "dicom", "fhir"):
         return message_keys(channel, sender, body)
     with suppress(FormatError):  # what cannot be read any more keeps the lanes of its origin
-        return senders.facts_of(facts_of(body, format))[1]
+        if format == "fhir" and channel is not None:  # its ids are of whose server the channel says
+            facts = read_body(body, format, way_of(channel)).facts
+        else:
+            facts = facts_of(body, format)
+        return senders.facts_of(facts)[1]
     return ()
 
 

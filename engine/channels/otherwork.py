@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from engine.channels.arriving import Read, Way, read_body, stored
+from engine.channels.arriving import Read, read_body, stored, way_of
 from engine.channels.dating import told
 from engine.channels.delivering.choosing import dues_of
 from engine.channels.documents import superseding
@@ -29,9 +29,7 @@ from engine.formats.ncpdp.message import Script
 from engine.formats.xdm import read_package
 from engine.kernel.errors import HubError
 from engine.kernel.message import Draft, Entry, Flag, Gap, Told, Work
-from engine.listeners.accepting import FhirIn, private_base
 from engine.mapping.convert import map_arrived
-from engine.mapping.fhir.identity import Incoming
 from engine.mapping.fhir.run import told_at
 from engine.mapping.from_ncpdp import mark_fills, mark_known
 
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from engine.channels.definition import Channel
     from engine.channels.pipeline import Pipeline
 
-__all__ = ["TOLD_WITH_STUDY", "fill_other", "judge", "prepare_other", "site_of", "way_of"]
+__all__ = ["TOLD_WITH_STUDY", "fill_other", "judge", "prepare_other", "site_of"]
 
 NUMBERS = {
     "x12": "ISA-13",
@@ -160,15 +158,6 @@ def prepare_other(pipeline: Pipeline, entry: Entry, channel: Channel, format: st
             plan = program.plan(channel.map) if channel.map else next((p for p in found if p), None)
             if plan is not None:
                 plan.prepare(arrived.names)
-
-
-def way_of(channel: Channel) -> Way:
-    """Say what a channel knows of those who send to it."""
-    node, receives = channel.dicom, channel.receives
-    issuers = {} if node is None else node.dicom.issuers.model_dump()
-    said = FhirIn() if receives is None else receives.rules.fhir
-    base = said.base or private_base(channel.name)
-    return Way(issuers, Incoming(base, said.patients, said.deletes != "refuse"))
 
 
 def site_of(pipeline: Pipeline, read: Read, channel: Channel) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.channels.arriving import read_body, stored_traced
+from engine.channels.arriving import read_body, stored_traced, way_of
 from engine.channels.definition import Channel
 from engine.channels.mapchoice import head_of
-from engine.channels.otherwork import way_of
 from engine.formats.content import recognise
 from engine.formats.hl7v2.parse import parse
 from engine.kernel.errors import HubError

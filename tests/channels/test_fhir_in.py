@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 from fhir_gateway import BASE, DEVICE, MRN, Gateway, bundle, patient, pulse, sample, transaction
 from hub_project import HERE
 
+from engine.channels.ordering import ordering_keys
+from engine.channels.posting import posted_by
 from engine.channels.replay import ask_replay
+from engine.listeners.mail import mail_of
 
 
 @pytest.fixture
@@ -242,3 +246,24 @@ def test_a_provided_document_is_one_and_supersedes_what_it_replaces(gateway: Gat
     assert (
         next(d for d in gateway.all("DocumentReference") if d["id"] == first["id"])["status"] == "superseded"
     )
+
+
+def test_one_value_an_interval_is_kept_where_the_channel_says_so(tmp_path: Path) -> None:
+    made = Gateway(tmp_path)
+    path = tmp_path / "channels/wearables.yaml"
+    path.write_text(path.read_text() + "downsample:\n  - {loinc: 8867-4, every: 15 minutes}\n")
+    made.hub.close()
+    made.hub = type(made.hub).open(tmp_path)
+    for minute in range(0, 40, 5):
+        at = {"effectiveDateTime": f"2026-05-01T12:{minute:02}:00Z"}
+        made.take(bundle(patient(), pulse(60 + minute, **at)))
+    assert sorted(float(o["valueQuantity"]["value"]) for o in made.all("Observation")) == [60, 75, 90]
+    made.hub.close()
+
+
+def test_an_edited_body_keeps_the_order_of_its_patient(gateway: Gateway) -> None:
+    body = sample("monitor_transaction")
+    gateway.take(body)
+    channel = next(c for c in gateway.hub.channels if c.name == "wearables")
+    mail = mail_of(json.dumps(body).encode(), posted_by(channel), "x")
+    assert ordering_keys(channel, BASE, mail.entries[0].body) == mail.entries[0].order_keys

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from engine.channels.arriving import read_body
+from engine.channels.arriving import read_body, way_of
 from engine.channels.definition import Channel
 from engine.channels.delivering.choosing import Mac, dues_of
 from engine.formats.content import recognise
@@ -66,7 +66,7 @@ def _dues(channel: Channel, entry: Entry, mac: Mac) -> tuple[Due, ...]:
     try:
         if format in ("", "hl7v2"):
             return dues_of(channel, entry, mac, parse(entry.body, charset=entry.charset))
-        keys = read_body(entry.body, format).facts.keys if format != "xdm" else ()
+        keys = read_body(entry.body, format, way_of(channel)).facts.keys if format != "xdm" else ()
         return dues_of(channel, entry, mac, keys=keys)
     except FormatError:
         return ()
