@@ -40,6 +40,37 @@ CAUSES = {
         "Other bytes came first under this SOP Instance UID",
         "hub dicom copy STUDY --others writes them out; ask the sender which object it means.",
     ),
+    "reference-not-found": (
+        "A FHIR reference names an entry that the Bundle does not hold",
+        "Ask the sender to send both in one Bundle, or to name it by an identifier.",
+    ),
+    "condition-not-followed": (
+        "FHIR that is to be done on a condition nobody follows",
+        "Only identifier=system|value is looked for. Ask the sender.",
+    ),
+    "address-differs": (
+        "A FHIR address is not that of its resource",
+        "Ask the sender: the address and the resource name different things.",
+    ),
+    "implicit-rules": (
+        "FHIR under rules that the hub does not know (implicitRules)",
+        "Ask the sender what they change.",
+    ),
+    "delete-not-followed": (
+        "FHIR that deletes",
+        "The channel may say fhir: {deletes: entered in error}; else ask the sender.",
+    ),
+    "patch-not-followed": ("FHIR that changes a part (PATCH)", "Ask the sender for the resource whole."),
+    "read-not-answered": ("FHIR that asks for something", "Ask the sender to read at /fhir."),
+    "unknown-type": ("A type that FHIR R4 does not have", "Ask the sender for R4."),
+    "not-kept": ("FHIR that says nothing of anybody by itself", "Ask the sender what it belongs to."),
+    "document-size": ("A document of another size than its metadata say", "Have it sent again."),
+    "document-hash": ("A document that was changed on its way", "Have it sent again."),
+    "document-type": (
+        "A document of another media type than its metadata say",
+        "Ask the sender which holds.",
+    ),
+    "document-damaged": ("A document that is no base64", "Have it sent again."),
     "invalid": (
         "Would not be valid FHIR",
         "The text names the element. Mend the map or the message, then replay.",
@@ -162,6 +193,7 @@ WORK = {
     "no-visit-number": "An event of a visit that does not say which",
     "nothing-to-change": "Takes back or updates what was not found",
     "order-cancelled": "A result of an order that was cancelled",
+    "not-a-unit": "It says UCUM, and UCUM has no such unit",
     "package-patient": "A package that names another patient than its document",
     "prescription-changed": "A prescription sent again with other terms",
     "possible-duplicate": "Told twice, perhaps one thing",
@@ -190,6 +222,9 @@ _SENDER = frozenset(
     | {"level-elsewhere", "other-drug", "prescription-ended", "delete-of-result", "delete-of-required"}
     | {"no-authority", "move-unclear", "merge-self", "self-merge", "merge-several", "merge-unclear"}
     | {"no-visit-number", "merge-several-numbers", "delete-beside-values", "package-patient"}
+    | {"reference-not-found", "condition-not-followed", "address-differs", "implicit-rules", "unknown-type"}
+    | {"delete-not-followed", "patch-not-followed", "read-not-answered", "not-kept", "not-a-unit"}
+    | {"document-size", "document-hash", "document-type", "document-damaged"}
 )
 _HUB = frozenset(
     {"unreadable", "replay-stopped", "replay-too-wide", "killed-the-worker", "id-conflict", "waits-behind"}

@@ -79,6 +79,8 @@ def _refused(posted: Posted, deletes: bool, asked: Asked | None) -> str:
             return "the resource is not of the type that the address names"
         if asked.id and posted.value.get("id") != asked.id:
             return "the id in the address is not that of the resource"
+        if not asked.id and "id" in posted.value:
+            return f"a POST to a type asks for an id, and it has one: PUT it to {asked.type}/id"
     return ""
 
 

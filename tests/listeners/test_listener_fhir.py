@@ -63,9 +63,8 @@ def outcome(client: Client) -> tuple[int, str, str]:
     [
         ("/fhir", "POST"),
         ("/fhir/", "POST"),
-        ("/fhir/Observation", "POST"),
-        ("/fhir/Observation?_format=json", "POST"),
         ("/fhir/Observation/hr-20260501-115500", "PUT"),
+        ("/fhir/Observation/hr-20260501-115500?_format=json", "PUT"),
     ],
 )
 def test_a_resource_is_kept_and_answered_by_202(path: str, method: str) -> None:
@@ -76,6 +75,13 @@ def test_a_resource_is_kept_and_answered_by_202(path: str, method: str) -> None:
     (entry,) = bench.journal.entries
     assert (entry.kind, entry.message_type, entry.body) == ("message", "fhir Observation", PULSE)
     assert entry.order_keys == ("2.999.3.1|4711",)
+
+
+def test_a_post_to_a_type_asks_for_an_id_and_has_none() -> None:
+    body = PULSE.replace(b'"id": "hr-20260501-115500",', b"")
+    assert outcome(ask(body, "/fhir/Observation")[1])[0] == 202
+    status, _, text = outcome(ask(PULSE, "/fhir/Observation")[1])
+    assert status == 422 and "PUT it to Observation/id" in text
 
 
 def test_a_transaction_is_answered_entry_by_entry_and_promises_no_more() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from engine.mapping.fhir.identity import Known, joined
+from engine.mapping.fhir.identity import Known, concept_text
 
 __all__ = ["CATEGORY", "categories", "parts_of"]
 
@@ -28,14 +28,14 @@ def parts_of(
     `who`, `device`: their numbers; `stamp`: tells it from the next where it says no time of its own.
     """
     out: list[tuple[str, ...]] = [("number", str(k[0]), str(k[1])) for k in known.keys if k != known.own]
-    if known.own is not None:
+    if known.own is not None and known.own in known.keys:
         base = known.own[0].removesuffix("/Observation")
         out.append(("id", str(base), str(known.own[1])))
     if out:
         return out
     when = next((_time(v) for k, v in observation.items() if k.startswith("effective") and _time(v)), "")
     when = when or str(observation.get("issued") or "") or stamp
-    what = [_concept(observation.get(name)) for name in ("code", "bodySite", "method")]
+    what = [concept_text(observation.get(name)) for name in ("code", "bodySite", "method")]
     return [("measured", who, device, *what, when)]
 
 
@@ -46,18 +46,6 @@ def _time(value: Any) -> str:
         ends = [str(value.get(k) or "") for k in ("start", "end")]
         return "/".join(ends) if any(ends) else ""
     return ""
-
-
-def _concept(concept: Any) -> str:
-    if not isinstance(concept, dict):
-        return ""
-    codings = concept.get("coding")
-    pairs = [
-        joined(str(c.get("system") or ""), str(c.get("code") or ""))
-        for c in (codings if isinstance(codings, list) else ())
-        if isinstance(c, dict)
-    ]
-    return joined(*pairs) if pairs else str(concept.get("text") or "")
 
 
 def categories(observation: dict[str, Any], vital: Collection[str]) -> list[int]:

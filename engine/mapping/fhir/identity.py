@@ -20,7 +20,16 @@ from engine.formats.fhir.facts import split_query, split_reference
 from engine.formats.fhir.posted import Ask
 from engine.kernel.message import Identity
 
-__all__ = ["DEVICE_OBSERVATION", "Incoming", "Known", "Problem", "joined", "known_by", "owned"]
+__all__ = [
+    "DEVICE_OBSERVATION",
+    "Incoming",
+    "Known",
+    "Problem",
+    "concept_text",
+    "joined",
+    "known_by",
+    "owned",
+]
 
 DEVICE_OBSERVATION = "device-observation"
 SSN = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
@@ -31,6 +40,15 @@ MERGED = frozenset(
     }
 )
 """Types of which others speak, too: what is not said here stays. Others are told whole."""
+
+
+EVENTS = frozenset(
+    {
+        *("ChargeItem", "Claim", "Condition", "ExplanationOfBenefit", "Immunization"),
+        *("MedicationAdministration", "MedicationDispense", "Observation", "Procedure"),
+    }
+)
+"""Types of which two with one number are two where the sender's ids tell them apart."""
 
 
 class Incoming(NamedTuple):
@@ -95,14 +113,28 @@ def known_by(ask: Ask, incoming: Incoming, base: str, name: Named) -> Known | Pr
                 return _not_followed(f"{ask.at}.request.ifNoneExist")
             write = "create"
     mine = (f"{server or base}/{kind}", own) if isinstance(own, str) and own else None
-    first = key or (
-        _of_patient(resource, incoming.patients, name) if kind == "Patient" else _number(resource, name)
-    )
-    if kind == "Patient" and first is None and mine is None:
+    new = ask.n >= 0 and not ask.stated and ask.method == "POST"  # it asks for an id: one that it has is none
+    counts = None if new else mine
+    if key is None:
+        key = _own_key(ask, incoming.patients, name, counts)
+    if kind == "Patient" and key is None and counts is None:
         text = "no identifier decides which patient this is"
         return Problem("no-patient-key", ask.place, text)
-    keys = tuple(dict.fromkeys(k for k in (first, mine) if k is not None))
+    keys = tuple(dict.fromkeys(k for k in (key, counts) if k is not None))
     return Known(keys, write, mine, server)
+
+
+def _own_key(ask: Ask, patients: str, name: Named, counts: Identity | None) -> Identity | None:
+    """Return the number that a resource is recognised by besides the sender's id."""
+    resource, kind = ask.resource or {}, ask.type
+    if kind == "Patient":
+        return _of_patient(resource, patients, name)
+    if kind in EVENTS and counts is not None:
+        return None  # some give each result the number of its order
+    found = _number(resource, name)
+    if found is None or kind != "Observation":
+        return found
+    return f"urn:hub:fhir:result-of:{found[0]}", joined(found[1], concept_text(resource.get("code")))
 
 
 def _asked(kind: str, query: str, name: Named) -> Identity | None:
@@ -144,6 +176,19 @@ def _is_record_number(identifier: Mapping[str, Any]) -> bool:
     codings = kind.get("coding") if isinstance(kind, dict) else None
     found = codings if isinstance(codings, list) else ()
     return any(isinstance(c, dict) and c.get("code") == "MR" for c in found)
+
+
+def concept_text(concept: Any) -> str:
+    """Return the codes of a CodeableConcept in one text; its words where it has none."""
+    if not isinstance(concept, dict):
+        return ""
+    codings = concept.get("coding")
+    pairs = [
+        joined(str(c.get("system") or ""), str(c.get("code") or ""))
+        for c in (codings if isinstance(codings, list) else ())
+        if isinstance(c, dict)
+    ]
+    return joined(*pairs) if pairs else str(concept.get("text") or "")
 
 
 def joined(*parts: str) -> str:

@@ -406,3 +406,34 @@ def test_a_document_without_size_and_hash_is_given_both() -> None:
 def test_an_id_that_the_hub_gave_is_the_hubs() -> None:
     ours = "Patient/0d4b6f1e-7d3e-8b8a-9a55-0d4b6f1e2a01"
     assert made(observation(subject={"reference": ours})).drafts[0].body["subject"] == {"reference": ours}
+
+
+@pytest.mark.parametrize(
+    ("more", "keys"),
+    [
+        ({"id": "a"}, [(f"{BASE}/Observation", "a")]),
+        ({"id": "a", "identifier": [{"system": "s:o", "value": "ORDER-1"}]}, [(f"{BASE}/Observation", "a")]),
+        (
+            {"identifier": [{"system": "s:o", "value": "ORDER-1"}]},
+            [("urn:hub:fhir:result-of:s:o", "ORDER-1|x")],
+        ),
+        ({}, []),
+    ],
+)
+def test_results_that_share_the_number_of_their_order_stay_apart(
+    more: Json, keys: list[tuple[str, str]]
+) -> None:
+    assert list(made(observation(**more)).drafts[0].keys) == keys
+
+
+def test_an_id_in_a_post_is_kept_and_decides_nothing() -> None:
+    body = transaction(
+        {"resource": observation(id="example"), "request": {"method": "POST", "url": "Observation"}}
+    )
+    (draft,) = made(body).drafts
+    assert draft.keys == () and draft.body["identifier"] == [
+        {"system": f"{BASE}/Observation", "value": "example"}
+    ]
+    patient = {"resourceType": "Patient", "id": "1"}
+    held = made(transaction({"resource": patient, "request": {"method": "POST", "url": "Patient"}})).held
+    assert held is not None and held.code == "no-patient-key"
