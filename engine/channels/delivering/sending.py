@@ -194,8 +194,10 @@ class Sending:
                 blocked.update(one.delivery.keys)
         self._door([one.receipt for one in tries if one.knocked])
         for failed in made:
-            if not isinstance(failed, Tried):  # after its neighbours are written down
+            if isinstance(failed, StoreUnavailable):  # after its neighbours are written down
                 raise failed
+        if None in made:
+            return False
         strict = self.place.order == "as they come" and any(
             one.status in ("pending", "parked") for one in results
         )
@@ -207,14 +209,19 @@ class Sending:
             self._outbox.record(self._unwritten)
             self._unwritten = []
 
-    def _try(self, line: Destination, delivery: Delivery) -> Tried | StoreUnavailable:
-        """Make the parcel and deliver it; whatever is raised is a receipt, but for a store that is down."""
+    def _try(self, line: Destination, delivery: Delivery) -> Tried | StoreUnavailable | None:
+        """Make the parcel and deliver it; whatever is raised is a receipt, but for a store that is down.
+
+        None: making it took so long that the turn is another's by now.
+        """
         began = self._clock()
         again = knocked = False
         try:
             parcel = self._parcel(delivery, self.place)
             if parcel is None:
                 receipt = Receipt("sent", why="nothing to deliver: the entry wrote nothing")
+            elif self._turn.is_lost(self._clock(), GLANCE):
+                return None
             else:
                 knocked = True
                 receipt = line.deliver(parcel)

@@ -62,6 +62,15 @@ class OurTurn:
             return "elsewhere"
         return self._said(now)
 
+    def is_lost(self, now: int, holds: int) -> bool:
+        """Say whether another has the turn by now; none is taken. A look holds so many ms. Raises
+        StoreUnavailable.
+        """
+        number = self._number
+        if number is None or 0 <= now - self._looked < holds:
+            return number is None
+        return self._turns.standing(self._destination).handed != number
+
     def forget_time(self) -> None:
         """Hear that the clock was set back."""
         self._looked = self._free = 0

@@ -13,10 +13,11 @@ from notebook import known
 from test_sending import Bench
 
 from engine.channels.delivering import turn
-from engine.channels.delivering.places import destinations_of
+from engine.channels.delivering.places import Destined, destinations_of
 from engine.channels.delivering.sending import Sending
 from engine.kernel.delivery import Parcel, Receipt
 from engine.kernel.errors import StoreUnavailable
+from engine.store.deliveries import Delivery
 
 PLACE = "lab_oru.book"
 
@@ -156,3 +157,23 @@ def test_who_may_have_something_under_way_is_waited_for_whoever_takes_the_turn_n
     third.leave()
     bench.take("C2")
     assert node(bench, "n4@d/1").step(), "it has been waited for"
+
+
+def test_who_loses_the_turn_while_the_parcel_is_made_does_not_deliver_it(bench: Bench) -> None:
+    one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
+    bench.take("C1")
+    bench.take("C2")
+    make = bench.sending._parcel
+
+    def long(delivery: Delivery, place: Destined) -> Parcel | None:
+        made = make(delivery, place)
+        if not bench.book.got:  # the core store keeps this process waiting; another goes on meanwhile
+            two.step()
+            bench.now += turn.LEFT
+            two.step()
+        return made
+
+    one._parcel = long
+    one.step()
+    assert [parcel.facts["control_id"] for parcel in bench.book.got] == ["C1", "C2"], "older after newer"
+    assert [(status, tries) for status, tries, _ in bench.states()] == [("sent", 1), ("sent", 1)]
