@@ -39,6 +39,8 @@ _SURE = 60_000  # ms
 _SERIES = ("subject", "device", "bodySite", "method", "focus")
 _PLACE = "http://hl7.org/fhir/StructureDefinition/observation-v2-subid"
 _VALUE = "value"
+_NEVER = frozenset({"Device", "DeviceMetric", "Location", "Organization", "Patient", "Practitioner"})
+"""What refers to no Observation."""
 _NO_DAY = date(1970, 1, 1)
 
 
@@ -58,7 +60,7 @@ def mark_intervals(drafts: list[Draft], rules: Downsampling, channel: str) -> li
     ]
     if not found:
         return flags
-    named = {name for draft in drafts for name in references(draft.body)}
+    named = {name for draft in drafts for name in _referred(draft)}
     for draft, rule in found:
         body = draft.body
         if draft.write == "known" or not draft.keys:
@@ -86,6 +88,14 @@ def mark_intervals(drafts: list[Draft], rules: Downsampling, channel: str) -> li
         key = (every, at // every, abnormal, band, _series(body))
         draft.interval = Interval((SYSTEM, orjson.dumps(key).decode()), rule.text(abnormal))
     return flags
+
+
+def _referred(draft: Draft) -> Iterator[str]:
+    """Give the references in a draft that may be to Observations."""
+    body = draft.body
+    if draft.type == "Observation":
+        return references([body[name] for name in ("hasMember", "derivedFrom") if name in body])
+    return iter(()) if draft.type in _NEVER else references(body)
 
 
 def without_store(drafts: list[Draft]) -> tuple[list[Draft], list[Flag]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any
 
-from engine.mapping.locate import of_mine
+from engine.mapping.locate import ABOVE, TOP, of_mine
 from engine.mapping.runmade import RunMaking
 from engine.mapping.runstate import DELETE, Identify, Sender, lit
 from engine.mapping.runvalues import RunValues
@@ -104,6 +104,8 @@ class Run(RunValues, RunMaking):
         """
         if own is None:
             return self._found(g.all(name), tests, number) or ""
+        if len(tests) == 1 and tests[0][2] in (TOP, ABOVE) and not tests[0][3]:
+            return self._in_tree(g, name, tests[0], number, own)
         beside = g.together(name)
         several = [
             [(f, c, values, no) for values in of_mine(said, self._part(own, f, c))]
@@ -113,6 +115,25 @@ class Run(RunValues, RunMaking):
             found = self._found(beside, one, number)
             if found is not None:
                 return found
+        return ""
+
+    def _in_tree(
+        self, g: Any, name: str, test: tuple[int, int, tuple[str, ...], bool], number: int, own: list[str]
+    ) -> str:
+        """Return a field of what stands above the row's own segment in a tree, which is read once."""
+        fld, component, said, _ = test
+        key = id(g.around(name)), name, fld, component
+        places = self.trees.get(key)
+        if places is None:
+            places = self.trees[key] = {}
+            for s in g.together(name):
+                f = self.fields_of(s)
+                places.setdefault(self._part(f, fld, component), f)
+        for values in of_mine(said, self._part(own, fld, component)):
+            for value in values:
+                found = places.get(value)
+                if found is not None:
+                    return found[number] if number < len(found) else ""
         return ""
 
     def _found(

@@ -285,9 +285,10 @@ class RunMaking(State):
 
 
 def _refers_inside(o: Any) -> bool:
-    if isinstance(o, dict):
-        return any((k == "reference" and str(v).startswith("#")) or _refers_inside(v) for k, v in o.items())
-    return isinstance(o, list) and any(map(_refers_inside, o))
+    for v in o.values() if isinstance(o, dict) else o:
+        if isinstance(v, (dict, list)) and _refers_inside(v):
+            return True
+    return isinstance(o, dict) and str(o.get("reference", "")).startswith("#")
 
 
 def _rename(o: Any, names: Mapping[str, str]) -> None:

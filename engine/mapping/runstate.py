@@ -119,6 +119,8 @@ class State:
         # (element, label) -> (segment, entry) of each that `each` made; None for one that `when` refused
         self.spots: dict[tuple[str, str], list[Any]] = {}
         # (element, label) -> segment's id -> what its entry is called, its action: lists told one by one
+        # (group, segment, field, component) -> what stands there -> fields of the first that has it
+        self.trees: dict[tuple[int, str, int, int], dict[str, list[str]]] = {}
         self.told: dict[tuple[str, str], dict[int, tuple[str, str]]] = {}
         self.known: dict[str, Any] = {}  # remembered values of this resource, found sound
         self.weak: list[str] = []  # elements that only a new resource takes

@@ -153,12 +153,17 @@ class Scope:
             return found
         return self.parent.all(name, self.name)
 
+    def around(self, name: str) -> Scope:
+        """The group whose segments of that name stand beside each other: this one, or the one around it where
+        it holds a single one."""
+        if len(self.own.get(name, ())) == 1 and self.parent is not None:
+            return self.parent
+        return self
+
     def together(self, name: str) -> list[Any]:
         """Segments of that name of this group; where it holds a single one, those of the group around it
         too."""
-        at = self
-        if len(self.own.get(name, ())) == 1 and self.parent is not None:
-            at = self.parent
+        at = self.around(name)
         return [*at.own.get(name, ()), *at.below(name)]
 
     def holds(self, group: str) -> bool:

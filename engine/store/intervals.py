@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.kernel.message import Draft, Flag
-from engine.store.columns import codings, span_of
+from engine.store.columns import span_of
 from engine.store.plan import Prepared
 from engine.store.state import Row, State
 
@@ -75,7 +75,7 @@ def one_an_interval(prepared: Prepared, state: State) -> tuple[Prepared, list[Fl
                 out[place] = _rule(drafts[place])
     if not out:
         return replace(prepared, keys=keys), flags
-    prepared.work.search += _words(drafts[place] for place in out)
+    prepared.work.search += ((LEFT_OUT, "any"),)
     flags += flags_of(out, named(drafts))
     left = [place for place in range(len(drafts)) if place not in out]
     found = {place: n for n, place in enumerate(left)}
@@ -103,12 +103,6 @@ def _interval(draft: Draft, state: State) -> bytes:
 
 def _rule(draft: Draft) -> str:
     return draft.interval.rule if draft.interval is not None else ""
-
-
-def _words(drafts: Iterable[Draft]) -> tuple[tuple[str, str], ...]:
-    """Return what a message is found by of which something was left out: by any code of it, and by `any`."""
-    codes = (code for draft in drafts for _, code in codings(draft.body.get("code") or {}))
-    return tuple((LEFT_OUT, word) for word in dict.fromkeys(("any", *codes)))
 
 
 def _stored(own: Row | None) -> bool:

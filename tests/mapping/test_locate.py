@@ -7,7 +7,7 @@ from mapping_maker import small
 
 from engine.kernel.errors import MapError
 from engine.mapping import locate as located
-from engine.mapping.locate import Location, locate
+from engine.mapping.locate import ABOVE, MINE, TOP, Location, locate, of_mine
 
 
 def test_parts() -> None:
@@ -73,3 +73,41 @@ def test_a_segment_filter_finds_its_segment() -> None:
 def test_msh_is_numbered_as_people_number_it() -> None:
     out = small("language: MSH-3\nimplicitRules: MSH-9.2", "PID|1")
     assert (out["language"], out["implicitRules"]) == ("APP", "A01")
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "first"),
+    [
+        (MINE, "1.2.1.3", ["1.2.1.3"]),
+        (("x", "y"), "1.2.1.3", ["x"]),
+        (TOP, "1.2.1.3", ["1.0"]),
+        (TOP, "12.2.1.3", ["12.0"]),
+        (TOP, "1.0.0.0", ["1.0"]),  # its own top
+        (ABOVE, "1.2.1.3", ["1.2.1.0", "1.2.0"]),
+        (ABOVE, "1.2.1.3.2", ["1.2.1.3.0", "1.2.1.0", "1.2.0"]),
+        (ABOVE, "1.2.1.0", ["1.2.0"]),  # a channel: its virtual device
+        (ABOVE, "1.2.0.0", []),  # a virtual device: nothing but the top
+        (ABOVE, "1.0.0.0", []),
+        (ABOVE, "1.2.0.1", ["1.2.0.0", "1.2.0"]),  # no channel between
+        (TOP, "", []),
+        (TOP, "1", []),
+        (ABOVE, "a", []),
+        (TOP, ".1", []),
+        (ABOVE, "1..2", []),
+    ],
+)
+def test_what_the_own_segment_compares_with(said: tuple[str, ...], own: str, first: list[str]) -> None:
+    assert [values[0] for values in of_mine(said, own)] == first
+
+
+def test_the_top_of_a_place_however_many_zeros_it_is_written_with() -> None:
+    assert of_mine(TOP, "1.2.1.3") == (("1.0", "1.0.0", "1.0.0.0", "1.0.0.0.0"),)
+
+
+@pytest.mark.parametrize(
+    ("place", "node"),
+    [("1.0.0.0", 1), ("1.2.0.0", 1), ("1.2.1.0", 1), ("1.2.1.3", 0), ("1", 0), ("0", 0), ("", 0), ("a.0", 0)],
+)
+def test_what_looks_like_a_node_of_a_tree(place: str, node: int) -> None:
+    found = small("birthDate: {when: PID-4.1 looks like node, from: PID-7}", f"PID|||1|{place}|||20260101")
+    assert ("birthDate" in found) == bool(node)
