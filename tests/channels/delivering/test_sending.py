@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from hub_project import Hub, make_project, shipped_maps
-from notebook import Notebook, known
+from sending_bench import Bench
 
 from engine.channels import replay
 from engine.channels.delivering.filling import fill
 from engine.channels.delivering.parcels import Parcels
-from engine.channels.delivering.places import destinations_of
-from engine.channels.delivering.sending import Sending, Tried
+from engine.channels.delivering.sending import Tried
 from engine.kernel.delivery import Receipt
 from engine.kernel.errors import StoreUnavailable
 from engine.kernel.message import Due, Work
 from engine.store.deliveries import Delivery
-
-
-class Bench:
-    """A hub whose results go into a notebook, and the clock by which they do."""
-
-    def __init__(self, hub: Hub, book: Notebook) -> None:
-        self.hub, self.book, self.now = hub, book, 1_000_000
-        self.outbox = hub.store.deliveries
-        self.again()
-
-    def again(self, outbox: object = None) -> Sending:
-        """Start the queue as after a crash."""
-        places = destinations_of(self.hub.config, self.hub.channels)
-        place = places["lab_oru.book"]
-        parcels = Parcels(self.hub.root, "urn:hub:own", self.hub.keyring, self.hub.journal, self.hub.store)
-        self.sending = Sending(
-            *(place, [self.book], outbox or self.outbox, parcels.make, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
-        )
-        return self.sending
-
-    def take(self, control: str, patient: str = "100234") -> int:
-        mine = {"ORD1^": f"ORD{patient}^", "LAB1^": f"LAB{patient}^", "V7001^": f"V{patient}^"}
-        return self.hub.take("lab_oru", "lab/oru_potassium", {"LAB0001": control, "100234": patient, **mine})
-
-    def states(self) -> list[tuple[str, int, str]]:
-        got = [one for entry in range(1, self.hub.journal.head() + 1) for one in self.outbox.of_entry(entry)]
-        return [(one.status, one.tries, one.why) for one in {o.id: o for o in got}.values()]
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    more = getattr(request, "param", "")
-    root = make_project(tmp_path / "p")
-    path = root / "channels/lab_oru.yaml"
-    path.write_text(path.read_text() + f"\ndeliver:\n  book: {{notebook: {{page: a}}{more}}}\n")
-    with known(monkeypatch) as book:
-        hub = Hub.open(root, shipped_maps())
-        yield Bench(hub, book)
-        hub.close()
 
 
 def test_a_message_is_delivered_once(bench: Bench) -> None:

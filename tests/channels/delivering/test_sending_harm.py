@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub_project import Hub, make_project, shipped_maps
 from notebook import known
-from test_sending import Bench
+from sending_bench import PLACE, Bench
 
 from engine.channels.delivering.places import Destined, around, destinations_of
 from engine.channels.delivering.running import Delivering
 from engine.kernel.delivery import Destination, Parcel, Receipt
 from engine.kernel.errors import StoreUnavailable
-
-PLACE = "lab_oru.book"
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    more = getattr(request, "param", "")
-    root = make_project(tmp_path / "p")
-    path = root / "channels/lab_oru.yaml"
-    path.write_text(path.read_text() + f"\ndeliver:\n  book: {{notebook: {{page: a}}{more}}}\n")
-    with known(monkeypatch) as book:
-        hub = Hub.open(root, shipped_maps())
-        yield Bench(hub, book)
-        hub.close()
 
 
 def test_a_store_that_cannot_be_written_has_nothing_sent_twice(bench: Bench) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hub_project import Hub, make_project, shipped_maps
-from notebook import known
-from test_sending import Bench
+from sending_bench import PLACE, Bench
 
 from engine.channels.delivering import sending as module
 from engine.channels.delivering.places import destinations_of
@@ -21,20 +17,6 @@ from engine.channels.ordering import message_keys, ordering_keys
 from engine.kernel.delivery import Parcel, Receipt
 from engine.kernel.errors import HubError, StoreUnavailable
 from engine.store.deliveries import Delivery
-
-PLACE = "lab_oru.book"
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    more = getattr(request, "param", "")
-    root = make_project(tmp_path / "p")
-    path = root / "channels/lab_oru.yaml"
-    path.write_text(path.read_text() + f"\ndeliver:\n  book: {{notebook: {{page: a}}{more}}}\n")
-    with known(monkeypatch) as book:
-        hub = Hub.open(root, shipped_maps())
-        yield Bench(hub, book)
-        hub.close()
 
 
 def test_as_they_come_nothing_goes_before_what_is_not_worked_off(bench: Bench) -> None:

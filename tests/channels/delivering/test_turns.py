@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hub_project import Hub, make_project, shipped_maps
-from notebook import known
-from test_sending import Bench
+from sending_bench import PLACE, Bench
 
 from engine.channels.delivering import turn
 from engine.channels.delivering.places import Destined, destinations_of
@@ -18,19 +14,6 @@ from engine.channels.delivering.sending import Sending
 from engine.kernel.delivery import Parcel, Receipt
 from engine.kernel.errors import StoreUnavailable
 from engine.store.deliveries import Delivery
-
-PLACE = "lab_oru.book"
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    root = make_project(tmp_path / "p")
-    path = root / "channels/lab_oru.yaml"
-    path.write_text(path.read_text() + "\ndeliver:\n  book: {notebook: {page: a}}\n")
-    with known(monkeypatch) as book:
-        hub = Hub.open(root, shipped_maps())
-        yield Bench(hub, book)
-        hub.close()
 
 
 def node(bench: Bench, name: str, outbox: object = None) -> Sending:
