@@ -6,16 +6,18 @@ drafts, those of which not all are kept with an `Interval`. Whether one is writt
 
 Everything is read from the Observation itself: its own time says which interval (counted from 1970-01-01
 00:00 UTC), patient, device, code, place and method say of which series it is one. Never marked, and so always
-written: what is no measurement of a device, what has no time that is sure to a minute, what was corrected or
-taken back, what is abnormal (unless a rule says how many of these are kept), what a rule of critical results
-names, what lies beyond what the device can measure, and what another resource of the message refers to.
+written: what is no measurement of a device, what names no device or patient, what has no time that is sure to
+a minute, what was corrected or taken back, what is abnormal or may be (unless a rule says how many of these
+are kept), what a rule of critical results names or cannot judge, what lies beyond what the device can
+measure, and what another resource of the message refers to.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal, DecimalException
 from typing import Any
 
 import orjson
@@ -41,11 +43,12 @@ _PLACE = "http://hl7.org/fhir/StructureDefinition/observation-v2-subid"
 _VALUE = "value"
 _NEVER = frozenset({"Device", "DeviceMetric", "Location", "Organization", "Patient", "Practitioner"})
 """What refers to no Observation."""
+_EDGE = re.compile(r"\s*([<>]=?)\s*([-+]?\d+(?:\.\d+)?)\s*")  # `<120`, `>= 50`
 _NO_DAY = date(1970, 1, 1)
 
 
 class _Unlike(Exception):
-    """The value cannot be compared in the unit of the rule."""
+    """The value cannot be compared with others by the rule."""
 
 
 def mark_intervals(drafts: list[Draft], rules: Downsampling, channel: str) -> list[Flag]:
@@ -69,24 +72,33 @@ def mark_intervals(drafts: list[Draft], rules: Downsampling, channel: str) -> li
             draft.interval = Interval((SYSTEM, ""), rule.text(False))
             continue
         if body.get("status") not in _PLAIN:
+            if _near(body, rule):  # a correction: those left out were near to what is no longer said
+                draft.interval = Interval((SYSTEM, ""), rule.text(False), near=True)
             continue
         if f"Observation/{draft.id}" in named or f"urn:uuid:{draft.id}" in named:
             continue
         at = _time_of(body)
-        if at is None or judge(rules.critical, body, channel, "", _NO_DAY).matches:
+        judged = judge(rules.critical, body, channel, "", _NO_DAY)
+        if at is None or judged.matches or judged.unjudged:
             continue
         abnormal = _abnormal(body)
         every = rule.abnormal_ms if abnormal else rule.every_ms
         if not every:
             continue
+        why = "its unit is not that of the rule"
         try:
+            if not all(_is_named(body.get(name)) for name in ("subject", "device")):
+                why = "nothing says which device measured it, or at whom"
+                raise _Unlike
             band = _band(body, rule)
         except _Unlike:
-            text = f"its unit is not that of the rule, so it is always written ({rule.place})"
-            flags.append(Flag("not-compared", draft.name, text))
+            flags.append(Flag("not-compared", draft.name, f"{why}, so it is always written ({rule.place})"))
             continue
-        key = (every, at // every, abnormal, band, _series(body))
-        draft.interval = Interval((SYSTEM, orjson.dumps(key).decode()), rule.text(abnormal))
+        # a step counts in heights: the same number of it is another value by another rule
+        step = [str(rule.change), rule.unit] if rule.change is not None else []
+        key = (every, at // every, abnormal, step, band, _series(body))
+        near = _near(body, rule)
+        draft.interval = Interval((SYSTEM, orjson.dumps(key).decode()), rule.text(abnormal), near)
     return flags
 
 
@@ -150,6 +162,8 @@ def _abnormal(body: dict[str, Any]) -> bool:
             return True
         number = _number(quantity)
         for range_ in part.get("referenceRange", ()):
+            if not ("low" in range_ or "high" in range_) and _outside(number, range_.get("text")):
+                return True
             for side, sign in (("low", 1), ("high", -1)):
                 edge = range_.get(side)
                 if edge is None or number is None:
@@ -158,6 +172,31 @@ def _abnormal(body: dict[str, Any]) -> bool:
                 if limit is None or _unit(edge) not in ("", _unit(quantity)) or (limit - number) * sign > 0:
                     return True
     return False
+
+
+def _outside(number: Decimal | None, text: Any) -> bool:
+    """Say whether a number may lie outside a range that is words: `<120` is read, nothing is guessed."""
+    found = _EDGE.fullmatch(text) if isinstance(text, str) else None
+    if found is None or number is None:
+        return bool(text)
+    limit, side = Decimal(found[2]), found[1]
+    beyond = number > limit if side[0] == "<" else number < limit
+    return beyond or (number == limit and "=" not in side)
+
+
+def _is_named(reference: Any) -> bool:
+    """Say whether a patient or a device is told from others: what stands in the resource itself is not."""
+    if not isinstance(reference, dict):
+        return False
+    to = reference.get("reference")
+    return bool(reference.get("identifier")) if not to else not str(to).startswith("#")
+
+
+def _near(body: dict[str, Any], rule: IntervalRule) -> bool:
+    """Say whether it stands only for values that are near to its own, or the same."""
+    return rule.change is not None or any(
+        name.startswith(_VALUE) and name != "valueQuantity" for part in _parts(body) for name in part
+    )
 
 
 def _band(body: dict[str, Any], rule: IntervalRule) -> list[Any]:
@@ -177,11 +216,16 @@ def _step(part: dict[str, Any], rule: IntervalRule) -> Any:
         return _bare(quantity)
     if rule.change is None:
         return unit
-    if unit != rule.unit:
-        if quantity.get("system") != ucum.SYSTEM or not ucum.is_unit(unit) or ucum.why_not(unit, rule.unit):
-            raise _Unlike
-        number = ucum.convert(number, unit, rule.unit)
-    return str((number / rule.change).to_integral_value(ROUND_FLOOR))
+    if unit != rule.unit and (
+        quantity.get("system") != ucum.SYSTEM or not ucum.is_unit(unit) or ucum.why_not(unit, rule.unit)
+    ):
+        raise _Unlike
+    try:
+        if unit != rule.unit:
+            number = ucum.convert(number, unit, rule.unit)
+        return str((number / rule.change).to_integral_value(ROUND_FLOOR))
+    except DecimalException:
+        raise _Unlike from None
 
 
 def _series(body: dict[str, Any]) -> list[Any]:

@@ -153,6 +153,7 @@ class Interval(NamedTuple):
 
     key: Identity  # of what is measured, the interval, and where the rule says so how the value is
     rule: str  # as people read it, with `file:line`
+    near: bool = False  # the key says how the value is: one that is corrected stands for no others any more
 
 
 @dataclass(slots=True)

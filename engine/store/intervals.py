@@ -7,7 +7,7 @@ in the same order always give the same, on any number of workers, and however la
 stands for its interval.
 
 What is stored is never left out again (a correction reaches it), and nothing is left out for the sake of one
-that does not count: deleted, entered in error, cancelled.
+that does not count: deleted, entered in error, cancelled; nor, where it stood for values near to it, corrected.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["LEFT_OUT", "flags_of", "interval_keys", "left_out", "named", "one_an
 LEFT_OUT = "downsampled"
 """The code of the flag that names what was not written."""
 _VOID = frozenset({"entered-in-error", "cancelled"})
+_CORRECTED = frozenset({"corrected", "amended"})
 _FOREVER = 1 << 62
 
 
@@ -34,7 +35,7 @@ def interval_keys(works: Iterable[Prepared], state: State) -> set[bytes]:
         _interval(draft, state)
         for work in works
         for draft in work.work.drafts
-        if draft.interval is not None and not _void(draft)
+        if draft.interval is not None and draft.interval.key[1]
     }
 
 
@@ -51,7 +52,7 @@ def one_an_interval(prepared: Prepared, state: State) -> tuple[Prepared, list[Fl
     drafts = prepared.work.drafts
     if all(draft.interval is None for draft in drafts):
         return prepared, []
-    series = [n for n, draft in enumerate(drafts) if draft.interval is not None and not _void(draft)]
+    series = [n for n, draft in enumerate(drafts) if draft.interval is not None and draft.interval.key[1]]
     flags = _taken_back(prepared, state)
     if not series:
         return prepared, flags
@@ -71,7 +72,8 @@ def one_an_interval(prepared: Prepared, state: State) -> tuple[Prepared, list[Fl
             taken[key] = place
             keys[place] = [*keys[place], key]
         elif taken.get(key) != place and not _stored(own):
-            if key in taken or (there is not None and _counts(there)):
+            near = (one := drafts[place].interval) is not None and one.near
+            if key in taken or (there is not None and _counts(there, near)):
                 out[place] = _rule(drafts[place])
     if not out:
         return replace(prepared, keys=keys), flags
@@ -110,23 +112,20 @@ def _stored(own: Row | None) -> bool:
     return own is not None and not own.deleted and (own.version > 0 or own.body is not None)
 
 
-def _counts(row: Row) -> bool:
-    """Say whether a stored measurement can stand for others."""
-    return row.exists and (row.body is None or row.body.value.get("status") not in _VOID)
-
-
-def _void(draft: Draft) -> bool:
-    return draft.body.get("status") in _VOID
+def _counts(row: Row, near: bool) -> bool:
+    """Say whether a stored measurement can stand for others, or for those that are `near` to it."""
+    not_these = _VOID | _CORRECTED if near else _VOID
+    return row.exists and (row.body is None or row.body.value.get("status") not in not_these)
 
 
 def _taken_back(prepared: Prepared, state: State) -> list[Flag]:
-    """Tell people that a measurement is taken back that others may have been left out for."""
+    """Tell people that a measurement is taken back, or corrected, that others may have been left out for."""
     flags = []
     for draft, keys in zip(prepared.work.drafts, prepared.keys, strict=True):
-        if draft.interval is None or not _void(draft):
+        if draft.interval is None or draft.interval.key[1]:
             continue
         row = _own(keys, state)
-        if row is None or not _counts(row):
+        if row is None or not _counts(row, draft.interval.near):
             continue
         text = (
             "it stood for an interval of which other values may have been left out: "

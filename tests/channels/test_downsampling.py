@@ -194,6 +194,29 @@ PRESSED = {"code": {"coding": [{"system": LOINC, "code": "85354-9"}]}}
             2,
             id="a range in another unit",
         ),
+        *(
+            pytest.param(
+                ONE, measured(value=value, at="10:01:00", referenceRange=[{"text": text}]), kept, id=text
+            )
+            for text, value, kept in [
+                ("<85", 84, 1),
+                ("<85", 85, 2),
+                ("<= 85", 85, 1),
+                (">84.5", 84, 2),
+                ("up to 99", 84, 2),  # nobody can say: it may be outside
+                ("60-", 84, 2),
+            ]
+        ),
+        pytest.param(
+            measured(device=None), measured(at="10:01:00", device=None), 2, id="which device, nobody says"
+        ),
+        pytest.param(
+            measured(device={"reference": "#d"}),
+            measured(at="10:01:00", device={"reference": "#d"}),
+            2,
+            id="what stands in the resource itself is not told from others",
+        ),
+        pytest.param(measured(subject=None), measured(at="10:01:00", subject=None), 2, id="nobody's"),
         pytest.param(ONE, measured(at="10:01:00", **quantity(80, "/min", comparator=">")), 2, id="beyond"),
         pytest.param(ONE, measured(at="10:01:00", status="corrected"), 2, id="corrected"),
         pytest.param(ONE, measured(at="10:01:00", status="entered-in-error"), 2, id="taken back"),
@@ -280,6 +303,28 @@ def test_what_a_rule_of_critical_results_names_is_always_written(tmp_path: Path)
     drafts = [measured(value=86), measured(value=85, at="10:01:00"), measured(value=83, at="10:02:00")]
     assert together(tmp_path, *drafts, critical=critical) == 2
     assert drafts[2].interval is None and drafts[1].interval is not None
+
+
+def test_what_a_rule_of_critical_results_cannot_judge_is_always_written(tmp_path: Path) -> None:
+    critical = "rules:\n  - {name: Slow, loinc: 8867-4, category: vital-signs, below: 84 /min}\n"
+    words: dict[str, Any] = {"valueQuantity": {"value": 20, "unit": "beats"}}
+    drafts = [measured(**words), measured(at="10:01:00", **words)]
+    assert together(tmp_path, *drafts, lines="\n  - {every: 1 hour}\n", critical=critical) == 2
+
+
+def test_a_step_of_one_rule_is_no_step_of_another(tmp_path: Path) -> None:
+    one, other = measured(value=125), measured(value=62)
+    mark_intervals([one], rules(tmp_path), "d")
+    finer = "\n  - {loinc: 8867-4, every: 15 minutes, change: 5 /min}\n"
+    mark_intervals([other], rules(tmp_path, finer), "d")
+    assert one.interval is not None and other.interval is not None
+    assert one.interval.key != other.interval.key, "125 is the 12th step of 10, 62 the 12th of 5"
+
+
+def test_a_number_that_nothing_can_count_with_is_always_written(tmp_path: Path) -> None:
+    finer = "\n  - {loinc: 8867-4, every: 15 minutes, change: 0.001 /min}\n"
+    huge = Decimal("1e999999")
+    assert together(tmp_path, measured(value=huge), measured(value=huge, at="10:01:00"), lines=finer) == 2
 
 
 def test_what_another_resource_refers_to_is_always_written(tmp_path: Path) -> None:

@@ -159,6 +159,26 @@ def test_nothing_is_left_out_for_what_is_taken_back(hub: Hub) -> None:
     assert bed.stored() == {"10:01:00": 80, "10:02:00": 81}
 
 
+def test_nothing_near_is_left_out_for_what_is_corrected(hub: Hub) -> None:
+    bed = Bed(hub, "B6C", "steps")
+    bed.send("100000", 82)
+    left = bed.send("100100", 83)
+    assert left_out(left.flags) == 1
+    back = bed.send("100000", 135, status="C")
+    assert "interval-empty" in [flag.code for flag in back.flags if flag.work]
+    assert not any(flag.work for flag in bed.send("100000", 136, status="C").flags)  # told once
+    bed.send("100200", 84)
+    bed.replay(left.entry)
+    assert bed.stored() == {"10:00:00": 136, "10:01:00": 83, "10:02:00": 84}
+
+
+def test_a_corrected_value_still_stands_where_any_value_does(hub: Hub) -> None:
+    bed = Bed(hub, "B6D")
+    bed.send("100000", 82)
+    assert not any(flag.work for flag in bed.send("100000", 135, status="C").flags)
+    assert left_out(bed.send("100200", 83).flags) == 1
+
+
 def test_a_replay_gives_the_same(hub: Hub) -> None:
     bed = Bed(hub, "B7")
     entries = [bed.send(at, value).entry for at, value in (("100000", 80), ("100100", 81), ("101500", 82))]
