@@ -7,7 +7,8 @@ in the same order always give the same, on any number of workers, and however la
 stands for its interval.
 
 What is stored is never left out again (a correction reaches it), and nothing is left out for the sake of one
-that does not count: deleted, entered in error, cancelled; nor, where it stood for values near to it, corrected.
+that does not count: deleted, entered in error, cancelled; nor, where it stood for what is near to it,
+corrected.
 """
 
 from __future__ import annotations
