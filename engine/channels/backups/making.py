@@ -18,9 +18,10 @@ from sqlalchemy.engine import make_url
 
 from engine import __version__
 from engine.channels.backups.archive import LIST, NAMED, Copies, fits, verify, write
-from engine.channels.backups.bucket import copy_bucket, name_bucket, open_bucket
+from engine.channels.backups.bucket import in_bucket, name_bucket, open_bucket
 from engine.channels.backups.databases import NAMES, PG_DUMP, Source, copy_to, pg_address, sources
-from engine.channels.backups.files import copy_objects, copy_project, copy_state, listed
+from engine.channels.backups.files import copy_project, copy_state, listed
+from engine.channels.backups.objects import copy_objects, in_folder
 from engine.channels.backups.redacting import named_in
 from engine.kernel.clock import iso, now_ms
 from engine.kernel.config import Config
@@ -129,14 +130,14 @@ def _objects(
                 progress("listing objects")
                 return {"kept in": config.objects.s3} | _named(opened, folder)
             progress("copying objects")
-            count, size = copy_bucket(opened, folder, before, progress)
+            count, size = copy_objects(in_bucket(opened), folder, before, progress)
             return {"count": count, "bytes": size, "of": config.objects.s3}
         finally:
             opened.close()
     if not config.objects_dir.is_dir():
         return {}
     progress("copying objects")
-    count, size = copy_objects(config.objects_dir, folder, before, progress)
+    count, size = copy_objects(in_folder(config.objects_dir), folder, before, progress)
     return {"count": count, "bytes": size}
 
 
