@@ -64,6 +64,12 @@ def test_what_was_asked_for_must_be_told(hub: Hub) -> None:
     assert late(2) == ["reached"]  # its HISP took it; that it arrived, nobody told
     store.told(of["reached"].id, Receipt("sent", "told: dispatched"), at)
     assert late(3) == []
+    store.send_again([of["reached"].id], as_new=True)
+    assert late(4) == []
+    (again,) = [d for d in store.of_entry(entry) if d.destination == "reached"]
+    store.record([Result(again, Receipt("sent", reference="<2@d>"), "sent", 0, at + HOUR, 1)])
+    watch = UntoldMessages(hub.config, hub.store, lambda: channels)
+    assert late(2) == ["reached"]  # what was told of the first is not told of the second
 
 
 def test_one_that_failed_is_somebody_elses_alarm(hub: Hub) -> None:

@@ -278,6 +278,12 @@ def test_the_report_as_a_document_goes_with_it(maps):
     ]
 
 
+def test_a_document_may_be_larger_than_64_kib(maps):
+    data = "QUJD" * 100_000
+    found = lines(maps, ALONE, presentedForm=[{"contentType": "application/pdf", "data": data}])
+    assert found[1][5] == f"^AP^PDF^Base64^{data}"
+
+
 def test_a_value_made_from_another_of_the_same_report_has_no_isolate(maps):
     creatinine = {**ALONE, "id": "b"}
     egfr = {**ALONE, "derivedFrom": [{"reference": "Observation/b"}]}

@@ -36,6 +36,10 @@ class UntoldMessages:
         self._open: dict[str, set[int]] = {}
         self.found: list[Condition] | None = None
 
+    def forget(self) -> None:
+        """Let nothing count as found before the next look."""
+        self.found = None
+
     def look(self, now: int) -> None:
         """Look once. Raises StoreUnavailable or ConfigError; what was found before then stays."""
         found = []
@@ -63,9 +67,9 @@ class UntoldMessages:
                 continue
             if one.status != "sent" or one.done is None or now - one.done < within:
                 continue
-            if not one.reference or any(
-                t.verdict == "told" and t.why in enough for t in deliveries.tries(number)
-            ):
+            since = one.done if one.anew else 0  # sent as new it is another message
+            told = [t.why for t in deliveries.tries(number) if t.verdict == "told" and t.at >= since]
+            if not one.reference or any(why in enough for why in told):
                 waiting.discard(number)  # nothing was sent, or it was told
             else:
                 late.append(now - one.done)

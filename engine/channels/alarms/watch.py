@@ -126,6 +126,9 @@ class Watch:
                     work()
                 else:
                     self._on = self._staff.alarms.open()
+                    for watched in (self._untold, self._overdue):
+                        if watched is not None:
+                            watched.forget()
             except HubError as e:
                 log.warning("%s: %s", name, e)
             except Exception as e:

@@ -45,6 +45,10 @@ class OverdueOrders:
         self._maps: OutMaps | None = None
         self.found: list[Condition] | None = None if self._lines else []
 
+    def forget(self) -> None:
+        """Let nothing count as found before the next look."""
+        self.found = None if self._lines else []
+
     def look(self, now: int) -> None:
         """Look once. Raises StoreUnavailable or ConfigError; what was found before then stays."""
         if not self._lines:
