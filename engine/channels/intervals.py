@@ -24,7 +24,7 @@ import orjson
 
 from engine.channels.critical.judging import TAKEN_BACK, codings_of, judge, of_device
 from engine.channels.downsampling import Downsampling, IntervalRule
-from engine.kernel.message import Draft, Flag, Interval
+from engine.kernel.message import Draft, Flag, Identity, Interval
 from engine.store.columns import span
 from engine.store.intervals import flags_of, named
 from engine.store.references import references
@@ -110,20 +110,25 @@ def _referred(draft: Draft) -> Iterator[str]:
     return iter(()) if draft.type in _NEVER else references(body)
 
 
-def without_store(drafts: list[Draft]) -> tuple[list[Draft], list[Flag]]:
-    """Return what a store that has nothing yet would write of marked drafts, and what people are told."""
+def without_store(
+    drafts: list[Draft], taken: dict[Identity, str] | None = None
+) -> tuple[list[Draft], list[Flag]]:
+    """Return what a store that has nothing yet would write of marked drafts, and what people are told.
+
+    `taken` carries from message to message which draft stands for an interval.
+    """
     if all(one.interval is None for one in drafts):
         return drafts, []
     order = sorted(range(len(drafts)), key=lambda n: (_time_of(drafts[n].body) or 0, n))
     names = named(drafts)
-    taken: dict[Any, int] = {}
+    taken = {} if taken is None else taken
     out: dict[int, str] = {}
     kept: dict[str, list[str]] = {}
     for n in order:
         one = drafts[n].interval
         if one is None or not one.key[1]:
             continue
-        if taken.setdefault(one.key, n) != n:
+        if taken.setdefault(one.key, drafts[n].id) != drafts[n].id:
             out[n] = one.rule
         else:
             kept.setdefault(one.rule, []).append(names[n])

@@ -191,7 +191,7 @@ def _post(pipeline: Pipeline, channel: Channel, data: bytes) -> _Came:
     for n, new in enumerate(mail.entries, 1):
         work = pipeline.work(entry_at(n, new))
         came.works.append((None, work))
-        came.resources += [{**d.body, "id": d.id} for d in work.drafts]
+        came.resources += [{**d.body, "id": d.id} for d in without_store(work.drafts)[0]]
     accepted: list[Accepted | None] = [Accepted(n) for n in range(1, len(mail.letters) + 1)]
     came.answers = [named(mail.answer(accepted, 0))]
     return came

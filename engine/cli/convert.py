@@ -21,6 +21,9 @@ from typing import BinaryIO
 
 import orjson
 
+from engine.channels.definition import Channel, load_channels
+from engine.channels.intervals import mark_intervals, without_store
+from engine.channels.mapchoice import head_of
 from engine.cli.collecting import Collecting
 from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
 from engine.cli.convertlong import LONG, Refused, convert_long
@@ -31,13 +34,15 @@ from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import iter_messages
 from engine.formats.hl7v2.structures import structure_for
-from engine.kernel.errors import FormatError, HubError
+from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.kernel.message import Identity
 from engine.mapping.convert import headers, trace_message
 from engine.mapping.project import Maps
 
 __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
 
 _maps: Maps | None = None
+_channel: Channel | None = None
 _collecting: Collecting | None = None
 
 
@@ -86,8 +91,13 @@ def convert_bytes(data: bytes, maps: Maps, site: str = "") -> Iterator[Result]:
     return convert_file(BytesIO(data), maps, site)
 
 
-def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]:
-    """Convert every message, document or transaction set of one file; HL7 v2 is read in pieces."""
+def convert_file(
+    file: BinaryIO, maps: Maps, site: str = "", channel: Channel | None = None
+) -> Iterator[Result]:
+    """Convert every message, document or transaction set of one file; HL7 v2 is read in pieces.
+
+    `channel`: HL7 v2 is read by the map that it names, and its rules say what of devices is left out.
+    """
     head = file.read(HEAD)
     file.seek(0)
     format = recognise(head)
@@ -95,10 +105,11 @@ def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]
         yield from convert_others(format, file, maps, site)
         return
     number = 0
+    taken: dict[Identity, str] = {}
     try:
         for record in iter_messages(file):
             number = record.number
-            result = _convert_one(number, bytes(record.data), maps, site)
+            result = _convert_one(number, bytes(record.data), maps, site, channel, taken)
             result.size = len(record.data)
             yield result
     except HubError as e:  # a message too long to be one: what came before it is converted
@@ -110,7 +121,9 @@ def convert_file(file: BinaryIO, maps: Maps, site: str = "") -> Iterator[Result]
         yield Result(1, None, empty_report(""), ("-", "no HL7 v2, X12, CDA, SCRIPT or DICOM found in it"))
 
 
-def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
+def _convert_one(
+    number: int, data: bytes, maps: Maps, site: str, channel: Channel | None, taken: dict[Identity, str]
+) -> Result:
     out = empty_report("")
     try:
         message = parse(data)
@@ -122,11 +135,19 @@ def _convert_one(number: int, data: bytes, maps: Maps, site: str) -> Result:
                 remedy="send the message whole",
             )
         out["message_type"] = f"{message.code}^{message.event}" if message.event else message.code
+        site = site or (channel.site if channel is not None else "")
         name = site or maps.site_for(headers(message)).name
         charset = next((s.charset for s in reversed(maps.chain(name)) if s.charset), "")
         if charset:
             message = parse(data, charset=charset)
-        done = trace_message(message, maps, name, hashlib.sha256(data).hexdigest()[:32], general=True)
+        named = channel.map_of(*head_of(message)) if channel is not None else ""
+        origin = hashlib.sha256(data).hexdigest()[:32]
+        done = trace_message(message, maps, name, origin, general=True, map_=named)
+        if channel is not None and channel.downsample:
+            built = done.built
+            built.flags += mark_intervals(built.drafts, channel.downsample, channel.name)
+            built.drafts, told = without_store(built.drafts, taken)
+            built.flags += told
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))
@@ -143,10 +164,21 @@ def _wants_patient(message: Message) -> bool:
     return structure is not None and any(c.name == "PID" and c.min for c in structure.children)
 
 
-def _start(root: str, identity_base: str) -> None:
-    global _maps, _collecting
+def _start(root: str, identity_base: str, channel: str = "") -> None:
+    global _maps, _channel, _collecting
     _maps = Maps.open(Path(root), identity_base)
+    _channel = _named(Path(root), channel) if channel else None
     _collecting = Collecting()
+
+
+def _named(root: Path, name: str) -> Channel:
+    """Return a channel of the project. Raises ConfigError."""
+    channels = load_channels(root)
+    found = next((one for one in channels if one.name == name), None)
+    if found is None:
+        known = ", ".join(sorted(one.name for one in channels)) or "none"
+        raise ConfigError(f"there is no channel {name}", remedy=f"channels are: {known}")
+    return found
 
 
 Job = tuple[Files, str, str, str]  # file (with those that belong to it), stem, folder, site
@@ -174,7 +206,11 @@ def _one_file(job: Job, say: Callable[[str], None], moved: Callable[[int], None]
                 moved(left)
                 return
             file.seek(0)
-            some = convert_study(files, _maps, site) if files.others else convert_file(file, _maps, site)
+            some = (
+                convert_study(files, _maps, site)
+                if files.others
+                else convert_file(file, _maps, site, _channel)
+            )
             results = iter(some)
             first = next(results)
             second = next(results, None)
@@ -240,11 +276,15 @@ def convert_paths(
     identity_base: str = "urn:hub:own",
     site: str = "",
     moved: Callable[[int], None] = lambda size: None,
+    channel: str = "",
 ) -> int:
     """Convert files and folders into `out`; returns the exit code (0 all converted, 1 otherwise).
 
-    `moved` hears of bytes converted. Raises HubError when `out` cannot be written.
+    `moved` hears of bytes converted; `channel`: as this one reads HL7 v2. Raises HubError when `out` cannot
+    be written.
     """
+    if channel:
+        _named(root, channel)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -264,14 +304,16 @@ def convert_paths(
 
     workers = min(_cores(), len(jobs))
     if workers > 1 and len(jobs) > 8:
-        with ProcessPoolExecutor(workers, initializer=_start, initargs=(str(root), identity_base)) as pool:
+        with ProcessPoolExecutor(
+            workers, initializer=_start, initargs=(str(root), identity_base, channel)
+        ) as pool:
             chunk = max(1, min(16, len(jobs) // (workers * 4)))
             for size, problems in pool.map(_file, jobs, chunksize=chunk):
                 for line in problems:
                     say(line)
                 moved(size)
     else:
-        _start(str(root), identity_base)
+        _start(str(root), identity_base, channel)
         try:
             for job in jobs:
                 _one_file(job, say, moved)
@@ -281,10 +323,12 @@ def convert_paths(
     return 1 if bad else 0
 
 
-def convert_with_bar(paths: list[Path], out: Path, root: Path, identity_base: str, site: str = "") -> int:
+def convert_with_bar(
+    paths: list[Path], out: Path, root: Path, identity_base: str, site: str = "", channel: str = ""
+) -> int:
     """Convert as `convert_paths` does, with a bar of the bytes done where stderr is a terminal."""
     if not sys.stderr.isatty():
-        return convert_paths(paths, out, root, identity_base, site)
+        return convert_paths(paths, out, root, identity_base, site, channel=channel)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -292,5 +336,11 @@ def convert_with_bar(paths: list[Path], out: Path, root: Path, identity_base: st
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(map(_size, expand(paths))))
         return convert_paths(
-            paths, out, root, identity_base, site, moved=lambda size: bar.advance(task, size)
+            paths,
+            out,
+            root,
+            identity_base,
+            site,
+            moved=lambda size: bar.advance(task, size),
+            channel=channel,
         )

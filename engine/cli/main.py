@@ -37,13 +37,14 @@ def convert(
     paths: Annotated[list[Path], typer.Argument(help="files or folders")],
     out: Annotated[Path, typer.Option(help="folder for the bundles and reports")],
     site: Annotated[str, typer.Option(help="use this site's maps whatever MSH-3/4 say")] = "",
+    channel: Annotated[str, typer.Option(help="read HL7 v2 as this channel does: its map and rules")] = "",
 ) -> None:
     """Convert files to FHIR: DIR/<stem>.json and DIR/<stem>.report.json a message."""
     from engine.cli.convert import convert_with_bar
     from engine.kernel.config import load_config
 
     root = project_root()
-    raise typer.Exit(convert_with_bar(paths, out, root, load_config(root).identity_base, site))
+    raise typer.Exit(convert_with_bar(paths, out, root, load_config(root).identity_base, site, channel))
 
 
 @app.command()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_project import HERE, shipped_maps
 
 from engine.channels.definition import load_channels
 from engine.channels.downsampling import Downsampling
 from engine.channels.intervals import mark_intervals, without_store
+from engine.cli.convert import convert_file
 from engine.kernel.errors import ConfigError
 from engine.kernel.message import Draft
 
@@ -345,6 +349,19 @@ def test_of_one_message_the_one_measured_first_is_kept_and_the_rest_named(tmp_pa
     assert "channels/d.yaml:4" in told["downsampled"].text
     assert told["interval"].where == "Observation[1], Observation[2]"
     assert not any(flag.work for flag in flags)
+
+
+def test_files_are_converted_as_a_channel_reads_them(tmp_path: Path) -> None:
+    channel = replace(load_channels(HERE)[0], map="PCD_ORU_R01", downsample=rules(tmp_path))
+    body = (HERE / "sample_messages/devices/pcd01_monitor.hl7").read_bytes()
+    later = body.replace(b"PCD0001", b"PCD0002").replace(b"20260501101500", b"20260501101600")
+    done = list(convert_file(BytesIO(body + later + body), shipped_maps(), "", channel))
+    kinds = [[e["resource"]["resourceType"] for e in (one.bundle or {})["entry"]] for one in done]
+    # of the second minute only the saturation, of which all are kept; the third is the first again
+    assert [found.count("Observation") for found in kinds] == [6, 1, 6]
+    assert all("DiagnosticReport" not in found for found in kinds)
+    (told,) = [w for w in done[1].report["warnings"] if w["code"] == "downsampled" and "yaml:3" in w["text"]]
+    assert told["source"].count("Observation[") == 4
 
 
 def test_a_unit_that_the_rule_cannot_compare_is_told(tmp_path: Path) -> None:
