@@ -115,18 +115,29 @@ def _stored(own: Row | None) -> bool:
 
 def _counts(row: Row, near: bool) -> bool:
     """Say whether a stored measurement can stand for others, or for those that are `near` to it."""
+    if near and row.version > 1:  # it says something else since, and they were near to what it said first
+        return False
     not_these = _VOID | _CORRECTED if near else _VOID
     return row.exists and (row.body is None or row.body.value.get("status") not in not_these)
+
+
+def _says_else(draft: Draft, row: Row) -> bool:
+    """Say whether a draft has another value than what is stored."""
+    stored = row.body.value if row.body is not None else {}
+    names = {name for one in (draft.body, stored) for name in one if name.startswith(("value", "component"))}
+    return any(draft.body.get(name) != stored.get(name) for name in names)
 
 
 def _taken_back(prepared: Prepared, state: State) -> list[Flag]:
     """Tell people that a measurement is taken back, or corrected, that others may have been left out for."""
     flags = []
     for draft, keys in zip(prepared.work.drafts, prepared.keys, strict=True):
-        if draft.interval is None or draft.interval.key[1]:
+        if draft.interval is None:
             continue
         row = _own(keys, state)
         if row is None or not _counts(row, draft.interval.near):
+            continue
+        if draft.interval.key[1] and not (draft.interval.near and _says_else(draft, row)):
             continue
         text = (
             "it stood for an interval of which other values may have been left out: "

@@ -172,6 +172,17 @@ def test_nothing_near_is_left_out_for_what_is_corrected(hub: Hub) -> None:
     assert bed.stored() == {"10:00:00": 136, "10:01:00": 83, "10:02:00": 84}
 
 
+def test_nothing_near_is_left_out_for_what_says_something_else_since(hub: Hub) -> None:
+    bed = Bed(hub, "B6E", "steps")
+    bed.send("100000", 82)
+    assert left_out(bed.send("100100", 83).flags) == 1
+    assert not any(flag.work for flag in bed.send("100000", 82).flags)
+    again = bed.send("100000", 135)  # the same measurement, and nobody calls it a correction
+    assert "interval-empty" in [flag.code for flag in again.flags if flag.work]
+    assert left_out(bed.send("100200", 84).flags) == 0
+    assert bed.stored() == {"10:00:00": 135, "10:02:00": 84}
+
+
 def test_a_corrected_value_still_stands_where_any_value_does(hub: Hub) -> None:
     bed = Bed(hub, "B6D")
     bed.send("100000", 82)
