@@ -134,6 +134,7 @@ class DirectSettings(BaseModel):
         description="How long the other side has to tell what `ask` asks for before an alarm is raised; "
         "empty: never. It takes `notices`.",
         examples=["24 hours"],
+        pattern=r"^([1-9]\d*\s*(second|minute|hour|day|week)s?)?$",
     )
     sharing: SharingSettings | None = Field(
         default=None,
