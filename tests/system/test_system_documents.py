@@ -15,12 +15,13 @@ from hub_process import ROOT, Hub, free_ports, wait_for
 
 CCD = (ROOT / "sample_messages/cda/ccd.xml").read_bytes()
 CLAIMS = (ROOT / "sample_messages/x12/837P_professional_claim.x12").read_bytes()
+MONITOR = (ROOT / "sample_messages/fhir/monitor_transaction.json").read_bytes()
 NEWRX = (ROOT / "sample_messages/ncpdp/newrx_2017071.xml").read_bytes()
 
 
 def prepared(hub: Hub) -> dict[str, int]:
     """Give a hub the shipped channels on ports of their own, and a folder of claims; returns the ports."""
-    ports = dict(zip(("documents", "prescriptions"), free_ports(2), strict=True))
+    ports = dict(zip(("documents", "prescriptions", "wearables"), free_ports(3), strict=True))
     for name, port in ports.items():
         text = (ROOT / f"channels/{name}.yaml").read_text()
         shipped = text.split("{port: ")[1].split(",")[0]
@@ -75,6 +76,8 @@ def test_documents_claims_and_prescriptions_over_a_crash(make_hub: Callable[...,
     os.kill(hub.children()["worker-0"], signal.SIGKILL)
     status, said = post(ports["prescriptions"], "/script", NEWRX, "application/xml")
     assert status == 200 and b"<Status>" in said and b"<Code>010</Code>" in said
+    status, said = post(ports["wearables"], "/fhir", MONITOR, "application/fhir+json")
+    assert status == 200 and said.count(b"202 Accepted") == 4
     (hub.root / "inbox/TREMBLAY.tmp").write_bytes(CLAIMS)
     (hub.root / "inbox/TREMBLAY.tmp").rename(hub.root / "inbox/TREMBLAY.x12")
     wait_for(
@@ -92,6 +95,7 @@ def test_documents_claims_and_prescriptions_over_a_crash(make_hub: Callable[...,
         entries = journal.read(0, 100)
         assert sorted(e.message_type for e in entries) == [
             "cda 34133-9",
+            "fhir transaction",
             "ncpdp NewRx",
             "x12 837P",
             "x12 837P",
@@ -110,9 +114,12 @@ def test_documents_claims_and_prescriptions_over_a_crash(make_hub: Callable[...,
     patient = read(hub, web, "Patient?identifier=H-40271")["entry"][0]["resource"]
     problems = read(hub, web, f"Condition?patient={patient['id']}")
     assert problems["entry"] and patient["name"][0]["family"] == "Sample"
+    wearer = read(hub, web, "Patient?identifier=4711")["entry"][0]["resource"]
+    measured = read(hub, web, f"Observation?patient={wearer['id']}")
+    assert len(measured["entry"]) == 2
     assert hub.stop() == 0
     log = hub.log.read_text()
-    words = ("TREMBLAY", "ABERNATHY", "NB-77001", "H-40271", "Wren")
+    words = ("TREMBLAY", "ABERNATHY", "NB-77001", "H-40271", "Wren", "Okafor", "ACDE480000001001")
     assert not [w for w in words if w in log] and "Traceback" not in log
     written = [p.name for p in (hub.root / "inbox/answers").iterdir()]
     metrics = "".join(p.read_text() for p in hub.config.metrics_dir.glob("*.prom"))

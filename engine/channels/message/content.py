@@ -18,6 +18,7 @@ from engine.formats.cda.attachments import Attachment, read_attachment
 from engine.formats.cda.elements import V3
 from engine.formats.cda.page import render
 from engine.formats.content import recognise
+from engine.formats.fhir.posted import parse as parse_fhir
 from engine.formats.hl7v2.escapes import unescape
 from engine.formats.hl7v2.parse import Message, Segment, parse
 from engine.formats.xdm import read_package
@@ -147,6 +148,10 @@ def _raw(entry: Entry) -> Iterator[_Raw]:
             found = read_attachment(inner, MOST)
             if found is not None and inner is not None:
                 yield _of_cda(document.places.of(inner), found)
+    elif format == "fhir":
+        for leaf in parse_fhir(entry.body).leaves():
+            if leaf.place.endswith((".attachment.data", "Attachment.data", ".resource.data")):
+                yield _of_fhir(leaf.place, leaf.value)
     elif format == "xdm":
         for n, one in enumerate(read_package(entry.body).documents, 1):
             data = None if one.problem else one.data
@@ -177,6 +182,14 @@ def _unpacked(encoding: str, text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return text.encode("utf-8", "replace")
+
+
+def _of_fhir(place: str, text: str) -> _Raw:
+    """Open the bytes of an attachment or a Binary."""
+    if len(text) > 2 * MOST:
+        return _Raw(place, "", None, "it is too long to be opened here")
+    data = _unpacked("base64", text)
+    return _Raw(place, "", data, "" if data is not None else "it is not in the encoding it says")
 
 
 def _of_cda(place: str, found: Attachment) -> _Raw:

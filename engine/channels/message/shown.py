@@ -103,6 +103,8 @@ def show_body(entry: Entry, first: int = 1, charset: str = "", at_once: int = AT
             made = _v2(parse(body, charset=entry.charset or charset), first, at_once)
         elif format == "x12":
             made = _x12(body, first, at_once)
+        elif format == "fhir" and note:
+            made = Shown(format, 0, 1, 0, (), problem="it is too long to be shown in parts")
         elif format == "xdm":
             made = Shown(
                 format, 0, 1, 0, (), problem="a package (zip): its documents are entries of their own"

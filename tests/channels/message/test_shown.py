@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hub_project import HERE, Hub
 
+from engine.channels.message.content import contents, open_content
 from engine.channels.message.shown import PART, WHOLE, Shown, show_body
+from engine.channels.message.text import readable
 from engine.channels.message.values import values_of
 from engine.kernel.message import Entry
 
@@ -51,9 +53,10 @@ def test_offsets_are_of_bytes_in_any_character_set(charset: str) -> None:
     assert found["NK1[2]-2[1].1"][1] == "Ñandú"
 
 
+FHIR = sorted((HERE / "sample_messages/fhir").iterdir())
 FILES = sorted(
     path
-    for folder in ("lab", "adt", "cda", "x12", "ncpdp", "dicom", "documents", "traps")
+    for folder in ("lab", "adt", "cda", "x12", "ncpdp", "dicom", "documents", "fhir", "traps")
     for path in (HERE / "sample_messages" / folder).iterdir()
     if path.suffix in (".hl7", ".xml", ".x12", ".edi", ".dcm", ".json")
 )
@@ -66,6 +69,20 @@ def test_what_is_shown_has_the_addresses_of_lineage(path: Path) -> None:
     assert not shown.problem and shown.bytes == len(one.body)
     mine, known = set(values(shown)), set(values_of(one))
     assert mine and (known <= mine or mine <= known)  # of X12 the envelope too; of a long document a part
+
+
+@pytest.mark.parametrize("path", FHIR, ids=lambda p: p.name)
+def test_fhir_is_shown_by_its_entries_and_its_documents_open(path: Path) -> None:
+    one = entry(path.read_bytes())
+    shown = show_body(one, at_once=10_000)
+    assert set(values(shown)) == set(values_of(one))
+    heads = [s.address for s in shown.segments]
+    assert (
+        heads[0] in ("Bundle", "Observation") and len(heads) == len(set(heads))
+    ) or "Bundle.entry[0]" in heads
+    assert readable(one.body).startswith("{") and "Okafor" not in "".join(heads)
+    opened = [open_content(one, c.number) for c in contents(one)]
+    assert [o.body[:17] for o in opened] == ([b"Discharge summary"] if "mhd" in path.name else [])
 
 
 def test_a_page_is_a_part_and_the_next_goes_on() -> None:
