@@ -86,6 +86,8 @@ def _of_file(maps: Maps, file: str) -> list[Finding]:
     sites = [s for s in maps.sites.values() if s.file == file]
     if not defs and not messages and not sites:
         return found
+    if maps.language.format == "fhir":
+        return [f for f in _rules(maps) if f.place.rpartition(":")[0] == file]
     library = maps.program("standard").library
     for m in defs:
         if maps.language.format == "hl7v2":

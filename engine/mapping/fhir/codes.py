@@ -82,7 +82,7 @@ class Codes:
         every = out.get("coding")
         codings = [c for c in every if isinstance(c, dict)] if isinstance(every, list) else []
         coded = [c for c in codings if isinstance(c.get("code"), str)]
-        tables = [(name, self.tables[name]) for name in names if name in self.tables]
+        tables = [(name, self.tables[name]) for name in names]
         if (
             not coded
             or not tables

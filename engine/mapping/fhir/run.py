@@ -110,6 +110,10 @@ class FhirRun(Codes, References):
         """Make the drafts of the body."""
         out = Built(flags=self.flags, gaps=self.gaps)
         self.rules, self.devices, self.entry_key = rules, rules.devices, entry_key
+        for _, names, place in rules.codes:
+            for name in names:
+                if name not in self.tables:
+                    raise MapError(f"there is no table {name}", where=str(place))
         found = self._known()
         made: dict[str, Draft] = {}
         if self.held is None:

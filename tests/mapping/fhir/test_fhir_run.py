@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from engine.formats.fhir.posted import parse
 from engine.kernel.errors import FormatError, MapError
 from engine.mapping.build import Built
+from engine.mapping.check import check_file
 from engine.mapping.convert import Conversion, map_arrived, trace_arrived, unkeyed
 from engine.mapping.fhir.arrived import fhir_arrived
 from engine.mapping.fhir.identity import Incoming
@@ -437,3 +438,14 @@ def test_an_id_in_a_post_is_kept_and_decides_nothing() -> None:
     patient = {"resourceType": "Patient", "id": "1"}
     held = made(transaction({"resource": patient, "request": {"method": "POST", "url": "Patient"}})).held
     assert held is not None and held.code == "no-patient-key"
+
+
+def test_a_table_that_is_gone_is_no_silence() -> None:
+    rules: Any = read_text(
+        "map: X\nfrom: fhir\ncodes: {Observation.code: gone}\n", "X.yaml", LANGUAGES["fhir"]
+    )
+    own = Maps(ROOT, maps().terminology, {}, {"RESOURCES": rules}, {}, "urn:hub:own", LANGUAGES["fhir"])
+    with pytest.raises(MapError, match="no table gone") as e:
+        trace_arrived(arrived(observation()), own, "standard", "entry")
+    assert e.value.where == "X.yaml:3"
+    assert [f.place for f in check_file(own, "X.yaml")] == ["X.yaml:3"]
