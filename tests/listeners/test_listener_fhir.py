@@ -203,3 +203,20 @@ def test_any_bytes_are_kept_and_answered(body: bytes) -> None:
     assert [e.body for e in mail.entries] == [body]
     answer = mail.answer([None], 0)
     assert answer.status in (202, 422) and "internal error" not in answer.body.decode()
+
+
+@given(
+    st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"X"]),
+    st.binary(max_size=40).map(lambda b: b"/fhir" + b) | st.binary(max_size=40),
+    st.dictionaries(st.sampled_from([b"if-match", b"if-none-exist", b"host"]), st.binary(max_size=5)),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_address_is_answered(method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
+    door = Bench(rules(), path="/fhir").port.fhir
+    assert door is not None
+    asked = door.asked(method, target, headers)
+    if not isinstance(asked, Asked):
+        assert 400 <= asked[0] < 500
+        OperationOutcome.model_validate(json.loads(door.refusal(*asked)))
+    elif not asked.metadata:
+        assert method == (b"PUT" if asked.id else b"POST")
