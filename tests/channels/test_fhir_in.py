@@ -255,7 +255,7 @@ def test_one_value_an_interval_is_kept_where_the_channel_says_so(tmp_path: Path)
     made.hub.close()
     made.hub = type(made.hub).open(tmp_path)
     for minute in range(0, 40, 5):
-        at = {"effectiveDateTime": f"2026-05-01T12:{minute:02}:00Z"}
+        at = {"effectiveDateTime": f"2026-05-01T12:{minute:02}:00Z", "device": {"reference": "Device/w"}}
         made.take(bundle(patient(), pulse(60 + minute, **at)))
     assert sorted(float(o["valueQuantity"]["value"]) for o in made.all("Observation")) == [60, 75, 90]
     made.hub.close()
