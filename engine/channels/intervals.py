@@ -6,10 +6,10 @@ drafts, those of which not all are kept with an `Interval`. Whether one is writt
 
 Everything is read from the Observation itself: its own time says which interval (counted from 1970-01-01
 00:00 UTC), patient, device, code, place and method say of which series it is one. Never marked, and so always
-written: what is no measurement of a device, what names no device or patient, what has no time that is sure to
-a minute, what was corrected or taken back, what is abnormal or may be (unless a rule says how many of these
-are kept), what a rule of critical results names or cannot judge, what lies beyond what the device can
-measure, and what another resource of the message refers to.
+written: what is no measurement of a device, what names no patient, what has no time that is sure to a minute,
+what was corrected or taken back, what is abnormal or may be (unless a rule says how many of these are kept),
+what a rule of critical results names or cannot judge, what lies beyond what the device can measure, and what
+another resource of the message refers to.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _VALUE = "value"
 _NEVER = frozenset({"Device", "DeviceMetric", "Location", "Organization", "Patient", "Practitioner"})
 """What refers to no Observation."""
 _EDGE = re.compile(r"\s*([<>]=?)\s*([-+]?\d+(?:\.\d+)?)\s*")  # `<120`, `>= 50`
+_UNSAID = {"reference": "Device/unsaid"}
 _NO_DAY = date(1970, 1, 1)
 
 
@@ -87,8 +88,8 @@ def mark_intervals(drafts: list[Draft], rules: Downsampling, channel: str) -> li
             continue
         why = "its unit is not that of the rule"
         try:
-            if not all(_is_named(body.get(name)) for name in ("subject", "device")):
-                why = "nothing says which device measured it, or at whom"
+            if not (_is_named(body.get("subject")) and _is_named(body.get("device", _UNSAID))):
+                why = "nothing tells its patient or device from others"
                 raise _Unlike
             band = _band(body, rule)
         except _Unlike:

@@ -195,6 +195,7 @@ class Draft:
     tells: tuple[str, ...] = ()  # though it is `create`: what of one that is there is changed all the same
     alike: tuple[Identity, ...] = ()  # what the same thing under another number has, too: people are told
     interval: Interval | None = None  # one of a series of which not all are kept; None: always written
+    decides: bool = False  # of a Patient: whom another key finds has no other number of the first's system
 
 
 class Move(NamedTuple):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from engine.kernel.message import Draft, Flag, Work
 from engine.store.aliases import numbers_of, prior_numbers
 from engine.store.content import ONE_PLACER, Plan, check_placer
+from engine.store.people import disagreement
 from engine.store.references import retired_by
 from engine.store.state import Park, Row, State
 
@@ -30,6 +31,7 @@ __all__ = [
     "check_count",
     "check_order",
     "check_owner",
+    "check_person",
     "check_retired",
     "count_twins",
     "park",
@@ -135,6 +137,41 @@ def check_alike(draft: Draft, row: Row, made: Plan, state: State) -> None:
             text = f"a {draft.type} of the same content was told under another number: is it a second one?"
             made.flags.append(Flag("possible-duplicate", draft.name, text, work=True))
             return
+
+
+def check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None:
+    """Park a work that speaks of another person than the patient whom its numbers find."""
+    if row.body is None or confirmed:
+        return
+    different = disagreement(draft.body, row.body.value)
+    if different and not _known_by_old_name(draft, row, state):
+        raise park(
+            "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
+        )
+    if draft.decides and _has_another_number(draft, row, state):
+        text = "same id at its sender, another number than the patient on file"
+        raise park("patient-mismatch", draft.name, text)
+
+
+def _has_another_number(draft: Draft, row: Row, state: State) -> bool:
+    """Say whether a patient who was found by another key has another number than the one that decides: it
+    must not become a second number of theirs."""
+    system, value = draft.keys[0]
+    if row.body is None or state.keys.identity("Patient", system, value) in state.by_key:
+        return False
+    said = {one.get("value") for one in row.body.value.get("identifier", ()) if one.get("system") == system}
+    return bool(said) and value not in said
+
+
+def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
+    """Say whether the message speaks of a retired number under the demographics that number had."""
+    for system, value in draft.keys:
+        found = state.by_key.get(state.keys.identity("Patient", system, value))
+        if found is not None and found is not row and found.survivor == row.rid and found.body is not None:
+            known = found.body.value
+            if (known.get("name") or known.get("birthDate")) and not disagreement(draft.body, known):
+                return True
+    return False
 
 
 def check_retired(

@@ -22,6 +22,7 @@ from engine.store.checks import (
     check_count,
     check_order,
     check_owner,
+    check_person,
     check_retired,
     count_twins,
     park,
@@ -146,7 +147,7 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
         move = moves.get(draft.id) if moves else None
         if draft.type == "Patient":
             patient = row
-            _check_person(draft, row, state, confirmed)
+            check_person(draft, row, state, confirmed)
             survivor = retired_by(draft.body)
             if survivor is not None:
                 kept = local.get(survivor)
@@ -316,27 +317,6 @@ def _two_drafts(one: Draft, other: Draft, made: Plan) -> None:
     raise park(
         "duplicate-key", other.name, f"two different {other.type} drafts of one message have the same key"
     )
-
-
-def _check_person(draft: Draft, row: Row, state: State, confirmed: bool) -> None:
-    if row.body is None or confirmed:
-        return
-    different = disagreement(draft.body, row.body.value)
-    if different and not _known_by_old_name(draft, row, state):
-        raise park(
-            "patient-mismatch", draft.name, f"same identifier, other {different} than the patient on file"
-        )
-
-
-def _known_by_old_name(draft: Draft, row: Row, state: State) -> bool:
-    """Say whether the message speaks of a retired number under the demographics that number had."""
-    for system, value in draft.keys:
-        found = state.by_key.get(state.keys.identity("Patient", system, value))
-        if found is not None and found is not row and found.survivor == row.rid and found.body is not None:
-            known = found.body.value
-            if (known.get("name") or known.get("birthDate")) and not disagreement(draft.body, known):
-                return True
-    return False
 
 
 def _by_old_number(draft: Draft) -> Draft:

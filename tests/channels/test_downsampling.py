@@ -111,6 +111,7 @@ def said(code: str) -> list[dict[str, Any]]:
 
 
 ONE = measured()
+OF_DEVICE = [{"system": "urn:h/id/device-observation"}]
 PRESSED = {"code": {"coding": [{"system": LOINC, "code": "85354-9"}]}}
 
 
@@ -212,7 +213,10 @@ PRESSED = {"code": {"coding": [{"system": LOINC, "code": "85354-9"}]}}
             ]
         ),
         pytest.param(
-            measured(device=None), measured(at="10:01:00", device=None), 2, id="which device, nobody says"
+            measured(device=None, identifier=OF_DEVICE),
+            measured(at="10:01:00", device=None, identifier=OF_DEVICE),
+            1,
+            id="of which device, nobody says",
         ),
         pytest.param(
             measured(device={"reference": "#d"}),

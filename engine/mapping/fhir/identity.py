@@ -28,6 +28,7 @@ __all__ = [
     "concept_text",
     "joined",
     "known_by",
+    "numbers_of",
     "owned",
 ]
 
@@ -112,6 +113,9 @@ def known_by(ask: Ask, incoming: Incoming, base: str, name: Named) -> Known | Pr
             if key is None:
                 return _not_followed(f"{ask.at}.request.ifNoneExist")
             write = "create"
+        if key is not None and (said_by := numbers_of(resource, name)) and key not in said_by:
+            text = "the number that it is looked for by is none of its identifiers"
+            return Problem("address-differs", f"{ask.at}.request", text)
     mine = (f"{server or base}/{kind}", own) if isinstance(own, str) and own else None
     new = ask.n >= 0 and not ask.stated and ask.method == "POST"  # it asks for an id: one that it has is none
     counts = None if new else mine
@@ -147,13 +151,23 @@ def _not_followed(where: str) -> Problem:
     return Problem("condition-not-followed", where, text)
 
 
-def _numbers(resource: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _identifiers(resource: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for element in ("masterIdentifier", "identifier"):
         found = resource.get(element)
         for one in found if isinstance(found, list) else (found,):
             if isinstance(one, dict) and all(isinstance(one.get(k), str) for k in ("system", "value")):
-                if one["system"].strip() and one["value"].strip() and one.get("use") not in ("old", "temp"):
-                    yield one
+                yield one
+
+
+def _numbers(resource: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for one in _identifiers(resource):
+        if one["system"].strip() and one["value"].strip() and one.get("use") not in ("old", "temp"):
+            yield one
+
+
+def numbers_of(resource: Mapping[str, Any], name: Named) -> list[Identity]:
+    """Return every number of a resource, those of old, too."""
+    return [(name(one["system"]), one["value"]) for one in _identifiers(resource)]
 
 
 def _number(resource: Mapping[str, Any], name: Named) -> Identity | None:

@@ -16,7 +16,7 @@ from engine.fhir import definitions
 from engine.formats.fhir.facts import split_query, split_reference
 from engine.formats.fhir.posted import Ask
 from engine.kernel.message import Draft, Identity
-from engine.mapping.fhir.identity import DEVICE_OBSERVATION, Known, joined
+from engine.mapping.fhir.identity import DEVICE_OBSERVATION, Known, joined, numbers_of
 
 __all__ = ["References", "device_key"]
 
@@ -43,6 +43,7 @@ class References:
         self.by_id: dict[tuple[str, str, str], Draft] = {}  # server, type, id
         self.by_name: dict[tuple[str, str], dict[str, Draft]] = {}  # type, id, whatever the server
         self.by_key: dict[tuple[str, str, str], Draft] = {}
+        self.people: dict[str, frozenset[Identity]] = {}  # id of a Patient's draft -> numbers
 
     def hold(self, code: str, where: str, text: str) -> None:
         """Hold the body for a person."""
@@ -69,6 +70,10 @@ class References:
             self.by_name.setdefault((draft.type, known.own[1]), {})[draft.id] = draft
         for system, value in draft.keys:
             self.by_key[draft.type, system, value] = draft
+        if draft.type == "Patient":
+            self.people[draft.id] = frozenset(
+                (*draft.keys, *numbers_of(ask.resource or {}, self.authority_of))
+            )
 
     def refer(self, out: dict[str, Any], at: str, element: str, ask: Ask, known: Known) -> None:
         """Make a Reference, copied already, lead to what the hub knows."""
@@ -78,6 +83,9 @@ class References:
                 return
             found = self._found(said, known)
             if found is not None:
+                if self._is_another(out.get("identifier"), found):
+                    text = "it names one patient, and the identifier beside it another"
+                    self.hold("mixed-patients", at, text)
                 self._set(out, found, said)
             elif "?" in said:
                 self._asked(out, said, f"{at}.reference")
@@ -121,6 +129,14 @@ class References:
             every = list(self.by_name.get((kind, own), {}).values())
             found = every[0] if len(every) == 1 else None
         return found
+
+    def _is_another(self, identifier: Any, found: Draft) -> bool:
+        """Say whether an identifier, copied already, is another patient's number of the same system."""
+        if found.type != "Patient" or not isinstance(identifier, dict):
+            return False
+        system, value = identifier.get("system"), identifier.get("value")
+        said = {number for of, number in self.people.get(found.id, ()) if of == system}
+        return bool(said) and value not in said
 
     def _set(self, out: dict[str, Any], found: Draft, said: str) -> None:
         out.update(self.reference(found.type, found.id))

@@ -164,7 +164,9 @@ class FhirRun(Codes, References):
         write = "known" if ask.method == "DELETE" else known.write
         name = "".join(("_" if c.isupper() and n else "") + c.lower() for n, c in enumerate(kind))
         draft_id = self.identify(kind, *keys[0]) if keys else self._placed(kind, ask)
-        return Draft(name, kind, draft_id, {}, keys, write, map=self.rules.name, owns=owned(kind))
+        made = Draft(name, kind, draft_id, {}, keys, write, map=self.rules.name, owns=owned(kind))
+        made.decides = kind == "Patient" and len(keys) > 1
+        return made
 
     def _placed(self, kind: str, ask: Ask) -> str:
         """Name what has no number by its place in the entry."""
