@@ -31,7 +31,7 @@ from engine.listeners.receiving import ReceivingChannel
 from engine.mapping.project import Maps
 from engine.mapping.sites import Sites, read_sites
 
-__all__ = ["WORDS", "Channel", "agree", "load_channels", "read_channel"]
+__all__ = ["WORDS", "Channel", "agree", "channel_named", "load_channels", "read_channel"]
 
 WORDS = {
     "channel",
@@ -142,6 +142,16 @@ def load_channels(root: Path, host: str | None = None, sites: Sites | None = Non
             ports[port] = channel.name
         out.append(channel)
     return out
+
+
+def channel_named(channels: Iterable[Channel], name: str) -> Channel:
+    """Return the channel of a name. Raises ConfigError."""
+    known = {channel.name: channel for channel in channels}
+    if name not in known:
+        raise ConfigError(
+            f"there is no channel {name!r}", remedy=f"channels are: {', '.join(sorted(known)) or 'none'}"
+        )
+    return known[name]
 
 
 def read_channel(text: str, shown: str, root: Path, sites: Sites) -> Channel:

@@ -17,13 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
-from engine.channels.definition import Channel, load_channels
-from engine.channels.intervals import mark_intervals, without_store
-from engine.channels.mapchoice import head_of
 from engine.cli.collecting import Collecting
 from engine.cli.converted import READERS, Result, convert_others, empty_report, fill, internal_error
 from engine.cli.convertlong import LONG, Refused, convert_long
@@ -34,10 +31,13 @@ from engine.formats.content import HEAD, recognise
 from engine.formats.hl7v2.parse import Message, parse
 from engine.formats.hl7v2.split import iter_messages
 from engine.formats.hl7v2.structures import structure_for
-from engine.kernel.errors import ConfigError, FormatError, HubError
+from engine.kernel.errors import FormatError, HubError
 from engine.kernel.message import Identity
 from engine.mapping.convert import headers, trace_message
 from engine.mapping.project import Maps
+
+if TYPE_CHECKING:
+    from engine.channels.definition import Channel
 
 __all__ = ["Result", "convert_bytes", "convert_file", "convert_paths", "convert_with_bar", "expand", "stems"]
 
@@ -140,14 +140,13 @@ def _convert_one(
         charset = next((s.charset for s in reversed(maps.chain(name)) if s.charset), "")
         if charset:
             message = parse(data, charset=charset)
-        named = channel.map_of(*head_of(message)) if channel is not None else ""
         origin = hashlib.sha256(data).hexdigest()[:32]
-        done = trace_message(message, maps, name, origin, general=True, map_=named)
-        if channel is not None and channel.downsample:
-            built = done.built
-            built.flags += mark_intervals(built.drafts, channel.downsample, channel.name)
-            built.drafts, told = without_store(built.drafts, taken)
-            built.flags += told
+        if channel is None:
+            done = trace_message(message, maps, name, origin, general=True)
+        else:
+            from engine.cli.convert_as import convert_as
+
+            done = convert_as(channel, message, maps, name, origin, taken)
     except HubError as e:
         out["errors"].append({"source": e.where, "text": str(e)})
         return Result(number, None, out, (e.where, str(e)))
@@ -167,18 +166,11 @@ def _wants_patient(message: Message) -> bool:
 def _start(root: str, identity_base: str, channel: str = "") -> None:
     global _maps, _channel, _collecting
     _maps = Maps.open(Path(root), identity_base)
-    _channel = _named(Path(root), channel) if channel else None
+    if channel:
+        from engine.channels.definition import channel_named, load_channels
+
+        _channel = channel_named(load_channels(Path(root)), channel)
     _collecting = Collecting()
-
-
-def _named(root: Path, name: str) -> Channel:
-    """Return a channel of the project. Raises ConfigError."""
-    channels = load_channels(root)
-    found = next((one for one in channels if one.name == name), None)
-    if found is None:
-        known = ", ".join(sorted(one.name for one in channels)) or "none"
-        raise ConfigError(f"there is no channel {name}", remedy=f"channels are: {known}")
-    return found
 
 
 Job = tuple[Files, str, str, str]  # file (with those that belong to it), stem, folder, site
@@ -284,7 +276,9 @@ def convert_paths(
     be written.
     """
     if channel:
-        _named(root, channel)
+        from engine.channels.definition import channel_named, load_channels
+
+        channel_named(load_channels(root), channel)  # raises where there is none, before anything is written
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.channels.arriving import bodies_of
-from engine.channels.definition import load_channels
+from engine.channels.definition import channel_named, load_channels
 from engine.channels.trial import Trial, try_body
 from engine.codes.store import CodeStore
 from engine.kernel.config import load_config
@@ -21,9 +21,7 @@ __all__ = ["try_file"]
 def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
     """Try every message of a file. Raises ConfigError, FormatError."""
     config = load_config(root)
-    channels = {c.name: c for c in load_channels(root)}
-    if channel not in channels:
-        raise ConfigError(f"there is no channel {channel!r}", remedy=f"channels are: {', '.join(channels)}")
+    named = channel_named(load_channels(root), channel)
     try:
         data = path.read_bytes()
     except OSError as e:
@@ -31,9 +29,7 @@ def try_file(root: Path, path: Path, channel: str) -> list[Trial]:
     maps = Maps.open(root, config.identity_base)
     maps.codes = CodeStore(config.data_dir / "codes.db")
     bodies = bodies_of(data)
-    trials = [
-        try_body(n, body, format, maps, channels[channel]) for n, (format, body) in enumerate(bodies, 1)
-    ]
+    trials = [try_body(n, body, format, maps, named) for n, (format, body) in enumerate(bodies, 1)]
     if not trials:
         raise FormatError(
             "there is no HL7 message in this file",
