@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from engine.kernel.message import Outcome, Work
+from engine.store.deliveries import Delivery
 from engine.store.owning import LanesLost
 
 from .outbox import Outbox, OutboxSide
@@ -27,6 +28,9 @@ class Judge(Protocol):
     def worked(self, work: Work, owner: str, lanes: Collection[int], again: bool) -> None: ...
     def marked(self, lane: int, mark: int) -> None: ...
     def wrote(self, name: tuple[str, str], work: Work, before: int) -> None: ...
+    def turned(self, before: Delivery | None, now: Delivery | None) -> None: ...
+    def state(self, name: str, before: str, now: str) -> None: ...
+    def handed(self, name: str, before: str, holder: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -50,7 +54,25 @@ class Core:
         self.written: dict[int, list[tuple[str, str, int, str]]] = {}
         self.owners: dict[int, tuple[int, str]] = {}
         self.handed = 0
-        self.outbox = Outbox()
+        self.outbox = Outbox(judge)
+
+    def side(self, schedule: Schedule) -> CoreSide:
+        """Return the core store as one process reaches it."""
+        return CoreSide(schedule, self)
+
+    @property
+    def rows(self) -> dict[int, Delivery]:
+        return self.outbox.rows
+
+    @property
+    def states(self) -> dict[str, str]:
+        return self.outbox.states
+
+    @property
+    def tries(self) -> None:
+        """Nobody keeps evidence here."""
+
+    def close(self) -> None: ...
 
     def record(
         self, work: Work, counts: tuple[int, int], side: CoreSide, at: int, again: bool = False
@@ -154,7 +176,7 @@ class CoreSide:
     def _write(self, what: str, do: Callable[[], T], *, fenced: bool = True) -> T:
         s = self._schedule
         s.cross(f"store.{what}")
-        s.fails(s.faults.before, f"store.{what}, before,")
+        s.fails(1.0 if s.full else s.faults.before, f"store.{what}, before,")
         if fenced:
             self._check()
         done = do()
@@ -190,7 +212,10 @@ class CoreSide:
 
     def read(self, type: str, id: str) -> dict[str, Any] | None:
         found = self._read("read", lambda: self._core.resources.get((type, id)))
-        return {"resourceType": type, "id": id, "value": found.value} if found else None
+        if not found:
+            return None
+        meta = {"versionId": str(len(found.versions))}
+        return {"resourceType": type, "id": id, "value": found.value, "meta": meta}
 
     def _read(self, what: str, do: Callable[[], T]) -> T:
         s = self._schedule

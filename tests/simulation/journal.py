@@ -31,6 +31,12 @@ class Journal:
         self._twins: dict[tuple[str, str, str], Entry] = {}
         self.lanes_in: dict[int, list[int]] = {lane: [] for lane in range(LANES)}
 
+    def side(self, schedule: Schedule) -> JournalSide:
+        """Return the journal as one process reaches it."""
+        return JournalSide(schedule, self)
+
+    def close(self) -> None: ...
+
     def append(self, entries: Sequence[NewEntry]) -> list[Accepted]:
         return [self._one(new) for new in entries]
 
@@ -44,7 +50,7 @@ class Journal:
             number,
             new.channel,
             new.body,
-            number,  # one order of events: nobody's clock
+            new.received,
             new.sender,
             new.peer,
             new.control_id,
@@ -100,7 +106,7 @@ class JournalSide:
     def _call(self, what: str, do: Callable[[], T]) -> T:
         s = self._schedule
         s.cross(f"journal.{what}")
-        s.fails(s.faults.before, f"journal.{what}, before,")
+        s.fails(1.0 if s.full and what == "append" else s.faults.before, f"journal.{what}, before,")
         done = do()
         if what == "append":
             s.note(f"journal has {len(self._journal.entries)}")

@@ -5,17 +5,24 @@
 3. A mark never passes an entry that has none.
 4. Older never overwrites newer, and the end is what the entries say in the order of their positions.
 5. Who has lost a lane writes nothing for it.
-6. Every delivery reaches its destination under one key, in the order of its patient.
-7. All ends once nothing goes wrong any more.
+6. Every delivery reaches its destination under one key, in the order of its patient; under one key always
+   comes the same. What a person put back himself may come late, what he skipped may not come at all.
+7. What a person decided stays: nobody else lets go what he skipped, or sends it as new.
+8. All ends once nothing goes wrong any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.channels.delivering.turn import LEFT
+from engine.kernel.delivery import Receipt
 from engine.kernel.message import Work
+from engine.store.deliveries import Delivery
 
+from .core import Resource
 from .schedule import Broken
 
 if TYPE_CHECKING:
@@ -28,7 +35,13 @@ class Judge:
     def __init__(self, world: World) -> None:
         self._world = world
         self._worked: dict[int, int] = {}  # lane -> how many of its entries have an outcome
+        self._said: dict[int, str] = {}  # position -> the maps under which it was worked off last
         self.acknowledged: set[str] = set()
+        self._turn: dict[str, tuple[int, str]] = {}  # destination -> since when, whose
+        self._under_way: dict[str, dict[str, int]] = {}  # destination -> who may still send, until when
+        self.stopped: dict[str, int] = {}  # destination -> since when
+        self.hears: list[tuple[int, str]] = []  # (delivery, why): what was told later, and written down
+        self.loose: set[int] = set()  # deliveries that a person put back, whose order nobody promises
 
     # -- while it runs ------------------------------------------------------
 
@@ -41,6 +54,7 @@ class Judge:
     def worked(self, work: Work, owner: str, lanes: Collection[int], again: bool) -> None:
         """A transaction writes down what became of an entry."""
         world = self._world
+        self._said[work.position] = work.revision
         if work.entry in world.core.outcomes:
             if not again:
                 raise Broken(f"entry {work.entry} is worked off twice")
@@ -69,12 +83,76 @@ class Judge:
         if work.position < before:
             raise Broken(f"{'/'.join(name)}: position {work.position} overwrites {before}")
 
+    def turned(self, before: Delivery | None, now: Delivery | None) -> None:
+        """A delivery was changed."""
+        if before is None:
+            return
+        what = f"{before.destination}: {before.id >> 12}"
+        if now is None:
+            raise Broken(f"{what} is gone")
+        by_hand = self._world.schedule.running and self._world.schedule.me.name == "ben"
+        if now.round < before.round or now.anew < before.anew:
+            raise Broken(f"{what} goes back to round {now.round} from {before.round}")
+        if before.status == "skipped" and now.status != "skipped" and not by_hand:
+            raise Broken(f"{what} was skipped, and is {now.status} again")
+        if now.status == "skipped" and before.status != "skipped" and not by_hand:
+            raise Broken(f"{what} is skipped by nobody")
+        if now.anew != before.anew and not by_hand:
+            raise Broken(f"{what} is sent as new, and nobody asked for it")
+        if now.status == "refused" or (by_hand and before.status in ("sent", "skipped")) or now.anew:
+            self.loose.add(now.id)
+
+    def state(self, name: str, before: str, now: str) -> None:
+        """A destination was stopped, opened, or found to be down."""
+        s = self._world.schedule
+        if before == "stopped" and now != "stopped" and s.me.name != "ben":
+            raise Broken(f"{name} was stopped by a person, and is {now} now")
+        if now == "stopped" and before != "stopped":
+            self.stopped[name] = s.now
+        elif now != "stopped":
+            self.stopped.pop(name, None)
+
+    def tried(self, name: str) -> None:
+        """A parcel is about to reach a destination."""
+        s = self._world.schedule
+        if self.stopped.get(name, s.now) < s.me.began:
+            raise Broken(f"{name} gets something in a round that began after it was stopped")
+        since, holder = self._turn.get(name, (0, s.me.name))
+        if holder != s.me.name and s.me.looked.get(name, 0) > since:
+            raise Broken(f"{name} gets something from {s.me.name}, which saw that {holder} has the turn")
+        for other, until in self._under_way.get(name, {}).items():
+            if other != s.me.name and s.now < until and not self._world.skew:
+                raise Broken(f"{name}: {s.me.name} does not wait for what {other} may have under way")
+
+    def handed(self, name: str, before: str, holder: str) -> None:
+        """A turn at a destination was taken or given back."""
+        s = self._world.schedule
+        had = before.partition("/")[0]
+        s.note(f"the turn at {name} goes from {before or 'nobody'} to {holder or 'nobody'}")
+        under_way = self._under_way.setdefault(name, {})
+        if holder:
+            self._turn[name] = s.now, holder.partition("/")[0]
+            if had and had != s.me.name:
+                under_way[had] = s.me.began + LEFT
+        elif had != s.me.name:
+            raise Broken(f"{name}: {s.me.name} gives back the turn of {had}")
+        else:
+            under_way.pop(had, None)
+
+    def told(self, before: Delivery, receipt: Receipt) -> None:
+        """What another system told of a delivery was written down."""
+        self.hears.append((before.id, receipt.why))
+        now = self._world.core.rows[before.id]
+        same = now.round == before.round and now.status == before.status
+        if receipt.verdict == "refuse" and same and now.status == "sent":
+            raise Broken(f"{now.destination}: {now.id >> 12} was refused later, and nobody sees it")
+
     # -- at the end ---------------------------------------------------------
 
     def finish(self) -> None:
         """Look at what is there when all has ended."""
         world = self._world
-        for control_id in world.sent:
+        for control_id in world.people.sent:
             if control_id not in self.acknowledged:
                 raise Broken(f"{control_id} was never acknowledged")
             if len(world.journal.by_control_id(control_id)) != 1:
@@ -82,47 +160,84 @@ class Judge:
         for entry in world.journal.entries:
             if world.core.outcomes[entry.id].status != "done":
                 raise Broken(f"entry {entry.id} is {world.core.outcomes[entry.id].status}")
-        self._resources()
+        resources = world.core.resources
+        self._resources(resources)
         self._deliveries()
+        self._copies(resources)
+        self._evidence(world.core.tries)
 
-    def _resources(self) -> None:
+    def _resources(self, resources: Mapping[tuple[str, str], Resource]) -> None:
         world = self._world
         said: dict[tuple[str, str], tuple[int, str]] = {}
         for entry in world.journal.entries:
-            for draft in world.maps.drafts(entry):
+            for draft in world.maps.drafts(entry, self._said[entry.position]):
                 name = draft.type, draft.id
                 if entry.position >= said.get(name, (-1, ""))[0]:
                     said[name] = entry.position, draft.body["value"]
-        there = {name: (one.position, one.value) for name, one in world.core.resources.items()}
+        there = {name: (one.position, one.value) for name, one in resources.items()}
         for name in said.keys() | there.keys():
             if said.get(name) != there.get(name):
                 raise Broken(f"{'/'.join(name)} says {there.get(name)} and should say {said.get(name)}")
-        for name, one in world.core.resources.items():
+        for name, one in resources.items():
             entries = [entry for entry, _ in one.versions if entry not in world.reruns]
             if len(entries) != len(set(entries)):
                 raise Broken(f"{'/'.join(name)} was written twice by one entry")
 
     def _deliveries(self) -> None:
         world = self._world
+        written = world.core.written
         for name, peer in world.peers.items():
-            rows = {world.key_of(d): d for d in world.core.outbox.rows.values() if d.destination == name}
-            wanted = {e.position for e in world.journal.entries} if name == "archive" else None
-            if wanted is not None and {d.id >> 12 for d in rows.values()} != wanted:
+            rows = {world.key_of(d): d for d in world.core.rows.values() if d.destination == name}
+            positions = {e.position for e in world.journal.entries}
+            if {d.id >> 12 for d in rows.values() if name != "copy"} - positions:
+                raise Broken(f"{name}: there are deliveries of no entry")
+            if name != "copy" and len(rows) != len(positions):
                 raise Broken(f"{name}: there are not deliveries of all entries, each once")
             for key, delivery in rows.items():
-                empty = name == "copy" and not world.core.written.get(delivery.entry)
-                if delivery.status != "sent" or (key not in peer.taken and not empty):
-                    raise Broken(
-                        f"{name}: {key} is {delivery.status} and was{' not' * (key not in peer.taken)} taken"
-                    )
-            if strange := set(peer.taken) - set(rows):
+                empty = name != "archive" and delivery.entry not in written
+                taken = key in peer.taken or delivery.status == "skipped" or empty
+                if delivery.status not in ("sent", "skipped") or not taken:
+                    raise Broken(f"{name}: {key} is {delivery.status} and was{' not' * (not taken)} taken")
+            known = {key for d in rows.values() for key in self._keys(d)}
+            if strange := set(peer.taken) - known:
                 raise Broken(f"{name}: took {sorted(strange)[0]}, which is no delivery's key")
-            last: dict[int, int] = {}
-            for key in peer.order if name == "archive" else ():
-                for patient in rows[key].keys:
-                    if rows[key].id < last.get(patient, 0):
-                        raise Broken(f"{name}: took {key} after a later message of the same patient")
-                    last[patient] = rows[key].id
+            if name != "copy":
+                self._order(name, peer.order, rows)
+
+    def _copies(self, resources: Mapping[tuple[str, str], Resource]) -> None:
+        world = self._world
+        skipped = {d.entry for d in world.core.rows.values() if d.status == "skipped"}
         for name, value in world.peers["copy"].says.items():
-            if value != world.core.resources[name].value:
+            one = resources[name]
+            if value != one.value and not skipped & {entry for entry, _ in one.versions}:
                 raise Broken(f"the copy of {'/'.join(name)} says {value}, the core store something newer")
+
+    def _evidence(self, tries: Mapping[int, Sequence[tuple[str, str]]] | None) -> None:
+        """Of everything that was sent stands there that it was, and of what was told later what, once."""
+        if tries is None:
+            return
+        for number, delivery in self._world.core.rows.items():
+            what = f"{delivery.destination}: {number >> 12}"
+            if delivery.status == "sent" and "sent" not in [verdict for verdict, _ in tries[number]]:
+                raise Broken(f"{what} is sent, and no try says so")
+            told = [one for one in tries[number] if one[0] == "told"]
+            if len(told) != len(set(told)):
+                raise Broken(f"{what}: what was told later stands there twice")
+        for number, why in self.hears:
+            if ("told", why) not in tries[number]:
+                raise Broken(f"{number >> 12}: nobody sees what was told of it later: {why}")
+
+    def _keys(self, delivery: Delivery) -> list[str]:
+        """Return the keys that a delivery had, one after the other."""
+        return [self._world.key_of(replace(delivery, anew=n)) for n in range(delivery.anew + 1)]
+
+    def _order(self, name: str, order: list[str], rows: dict[str, Delivery]) -> None:
+        last: dict[int, int] = {}
+        for key in order:
+            row = rows.get(key)
+            if row is None or row.id in self.loose or row.status == "skipped":
+                continue
+            for patient in row.keys:
+                if row.id < last.get(patient, 0):
+                    raise Broken(f"{name}: took {key} after a later message of the same patient")
+                last[patient] = row.id

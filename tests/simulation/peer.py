@@ -11,22 +11,49 @@ from collections.abc import Callable
 
 from engine.kernel.delivery import Parcel, Receipt
 
-from .schedule import Schedule
+from .schedule import CALM, Broken, Schedule
 
 
 class Peer:
     """What is behind every connection."""
 
-    def __init__(self, schedule: Schedule, upsert: bool = False) -> None:
-        self.schedule, self.upsert = schedule, upsert
+    def __init__(self, schedule: Schedule, name: str, tried: Callable[[str], None]) -> None:
+        self.schedule, self.name, self.tried = schedule, name, tried
         self.taken: dict[str, bytes] = {}  # key -> what came first
         self.says: dict[tuple[str, str], str] = {}  # of one that is written over: its resources
         self.order: list[str] = []
-        self.tries = 0
+        self.tells: list[tuple[int, str, bool]] = []  # (when, key, refused): what it will say of them
         self.away_until = 0
+        self._judged: dict[str, int] = {}  # key -> until when it does not take it
 
     def connection(self) -> Connection:
         return Connection(self)
+
+    def judged(self, key: str) -> str:
+        """Say whether this content is not taken for a while, and how; of one content always the same."""
+        s = self.schedule
+        if key not in self._judged:
+            bad = s.random.random() < s.faults.judges
+            self._judged[key] = s.now + s.random.choice((500, 8000)) if bad else 0
+        verdict = "park" if self._judged[key] % 2 else "refuse"
+        return verdict if s.now < self._judged[key] and s.now < CALM else ""
+
+    def take(self, parcel: Parcel) -> None:
+        """Take a parcel: once, whatever comes under its key."""
+        if parcel.key not in self.taken:
+            self.order.append(parcel.key)
+            self.schedule.note(f"{self.name} takes {parcel.key}")
+        elif self.name != "copy" and self.taken[parcel.key] != parcel.body:
+            raise Broken(f"{self.name}: {parcel.key} is other content than the first time")
+        if parcel.media == "text/plain" and parcel.body.split()[0].decode() != parcel.key:
+            raise Broken(f"{self.name}: under {parcel.key} comes what was made for {parcel.body[:40]!r}")
+        self.taken.setdefault(parcel.key, parcel.body)
+        if self.name == "copy":
+            for one in json.loads(parcel.body)["entry"]:
+                resource = one["resource"]
+                name = resource["resourceType"], resource["id"]
+                if f"{name[0]}/{name[1]}" not in parcel.mentioned:
+                    self.says[name] = resource["value"]
 
 
 class Connection:
@@ -38,7 +65,8 @@ class Connection:
     def deliver(self, parcel: Parcel) -> Receipt:
         peer, s = self._peer, self._peer.schedule
         s.cross("peer")
-        peer.tries += 1
+        peer.tried(peer.name)
+        self._slow()
         what = s.random.random() if s.faults.peer else 1.0
         if s.now < peer.away_until or what < s.faults.peer / 3:
             if s.now >= peer.away_until:
@@ -46,19 +74,25 @@ class Connection:
             return Receipt("retry", "nobody answers", down=True)
         if what < s.faults.peer / 2:
             return Receipt("retry", "busy")
-        if parcel.key not in peer.taken:
-            peer.order.append(parcel.key)
-            s.note(f"peer takes {parcel.key}")
-        peer.taken.setdefault(parcel.key, parcel.body)
-        if peer.upsert:
-            for one in json.loads(parcel.body)["entry"]:
-                resource = one["resource"]
-                peer.says[resource["resourceType"], resource["id"]] = resource["value"]
+        if verdict := peer.judged(parcel.key):
+            s.note(f"{peer.name}: {verdict} {parcel.key}")
+            return Receipt("park" if verdict == "park" else "refuse", "not as it is")
+        fresh = parcel.key not in peer.taken
+        peer.take(parcel)
         if what < s.faults.peer:
-            s.note(f"peer took {parcel.key} and says nothing")
+            s.note(f"{peer.name} took {parcel.key} and says nothing")
             return Receipt("retry", "no answer")
+        if fresh and s.random.random() < s.faults.tells:
+            when = s.now + s.random.choice((0, 200, 3000))
+            peer.tells.append((when, parcel.key, s.random.random() < 0.5))
+        self._slow()
         s.cross("peer's answer")
-        return Receipt("sent")
+        return Receipt("sent", reference=parcel.key)
+
+    def _slow(self) -> None:
+        s = self._peer.schedule
+        if s.faults.slow and s.random.random() < s.faults.slow:
+            s.sleep(s.random.choice((100, 1000, 5000)))
 
     def check(self) -> str:
         return "there"
