@@ -32,7 +32,6 @@ GLANCE = 1_000  # ms that a look at the turn and the state holds
 MAY_SEND = ("open", "down")
 REST = (10, 10_000)  # a look that found nothing to try: so many times its own ms of rest, at most so many
 BACK = 5_000  # ms that a clock may be put right without a word
-DAY = 86_400_000  # the longest wait that another side may ask for
 DOOR = (100, 60_000)  # ms between tries of a destination that is down, doubled from one to the next
 
 
@@ -151,6 +150,7 @@ class Sending:
 
     def leave(self) -> None:
         """Give the turn at the destination back, where it is ours. Raises StoreUnavailable."""
+        self._last = None
         self._write_down()
         self._turn.give_back()
 
@@ -163,8 +163,8 @@ class Sending:
 
     def _mind_the_clock(self, now: int) -> None:
         """Wait for no time that a clock which was set back will reach in hours."""
-        if self._last is None:
-            self._outbox.hasten(self.place.name, now + DAY)
+        if self._last is None:  # whoever put it off may have had another clock, or this one before it was set
+            self._outbox.hasten(self.place.name, now + LONGEST)
         elif now < self._last - BACK:
             self._not_before = self._rest = 0
             self._turn.forget_time()

@@ -126,6 +126,17 @@ def test_a_clock_that_is_set_back_keeps_nothing_waiting(bench: Bench) -> None:
     assert [status for status, _, _ in bench.states()] == ["sent", "sent"]
 
 
+def test_what_another_clock_put_off_for_hours_is_tried_by_who_comes_next(bench: Bench) -> None:
+    one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
+    bench.now += 100_000_000
+    bench.book.answers = [Receipt("retry", "busy")]
+    bench.take("C1")
+    one.step()
+    one.leave()
+    bench.now -= 3_600_000
+    assert two.step()
+
+
 def test_who_may_have_something_under_way_is_waited_for_whoever_takes_the_turn_next(bench: Bench) -> None:
     one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
     one.step()
