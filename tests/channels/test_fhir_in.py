@@ -267,3 +267,23 @@ def test_an_edited_body_keeps_the_order_of_its_patient(gateway: Gateway) -> None
     channel = next(c for c in gateway.hub.channels if c.name == "wearables")
     mail = mail_of(json.dumps(body).encode(), posted_by(channel), "x")
     assert ordering_keys(channel, BASE, mail.entries[0].body) == mail.entries[0].order_keys
+
+
+def test_an_id_that_its_sender_gave_to_somebody_else_waits(gateway: Gateway) -> None:
+    first = patient("4711") | {"id": "p1"}
+    gateway.take(transaction(("PUT", "Patient/p1", first)), "partner")
+    assert (
+        gateway.take(transaction(("PUT", "Patient/p1", first | {"gender": "female"})), "partner").status
+        == "done"
+    )
+    other = patient("4712") | {"id": "p1"}
+    done = gateway.take(bundle(other, pulse(subject={"reference": "Patient/p1"})), "partner")
+    assert (done.status, done.cause) == ("parked", "patient-mismatch")
+    assert len(gateway.all("Patient")) == 1 and gateway.all("Observation") == []
+
+
+def test_a_known_patient_is_found_by_the_senders_id_from_then_on(gateway: Gateway) -> None:
+    gateway.take(patient("4711"), "partner")
+    gateway.take(transaction(("PUT", "Patient/p1", patient("4711") | {"id": "p1"})), "partner")
+    gateway.take(pulse(subject={"reference": "Patient/p1"}))
+    assert gateway.one("Observation")["subject"]["reference"] == f"Patient/{gateway.one('Patient')['id']}"

@@ -41,7 +41,7 @@ class References:
     def __init__(self) -> None:
         self.by_url: dict[str, Draft] = {}
         self.by_id: dict[tuple[str, str, str], Draft] = {}  # server, type, id
-        self.by_name: dict[tuple[str, str], dict[str, Draft]] = {}  # type, id, whatever the server
+        self.by_name: dict[tuple[str, str], dict[str, tuple[str, Draft]]] = {}  # type, id: all there are
         self.by_key: dict[tuple[str, str, str], Draft] = {}
         self.people: dict[str, frozenset[Identity]] = {}  # id of a Patient's draft -> numbers
 
@@ -63,11 +63,14 @@ class References:
 
     def here(self, ask: Ask, known: Known, draft: Draft) -> None:
         """Remember what the Bundle holds, by all that references call it."""
-        if ask.full_url:
-            self.by_url[ask.full_url] = draft
+        first = self.by_url.setdefault(ask.full_url, draft) if ask.full_url else draft
         if known.own is not None:
-            self.by_id[known.server or self.base, draft.type, known.own[1]] = draft
-            self.by_name.setdefault((draft.type, known.own[1]), {})[draft.id] = draft
+            place = (known.server or self.base, draft.type, known.own[1])
+            if known.own in known.keys and first.id == draft.id:  # ids of POSTs say nothing
+                first = self.by_id.setdefault(place, draft)
+            self.by_name.setdefault(place[1:], {})[draft.id] = known.server, draft
+        if first.id != draft.id:  # whom references mean could not be said
+            self.hold("duplicate-key", ask.at, "two entries have one address, and are not the same")
         for system, value in draft.keys:
             self.by_key[draft.type, system, value] = draft
         if draft.type == "Patient":
@@ -125,9 +128,10 @@ class References:
         if not kind:
             return None
         found = self.by_id.get((server or known.server or self.base, kind, own))
-        if found is None and not server:  # an entry without an address says `Type/id` all the same
-            every = list(self.by_name.get((kind, own), {}).values())
-            found = every[0] if len(every) == 1 else None
+        if found is None and not server:  # said without an address, or of what was posted with an id
+            every = self.by_name.get((kind, own), {}).values()
+            near = [draft for of, draft in every if not known.server or of == known.server]
+            found = near[0] if len(near) == 1 else None
         return found
 
     def _is_another(self, identifier: Any, found: Draft) -> bool:

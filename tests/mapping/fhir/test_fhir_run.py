@@ -449,3 +449,62 @@ def test_a_table_that_is_gone_is_no_silence() -> None:
         trace_arrived(arrived(observation()), own, "standard", "entry")
     assert e.value.where == "X.yaml:3"
     assert [f.place for f in check_file(own, "X.yaml")] == ["X.yaml:3"]
+
+
+@pytest.mark.parametrize(
+    ("of", "found"),
+    [
+        ("urn:uuid:o", True),
+        ("https://a.example/fhir/Observation/o", True),
+        ("https://b.example/fhir/Observation/o", False),
+    ],
+)
+def test_a_relative_reference_is_of_the_server_that_its_entry_is_of(of: str, found: bool) -> None:
+    patient = {"resourceType": "Patient", "id": "1", "identifier": [{"system": "a:b", "value": "1"}]}
+    body = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [
+            {"fullUrl": "https://a.example/fhir/Patient/1", "resource": patient},
+            {"fullUrl": of, "resource": observation(subject={"reference": "Patient/1"})},
+        ],
+    }
+    subject = made(body).drafts[1].body["subject"]
+    assert ("reference" in subject) is found
+    if not found:
+        assert subject["identifier"] == {"system": "https://b.example/fhir/Patient", "value": "1"}
+
+
+@pytest.mark.parametrize("same", [{"fullUrl": "urn:uuid:p"}, {}])
+def test_two_patients_under_one_address_are_nobody(same: Json) -> None:
+    def entry(number: str) -> Json:
+        identifier = [{"system": "a:b", "value": number}]
+        return {**same, "resource": {"resourceType": "Patient", "id": "p1", "identifier": identifier}}
+
+    built = made({"resourceType": "Bundle", "type": "collection", "entry": [entry("1"), entry("2")]})
+    assert built.held is not None and (built.held.code, built.held.where) == (
+        "duplicate-key",
+        "Bundle.entry[1]",
+    )
+    assert made({"resourceType": "Bundle", "type": "collection", "entry": [entry("1")] * 2}).held is None
+
+
+def test_ids_of_posts_that_are_all_the_same_lead_to_nobody() -> None:
+    asked = {"method": "POST", "url": "Device"}
+    devices = [
+        {
+            "resource": {
+                "resourceType": "Device",
+                "id": "example",
+                "identifier": [{"system": "a:b", "value": n}],
+            }
+        }
+        for n in "123"
+    ]
+    one = {
+        "resource": observation(device={"reference": "Device/example"}),
+        "request": asked | {"url": "Observation"},
+    }
+    for order in (devices[:2], devices):
+        built = made(transaction(*(d | {"request": asked} for d in order), one))
+        assert built.held is None and "reference" not in built.drafts[-1].body["device"]
