@@ -37,6 +37,7 @@ _MEDIA = {
     "ncpdp": "application/xml",
     "xdm": "application/zip",
     "dicom": "application/dicom",
+    "fhir": "application/fhir+json",
 }
 _MOST = 2000  # resources in one bundle
 

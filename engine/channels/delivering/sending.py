@@ -225,7 +225,9 @@ class Sending:
             else:
                 knocked = True
                 receipt = line.deliver(parcel)
-                again = receipt.verdict == "sent" and self._pool is not None and self._changed(parcel)
+                again = (
+                    receipt.verdict == "sent" and self._pool is not None and self._changed(delivery, parcel)
+                )
         except StoreUnavailable as e:
             return e
         except HubError as e:
@@ -235,10 +237,10 @@ class Sending:
             receipt = Receipt("park", why=f"internal error {place_of(e)}")
         return Tried(delivery, receipt, max(0, self._clock() - began), again, knocked)
 
-    def _changed(self, parcel: Parcel) -> bool:
+    def _changed(self, delivery: Delivery, parcel: Parcel) -> bool:
         """Say whether what was just taken is older than what the core store says; unsure means yes."""
         try:
-            return self._stale(parcel)
+            return self._is_state(delivery) and self._stale(parcel)
         except StoreUnavailable:
             return True
 
@@ -259,8 +261,12 @@ class Sending:
         t.refused += status == "refused"
         t.parked += status in ("parked", "skipped")
         t.ms += ms
+        return Result(delivery, receipt, status, due, now, ms, again, self._is_state(delivery))
+
+    def _is_state(self, delivery: Delivery) -> bool:
+        """Say whether it carries what the core store says, not what came."""
         rule = self.place.rules.get(delivery.channel or "")
-        return Result(delivery, receipt, status, due, now, ms, again, rule is not None and rule.state)
+        return rule is not None and rule.state
 
     def _pause(self, tries: int, receipt: Receipt) -> int:
         """Return the ms until a delivery may be tried again; one that met a closed door waits for that."""
