@@ -99,11 +99,12 @@ def plan(prepared: Prepared, state: State, *, confirmed: bool = False) -> Plan:
     followed: set[Row] = set()  # survivors found under a retired number
     for name, key in prepared.outside.items():
         known = state.by_key.get(key)
-        if known is not None:
-            if known.survivor is not None:
-                known = state.by_rid[known.survivor]
-                made.names[name.encode()] = f"Patient/{known.id}".encode()
-            local[name] = known
+        if known is None or known.type != "Patient":
+            raise park("reference-not-found", "Patient", "it is about a patient by an id that no patient has")
+        if known.survivor is not None:
+            known = state.by_rid[known.survivor]
+            made.names[name.encode()] = f"Patient/{known.id}".encode()
+        local[name] = known
     known_as = _otherwise(prepared, state, made)
     moves = {move.what: move for move in work.moves}
     apart = {name for pair in work.parts for name in pair}

@@ -75,3 +75,21 @@ def test_a_reference_and_the_identifier_beside_it_name_one_patient(
     body["entry"][1]["resource"]["subject"] = said
     done = gateway.take(body, "partner")
     assert (done.status, done.cause) == (status, "mixed-patients" if status == "parked" else "")
+
+
+def test_a_patient_by_an_id_of_the_hub_that_nobody_has_is_told(gateway: Gateway) -> None:
+    gateway.take(patient("4711"), "partner")
+    gateway.take(of("4711"), "partner")
+    there, result = gateway.one("Patient")["id"], gateway.one("Observation")["id"]
+    for nobody in ("00000000-0000-8000-8000-000000000000", result):
+        at = {"effectiveDateTime": "2026-05-02"}
+        done = gateway.take(pulse(subject={"reference": f"Patient/{nobody}"}, **at), "partner")
+        assert (done.status, done.cause) == ("parked", "reference-not-found")
+    done = gateway.take(pulse(subject={"reference": f"Patient/{there}"}, **at), "partner")
+    assert done.status == "done"
+
+
+def test_a_system_that_is_no_text_is_invalid_and_no_fault_of_ours(gateway: Gateway) -> None:
+    code = {"coding": [{"system": ["http://loinc.org"], "code": "8867-4"}]}
+    done = gateway.take(bundle(pulse(code=code)))
+    assert (done.status, done.cause) == ("parked", "invalid")

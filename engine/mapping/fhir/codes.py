@@ -86,7 +86,7 @@ class Codes:
         if (
             not coded
             or not tables
-            or any(c.get("system") in t.target_systems for c in coded for _, t in tables)
+            or any(str(c.get("system")) in t.target_systems for c in coded for _, t in tables)
         ):
             return  # there is none, or the sender has said it in these words
         for _, table in tables:
