@@ -6,13 +6,16 @@ followed, no proxy of the environment used, and nothing that was answered is sho
 
 from __future__ import annotations
 
+import time
+
 import httpx
 
 from engine.kernel.errors import HubError
 
 __all__ = ["NotAsked", "fetched", "is_web"]
 
-_SECONDS = 20
+_SECONDS = 20  # for each answer of the network
+_WHOLE = 60  # for all of it: what comes byte by byte must not hold those who wait behind
 
 
 class NotAsked(HubError):
@@ -27,6 +30,7 @@ def is_web(address: str) -> bool:
 def fetched(address: str, most: int, asked: bytes | None = None, media: str = "") -> bytes:
     """Return what an address answers, to a question where there is one. Raises NotAsked."""
     headers = {"Content-Type": media} if media else {}
+    until = time.monotonic() + _WHOLE
     try:
         with (
             httpx.Client(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client,
@@ -41,6 +45,8 @@ def fetched(address: str, most: int, asked: bytes | None = None, media: str = ""
                 data += piece
                 if len(data) > most:
                     raise NotAsked("no answer", why=f"{address} is larger than {most >> 10} KiB")
+                if time.monotonic() > until:
+                    raise NotAsked("no answer", why=f"{address} takes longer than {_WHOLE} s")
     except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise NotAsked("no answer", why=f"{address} cannot be reached ({type(e).__name__})") from None
     return data
