@@ -17,7 +17,7 @@ from .schedule import Broken
 from .sqlmutations import CLAUSES, FOUND, SQL_MUTATIONS
 from .world import World
 
-SEEDS = 6_000
+SEEDS = 10_000
 PART = 500
 WITHIN = 300  # seeds in which every mutation must show
 SQL_SEEDS = 60

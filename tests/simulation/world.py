@@ -122,15 +122,9 @@ class World:
                 self._set_a_clock()
 
     def _set_a_clock(self) -> None:
-        """Set the clock of one machine, or all of them back by ten minutes.
-
-        Whoever starts after that, or on a machine far behind others, waits for what was put off: that is so.
-        """
+        """Set the clock of one machine, sometimes back by an hour."""
         s = self.schedule
-        if not s.faults.crash and (s.random.random() < 0.3 or min(self.skew.values(), default=0) < -60_000):
-            self.skew = dict.fromkeys("01", s.random.choice((-600_000, -605_000)))
-        else:
-            self.skew[s.random.choice("01")] = s.random.choice((-60_000, -4000, 0, 4000, 60_000))
+        self.skew[s.random.choice("01")] = s.random.choice((-3_600_000, -60_000, -4000, 0, 4000, 60_000))
         s.note(f"clocks are set: {self.skew}")
 
     # -- the end ------------------------------------------------------------

@@ -86,7 +86,7 @@ class Sending:
         self._lines, self._outbox, self._parcel = lines, outbox, parcel
         self._clock, self._chance, self._stop, self._stale = clock, chance, stop, stale
         self._settled = settled
-        self._turn = OurTurn(outbox, place.name, holder, is_dead)
+        self._turn = OurTurn(outbox, place.name, holder, clock, is_dead)
         self._from: tuple[int, set[int]] = (0, set())  # where a look goes on that took too long
         self._rest = 0  # until when nothing is looked at
         self._last: int | None = None  # when the last step was
@@ -150,7 +150,7 @@ class Sending:
 
     def leave(self) -> None:
         """Give the turn at the destination back, where it is ours. Raises StoreUnavailable."""
-        self._last = None
+        self._last, self._not_before, self._rest = None, 0, 0
         self._write_down()
         self._turn.give_back()
 

@@ -37,8 +37,16 @@ class Turns(Protocol):
 class OurTurn:
     """This process's turn at one destination."""
 
-    def __init__(self, turns: Turns, destination: str, holder: str, dead: Callable[[str], bool]) -> None:
-        self._turns, self._destination, self._holder, self._dead = turns, destination, holder, dead
+    def __init__(
+        self,
+        turns: Turns,
+        destination: str,
+        holder: str,
+        clock: Callable[[], int],
+        dead: Callable[[str], bool],
+    ) -> None:
+        self._turns, self._destination, self._holder = turns, destination, holder
+        self._clock, self._dead = clock, dead
         self._number: int | None = None
         self._looked = self._free = 0
         self._lost: int | None = None
@@ -105,7 +113,7 @@ class OurTurn:
                 ", ".join(alive),
                 LEFT // 1000,
             )
-            self._free = now + LEFT
+            self._free = self._clock() + LEFT  # from now: taking it may have been long
         return True
 
 
