@@ -23,6 +23,7 @@ _DEEPEST = 4
 _MOST = 256 << 10
 _KEPT = timedelta(hours=1)
 _ADDRESSES = 2  # of one certificate that are tried
+_ANSWERS = 500  # that are kept
 _FILES = 8  # certificates of one answer that are looked at
 
 
@@ -56,6 +57,8 @@ class Issuers:
     def _at(self, address: str, at: datetime) -> Sequence[x509.Certificate]:
         kept = self._kept.get(address)
         if kept is None or at >= kept[0]:
+            if len(self._kept) >= _ANSWERS:
+                self._kept.clear()
             try:
                 found = _read(fetched(address, _MOST))
             except NotAsked:

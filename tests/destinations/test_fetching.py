@@ -1,53 +1,32 @@
-"""What certificates point to: few bytes, and soon."""
+"""What certificates may have the hub ask."""
 
 from __future__ import annotations
-
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from engine.destinations import fetching
-from engine.destinations.fetching import NotAsked, fetched
+from engine.destinations.fetching import NotAsked, fetched, is_inside
 
 
-class Drop(BaseHTTPRequestHandler):
-    """Answers byte by byte until nobody listens any more."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        waits = threading.Event()
-        for _ in range(200):
-            try:
-                self.wfile.write(b"x")
-                self.wfile.flush()
-            except OSError:
-                return
-            waits.wait(0.02)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Drop)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/list.crl"
-    server.shutdown()
-    server.server_close()
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:8471/ca.crt",
+        "http://localhost/ca.crt",
+        "http://[::1]/ca.crt",
+        "http://0.0.0.0/ca.crt",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[fe80::1]/ca.crt",
+        "http://[::ffff:127.0.0.1]/ca.crt",
+    ],
+)
+def test_this_machine_and_its_link_are_not_asked(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_inside(address)
+    monkeypatch.setattr(fetching, "is_inside", is_inside)
+    with pytest.raises(NotAsked, match="not asked"):
+        fetched(address, 1000)
 
 
-def test_what_comes_byte_by_byte_holds_nobody(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_WHOLE", 0.05)
-    with pytest.raises(NotAsked) as told:
-        fetched(address, 1 << 20)
-    assert "takes longer" in told.value.why
-
-
-def test_what_is_larger_than_asked_for_is_not_read(address: str) -> None:
-    with pytest.raises(NotAsked) as told:
-        fetched(address, 3)
-    assert "is larger" in told.value.why
+@pytest.mark.parametrize("address", ["http://10.1.2.3/ca.crt", "https://192.0.2.7/list.crl"])
+def test_a_house_s_own_network_is(address: str) -> None:
+    assert not is_inside(address)

@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from engine.store.destinations import Standing, Turn
@@ -118,14 +119,23 @@ class OurTurn:
 
 
 def process_name(node: str) -> str:
-    """Return the name by which this process holds turns: `node1@host/4711`."""
-    return f"{node}@{socket.gethostname()}/{os.getpid()}"
+    """Return the name by which this process holds turns: `node1@host-1f2e3d4c-4026531836/4711`."""
+    return f"{node}@{_machine()}/{os.getpid()}"
+
+
+def _machine() -> str:
+    """Return what tells this machine, since it was started, from others of its name, and containers apart."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")[:8]
+        return f"{socket.gethostname()}-{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # no Linux: its name must do
+        return socket.gethostname()
 
 
 def is_dead(holder: str) -> bool:
     """Say whether a holder is known to be gone: a process of this machine that runs no more."""
     place, _, number = holder.rpartition("/")
-    if place.rpartition("@")[2] != socket.gethostname() or not number.isdigit():
+    if place.rpartition("@")[2] != _machine() or not number.isdigit():
         return False
     try:
         os.kill(int(number), 0)

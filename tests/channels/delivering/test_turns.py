@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import pytest
 from sending_bench import PLACE, Bench
@@ -71,7 +70,8 @@ def test_one_that_died_on_this_machine_has_nothing_under_way(bench: Bench) -> No
     if gone == 0:
         os._exit(0)
     os.waitpid(gone, 0)
-    node(bench, f"n1@{socket.gethostname()}/{gone}").step()
+    here = turn.process_name("n1").rpartition("/")[0]
+    node(bench, f"{here}/{gone}").step()
     bench.take("C1")
     assert node(bench, turn.process_name("n1")).step()
     bench.take("C2")
