@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,11 @@ def open_files(hub: HubUnderTest) -> dict[str, int]:
 
 
 def journal_bytes(hub: HubUnderTest) -> int:
-    """Return the size of the journal with its log."""
-    return sum(path.stat().st_size for path in (hub.root / "var").glob("journal.db*"))
+    """Return the size of the journal: its pages, with those that stand in its log still."""
+    with closing(sqlite3.connect(f"file:{hub.root / 'var/journal.db'}?mode=ro", uri=True)) as db:
+        ((pages,),) = db.execute("PRAGMA page_count").fetchall()
+        ((size,),) = db.execute("PRAGMA page_size").fetchall()
+    return int(pages) * int(size)
 
 
 def quarters(windows: Sequence[Window]) -> tuple[Sequence[Window], Sequence[Window]]:

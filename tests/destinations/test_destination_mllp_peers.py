@@ -109,7 +109,7 @@ class PythonHl7Side(Receiver):
             writer.close()
 
     def close(self) -> None:
-        self._server.close()
+        self._loop.call_soon_threadsafe(self._server.close)  # where its connections end, too
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 

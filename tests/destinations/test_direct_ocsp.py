@@ -60,10 +60,12 @@ def answer(
     return builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def said(where: Pair, policy: Any = "named", revocation: Revocation | None = None) -> str:
+def said(
+    where: Pair, policy: Any = "named", revocation: Revocation | None = None, at: datetime.datetime = AT
+) -> str:
     """Ask whether a certificate holds; empty where it does."""
     try:
-        (revocation or Revocation(policy)).check((where.certificate, ANCHOR.certificate), AT)
+        (revocation or Revocation(policy)).check((where.certificate, ANCHOR.certificate), at)
     except HubError as e:
         return f"{type(e).__name__}: {e.why}"
     return ""
@@ -167,7 +169,7 @@ def test_openssls_responder_is_understood(tmp_path: Path, revoked: bool) -> None
         port = taken.getsockname()[1]
     own = made("asked", ANCHOR, x509.RFC822Name(THEM), responder_at=f"http://127.0.0.1:{port}")
     with openssl(tmp_path, port, own, revoked):
-        found = said(own)
+        found = said(own, at=datetime.datetime.now(datetime.UTC))
     assert found == ("HubError: it was taken back by who issued it" if revoked else "")
 
 

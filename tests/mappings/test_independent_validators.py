@@ -88,6 +88,14 @@ def _added_since(resource: Json, path: str, text: str, source: str) -> bool:
     )
 
 
+def _as_ihe_writes_it(resource: Json, path: str, text: str, source: str) -> bool:
+    """`EUI-64`: IHE PCD TF-2 writes it in EI.4; what HL7's table 0301 calls it stands before it."""
+    beside = _at(resource, re.sub(r"\[1\]$", "[0]", path))
+    return (
+        text.startswith("Code 'EUI-64' is not valid in code system") and (beside or {}).get("code") == "EUI64"
+    )
+
+
 def _of_our_own(resource: Json, path: str, text: str, source: str) -> bool:
     """Extensions in the hub's own name space keep what FHIR has no element for; no package defines them."""
     return re.match(r"The extension urn:hub:own/id/[a-z0-9-]+ could not be found", text) is not None
@@ -106,6 +114,7 @@ REFUTED: tuple[tuple[str, Refuted], ...] = (
     ("extension.unknown", _of_us_core),
     ("profile.element.cardinality.max", _counted_across),
     ("terminology.code-system", _added_since),
+    ("terminology.code-system", _as_ihe_writes_it),
 )
 
 
