@@ -82,7 +82,8 @@ class OurTurn:
 
     def forget_time(self) -> None:
         """Hear that the clock was set back."""
-        self._looked = self._free = 0
+        self._looked = 0
+        self._free = self._clock() + LEFT if self._waits else 0
         self._lost = None if self._lost is None else 0
 
     def give_back(self) -> None:

@@ -126,6 +126,18 @@ def test_a_clock_that_is_set_back_keeps_nothing_waiting(bench: Bench) -> None:
     assert [status for status, _, _ in bench.states()] == ["sent", "sent"]
 
 
+def test_a_clock_that_is_set_back_ends_no_wait_for_what_another_has_under_way(bench: Bench) -> None:
+    one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
+    bench.now += 100_000_000
+    one.step()
+    bench.take("C1")
+    assert not two.step()
+    bench.now -= 3_600_000
+    assert not two.step()
+    bench.now += turn.LEFT
+    assert two.step()
+
+
 def test_what_another_clock_put_off_for_hours_is_tried_by_who_comes_next(bench: Bench) -> None:
     one, two = node(bench, "n1@a/1"), node(bench, "n2@b/1")
     bench.now += 100_000_000
