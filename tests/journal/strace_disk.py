@@ -4,7 +4,8 @@ cut.
 A write is pending until an fsync or fdatasync of that file has returned; a cut keeps of what is pending
 nothing, all, or any part, in any order, down to torn sectors. A file exists only once its folder was synced
 after it was made. An fsync that failed leaves the bytes pending for ever: the kernel has marked them clean
-(that is what Linux does).
+(that is what Linux does), but for those that another thread's fsync has under way at that moment: whether
+they are on disk is what that one says (Linux tells an error of writing to every open file, errseq_t).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Event:
     offset: int = 0
     data: bytes = b""
     ok: bool = True
+    beside: bool = False  # another thread has the same file's fsync under way
 
 
 def events(trace: Path, folder: Path) -> Iterator[Event]:
@@ -66,7 +68,10 @@ def events(trace: Path, folder: Path) -> Iterator[Event]:
             unfinished[thread] = call, rest.removesuffix("<unfinished ...>")
             if call not in ("pwrite64", "write"):
                 continue
-        yield from _event(call, rest, str(folder))
+        for event in _event(call, rest, str(folder)):
+            syncing = (r for c, r in unfinished.values() if c in ("fsync", "fdatasync"))
+            event.beside = event.call == "sync" and any(_path(r) == event.path for r in syncing)
+            yield event
 
 
 def _event(call: str, rest: str, folder: str) -> Iterator[Event]:
@@ -118,6 +123,8 @@ class Disk:
         elif event.call in ("write", "cut"):
             self.pending.setdefault(path, []).append(event)
         elif event.call == "sync":
+            if not event.ok and event.beside:
+                return
             waiting = self.pending.pop(path, [])
             if event.ok:
                 for write in waiting:
