@@ -47,7 +47,7 @@ def performed(ward: Ward, status: str, linked: bool = True, mpps: bool = True) -
     draft = Draft("task", "Task", id_, body, ((system, value),), map="Step_Task")
     entry = 1000 + ward.count
     ward.count += 1
-    ward.store.apply([Work(entry, entry, "imaging", "MR01", (1,), drafts=[draft])])
+    ward.store.apply([Work(entry, entry, "imaging", "MR01", (), drafts=[draft])])
     return id_
 
 

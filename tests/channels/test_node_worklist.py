@@ -232,7 +232,7 @@ def performed(ward: Ward, status: str, *steps: str, entry: int = 1000, study: st
     }
     id_ = ward.store.identify("Task", uid["system"], uid["value"])
     draft = Draft("task", "Task", id_, body, ((uid["system"], uid["value"]),), map="Step_Task")
-    ward.store.apply([Work(entry, entry, "imaging", "CT01", (1,), drafts=[draft])])
+    ward.store.apply([Work(entry, entry, "imaging", "CT01", (), drafts=[draft])])
 
 
 def test_a_step_that_a_modality_ended_leaves(ward: Ward) -> None:
