@@ -221,6 +221,7 @@ def test_a_row_is_changed_judged_approved_live_and_taken_back(own: Console, tab:
         page.locator("#jobs", has_text="tests pass").wait_for(timeout=400_000)
         page.get_by_role("button", name="Work out the impact").click()
         page.get_by_text("1\u202f000 of 1\u202f000 messages").wait_for(timeout=400_000)
+        page.locator("#jobs", has_text="effectiveDateTime").wait_for(timeout=60_000)  # it counts first
         text = page.locator("#jobs").inner_text()
         assert "effectiveDateTime" in text and re.search(rf"{path}:\d+", text), text
         window.shot("journey-impact-1440")
