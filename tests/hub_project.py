@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from engine.channels.definition import Channel, load_channels
 from engine.channels.opening import open_journal, open_keyring, open_store, prepare_folder
@@ -167,6 +168,12 @@ class Hub:
     def written(self, entry: int, kind: str) -> str:
         """Return the id of the resource of a type that an entry wrote."""
         return next(id_ for type_, id_, *_ in self.store.written_by(entry) if type_ == kind)
+
+    def resources(self, kind: str) -> list[dict[str, Any]]:
+        """Return all current resources of a type."""
+        names = {c.id for c in self.store.feed(limit=5000) if c.type == kind}
+        found = [self.store.read(kind, name) for name in sorted(names)]
+        return [body for body in found if body is not None]
 
     def close(self) -> None:
         self.store.close()

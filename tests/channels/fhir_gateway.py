@@ -50,9 +50,7 @@ class Gateway:
 
     def all(self, kind: str) -> list[Json]:
         """All current resources of a type."""
-        names = {c.id for c in self.hub.store.feed(limit=1000) if c.type == kind}
-        found = [self.hub.store.read(kind, name) for name in sorted(names)]
-        return [body for body in found if body is not None]
+        return self.hub.resources(kind)
 
     def one(self, kind: str) -> Json:
         """The one resource of a type."""

@@ -51,9 +51,7 @@ class Ward:
 
     def all(self, kind: str) -> list[Json]:
         """All current resources of a type."""
-        names = {c.id for c in self.store.feed(limit=5000) if c.type == kind}
-        found = [self.store.read(kind, name) for name in sorted(names)]
-        return [body for body in found if body is not None]
+        return self.hub.resources(kind)
 
 
 def asking(modality: str = "", day: str = "", title: str = "", **keys: Any) -> Dataset:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import hl7
 import pytest
 from hl7apy.parser import parse_message
-from hub_project import HERE, Hub, make_project
+from hub_project import Hub
 
 from engine.channels.writing import NothingToWrite, given_for, render, written_for
 from engine.mapping.outbound.library import OutMaps
@@ -16,20 +15,6 @@ from engine.mapping.outbound.write import Refused
 
 V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 WORDS = {"sender": "HUB", "facility": "MERCY", "receiver": "EHR", "receiverFacility": "LAKESIDE"}
-
-
-@pytest.fixture(scope="module")
-def maps() -> OutMaps:
-    return OutMaps.open(HERE)
-
-
-@pytest.fixture(scope="module")
-def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Hub]]:
-    """A hub that sends, and another one that takes what it sent."""
-    here, there = (Hub.open(make_project(tmp_path_factory.mktemp(name) / "p")) for name in "ab")
-    yield here, there
-    here.close()
-    there.close()
 
 
 def event_of(body: bytes) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import hl7
 import pytest
 from hl7apy.parser import parse_message
-from hub_project import HERE, Hub, make_project
+from hub_project import Hub
 
 from engine.channels.writing import given_for, render, written_for
 from engine.mapping.outbound.library import OutMaps
@@ -21,20 +20,6 @@ SUBID = "http://hl7.org/fhir/StructureDefinition/observation-v2-subid"
 NOTES = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note"
 LOINC = "http://loinc.org"
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def maps() -> OutMaps:
-    return OutMaps.open(HERE)
-
-
-@pytest.fixture(scope="module")
-def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Hub]]:
-    """A hub that sends, and another one that takes what it sent."""
-    here, there = (Hub.open(make_project(tmp_path_factory.mktemp(name) / "p")) for name in "ab")
-    yield here, there
-    here.close()
-    there.close()
 
 
 def read(hub: Hub, reference: str) -> Json:
